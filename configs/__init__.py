@@ -1,0 +1,1 @@
+"""Experiments: each file is a `get_config(arg)` that returns all of its settings."""

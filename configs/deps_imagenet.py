@@ -1,0 +1,52 @@
+"""DepS on ImageNet-1k (paper, Table 1): MobileNetV3 at 224 px, K = 7, 270 epochs, batch 2048.
+
+    python -m launch.train_supernet --config configs/deps_imagenet.py --config.data.dir DIR \\
+        --workdir runs/imagenet
+
+Every number is that of the reference's command (deps_reference 5), except what is missing here:
+AutoAugment, colour jitter and random erasing (0.2). Not run by us; it needs accelerators.
+`:runlocal` is 8 px of it, to see it start.
+"""
+from ml_collections import ConfigDict
+
+from configs import parts
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """`arg` is "" or "runlocal"."""
+    words = parts.options(arg, ("runlocal",))
+    config = ConfigDict()
+    config.seed = 8
+    config.init_from = ""
+    config.data = parts.data("imagenet2012", validation_images=10_000, resize=True,
+                             placement="streamed")
+    config.data.workers = 16
+    config.augment = {
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "flip": True,
+        "crop_padding": 0,
+        "cutout_size": 0,
+    }
+    config.space = parts.space("mobilenet_v3")
+    config.method = parts.method("deps", full_model_fraction=150 / 270, ramp_epochs=5.0)
+    config.optimizer = parts.optimizer(learning_rate=2.6)  # 0.1625 for each of 16 GPUs x 128
+    config.training = parts.training(epochs=270.0, batch_size=2048, dropout_rate=0.1)
+    config.training.dtype = "bfloat16"  # ours; the reference trains in float32
+    config.evaluation = parts.evaluation(batch_size=500)
+    config.cadence = {"log_every": 100, "checkpoint_every": 1000, "evaluate_every": 6250}
+    if "runlocal" in words:
+        config.space.width_mult = 0.25
+        config.space.resolution = 64
+        config.training.batch_size = 16
+        config.training.epochs = 10.0
+        config.method.ramp_epochs = 1.0
+        config.training.dtype = "float32"
+        config.optimizer.learning_rate = 0.02
+        config.data.validation_images = 10
+        config.data.workers = 0
+        config.evaluation.batch_size = 10
+        config.evaluation.calibration_images = 40
+        config.evaluation.calibration_batch_size = 20
+        config.cadence = {"log_every": 5, "checkpoint_every": 100, "evaluate_every": 0}
+    return config

@@ -1,0 +1,96 @@
+"""Sections of a config with the values that most experiments share."""
+from ml_collections import ConfigDict, config_dict
+
+OPTIONS = ("runlocal",)
+
+
+def options(arg: str, allowed: tuple[str, ...] = ()) -> set[str]:
+    """Words after the colon of `--config file.py:word,word`; ValueError for one not allowed."""
+    words = {word for word in (arg or "").split(",") if word}
+    for word in sorted(words - set(allowed)):
+        raise ValueError(f"the config takes no option {word!r}; "
+                         + (f"it takes {', '.join(allowed)}" if allowed else "it takes none"))
+    return words
+
+
+def data(name: str, *, validation_images: int, resize: bool = False,
+         placement: str = "resident") -> ConfigDict:
+    """See deps_jax.data.load.Data."""
+    return ConfigDict({
+        "name": name,
+        "dir": "",  # of class folders, or of tensorflow-datasets (default: TFDS_DATA_DIR)
+        "validation_images": validation_images,  # cut from train; test is for the end only
+        "train_images": 0,  # 0: all of the rest
+        "seed": 0,
+        "resize": resize,
+        "placement": placement,
+        "workers": 0,
+        "skip_unreadable": False,
+    })
+
+
+def space(family: str, *, width_mult: float = 1.0, resolution: int | None = None,
+          depths: tuple = (2, 3, 4), kernels: tuple = (7,), expands: tuple = (3, 4, 6)
+          ) -> ConfigDict:
+    """D, E of OFA; K = 7 only, as in every DepS experiment (deps_reference 1.1)."""
+    return ConfigDict({
+        "family": family,
+        "depths": depths,
+        "kernels": kernels,
+        "expands": expands,
+        "width_mult": width_mult,
+        "resolution": resolution or config_dict.placeholder(int),  # None: the family's own
+        "kernel_transform": False,  # off in DepS, on in OFA
+    })
+
+
+def method(name: str, **fields) -> ConfigDict:
+    """A value of deps_jax.methods; what stays None is taken from there."""
+    kinds = {"full_model_fraction": float, "ramp_epochs": float, "subnets_per_step": int,
+             "sampling": str, "distill": bool, "temperature": float, "sort_channels": bool,
+             "aggregation": str, "smallest_weight": float, "sampled_weight": float}
+    config = ConfigDict({"name": name})
+    for field, kind in kinds.items():
+        config[field] = config_dict.placeholder(kind)
+    config.update(fields)
+    return config
+
+
+def optimizer(*, learning_rate: float, **fields) -> ConfigDict:
+    """SGD with Nesterov momentum and cosine, as in DepS (deps_reference 4.1, 5)."""
+    return ConfigDict({
+        "name": "sgd",
+        "learning_rate": learning_rate,  # for the global batch
+        "min_learning_rate": 2.5e-3,
+        "warmup_epochs": 0.0,
+        "warmup_learning_rate": 0.0,
+        "momentum": 0.9,
+        "weight_decay": 3e-5,
+        "clip_norm": 0.0,  # 0: off
+        **fields,
+    })
+
+
+def training(*, epochs: float, batch_size: int, dropout_rate: float = 0.0) -> ConfigDict:
+    """Label smoothing 0.1 in every DepS recipe."""
+    return ConfigDict({
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "label_smoothing": 0.1,
+        "dropout_rate": dropout_rate,  # full model only
+        "norm_momentum": 0.1,
+        "dtype": "float32",  # or bfloat16
+    })
+
+
+def evaluation(*, batch_size: int, calibration_images: int = 2000,
+               calibration_batch_size: int = 200,
+               subnets: tuple = ("d2e3", "d3e3", "d4e3", "d4e4", "d3e6", "d4e6")) -> ConfigDict:
+    """The paper's six uniform subnets; 2000 calibration images by 200 (deps_reference 6)."""
+    return ConfigDict({
+        "subnets": subnets,
+        "batch_size": batch_size,
+        "calibration_images": calibration_images,
+        "calibration_batch_size": calibration_batch_size,
+        "calibration_seed": 0,
+    })

@@ -1,0 +1,1 @@
+"""What both products share: loop, checkpoints, devices, metrics. Imports neither of them."""

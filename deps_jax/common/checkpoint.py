@@ -1,0 +1,110 @@
+"""Checkpoints: training state, place in the data, and what they belong to, written as one."""
+from __future__ import annotations
+
+import errno
+import math
+import shutil
+from pathlib import Path
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+
+
+class Checkpoints:
+    """The newest checkpoints of a run.
+
+    Args:
+      folder: made when the first is saved.
+      keep: how many.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        self.folder, self._keep = Path(folder).absolute(), keep
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def check_disk(self, state) -> None:
+        """Raises ValueError when the disk cannot hold the checkpoints of a run.
+
+        Args:
+          state: pytree of arrays or of their shapes.
+        """
+        leaves = jax.tree.leaves(state)
+        each = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        needed = each * (self._keep + 1) * 1.1
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise ValueError(f"{self.folder} has {free / 1e6:.0f} MB free, checkpoints of this run "
+                             f"need {needed / 1e6:.0f} MB; free some space or choose another "
+                             f"--workdir")
+
+    def save(self, step: int, state, iterator) -> None:
+        """Saves `state` and the place of a grain iterator; ValueError when the disk is full."""
+        if step == self.latest_step():
+            return
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            data=grain.checkpoint.CheckpointSave(iterator),
+            meta=ocp.args.JsonSave({"shapes": _shapes(state)}))
+        try:
+            self._manager.save(step, args=items)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ValueError(f"the disk of {self.folder} is full at step {step}, the "
+                                 f"checkpoint of step {self.latest_step()} is kept; free some "
+                                 f"space and run the same command again") from error
+            raise
+
+    def restore(self, state, iterator):
+        """The newest state, with `iterator` set to where it was.
+
+        Args:
+          state: a state of the same shapes, whose values are not used.
+
+        Raises:
+          ValueError: naming the first array of another name or shape.
+        """
+        step = self.latest_step()
+        self._check_shapes(step, state)
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(state)),
+                                   data=grain.checkpoint.CheckpointRestore(iterator))
+        return self._manager.restore(step, args=items)["state"]
+
+    def restore_state(self, state):
+        """The newest state alone; arguments and errors as in `restore`.
+
+        Raises:
+          ValueError: also when there is no checkpoint.
+        """
+        step = self.latest_step()
+        if step is None:
+            raise ValueError(f"{self.folder} holds no checkpoint; train first")
+        self._check_shapes(step, state)
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(state)))
+        return self._manager.restore(step, args=items)["state"]
+
+    def _check_shapes(self, step: int, state) -> None:
+        items = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        saved = self._manager.restore(step, args=items)["meta"]["shapes"]
+        wanted = _shapes(state)
+        for name in sorted(saved.keys() | wanted.keys()):
+            if saved.get(name) != wanted.get(name):
+                raise ValueError(
+                    f"the checkpoint of step {step} in {self.folder} is of another network: "
+                    f"{name} is {saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} "
+                    f"here; use the space it was trained in or another --workdir")
+
+
+def _shapes(state) -> dict[str, list[int]]:
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): list(leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def _abstract(state):
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state)

@@ -1,0 +1,44 @@
+"""Averages as (sum, count), the form that is right over uneven batches and several devices."""
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+
+@struct.dataclass
+class Mean:
+    """Mean of some values, kept as float32 sum and count of shape []."""
+
+    sum: jax.Array
+    count: jax.Array
+
+    @classmethod
+    def of(cls, values: jax.Array, mask: jax.Array | None = None) -> Mean:
+        """Of all `values`, or of those where `mask` (same shape) is 1."""
+        values = values.astype(jnp.float32)
+        if mask is None:
+            return cls(values.sum(), jnp.float32(values.size))
+        assert values.shape == mask.shape, (values.shape, mask.shape)
+        mask = mask.astype(jnp.float32)
+        return cls((values * mask).sum(), mask.sum())
+
+    def merge(self, other: Mean) -> Mean:
+        return Mean(self.sum + other.sum, self.count + other.count)
+
+    def compute(self) -> float:
+        """The mean; nan when nothing was counted."""
+        return float(self.sum) / float(self.count) if float(self.count) else float("nan")
+
+
+def merge(first: dict[str, Mean], second: dict[str, Mean]) -> dict[str, Mean]:
+    """Two sets of means as one; a name may be missing on either side."""
+    return {
+        name: first[name].merge(second[name]) if name in first and name in second
+        else first.get(name) or second[name]
+        for name in {**first, **second}
+    }
+
+
+def compute(means: dict[str, Mean]) -> dict[str, float]:
+    return {name: mean.compute() for name, mean in jax.device_get(means).items()}

@@ -1,0 +1,157 @@
+"""Your own photos: a folder of class folders, or one with train/ and val/ or test/ inside."""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from deps_jax.data.sources import Source, Splits, split
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_HELD_OUT = ("test", "val", "validation")
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+    """Images of a folder of class folders, decoded when asked for, of any size.
+
+    Attributes:
+      paths, labels: of every image, classes in alphabetical order.
+    """
+
+    paths: tuple[Path, ...]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict:
+        return {"image": read_image(self.paths[index]), "label": int(self.labels[index])}
+
+
+@dataclasses.dataclass(frozen=True)
+class Centred:
+    """Images of a source with the short side resized and the centre cropped to a square."""
+
+    source: Source
+    resolution: int
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict:
+        example = self.source[index]
+        return {**example, "image": centre_crop(example["image"], self.resolution)}
+
+
+def folder(root: str, *, validation_images: int, seed: int, skip_unreadable: bool = False
+           ) -> Splits:
+    """Splits of a folder; the part that is missing is cut from train, by `seed`.
+
+    With `train/` inside `root`, the test split is `test/`, `val/` or `validation/`; otherwise the
+    class folders lie in `root` and a fifth of the images is the test split.
+
+    Raises:
+      ValueError: for a folder that is missing, empty or of one class, for classes that differ
+        between splits, and for unreadable images unless `skip_unreadable`.
+    """
+    top = Path(root)
+    if not root or not top.is_dir():
+        raise ValueError(f"data folder {root!r} does not exist; set --config.data.dir to a folder "
+                         f"of class folders")
+    parted = (top / "train").is_dir()
+    train, classes = scan(top / "train" if parted else top)
+    test = None
+    for name in _HELD_OUT if parted else ():
+        if (top / name).is_dir():
+            test, other = scan(top / name)
+            if other != classes:
+                raise ValueError(f"{top / name} has classes {other}, {top / 'train'} has "
+                                 f"{classes}; both need the same class folders")
+            break
+    sources = [check_images(source, skip_unreadable) for source in (train, test) if source]
+    if test is None:
+        sources = list(split(sources[0], len(sources[0]) // 5, seed=0))
+    train, validation = split(sources[0], validation_images, seed)
+    return Splits(train, validation, sources[1], classes)
+
+
+def scan(top: Path) -> tuple[FolderSource, tuple[str, ...]]:
+    """Image files of the class folders in `top`, and the class names; nothing is decoded."""
+    found = {}
+    for entry in sorted(top.iterdir()):
+        if entry.is_dir() and not entry.name.startswith("."):
+            found[entry.name] = sorted(
+                path for path in entry.rglob("*") if path.suffix.lower() in SUFFIXES)
+    classes = tuple(name for name, paths in found.items() if paths)
+    if not classes:
+        raise ValueError(f"{top} holds no images in class folders; it needs one folder for each "
+                         f"class, with files such as {', '.join(SUFFIXES[:3])}")
+    if len(classes) == 1:
+        raise ValueError(f"{top} holds one class, {classes[0]!r}; a classifier needs two or more "
+                         f"class folders")
+    paths = tuple(path for name in classes for path in found[name])
+    labels = np.repeat(np.arange(len(classes), dtype=np.int32),
+                       [len(found[name]) for name in classes])
+    return FolderSource(paths, labels), classes
+
+
+def check_images(source: FolderSource, skip_unreadable: bool) -> FolderSource:
+    """Decodes every image once, before any training; unreadable ones are named or left out."""
+    bad = []
+    for i, path in enumerate(tqdm(source.paths, desc="checking images", unit="image", leave=False)):
+        try:
+            read_image(path)
+        except ValueError:
+            bad.append(i)
+    if not bad:
+        return source
+    names = ", ".join(str(source.paths[i]) for i in bad[:3]) + (", ..." if len(bad) > 3 else "")
+    if not skip_unreadable:
+        raise ValueError(f"{len(bad)} of {len(source)} images cannot be read: {names}; remove them "
+                         f"or set --config.data.skip_unreadable=True")
+    print(f"skipping {len(bad)} of {len(source)} images that cannot be read: {names}")
+    keep = np.setdiff1d(np.arange(len(source)), bad)
+    return FolderSource(tuple(source.paths[i] for i in keep), source.labels[keep])
+
+
+def read_image(path: Path) -> np.ndarray:
+    """[h, w, 3] uint8 RGB, turned as its EXIF says; ValueError when it cannot be decoded."""
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ValueError(f"image {path} cannot be read; it is damaged or not an image")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def centre_crop(image: np.ndarray, resolution: int) -> np.ndarray:
+    """Short side to resolution / 0.875, then the centre (the field's evaluation crop)."""
+    height, width = image.shape[:2]
+    scale = np.ceil(resolution / 0.875) / min(height, width)
+    size = (max(resolution, round(width * scale)), max(resolution, round(height * scale)))
+    image = cv2.resize(image, size, interpolation=_interpolation(scale))
+    top, left = (image.shape[0] - resolution) // 2, (image.shape[1] - resolution) // 2
+    return image[top:top + resolution, left:left + resolution]
+
+
+def random_resized_crop(image: np.ndarray, resolution: int, generator: np.random.Generator,
+                        min_area: float = 0.08) -> np.ndarray:
+    """A random part of area >= `min_area`, aspect 3/4 to 4/3, resized to a square (Inception)."""
+    height, width = image.shape[:2]
+    for _ in range(10):
+        area = height * width * generator.uniform(min_area, 1)
+        aspect = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
+        wide, tall = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+        if 0 < wide <= width and 0 < tall <= height:
+            top, left = generator.integers(height - tall + 1), generator.integers(width - wide + 1)
+            part = image[top:top + tall, left:left + wide]
+            return cv2.resize(part, (resolution, resolution),
+                              interpolation=_interpolation(resolution / wide))
+    return centre_crop(image, resolution)
+
+
+def _interpolation(scale: float) -> int:
+    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

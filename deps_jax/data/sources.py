@@ -1,0 +1,175 @@
+"""Where images come from: random-access sources of {"image": [h, w, 3] uint8, "label": int}.
+
+Any object with `len()` and `[index]` that returns such a dict is a source.
+"""
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+TFDS_NAMES = ("cifar10", "cifar100", "imagenet2012", "imagenette", "mnist", "fashion_mnist")
+
+
+class Source(Protocol):
+    """Random access to labelled images."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """A data set cut in three. Test is for the end; decisions are made on validation."""
+
+    train: Source
+    validation: Source
+    test: Source
+    class_names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySource:
+    """Images [n, h, w, 3] uint8 and labels [n] integers in memory."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
+            raise ValueError(f"images are {self.images.dtype} {self.images.shape}; give uint8 "
+                             f"[n, h, w, 3]")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"labels are {self.labels.shape} for {len(self.images)} images; give "
+                             f"one integer for each")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict:
+        return {"image": self.images[index], "label": int(self.labels[index])}
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset:
+    """Some examples of a source, in a given order."""
+
+    source: Source
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.source[int(self.indices[index])]
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsSource:
+    """A data set prepared by tensorflow-datasets as array_record, read without TensorFlow."""
+
+    source: Sequence
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict:
+        example = self.source[index]
+        image = example["image"]
+        if image.shape[-1] == 1:
+            image = np.repeat(image, 3, axis=-1)
+        return {"image": image, "label": int(example["label"])}
+
+
+def split(source: Source, count: int, seed: int) -> tuple[Subset, Subset]:
+    """(the rest, `count` random examples): the way validation is cut from train.
+
+    Raises:
+      ValueError: when nothing would be left.
+    """
+    if not 0 <= count < len(source):
+        raise ValueError(f"{count} images cannot be cut from {len(source)}; ask for fewer")
+    order = np.random.default_rng(seed).permutation(len(source))
+    return Subset(source, np.sort(order[count:])), Subset(source, np.sort(order[:count]))
+
+
+def in_memory(source: Source, resolution: int) -> ArraySource:
+    """All images of a source decoded once.
+
+    Raises:
+      ValueError: for an image that is not `resolution` pixels square.
+    """
+    images = np.empty((len(source), resolution, resolution, 3), np.uint8)
+    labels = np.empty(len(source), np.int32)
+    for i in range(len(source)):
+        example = source[i]
+        check_resolution(example["image"], resolution)
+        images[i], labels[i] = example["image"], example["label"]
+    return ArraySource(images, labels)
+
+
+def check_resolution(image: np.ndarray, resolution: int) -> None:
+    """Raises ValueError unless the image is `resolution` pixels square."""
+    if image.shape[:2] != (resolution, resolution):
+        height, width = image.shape[:2]
+        raise ValueError(f"an image is {width}x{height} px, the space takes {resolution}x"
+                         f"{resolution}; set space.resolution, or data.resize for a folder")
+
+
+def digits(resolution: int, validation_images: int, seed: int) -> Splits:
+    """scikit-learn's 1,797 handwritten digits (UCI, 8x8 px), enlarged; nothing is downloaded.
+
+    A fixed fifth is the test split; grey becomes three equal channels.
+    """
+    from sklearn.datasets import load_digits
+
+    if resolution < 8:
+        raise ValueError(f"resolution {resolution} px is below the digits' own 8; use 16 or 32")
+    bunch = load_digits()
+    grey = (bunch.images * 15.9375).astype(np.uint8)  # 16 levels to 255
+    size = (resolution, resolution)
+    enlarged = [cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) for image in grey]
+    images = np.repeat(np.stack(enlarged)[..., None], 3, axis=-1)
+    everything = ArraySource(images, bunch.target.astype(np.int32))
+    rest, test = split(everything, len(everything) // 5, seed=0)
+    train, validation = split(rest, validation_images, seed)
+    return Splits(train, validation, test, tuple("0123456789"))
+
+
+def tfds(name: str, folder: str, validation_images: int, seed: int) -> Splits:
+    """A data set of tensorflow-datasets, already prepared in `folder` as array_record.
+
+    Args:
+      folder: the data_dir it was prepared in; "" is the environment's TFDS_DATA_DIR.
+
+    Raises:
+      ValueError: when it is not there.
+    """
+    folder = folder or os.environ.get("TFDS_DATA_DIR", "")
+    if not folder:
+        raise ValueError(f"no folder for data set {name!r}; set --config.data.dir or "
+                         f"TFDS_DATA_DIR to where tensorflow-datasets prepared it")
+    if not (Path(folder) / name).is_dir():
+        raise ValueError(f"{folder} holds no data set {name!r} (no folder {name} in it); set "
+                         f"--config.data.dir to where tensorflow-datasets prepared it as "
+                         f"array_record")
+    import tensorflow_datasets
+
+    held_out = "validation" if name in ("imagenet2012", "imagenette") else "test"
+    try:
+        builder = tensorflow_datasets.builder(name, data_dir=folder)
+        train, test = (
+            TfdsSource(tensorflow_datasets.data_source(name, split=part, data_dir=folder,
+                                                       download=False))
+            for part in ("train", held_out))
+    except Exception as error:
+        raise ValueError(f"data set {name!r} in {folder} cannot be read ({error}); prepare it "
+                         f"with file_format='array_record'") from error
+    train, validation = split(train, validation_images, seed)
+    return Splits(train, validation, test, tuple(builder.info.features["label"].names))

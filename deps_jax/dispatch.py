@@ -1,0 +1,156 @@
+"""Run-time choice under one compilation, with hand-written reverse rules.
+
+`jax.lax.switch` picks the width and kernel of a block, `fori_loop` runs as many blocks as the
+subnet has; both cost only what is chosen. Differentiating through them does not: the residuals of
+every branch would be stored and filled with zeros. So a block saves nothing but its input, and its
+pullback is a second switch whose branch recomputes the block and pulls back through it.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class Elastic(NamedTuple):
+    """A function with choices, and its pullback.
+
+    forward: (params, x, choice, aux) -> (y, statistics)
+    pullback: (params, x, choice, aux, dy) -> (dparams, dx)
+
+    `choice` is a pair of integers (branch, inner choice), static or traced; `aux` is a pytree
+    without gradient (running statistics).
+    """
+
+    forward: Callable
+    pullback: Callable
+
+
+def switched(branches: Sequence[Callable]) -> Elastic:
+    """Elastic function that runs `branches[choice[0]](params, x, choice[1], aux)`.
+
+    All branches return arrays of equal shapes.
+    """
+    def forward(params, x, choice, aux):
+        index, inner = choice
+        return switch(index, [lambda *a, f=f: f(*a, inner, aux) for f in branches], params, x)
+
+    def pullback(params, x, choice, aux, dy):
+        index, inner = choice
+
+        def pull(branch, params, x, dy):
+            _, vjp, _ = jax.vjp(lambda p, x: branch(p, x, inner, aux), params, x, has_aux=True)
+            return vjp(dy)
+
+        pullbacks = [lambda *a, f=f: pull(f, *a) for f in branches]
+        return switch(index, pullbacks, params, x, dy)
+
+    return Elastic(forward, pullback)
+
+
+def fixed(op: Elastic, choice) -> Elastic:
+    """`op` with a static choice built in, which compiles its branch alone."""
+    return Elastic(
+        lambda params, x, _, aux: op.forward(params, x, choice, aux),
+        lambda params, x, _, aux, dy: op.pullback(params, x, choice, aux, dy),
+    )
+
+
+def switch(index, branches: Sequence[Callable], *operands):
+    """`lax.switch`, or a plain call when there is one branch or the index is a Python int."""
+    if len(branches) == 1:
+        return branches[0](*operands)
+    if is_static(index):
+        return branches[int(index)](*operands)
+    return lax.switch(index, list(branches), *operands)
+
+
+def is_static(value) -> bool:
+    """Whether a choice is known before compilation."""
+    return not isinstance(value, jax.Array)
+
+
+def run_once(op: Elastic, params, x, choice, aux):
+    """One block: `(y, statistics)`, remembering only its input for the backward pass."""
+    @jax.custom_vjp
+    def call(params, x, choice, aux):
+        return op.forward(params, x, choice, aux)
+
+    def forward(params, x, choice, aux):
+        return call(params, x, choice, aux), (params, x, choice, aux)
+
+    def backward(residuals, cotangents):
+        params, x, choice, aux = residuals
+        dy, _ = cotangents  # statistics carry no gradient
+        return (*op.pullback(params, x, choice, aux, dy), None, None)
+
+    call.defvjp(forward, backward)
+    return call(params, x, choice, aux)
+
+
+def run_repeated(op: Elastic, params, x, choices, aux, depth):
+    """The first `depth` of n equal blocks, one after the other.
+
+    Args:
+      params, aux: pytrees with a leading axis n.
+      x: input and output shape of every block.
+      choices: pair of [n] integer arrays.
+      depth: number of blocks to run, 0 <= depth <= n, static or traced.
+
+    Returns:
+      (y, statistics with leading axis n; those of blocks that did not run are zero).
+    """
+    count = jax.tree.leaves(params)[0].shape[0]
+
+    def loop(params, x, choices, aux, depth):
+        empty = jax.eval_shape(op.forward, at(params, 0), x, at(choices, 0), at(aux, 0))[1]
+        statistics = jax.tree.map(lambda s: jnp.zeros((count, *s.shape), s.dtype), empty)
+        inputs = jnp.zeros((count, *x.shape), x.dtype)
+
+        def body(i, carry):
+            x, inputs, statistics = carry
+            inputs = put(inputs, i, x)
+            x, new = op.forward(at(params, i), x, at(choices, i), at(aux, i))
+            return x, inputs, put(statistics, i, new)
+
+        return lax.fori_loop(0, depth, body, (x, inputs, statistics))
+
+    @jax.custom_vjp
+    def call(params, x, choices, aux, depth):
+        y, _, statistics = loop(params, x, choices, aux, depth)
+        return y, statistics
+
+    def forward(params, x, choices, aux, depth):
+        y, inputs, statistics = loop(params, x, choices, aux, depth)
+        return (y, statistics), (params, inputs, choices, aux, depth)
+
+    def backward(residuals, cotangents):
+        params, inputs, choices, aux, depth = residuals
+
+        def body(t, carry):
+            dy, dparams = carry
+            i = depth - 1 - t
+            gradient, dx = op.pullback(
+                at(params, i), at(inputs, i), at(choices, i), at(aux, i), dy)
+            return dx, put(dparams, i, gradient)
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        dx, dparams = lax.fori_loop(0, depth, body, (cotangents[0], zeros))
+        return dparams, dx, None, None, None
+
+    call.defvjp(forward, backward)
+    return call(params, x, choices, aux, depth)
+
+
+def at(tree, i):
+    """Entry i of every leaf's leading axis."""
+    return jax.tree.map(lambda leaf: lax.dynamic_index_in_dim(leaf, i, 0, keepdims=False), tree)
+
+
+def put(tree, i, values):
+    """`tree` with entry i of every leaf's leading axis replaced."""
+    return jax.tree.map(
+        lambda leaf, value: lax.dynamic_update_index_in_dim(leaf, value, i, 0), tree, values)

@@ -1,0 +1,265 @@
+"""The operations of an elastic network: pure functions on sliced parameters.
+
+Feature maps are [b, h, w, c]; parameters keep float32 and are cast to the compute type of the
+feature map where they are used. Batch statistics are float32, or float64 where
+the feature map is.
+"""
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from deps_jax.common.parallel import mean_over_devices
+from deps_jax.depthwise import depthwise
+from deps_jax.space import Block, squeeze_width
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """How batch norm behaves. Static under jit.
+
+    Attributes:
+      train: normalise with the statistics of the batch (and return them) instead of given ones.
+      axis_name: mapped axis over which batch statistics are synchronised, or None.
+    """
+
+    train: bool
+    axis_name: str | None = None
+
+
+def activate(x: jax.Array, name: str) -> jax.Array:
+    """relu, relu6 or h_swish(x) = x relu6(x + 3) / 6; "identity" does nothing."""
+    if name == "h_swish":
+        return x * hard_sigmoid(x)
+    if name == "relu6":
+        return jnp.clip(x, 0, 6)
+    return jnp.maximum(x, 0) if name == "relu" else x
+
+
+def hard_sigmoid(x: jax.Array) -> jax.Array:
+    return jnp.clip(x + 3, 0, 6) * (1 / 6)
+
+
+def pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """1x1 convolution as one matrix product: [..., i] and [i, o] -> [..., o]."""
+    flat = x.reshape(-1, x.shape[-1])
+    return (flat @ kernel.astype(x.dtype)).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def pointwise_norm(x, params, stats, mode: Mode, epsilon: float):
+    """1x1 convolution followed by batch norm, without reading the wide result for its statistics.
+
+    In training, the mean and variance of x @ kernel follow from those of x: with the covariance G
+    of x, var_j = kernel_j' G kernel_j. So the normalisation is a scale and shift of the kernel, as
+    in evaluation.
+
+    Args:
+      params: {"kernel": [i, o], "norm": {"scale", "bias": [o]}}.
+      stats: {"norm": {"mean", "var": [o]}}, used in evaluation.
+
+    Returns:
+      ([..., o], statistics like `stats`).
+    """
+    kernel, norm = params["kernel"], params["norm"]
+    if not mode.train:
+        scale, shift = _scale_and_shift(norm, stats["norm"], epsilon)
+        return pointwise(x, kernel * scale) + shift.astype(x.dtype), stats
+    flat, wide = x.reshape(-1, x.shape[-1]), _wide(x)
+    mean = mean_over_devices(flat.mean(0, dtype=wide), mode.axis_name)
+    centred = flat - mean.astype(x.dtype)
+    covariance = jnp.matmul(centred.T, centred, preferred_element_type=wide)
+    covariance = mean_over_devices(covariance / flat.shape[0], mode.axis_name)
+    var = jnp.maximum((kernel * (covariance @ kernel)).sum(0), 0)
+    scaled = kernel * (lax.rsqrt(var + epsilon) * norm["scale"])
+    y = centred @ scaled.astype(x.dtype) + norm["bias"].astype(x.dtype)
+    statistics = {"norm": {"mean": mean @ kernel, "var": var}}
+    return y.reshape(*x.shape[:-1], -1), lax.stop_gradient(statistics)
+
+
+def batch_norm(x, params, stats, mode: Mode, epsilon: float):
+    """Batch norm over all but the last axis; the biased variance normalises (and is returned).
+
+    Args:
+      params: {"scale", "bias": [c]}.
+      stats: {"mean", "var": [c]}, used in evaluation.
+
+    Returns:
+      (y like x, statistics like `stats`).
+    """
+    if not mode.train:
+        scale, shift = _scale_and_shift(params, stats, epsilon)
+        return x * scale.astype(x.dtype) + shift.astype(x.dtype), stats
+    y, mean, var = _normalise(x, params["scale"], params["bias"], epsilon, mode.axis_name)
+    return y, {"mean": mean, "var": var}
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _normalise(x, scale, bias, epsilon, axis_name):
+    return _normalise_forward(x, scale, bias, epsilon, axis_name)[0]
+
+
+def _normalise_forward(x, scale, bias, epsilon, axis_name):
+    axes = tuple(range(x.ndim - 1))
+    mean = mean_over_devices(x.mean(axes, dtype=_wide(x)), axis_name)
+    centred = x.astype(_wide(x)) - mean
+    var = mean_over_devices((centred * centred).mean(axes), axis_name)
+    inverse = lax.rsqrt(var + epsilon)
+    y = (centred * (inverse * scale) + bias).astype(x.dtype)
+    return (y, mean, var), (x, mean, inverse, scale)
+
+
+def _normalise_backward(epsilon, axis_name, residuals, cotangents):
+    # Two reductions instead of the chain that differentiating mean and variance would give.
+    x, mean, inverse, scale = residuals
+    dy = cotangents[0].astype(_wide(x))
+    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    normalised = (x.astype(_wide(x)) - mean) * inverse
+    dbias, dscale = dy.sum(axes), (dy * normalised).sum(axes)
+    mean_dbias, mean_dscale = mean_over_devices((dbias / count, dscale / count), axis_name)
+    dx = (dy - mean_dbias - normalised * mean_dscale) * (inverse * scale)
+    return dx.astype(x.dtype), dscale, dbias
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+def _wide(x):
+    """Type of sums over a feature map."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _scale_and_shift(params, stats, epsilon):
+    scale = params["scale"] * lax.rsqrt(stats["var"] + epsilon)
+    return scale, params["bias"] - stats["mean"] * scale
+
+
+def squeeze_excite(x: jax.Array, params) -> jax.Array:
+    """Gates channels by a small network on their spatial means; [b, h, w, c] in and out.
+
+    Args:
+      params: {"reduce": {"kernel": [c, m], "bias": [m]}, "expand": {"kernel": [m, c], "bias"}}.
+    """
+    pooled = x.mean((1, 2))
+    hidden = jax.nn.relu(dense(pooled, params["reduce"]))
+    return x * hard_sigmoid(dense(hidden, params["expand"]))[:, None, None]
+
+
+def dense(x: jax.Array, params) -> jax.Array:
+    """[b, i] -> [b, o] with {"kernel": [i, o], "bias": [o]}."""
+    return x @ params["kernel"].astype(x.dtype) + params["bias"].astype(x.dtype)
+
+
+def kernel_candidates(params, kernels: tuple[int, ...]) -> tuple[jax.Array, ...]:
+    """The depthwise kernel at every size, [k, k, c] each, in the order of `kernels` (ascending).
+
+    A smaller kernel is the centre of the next larger one, passed through the learned matrix
+    "<larger>to<smaller>" where the space has kernel transforms (OFA, section 2 of
+    deps_reference): vectors are the k*k weights of one channel, row-major.
+
+    Args:
+      params: {"kernel": [K, K, c]} and, with transforms, {"transform": {"7to5": [25, 25], ...}}.
+    """
+    current = params["kernel"]
+    candidates = [current]
+    for larger, smaller in zip(kernels[:0:-1], kernels[-2::-1], strict=True):
+        margin = (larger - smaller) // 2
+        current = current[margin:margin + smaller, margin:margin + smaller]
+        if "transform" in params:
+            matrix = params["transform"][f"{larger}to{smaller}"]
+            current = jnp.einsum("ij,jc->ic", matrix, current.reshape(smaller**2, -1)).reshape(
+                smaller, smaller, -1)
+        candidates.append(current)
+    return tuple(candidates[::-1])
+
+
+def inverted_residual(block: Block, expand_choice: int, mode: Mode, params, x, kernel_choice,
+                      stats):
+    """One block at a fixed width: expand, depthwise, squeeze-excite, project (linear), add.
+
+    Args:
+      block: its largest form.
+      expand_choice: Python int, position in `block.expands`.
+      params: of the largest form; sliced here.
+      x: [b, h, w, in_channels].
+      kernel_choice: position in `block.kernels`, static or traced.
+      stats: running statistics of the largest form; None in training.
+
+    Returns:
+      ([b, h', w', out_channels], batch statistics padded with zeros to the largest form).
+    """
+    middle = block.middle_widths[expand_choice]
+    params = slice_block(params, middle)
+    stats = None if mode.train else slice_block(stats, middle)
+    statistics = {}
+    y = x
+    if block.expansion:
+        y, statistics["expand"] = pointwise_norm(
+            x, params["expand"], _of(stats, "expand"), mode, block.epsilon)
+        y = activate(y, block.activation)
+    kernels = tuple(kernel.astype(x.dtype)
+                    for kernel in kernel_candidates(params["depthwise"], block.kernels))
+    y = depthwise(y, kernels, kernel_choice, block.stride)
+    y, norm = batch_norm(y, params["depthwise"]["norm"], _of(stats, "depthwise", "norm"), mode,
+                         block.epsilon)
+    statistics["depthwise"] = {"norm": norm}
+    y = activate(y, block.activation)
+    if block.squeeze_excite:
+        y = squeeze_excite(y, params["squeeze_excite"])
+    y = pointwise(y, params["project"]["kernel"])
+    y, norm = batch_norm(y, params["project"]["norm"], _of(stats, "project", "norm"), mode,
+                         block.epsilon)
+    statistics["project"] = {"norm": norm}
+    if block.residual:
+        y = y + x
+    return y, _pad_statistics(statistics, block.max_middle) if mode.train else {}
+
+
+def slice_block(tree, middle: int):
+    """Parameters or statistics of a block, cut to its first `middle` middle channels."""
+    return select_channels(tree, slice(middle), slice(squeeze_width(middle)))
+
+
+def select_channels(tree, middle, hidden):
+    """Parameters or statistics of a block with some of its inner channels, in some order.
+
+    Args:
+      middle: index of the middle channels, a slice or an integer array.
+      hidden: the same for the hidden units of the squeeze-excite gate.
+    """
+    selected = {name: dict(part) for name, part in tree.items()}
+    for name in ("expand", "depthwise"):
+        if name in tree:
+            norm = {key: leaf[middle] for key, leaf in tree[name]["norm"].items()}
+            selected[name]["norm"] = norm
+            if "kernel" in tree[name]:
+                selected[name]["kernel"] = tree[name]["kernel"][..., middle]
+    if "kernel" in tree["project"]:
+        selected["project"]["kernel"] = tree["project"]["kernel"][middle]
+    if "squeeze_excite" in tree:
+        reduce, expand = tree["squeeze_excite"]["reduce"], tree["squeeze_excite"]["expand"]
+        selected["squeeze_excite"] = {
+            "reduce": {"kernel": reduce["kernel"][middle][:, hidden],
+                       "bias": reduce["bias"][hidden]},
+            "expand": {"kernel": expand["kernel"][hidden][:, middle],
+                       "bias": expand["bias"][middle]},
+        }
+    return selected
+
+
+def _pad_statistics(statistics, width: int):
+    for name in ("expand", "depthwise"):
+        if name in statistics:
+            statistics[name]["norm"] = {
+                key: jnp.pad(value, (0, width - value.shape[0]))
+                for key, value in statistics[name]["norm"].items()}
+    return statistics
+
+
+def _of(tree, *path):
+    for name in path:
+        tree = None if tree is None else tree[name]
+    return tree

@@ -1,0 +1,282 @@
+"""One experiment from plain settings: train a supernet, then evaluate its subnets.
+
+`Experiment.from_dict` is where a config becomes frozen dataclasses; nothing below knows configs.
+"""
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from pathlib import Path
+
+import jax
+
+from deps_jax.common import workdir
+from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common.loop import Cadence, fit
+from deps_jax.common.parallel import check_batch_size
+from deps_jax.common.writer import Writer
+from deps_jax.convert import convert, load_state_dict
+from deps_jax.data.augment import Augment
+from deps_jax.data.load import Data, calibration, load, squares, train_batches
+from deps_jax.data.pipeline import check_batch_fits, eval_batches
+from deps_jax.data.sources import Source, Splits, in_memory
+from deps_jax.evaluate import PAPER_SUBNETS, Evaluator
+from deps_jax.families import SPACES
+from deps_jax.layers import layers
+from deps_jax.methods import METHODS, Method, Timeline
+from deps_jax.optim import Optimizer
+from deps_jax.report import SubnetResult
+from deps_jax.space import SearchSpace
+from deps_jax.subnet import Subnet, decode, encode
+from deps_jax.train import Recipe, Trainer, TrainState, init_state
+
+# Fields that a continued run may change: where and how, not what.
+MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A family with some of its fields replaced; None keeps the family's own."""
+
+    family: str
+    depths: tuple[int, ...] | None = None
+    kernels: tuple[int, ...] | None = None
+    expands: tuple[float, ...] | None = None
+    width_mult: float = 1.0
+    resolution: int | None = None
+    kernel_transform: bool = False
+
+    def build(self, num_classes: int) -> SearchSpace:
+        if self.family not in SPACES:
+            raise ValueError(f"space.family {self.family!r} is unknown; use one of "
+                             f"{tuple(SPACES)}")
+        family = SPACES[self.family]
+        return family.with_choices(
+            depths=self.depths, kernels=self.kernels, expands=self.expands,
+            width_mult=self.width_mult, kernel_transform=self.kernel_transform,
+            resolution=self.resolution or family.resolution, num_classes=num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Length and regularisation of the run; see Recipe for the last four."""
+
+    epochs: float
+    batch_size: int
+    label_smoothing: float = 0.1
+    dropout_rate: float = 0.0
+    norm_momentum: float = 0.1
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if self.epochs <= 0 or self.batch_size < 1:
+            raise ValueError(f"training.epochs {self.epochs} and training.batch_size "
+                             f"{self.batch_size} must be above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How subnets are measured.
+
+    Attributes:
+      subnets: names as `encode` writes them; the paper's six by default.
+      batch_size: of the evaluation; the last batch is padded.
+      calibration_images, calibration_batch_size, calibration_seed: training images that give a
+        subnet its batch statistics (2000 in batches of 200 in the reference).
+    """
+
+    subnets: tuple[str, ...] = PAPER_SUBNETS
+    batch_size: int = 200
+    calibration_images: int = 2000
+    calibration_batch_size: int = 200
+    calibration_seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All settings of a run.
+
+    Attributes:
+      seed: of initial weights, shuffling, augmentation, sampled subnets and drop-out.
+      method: a value of `deps_jax.methods`, with any field replaced.
+      init_from: PyTorch checkpoint or npz to start from; "" starts from random weights.
+    """
+
+    data: Data
+    augment: Augment
+    space: Space
+    method: Method
+    optimizer: Optimizer
+    training: Training
+    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    cadence: Cadence = dataclasses.field(default_factory=Cadence)
+    seed: int = 0
+    init_from: str = ""
+
+    @classmethod
+    def from_dict(cls, config: dict) -> Experiment:
+        """Raises ValueError naming the first field that is unknown, missing or impossible."""
+        config = dict(config)
+        method = dict(config.pop("method", {}))
+        name = method.get("name", "deps")
+        if name not in METHODS:
+            raise ValueError(f"method.name {name!r} is unknown; use one of {tuple(METHODS)}")
+        own = dataclasses.asdict(METHODS[name])
+        given = {field: value for field, value in method.items() if value is not None}
+        _check_method(name, own, given)
+        parts = {"data": Data, "augment": Augment, "space": Space, "optimizer": Optimizer,
+                 "training": Training, "evaluation": Evaluation, "cadence": Cadence}
+        values = {name: _build(parts[name], value, name) if name in parts else value
+                  for name, value in config.items()}
+        return _build(cls, {**values, "method": _build(Method, {**own, **given}, "method")})
+
+
+def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
+    """Trains the supernet, continuing where an earlier call in the same folder stopped.
+
+    Everything that can be refused is refused before anything is compiled.
+
+    Args:
+      config: what `experiment` was made from; kept beside the results.
+    """
+    check_batches(experiment)
+    space, splits = build(experiment)
+    for name in experiment.evaluation.subnets:
+        decode(space, name)
+    recipe = build_recipe(experiment, space, len(splits.train))
+    init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
+    loaded = _initial_weights(experiment, space)
+    shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
+    workdir.claim(folder, config, may_differ=MAY_DIFFER)
+    checkpoints = Checkpoints(Path(folder) / "checkpoints")
+    checkpoints.check_disk(shapes)
+    batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
+                            experiment.seed, space.resolution)
+    start_step = checkpoints.latest_step() or 0
+    if start_step:
+        state = checkpoints.restore(shapes, batches.iterator)
+    else:
+        state = init_state(init_key, recipe).replace(**loaded)
+    _print_plan(experiment, recipe.timeline, len(splits.train), start_step)
+    evaluate = None
+    if experiment.cadence.evaluate_every and len(splits.validation):
+        meter = Meter(experiment, space, splits.train, splits.validation)
+        evaluate = lambda _, state: {
+            f"validation/{name}": meter(state.params, decode(space, name))[0].top1
+            for name in ("smallest", "largest")}
+    writer = Writer(Path(folder), start_step)
+    try:
+        return fit(Trainer(recipe, step_key), state, batches, total_steps=recipe.timeline.total,
+                   batch_size=experiment.training.batch_size, cadence=experiment.cadence,
+                   checkpoints=checkpoints, writer=writer, start_step=start_step,
+                   evaluate=evaluate)
+    finally:
+        writer.close()
+
+
+def check_batches(experiment: Experiment) -> None:
+    """Raises ValueError unless every batch divides by the devices."""
+    check_batch_size(experiment.training.batch_size)
+    check_batch_size(experiment.evaluation.batch_size)
+    check_batch_size(experiment.evaluation.calibration_batch_size)
+
+
+def build(experiment: Experiment) -> tuple[SearchSpace, Splits]:
+    """The search space, its number of classes taken from the data, and the data."""
+    resolution = experiment.space.build(num_classes=2).resolution
+    splits = load(experiment.data, resolution)
+    return experiment.space.build(len(splits.class_names)), splits
+
+
+def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) -> Recipe:
+    """The settings of the training step for a data set of this size."""
+    training = experiment.training
+    steps_per_epoch = check_batch_fits(train_images, training.batch_size)
+    total_steps = max(1, round(training.epochs * steps_per_epoch))
+    return Recipe(
+        space=space, method=experiment.method, optimizer=experiment.optimizer,
+        timeline=Timeline.of(experiment.method, total_steps, steps_per_epoch),
+        augment=experiment.augment, label_smoothing=training.label_smoothing,
+        dropout_rate=training.dropout_rate, norm_momentum=training.norm_momentum,
+        dtype=training.dtype)
+
+
+def load_trained(experiment: Experiment, space: SearchSpace, train_images: int, folder: Path):
+    """The newest training state of a run."""
+    recipe = build_recipe(experiment, space, train_images)
+    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
+    return Checkpoints(Path(folder) / "checkpoints").restore_state(shapes)
+
+
+class Meter:
+    """Recalibrates and evaluates subnets of trained parameters: `meter(params, subnet)`.
+
+    Args:
+      train: source of the calibration images.
+      held_out: source to evaluate on.
+    """
+
+    def __init__(self, experiment: Experiment, space: SearchSpace, train: Source,
+                 held_out: Source):
+        data, evaluation = experiment.data, experiment.evaluation
+        self._space, self._batch_size = space, evaluation.batch_size
+        self._evaluator = Evaluator(space, experiment.augment, dtype=experiment.training.dtype)
+        self._calibration = calibration(
+            data, train, evaluation.calibration_images, evaluation.calibration_batch_size,
+            evaluation.calibration_seed, space.resolution)
+        self._held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
+
+    def __call__(self, params, subnet: Subnet) -> tuple[SubnetResult, dict]:
+        """The result, and the batch statistics it was measured with."""
+        batch_stats = self._evaluator.recalibrate(params, subnet, self._calibration)
+        batches = eval_batches(self._held_out, self._batch_size)
+        metrics = self._evaluator.evaluate(params, batch_stats, subnet, batches)
+        network = layers(self._space, subnet)
+        return SubnetResult(
+            subnet=encode(self._space, subnet), macs=sum(layer.macs for layer in network),
+            params=sum(layer.params for layer in network), images=len(self._held_out),
+            **metrics), batch_stats
+
+
+def _initial_weights(experiment: Experiment, space: SearchSpace) -> dict:
+    if not experiment.init_from:
+        return {}
+    params, batch_stats = convert(space, load_state_dict(experiment.init_from))
+    return {"params": params, "batch_stats": batch_stats}
+
+
+def _print_plan(experiment: Experiment, timeline: Timeline, images: int, start_step: int) -> None:
+    plan = f"{timeline.total} steps of {experiment.training.batch_size} out of {images} images"
+    if timeline.supernet_start < timeline.total:
+        plan += (f"; subnets join at step {timeline.supernet_start}, at full rate from "
+                 f"{timeline.ramp_end}")
+    if start_step:
+        plan += f"; continuing at step {start_step}"
+    print(f"{experiment.method.name}: {plan}", flush=True)
+
+
+def _check_method(name: str, own: dict, given: dict) -> None:
+    """A method is told from DepS by these fields; set otherwise, its name would be wrong."""
+    for field in ("full_model_fraction", "ramp_epochs") if name != "deps" else ():
+        if given.get(field, own[field]) != own[field]:
+            raise ValueError(f"method.name {name!r} means {field} {own[field]}, the config sets "
+                             f"{given[field]}; choose the method with --config FILE:{name}")
+
+
+def _build(cls, values, name: str = "config"):
+    """A dataclass from a dict, with the field named when it does not fit."""
+    if dataclasses.is_dataclass(values):
+        return values
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {sorted(fields)}"
+            raise ValueError(f"{name} has no field {key!r}; {hint}")
+    for key, field in fields.items():
+        required = (field.default is dataclasses.MISSING
+                    and field.default_factory is dataclasses.MISSING)
+        if required and key not in values:
+            raise ValueError(f"{name}.{key} is not set; give it a value")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value
+                  for key, value in values.items()})

@@ -1,0 +1,86 @@
+"""The optimizer, from plain settings: one optax chain."""
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+OPTIMIZERS = ("sgd", "rmsprop", "adamw")
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """Settings of the base optimizer (defaults: the DepS CIFAR recipe, deps_reference 5).
+
+    Attributes:
+      name: "sgd" (Nesterov), "rmsprop" or "adamw".
+      learning_rate: peak, for the global batch.
+      min_learning_rate: floor of the cosine.
+      warmup_epochs, warmup_learning_rate: linear rise before the cosine, counted in the run.
+      momentum: of sgd and rmsprop.
+      weight_decay: coupled L2 for sgd and rmsprop, decoupled for adamw; never on batch norm or
+        biases.
+      clip_norm: global norm of the joined gradient; 0 does not clip.
+    """
+
+    name: str = "sgd"
+    learning_rate: float = 0.1
+    min_learning_rate: float = 2.5e-3
+    warmup_epochs: float = 0.0
+    warmup_learning_rate: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 3e-5
+    clip_norm: float = 0.0
+
+    def __post_init__(self):
+        if self.name not in OPTIMIZERS:
+            raise ValueError(f"optimizer {self.name!r} is unknown; use one of {OPTIMIZERS}")
+        for field in ("learning_rate", "min_learning_rate", "warmup_epochs", "weight_decay",
+                      "clip_norm"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} {getattr(self, field)} is negative; use 0 or more")
+
+
+def cosine(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
+    """Linear warm-up, then max(floor, lr (1 + cos(pi t / T)) / 2), t counted from its end."""
+    warmup_steps = round(optimizer.warmup_epochs * steps_per_epoch)
+    if warmup_steps >= total_steps:
+        raise ValueError(f"warmup_epochs {optimizer.warmup_epochs} take {warmup_steps} of "
+                         f"{total_steps} steps; shorten the warm-up or train longer")
+    peak, start = optimizer.learning_rate, optimizer.warmup_learning_rate
+
+    def schedule(step):
+        t = (jnp.asarray(step, float) - warmup_steps) / (total_steps - warmup_steps)
+        falling = 0.5 * peak * (1 + jnp.cos(math.pi * jnp.clip(t, 0, 1)))
+        rising = start + (peak - start) * (step + 1) / max(1, warmup_steps)
+        return jnp.where(step < warmup_steps, rising,
+                         jnp.maximum(optimizer.min_learning_rate, falling))
+
+    return schedule
+
+
+def base_optimizer(optimizer: Optimizer, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Clip, decay, momentum, learning rate; the rate stays outside the momentum as in PyTorch."""
+    clip = [optax.clip_by_global_norm(optimizer.clip_norm)] if optimizer.clip_norm else []
+    decay = optax.add_decayed_weights(optimizer.weight_decay, decayed)
+    if optimizer.name == "adamw":
+        direction = [optax.scale_by_adam(), decay]
+    elif optimizer.name == "rmsprop":
+        # alpha and eps of the reference (deps_reference 4.1)
+        direction = [decay, optax.scale_by_rms(decay=0.9, eps=0.0316227766, eps_in_sqrt=False),
+                     optax.trace(optimizer.momentum)]
+    else:
+        direction = [decay, optax.trace(optimizer.momentum, nesterov=True)]
+    return optax.chain(*clip, *direction, optax.scale_by_learning_rate(schedule))
+
+
+def decayed(params):
+    """Tree of booleans: weight decay spares batch norm and biases."""
+    def is_decayed(path, _):
+        names = [entry.key for entry in path]
+        return "norm" not in names and names[-1] != "bias"
+
+    return jax.tree_util.tree_map_with_path(is_decayed, params)

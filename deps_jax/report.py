@@ -1,0 +1,141 @@
+"""What a run found, for people: a table, CSV, JSON, a plot of accuracy over MACs, one HTML page."""
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import html
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.figure
+
+from deps_jax.common.workdir import flatten
+
+
+@dataclasses.dataclass(frozen=True)
+class SubnetResult:
+    """One subnet measured on one split.
+
+    Attributes:
+      subnet: its name, as `encode` writes it.
+      macs, params: of the network for one image.
+      images: how many it was measured on.
+      top1, top5: fraction right; loss: cross entropy.
+    """
+
+    subnet: str
+    macs: int
+    params: int
+    images: int
+    top1: float
+    top5: float
+    loss: float
+
+
+def table(results: Sequence[SubnetResult]) -> str:
+    """Fixed-width text, one line a subnet."""
+    width = max([6, *(len(result.subnet) for result in results)])
+    lines = [f"{'subnet':{width}}  {'MACs':>9}  {'params':>9}  {'top-1':>7}  {'top-5':>7}  loss"]
+    lines += [
+        f"{r.subnet:{width}}  {r.macs / 1e6:8.2f}M  {r.params / 1e6:8.3f}M  {r.top1:7.2%}  "
+        f"{r.top5:7.2%}  {r.loss:.3f}" for r in results]
+    return "\n".join(lines)
+
+
+def write_results(folder: Path, results: Sequence[SubnetResult], details: dict) -> None:
+    """`subnets.csv`, `subnets.json` (with `details`) and `accuracy_over_macs.png` in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [field.name for field in dataclasses.fields(SubnetResult)]
+    with (folder / "subnets.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(result) for result in results)
+    record = {**details, "subnets": [dataclasses.asdict(result) for result in results]}
+    (folder / "subnets.json").write_text(json.dumps(record, indent=2) + "\n")
+    (folder / "accuracy_over_macs.png").write_bytes(plot_accuracy({details["method"]: results}))
+
+
+def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
+    """Top-1 over MACs, one line for each name, as PNG."""
+    figure = matplotlib.figure.Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot(xlabel="million MACs", ylabel="top-1 accuracy, %")
+    for name, results in curves.items():
+        ordered = sorted(results, key=lambda result: result.macs)
+        axes.plot([r.macs / 1e6 for r in ordered], [100 * r.top1 for r in ordered], "o-",
+                  label=name)
+        for r in ordered:
+            if len(r.subnet) <= 8:
+                axes.annotate(r.subnet, (r.macs / 1e6, 100 * r.top1), fontsize=8,
+                              textcoords="offset points", xytext=(4, -11))
+    axes.grid(alpha=0.3)
+    axes.margins(x=0.1, y=0.15)
+    if len(curves) > 1:
+        axes.legend()
+    return _png(figure)
+
+
+def plot_training(records: Sequence[dict]) -> bytes:
+    """Losses and validation accuracy over steps, from the run's metrics, as PNG."""
+    figure = matplotlib.figure.Figure(figsize=(9.6, 3.4), layout="constrained")
+    groups = (("loss", ("loss", "subnet_loss")),
+              ("top-1", ("top1", "validation/smallest", "validation/largest")))
+    for i, (label, names) in enumerate(groups):
+        axes = figure.add_subplot(1, 2, i + 1, xlabel="step", ylabel=label)
+        for name in names:
+            points = [(record["step"], record[name]) for record in records if name in record]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=_LABELS[name])
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    return _png(figure)
+
+
+_LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, training images",
+           "validation/smallest": "smallest, validation",
+           "validation/largest": "largest, validation"}
+
+
+def write_html(path: Path, results: Sequence[SubnetResult], details: dict, records: Sequence[dict],
+               config: dict) -> None:
+    """One self-contained page: the table, both plots and every setting of the run."""
+    rows = "".join(
+        f"<tr><td><code>{html.escape(r.subnet)}</code><td>{r.macs / 1e6:.2f}<td>"
+        f"{r.params / 1e6:.3f}<td>{r.top1:.2%}<td>{r.top5:.2%}<td>{r.loss:.3f}</tr>"
+        for r in results)
+    settings = "".join(f"<tr><td>{html.escape(name)}<td>{html.escape(str(value))}</tr>"
+                       for name, value in flatten(config).items())
+    about = "; ".join(f"{html.escape(str(k).replace('_', ' '))}: {html.escape(str(v))}"
+                      for k, v in details.items())
+    accuracy = _inline(plot_accuracy({details["method"]: results}))
+    training = _inline(plot_training(records))
+    path.write_text(f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Subnets of one supernet</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: right }}
+td:first-child, th:first-child {{ text-align: left }} tr:nth-child(even) {{ background: #f3f3f3 }}
+img {{ max-width: 100% }} summary {{ cursor: pointer }}
+</style>
+<h1>Subnets of one supernet</h1>
+<p>{about}</p>
+<table><tr><th>subnet<th>MACs (M)<th>parameters (M)<th>top-1<th>top-5<th>loss</tr>{rows}</table>
+<p><img alt="top-1 accuracy over MACs" src="{accuracy}">
+<h2>Training</h2>
+<p><img alt="losses and accuracy over steps" src="{training}">
+<details><summary>Settings</summary><table>{settings}</table></details>
+</html>
+""")
+
+
+def _png(figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _inline(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

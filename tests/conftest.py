@@ -1,0 +1,72 @@
+"""Two CPU devices, and what many tests share."""
+import os
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from deps_jax import supernet
+from deps_jax.data.augment import Augment
+from deps_jax.space import SearchSpace, Stage
+
+# Every part of the engine in the smallest form: strides, squeeze-excite, transforms, two widths.
+TINY = SearchSpace(
+    name="tiny", stem_width=8, stem_stride=1, first_width=8, first_residual=True,
+    stages=(
+        Stage(8, 1, "relu", False, depths=(1, 2), kernels=(3, 5), expands=(1, 2, 3)),
+        Stage(16, 2, "h_swish", True, depths=(1, 2, 3), kernels=(3, 5), expands=(1, 2, 3)),
+    ),
+    head_width=24, feature_width=32, num_classes=5, resolution=9, kernel_transform=True,
+)
+PIXELS = Augment(mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real data and golden records; where they are not, the test is skipped."""
+    folder = Path(os.environ.get("DEPS_SHARED", "../shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data in {folder} (set DEPS_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SearchSpace:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_variables():
+    """Parameters that make every part count: random scales, biases and transforms."""
+    params, batch_stats = supernet.init(jax.random.key(0), TINY)
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    leaves = [leaf + 0.1 * jax.random.normal(key, leaf.shape)
+              for leaf, key in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(tree, leaves), batch_stats
+
+
+@pytest.fixture(scope="session")
+def tiny_images():
+    return jax.random.normal(jax.random.key(2), (4, 9, 9, 3))
+
+
+@pytest.fixture(scope="session")
+def tiny_gradient(tiny_images):
+    """Compiled once: (params, traced subnet) -> ((loss, (logits, statistics)), gradient)."""
+    def loss_fn(params, subnet):
+        logits, statistics = supernet.apply(TINY, params, None, tiny_images, subnet, train=True)
+        return jnp.sum(jnp.sin(logits)), (logits, statistics)
+
+    return jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+
+
+@pytest.fixture(scope="session")
+def tiny_evaluate():
+    return jax.jit(partial(supernet.apply, TINY, train=False))
