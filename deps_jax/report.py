@@ -115,7 +115,7 @@ def write_html(path: Path, results: Sequence[SubnetResult], details: dict, recor
     path.write_text(f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Subnets of one supernet</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
 table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: right }}
 td:first-child, th:first-child {{ text-align: left }} tr:nth-child(even) {{ background: #f3f3f3 }}
 img {{ max-width: 100% }} summary {{ cursor: pointer }}

@@ -67,6 +67,8 @@ class Recipe:
         for field in ("label_smoothing", "dropout_rate"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} {getattr(self, field)} is not in [0, 1)")
+        # Refuses, before any compilation, a way of sampling that the space does not allow.
+        jax.eval_shape(lambda key: sandwich(key, self.space, self.method), jax.random.key(0))
 
     def schedule(self) -> optax.Schedule:
         """Base learning rate by step."""
@@ -130,8 +132,8 @@ def update(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None, ax
     metrics = {
         "loss": Mean.of(losses[0]),
         "top1": Mean.of(logits.argmax(-1) == inputs[1]),
-        "grad_norm": Mean.of(optax.global_norm(gradients["largest"])[None]),
-        "update_norm": Mean.of(optax.global_norm(updates)[None]),
+        "grad_norm": Mean.of(optax.tree.norm(gradients["largest"])[None]),
+        "update_norm": Mean.of(optax.tree.norm(updates)[None]),
         "learning_rate": Mean.of(recipe.schedule()(state.step)[None]),
     }
     if len(losses) > 1:

@@ -33,7 +33,7 @@ def shared() -> Path:
     folder = Path(os.environ.get("DEPS_SHARED", "../shared"))
     if not folder.is_dir():
         pytest.skip(f"no shared data in {folder} (set DEPS_SHARED)")
-    return folder
+    return folder.resolve()
 
 
 @pytest.fixture(scope="session")

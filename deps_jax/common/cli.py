@@ -56,8 +56,16 @@ def fail(message: str) -> None:
 
 def _parse(argv):
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if "config" in flags.FLAGS:
+            flags.FLAGS.config.to_dict()  # a file that does not load says so only when it is used
+        return rest
     except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        # config_flags raises the config's own errors: an unknown field, a missing file, a bad type
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        fail(" ".join(str(text).split()))
+        fail(_last_line(error))
+
+
+def _last_line(error: Exception) -> str:
+    """What happened, out of the errors of config_flags: some hold a traceback, some a repr."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    text = text.replace("\\'", "'").replace("'\\n", ". ").strip("' \n")
+    return text.splitlines()[-1].strip().removeprefix("ValueError: ")

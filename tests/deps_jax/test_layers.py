@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from deps_jax.families import MOBILENET_V3, MOBILENET_V3_CIFAR
@@ -43,7 +45,7 @@ def test_layers_follow_each_other():
     network = layers(MOBILENET_V3, decode(MOBILENET_V3, "d3e4"))
     names = [layer.name for layer in network]
     assert len(set(names)) == len(names)
-    for before, after in zip(network, network[1:], strict=False):
+    for before, after in pairwise(network):
         assert before.out_channels == after.in_channels and before.size_out == after.size_in
     for layer in network:
         assert layer.op != "add" or layer.skip in names

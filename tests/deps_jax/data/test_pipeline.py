@@ -1,0 +1,139 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deps_jax.data.load import Data, load, train_batches
+from deps_jax.data.pipeline import (
+    ResidentBatches,
+    StreamedBatches,
+    calibration_batches,
+    check_batch_fits,
+    eval_batches,
+)
+from deps_jax.data.sources import ArraySource, Subset, digits, in_memory, split, tfds
+
+SOURCE = ArraySource(np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, -1),
+                     np.arange(10, dtype=np.int32))
+
+
+def labels(batches, count):
+    return [np.asarray(next(batches)["label"]).tolist() for _ in range(count)]
+
+
+def test_both_placements_give_the_same_batches():
+    resident = labels(ResidentBatches(SOURCE, 4, seed=3), 7)
+    assert resident == labels(StreamedBatches(SOURCE, 4, seed=3, workers=0), 7)
+    assert resident != labels(ResidentBatches(SOURCE, 4, seed=4), 7)
+
+
+def test_images_stay_with_their_labels():
+    for batches in (ResidentBatches(SOURCE, 4, 0), StreamedBatches(SOURCE, 4, 0, workers=0)):
+        batch = next(batches)
+        np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], batch["label"])
+        assert batch["image"].dtype == np.uint8
+
+
+def test_an_epoch_shows_no_image_twice_and_the_next_has_another_order():
+    epochs = np.array(labels(ResidentBatches(SOURCE, 5, 0), 6)).reshape(3, 10)
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(10))
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_the_place_in_the_data_can_be_saved():
+    batches = ResidentBatches(SOURCE, 4, 0)
+    labels(batches, 3)
+    state = batches.iterator.get_state()
+    after = labels(batches, 4)
+    again = ResidentBatches(SOURCE, 4, 0)
+    again.iterator.set_state(state)
+    assert labels(again, 4) == after
+
+
+def test_evaluation_pads_and_masks_the_last_batch():
+    batches = list(eval_batches(SOURCE, 4))
+    assert [batch["image"].shape[0] for batch in batches] == [4, 4, 4]
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    np.testing.assert_array_equal(mask, [1] * 10 + [0] * 2)
+    seen = np.concatenate([batch["label"] for batch in batches])[mask > 0]
+    np.testing.assert_array_equal(seen, np.arange(10))
+
+
+def test_calibration_images_are_the_same_every_time():
+    first, second = (calibration_batches(SOURCE, 8, 4, seed=1) for _ in range(2))
+    assert len(first) == 2 and all(jnp.array_equal(a["image"], b["image"])
+                                   for a, b in zip(first, second, strict=True))
+    for images, batch_size in ((20, 4), (6, 4), (0, 4)):
+        with pytest.raises(ValueError, match="calibration images"):
+            calibration_batches(SOURCE, images, batch_size, seed=1)
+
+
+def test_batch_larger_than_the_data_is_refused():
+    assert check_batch_fits(10, 4) == 2
+    with pytest.raises(ValueError, match="batch size 11 does not fit 10"):
+        check_batch_fits(10, 11)
+
+
+def test_split_is_disjoint_and_seeded():
+    rest, cut = split(SOURCE, 3, seed=0)
+    assert len(rest) == 7 and len(cut) == 3
+    assert not set(rest.indices) & set(cut.indices)
+    assert {tuple(split(SOURCE, 3, seed=s)[1].indices) for s in range(5)} != {tuple(cut.indices)}
+    with pytest.raises(ValueError, match="10 images cannot be cut from 10"):
+        split(SOURCE, 10, seed=0)
+
+
+def test_digits_are_real_and_cut_in_three():
+    splits = digits(16, validation_images=200, seed=0)
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [1238, 200, 359]
+    image = splits.train[0]["image"]
+    assert image.shape == (16, 16, 3) and image.max() > 200
+    assert (image[..., 0] == image[..., 2]).all()
+    with pytest.raises(ValueError, match="resolution 4"):
+        digits(4, 0, 0)
+
+
+def test_arrays_of_another_form_are_refused():
+    with pytest.raises(ValueError, match="give uint8"):
+        ArraySource(np.zeros((2, 4, 4, 3)), np.zeros(2, np.int32))
+    with pytest.raises(ValueError, match="one integer for each"):
+        ArraySource(np.zeros((2, 4, 4, 3), np.uint8), np.zeros(3, np.int32))
+    with pytest.raises(ValueError, match="the space takes 8x8"):
+        in_memory(SOURCE, 8)
+
+
+def test_settings_of_a_data_set():
+    with pytest.raises(ValueError, match="data set 'cifar' is unknown"):
+        Data("cifar")
+    with pytest.raises(ValueError, match="placement 'gpu'"):
+        Data("digits", placement="gpu")
+    with pytest.raises(ValueError, match="workers -1"):
+        Data("digits", workers=-1)
+    splits = load(Data("digits", validation_images=100, train_images=50), 16)
+    assert len(splits.train) == 50 and isinstance(splits.train, Subset)
+
+
+@pytest.mark.parametrize(("name", "folder", "message"), [
+    ("cifar10", "", "TFDS_DATA_DIR"),
+    ("cifar10", "nowhere", "holds no data set 'cifar10'")])
+def test_data_that_is_not_there(name, folder, message, monkeypatch):
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    with pytest.raises(ValueError, match=message):
+        tfds(name, folder, 0, 0)
+
+
+def test_real_cifar10_in_both_placements(shared):
+    data = Data("cifar10", dir=str(shared / "data" / "tfds_small"), validation_images=500)
+    splits = load(data, 32)
+    assert splits.class_names[3] == "cat"
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [4500, 500, 1000]
+    resident, streamed = (
+        train_batches(Data("cifar10", placement=placement), Subset(splits.train, np.arange(64)), 32,
+                      seed=0, resolution=32)
+        for placement in ("resident", "streamed"))
+    for _ in range(3):
+        first, second = next(resident), next(streamed)
+        np.testing.assert_array_equal(first["image"], second["image"])
+        np.testing.assert_array_equal(first["label"], second["label"])
+    with pytest.raises(ValueError, match="an image is 32x32 px, the space takes 64x64"):
+        load(data, 64)

@@ -1,0 +1,163 @@
+"""Whole runs from the real digits config, shrunk: trained, stopped, continued, evaluated."""
+import csv
+import json
+import os
+import signal
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from configs import deps_cifar10, deps_digits, deps_imagenet
+from deps_jax import experiment
+from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common.loop import Interrupted
+from deps_jax.common.writer import read
+from deps_jax.evaluate_run import evaluate_run
+from deps_jax.experiment import Experiment, build_recipe, train
+from deps_jax.families import SPACES
+from deps_jax.train import Trainer, init_state
+
+
+def tiny_config(**changes):
+    config = deps_digits.get_config()
+    with config.unlocked():
+        config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1, 2),
+                            expands=(1, 2))
+        config.data.train_images = 100
+        config.training.update(epochs=8.0, batch_size=20)  # 40 steps
+        config.method.ramp_epochs = 1.0
+        config.evaluation.update(subnets=("d1e1", "d2e2"), calibration_images=40,
+                                 calibration_batch_size=20)
+        config.cadence = {"log_every": 10, "checkpoint_every": 15, "evaluate_every": 20}
+        for name, value in changes.items():
+            config.update_from_flattened_dict({name: value})
+    return config.to_dict()
+
+
+def run(folder, **changes):
+    config = tiny_config(**changes)
+    return train(Experiment.from_dict(config), folder, config)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return folder, run(folder)
+
+
+def test_forty_steps_equal_twenty_a_stop_and_twenty_more(finished, tmp_path, monkeypatch):
+    folder, state = finished
+    call = Trainer.__call__
+
+    def stopping(self, step, *rest):
+        if step == 19:  # in the ramp, after the channels were sorted
+            os.kill(os.getpid(), signal.SIGTERM)
+        return call(self, step, *rest)
+
+    monkeypatch.setattr(Trainer, "__call__", stopping)
+    with pytest.raises(Interrupted, match="after step 20 of 40"):
+        run(tmp_path)
+    monkeypatch.undo()
+    continued = run(tmp_path)
+    assert int(continued.step) == 40
+    chex.assert_trees_all_equal(continued, state)
+    losses = lambda folder: [r["loss"] for r in read(folder) if "loss" in r]
+    assert losses(tmp_path) == losses(folder)
+    # Running the command once more changes nothing.
+    chex.assert_trees_all_equal(run(tmp_path), state)
+
+
+def test_learning_is_seen_in_metrics(finished):
+    folder, _ = finished
+    records = read(folder)
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert losses[-1] < losses[0]
+    assert {"validation/smallest", "validation/largest"} <= set(records[-1]) | set(records[-2])
+
+
+def test_evaluation_writes_table_plot_and_report(finished):
+    folder, _ = finished
+    text = evaluate_run(folder, split="validation")
+    assert "d1e1k3" in text and "d2e2k3" in text
+    with (folder / "evaluation" / "validation" / "subnets.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["subnet"] for row in rows] == ["d1e1k3", "d2e2k3"]
+    record = json.loads((folder / "evaluation" / "validation" / "subnets.json").read_text())
+    assert record["calibration_images"] == 40 and record["images"] == 238
+    assert 0 <= record["subnets"][0]["top1"] <= record["subnets"][0]["top5"] <= 1
+    assert int(rows[0]["macs"]) < int(rows[1]["macs"])
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 and "d2e2k3" in page
+    with np.load(folder / "evaluation" / "validation" / "batch_stats" / "d1e1k3.npz") as stats:
+        assert stats["stem/norm/mean"].shape == (8,)
+    with pytest.raises(ValueError, match="depth 5"):
+        evaluate_run(folder, subnets=("d5e1",))
+
+
+def test_workdir_of_another_experiment_is_refused(finished):
+    folder, _ = finished
+    with pytest.raises(ValueError, match=r"training\.batch_size is 20 there and 10 now"):
+        run(folder, **{"training.batch_size": 10})
+
+
+def test_checkpoint_of_another_space_is_refused(finished, tmp_path):
+    folder, _ = finished
+    recipe = build_recipe(Experiment.from_dict(tiny_config()), SPACES["mobilenet_v3_cifar"], 100)
+    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
+    with pytest.raises(ValueError, match="is of another network"):
+        Checkpoints(folder / "checkpoints").restore_state(shapes)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"training.batch_size": 15}, "batch size 15 does not divide by 2 devices"),
+    ({"training.batch_size": 200}, "batch size 200 does not fit 100 training images"),
+    ({"space.kernels": ()}, "kernels is empty"),
+    ({"space.family": "resnet"}, "space.family 'resnet' is unknown"),
+    ({"space.resolution": 4}, "resolution 4 px is smaller than the total stride 8"),
+    ({"data.name": "folder"}, "does not exist"),
+    ({"data.validation_images": 5000}, "5000 images cannot be cut"),
+    ({"evaluation.subnets": ("d3e1",)}, "depth 3 is not in the depths"),
+    ({"method.sampling": "best"}, "sampling 'best' is unknown"),
+    ({"method.name": "ofa"}, "method.name 'ofa' is unknown"),
+    ({"method.name": "bignas"}, "choose the method with --config FILE:bignas"),
+    ({"optimizer.name": "lion"}, "optimizer 'lion' is unknown"),
+    ({"init_from": "nothing.pth"}, "is not a file"),
+])
+def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, tmp_path,
+                                                              monkeypatch):
+    def nothing_is_compiled(*_, **__):
+        raise AssertionError("compiled before the settings were checked")
+
+    monkeypatch.setattr(experiment, "fit", nothing_is_compiled)
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_fields_that_do_not_exist_are_named():
+    config = tiny_config()
+    config["optimizer"]["learning_rat"] = 1
+    with pytest.raises(ValueError, match="optimizer has no field 'learning_rat'; did you mean"):
+        Experiment.from_dict(config)
+    config = tiny_config()
+    del config["training"]["epochs"]
+    with pytest.raises(ValueError, match=r"training\.epochs is not set"):
+        Experiment.from_dict(config)
+
+
+@pytest.mark.parametrize("config", [
+    deps_digits.get_config(), deps_cifar10.get_config(), deps_cifar10.get_config("bignas"),
+    deps_cifar10.get_config("runlocal"), deps_cifar10.get_config("runlocal,plain"),
+    deps_imagenet.get_config(), deps_imagenet.get_config("runlocal")])
+def test_published_configs_are_whole(config):
+    settings = Experiment.from_dict(config.to_dict())
+    space = settings.space.build(num_classes=10)
+    recipe = build_recipe(settings, space, 40_000)
+    assert 0 <= recipe.timeline.supernet_start <= recipe.timeline.ramp_end <= recipe.timeline.total
+
+
+def test_options_of_configs_are_checked():
+    with pytest.raises(ValueError, match="takes no option 'local'"):
+        deps_cifar10.get_config("local")

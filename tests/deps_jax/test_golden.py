@@ -1,0 +1,42 @@
+"""Every record of the PyTorch reference: the same checks as `launch.check_golden`."""
+import json
+
+import numpy as np
+import pytest
+
+from deps_jax.golden import Skipped, check_folder, space_of
+
+
+@pytest.mark.parametrize("name", [
+    "mobilenet_v3_cifar_w0.25_k7", "mobilenet_v3_w0.25_k357_transform",
+    "mobilenet_v3_w0.25_k357_crop"])
+def test_network(shared, name):
+    checks = list(check_folder(shared / "golden" / name))
+    failed = [check for check in checks if not check.passed]
+    assert not failed
+    kinds = {check.what for check in checks}
+    assert {"MACs", "parameters", "logits eval", "logits train", "logits recalibrated",
+            "gradient norms"} <= kinds
+    assert ("channels of smaller subnets" in kinds) == ("cifar" in name)
+    assert sum(check.what == "MACs" for check in checks) == 6
+
+
+def test_trajectory(shared, tmp_path):
+    cifar = "mobilenet_v3_cifar_w0.25_k7"
+    (tmp_path / "deps_trajectory").symlink_to(shared / "golden" / "deps_trajectory")
+    (tmp_path / cifar).mkdir()
+    (tmp_path / cifar / "state_dict.npz").symlink_to(shared / "golden" / cifar / "state_dict.npz")
+    meta = json.loads((shared / "golden" / cifar / "meta.json").read_text())
+    (tmp_path / cifar / "meta.json").write_text(json.dumps({**meta, "archs": []}))
+    np.savez(tmp_path / cifar / "io.npz", x=np.zeros((1, 3, 32, 32)), y=np.zeros(1, int),
+             calibration=np.zeros((1, 1, 3, 32, 32)))
+    checks = list(check_folder(tmp_path))
+    assert len(checks) == 8 * 3 + 6 + 1 and all(check.passed for check in checks)
+
+
+def test_unknown_families_are_skipped_and_empty_folders_refused(shared, tmp_path):
+    (skipped,) = check_folder(shared / "golden" / "resnet50d_w0.125-0.25")
+    assert isinstance(skipped, Skipped)
+    assert space_of(tmp_path, {"family": "resnet50d_w0.1"}) is None
+    with pytest.raises(ValueError, match="holds no golden record"):
+        list(check_folder(tmp_path))
