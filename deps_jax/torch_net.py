@@ -4,6 +4,7 @@ Needs the extra `bench`; nothing else in the project imports this file.
 """
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from deps_jax.layers import Layer
@@ -53,3 +54,22 @@ def _module(layer: Layer, epsilon: float) -> nn.Module:
     if layer.op == "dense":
         return nn.Sequential(nn.Flatten(), nn.Linear(layer.in_channels, layer.out_channels))
     return nn.Identity()  # "add" is done by forward
+
+
+def gradient_function(layers: tuple[Layer, ...], images, labels, layout: str):
+    """A call that runs one forward and backward pass in training mode.
+
+    Args:
+      images: [b, 3, h, w] float32 array; labels: [b] integer array.
+      layout: "channels_last" or "contiguous".
+    """
+    memory = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}[layout]
+    net = TorchNet(layers).train().to(memory_format=memory)
+    images = torch.tensor(images).contiguous(memory_format=memory)
+    labels = torch.tensor(labels).long()
+
+    def run():
+        net.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(net(images), labels).backward()
+
+    return run
