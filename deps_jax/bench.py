@@ -6,7 +6,6 @@ fastest of the rounds is compared. Ratios hold for one machine; seconds are prin
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import platform
 import statistics
@@ -47,7 +46,8 @@ def chosen_subnets(space: SearchSpace) -> dict[str, Subnet]:
     }
 
 
-def time_gradients(space: SearchSpace, batch_size: int, rounds: int) -> dict[str, list[float]]:
+def time_gradients(space: SearchSpace, batch_size: int, rounds: int, beside_torch: bool
+                   ) -> dict[str, list[float]]:
     """Seconds of a forward and backward pass in training mode, for every candidate and round."""
     subnets, candidates = chosen_subnets(space), {}
     images = jax.random.normal(jax.random.key(0), (batch_size, space.resolution,
@@ -69,7 +69,7 @@ def time_gradients(space: SearchSpace, batch_size: int, rounds: int) -> dict[str
     four = jax.jit(partial(sandwich_gradients, _recipe(space), axis_name=None))
     candidates["sandwich"] = lambda: jax.block_until_ready(
         four(params, (images, labels, jax.random.key(0)), subnets=sandwich))
-    if importlib.util.find_spec("torch"):
+    if beside_torch:
         from deps_jax.torch_net import gradient_function
         pixels, classes = np.asarray(images).transpose(0, 3, 1, 2), np.asarray(labels)
         for layout in ("channels_last", "contiguous"):

@@ -131,6 +131,57 @@ img {{ max-width: 100% }} summary {{ cursor: pointer }}
 """)
 
 
+def read_results(workdir: Path, split: str) -> dict:
+    """The record that `write_results` left in an evaluated run, with its SubnetResults."""
+    path = workdir / "evaluation" / split / "subnets.json"
+    if not path.is_file():
+        raise ValueError(f"{workdir} has no evaluation on {split}; run launch.evaluate_subnets "
+                         f"--workdir {workdir} first")
+    record = json.loads(path.read_text())
+    record["subnets"] = [SubnetResult(**result) for result in record["subnets"]]
+    return record
+
+
+def curves(records: Sequence[dict]) -> dict[str, list[SubnetResult]]:
+    """Mean over runs of one method, subnet by subnet; only subnets that all of them measured."""
+    groups = {}
+    for record in records:
+        groups.setdefault(record["method"], []).append(record["subnets"])
+    return {
+        method: [_mean(same) for same in zip(*_aligned(runs), strict=True)]
+        for method, runs in groups.items()}
+
+
+def comparison(records: Sequence[dict]) -> str:
+    """Markdown table: top-1 by subnet; for each method the mean and, in brackets, every run."""
+    methods = list(dict.fromkeys(record["method"] for record in records))
+    names = [result.subnet for result in curves(records)[methods[0]]]
+    seeds = {m: [str(r["seed"]) for r in records if r["method"] == m] for m in methods}
+    lines = ["| subnet | " + " | ".join(f"{m} (seeds {', '.join(seeds[m])})" for m in methods)
+             + " |", "| --- " * (len(methods) + 1) + "|"]
+    for name in names:
+        cells = []
+        for method in methods:
+            each = [result.top1 for record in records if record["method"] == method
+                    for result in record["subnets"] if result.subnet == name]
+            single = ", ".join(f"{value:.2%}" for value in each)
+            cells.append(f"{sum(each) / len(each):.2%} ({single})" if each else "")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _aligned(runs: list[list[SubnetResult]]) -> list[list[SubnetResult]]:
+    shared = set.intersection(*({result.subnet for result in run} for run in runs))
+    order = [result.subnet for result in runs[0] if result.subnet in shared]
+    return [[next(r for r in run if r.subnet == name) for name in order] for run in runs]
+
+
+def _mean(results: Sequence[SubnetResult]) -> SubnetResult:
+    average = lambda field: sum(getattr(r, field) for r in results) / len(results)
+    return dataclasses.replace(results[0], top1=average("top1"), top5=average("top5"),
+                               loss=average("loss"))
+
+
 def _png(figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -2,6 +2,7 @@
 
     python -m launch.bench --data_dir ../shared/data/tfds_small
 """
+import importlib.util
 import json
 from pathlib import Path
 
@@ -17,13 +18,15 @@ ROUNDS = flags.DEFINE_integer("rounds", 7, "how often each candidate is timed", 
 WIDTH = flags.DEFINE_float("width_mult", 1.0, "width multiplier of the space")
 KERNELS = flags.DEFINE_list("kernels", ["3", "5", "7"], "kernel sizes of the space")
 DATA_DIR = flags.DEFINE_string("data_dir", "", "prepared CIFAR-10, for images a second")
+TORCH = flags.DEFINE_boolean("torch", importlib.util.find_spec("torch") is not None,
+                             "time the same networks in PyTorch, too")
 SKIP_COMPILE = flags.DEFINE_boolean("skip_compile", False, "leave the compilation time out")
 
 
 def main(_):
     kernels = tuple(int(kernel) for kernel in KERNELS.value)
     space = MOBILENET_V3_CIFAR.with_choices(kernels=kernels, width_mult=WIDTH.value)
-    seconds = bench.time_gradients(space, BATCH_SIZE.value, ROUNDS.value)
+    seconds = bench.time_gradients(space, BATCH_SIZE.value, ROUNDS.value, TORCH.value)
     report = {"machine": bench.machine(), "batch_size": BATCH_SIZE.value, "kernels": kernels,
               "width_mult": WIDTH.value, "ratios": bench.ratios(seconds),
               "compilations over 20 subnets": bench.count_compilations(space),

@@ -10,7 +10,6 @@ import jax
 from absl import app, flags, logging
 
 from deps_jax.common.loop import Interrupted
-from deps_jax.common.memory import reuse_memory
 
 BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
@@ -19,6 +18,8 @@ INTERRUPTED = 130
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Parses flags and runs `main(argv)`; a ValueError is the user's to mend, so no traceback.
 
+    With DEPS_JAX_TRACEBACK=1 in the environment it is shown all the same.
+
     Compiled programs are kept in `~/.cache/deps_jax` (or JAX_COMPILATION_CACHE_DIR), so that the
     second start takes seconds.
     """
@@ -26,7 +27,6 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         if len(argv) > 1:
             fail(f"unexpected argument {argv[1]!r}; every option is a flag, see --help")
         logging.set_verbosity(logging.WARNING)
-        reuse_memory()
         keep_compiled_programs()
         try:
             return main(argv)
