@@ -83,6 +83,15 @@ def _rebuild_tensor(storage, offset, shape, strides, *_):
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides).copy()
 
 
+def count_classes(state_dict: dict[str, np.ndarray]) -> int:
+    """Classes of the network a state dict belongs to; ValueError when it has no classifier."""
+    for name, value in state_dict.items():
+        if short_name(name) == "classifier.linear.bias":
+            return len(value)
+    raise ValueError("the checkpoint has no classifier (classifier.linear.bias); give the state "
+                     "dict of a whole network")
+
+
 def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]):
     """(params, batch_stats) of the supernet from a state dict of OFA's or DepS's MobileNetV3.
 

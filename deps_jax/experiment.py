@@ -15,7 +15,7 @@ from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Cadence, fit
 from deps_jax.common.parallel import check_batch_size
 from deps_jax.common.writer import Writer
-from deps_jax.convert import convert, load_state_dict
+from deps_jax.convert import convert, count_classes, load_state_dict
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, load, squares, train_batches
 from deps_jax.data.pipeline import check_batch_fits, eval_batches
@@ -99,7 +99,8 @@ class Experiment:
     Attributes:
       seed: of initial weights, shuffling, augmentation, sampled subnets and drop-out.
       method: a value of `deps_jax.methods`, with any field replaced.
-      init_from: PyTorch checkpoint or npz to start from; "" starts from random weights.
+      init_from: PyTorch checkpoint or npz to start from; "" starts from random weights. Its
+        classifier is used only if the number of classes is the same.
     """
 
     data: Data
@@ -156,7 +157,9 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
     if start_step:
         state = checkpoints.restore(shapes, batches.iterator)
     else:
-        state = init_state(init_key, recipe).replace(**loaded)
+        state = init_state(init_key, recipe)
+        state = state.replace(params={**state.params, **loaded["params"]},
+                              batch_stats={**state.batch_stats, **loaded["batch_stats"]})
     _print_plan(experiment, recipe.timeline, len(splits.train), start_step)
     evaluate = None
     if experiment.cadence.evaluate_every and len(splits.validation):
@@ -239,9 +242,16 @@ class Meter:
 
 
 def _initial_weights(experiment: Experiment, space: SearchSpace) -> dict:
+    """Parameters and statistics of `init_from`, without the classifier of other classes."""
     if not experiment.init_from:
-        return {}
-    params, batch_stats = convert(space, load_state_dict(experiment.init_from))
+        return {"params": {}, "batch_stats": {}}
+    state_dict = load_state_dict(experiment.init_from)
+    classes = count_classes(state_dict)
+    params, batch_stats = convert(dataclasses.replace(space, num_classes=classes), state_dict)
+    if classes != space.num_classes:
+        print(f"the classifier of {experiment.init_from} is left out: it has {classes} classes, "
+              f"the data has {space.num_classes}")
+        del params["classifier"]
     return {"params": params, "batch_stats": batch_stats}
 
 

@@ -19,7 +19,13 @@ import numpy as np
 
 from deps_jax import supernet
 from deps_jax.common.metrics import compute
-from deps_jax.convert import convert, load_state_dict, short_name, to_state_dict
+from deps_jax.convert import (
+    convert,
+    count_classes,
+    load_state_dict,
+    short_name,
+    to_state_dict,
+)
 from deps_jax.data.augment import Augment
 from deps_jax.distill import hard_loss
 from deps_jax.elastic import select_channels
@@ -91,12 +97,10 @@ def space_of(folder: Path, meta: dict) -> SearchSpace | None:
     match = re.match(r"(?P<family>\w+)_w(?P<width>[\d.]+)_k(?P<kernels>\d+)", meta["family"])
     if match is None or match["family"] not in SPACES:
         return None
-    with np.load(folder / "state_dict.npz") as state:
-        classes = next(state[name].shape[0] for name in state.files if name.endswith(
-            "linear.linear.bias") or name == "classifier.linear.bias")
     return SPACES[match["family"]].with_choices(
         kernels=tuple(int(k) for k in match["kernels"]), width_mult=float(match["width"]),
-        num_classes=classes, resolution=meta["resolution"],
+        num_classes=count_classes(load_state_dict(folder / "state_dict.npz")),
+        resolution=meta["resolution"],
         kernel_transform=meta["kernel_transform"])
 
 
@@ -186,7 +190,7 @@ def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
     from initial parameters changed by one rounding, and what that alone changes is allowed.
     """
     record = json.loads((folder / "trajectory.json").read_text())
-    recipe = _recipe(space, record)
+    recipe = recorded_recipe(space, record, len(record["steps"]))
     with np.load(folder / "data.npz") as data:
         batches = list(zip(_channels_last(data["x"]), jnp.asarray(data["y"]), strict=True))
     step_fn = jax.jit(partial(update, recipe))
@@ -235,9 +239,9 @@ def _rounded(params, seed: int):
     return jax.tree.map(lambda leaf: jnp.asarray(change(leaf), leaf.dtype), params)
 
 
-def _recipe(space: SearchSpace, record: dict) -> Recipe:
-    method = DEPS
-    total, per_epoch = len(record["steps"]), record["batches_per_epoch"]
+def recorded_recipe(space: SearchSpace, record: dict, total: int) -> Recipe:
+    """The settings of a recorded training run of `total` steps."""
+    method, per_epoch = DEPS, record["batches_per_epoch"]
     ramp_end = record["full_model_warmup_epochs"] * per_epoch
     start = ramp_end - record["subnet_warmup_epochs"] * per_epoch
     assert (record["aggregation"], record["temperature"]) == (method.aggregation,

@@ -1,7 +1,7 @@
 """What one network is: the flat list of its layers.
 
-One description with several readers: the sliced forward pass (`sliced.py`), the cost model, the
-exporters and the latency tables. None of them looks at the space or the subnet again.
+One description for whatever builds, counts or exports a network (`torch_net.py`, tables of MACs):
+none of them looks at the space or the subnet again.
 """
 from __future__ import annotations
 

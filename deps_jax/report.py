@@ -71,7 +71,7 @@ def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
                 axes.annotate(r.subnet, (r.macs / 1e6, 100 * r.top1), fontsize=8,
                               textcoords="offset points", xytext=(4, -11))
     axes.grid(alpha=0.3)
-    axes.margins(x=0.1, y=0.15)
+    axes.margins(x=0.15, y=0.15)
     if len(curves) > 1:
         axes.legend()
     return _png(figure)

@@ -14,9 +14,11 @@ from deps_jax import experiment
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Interrupted
 from deps_jax.common.writer import read
+from deps_jax.convert import to_state_dict
 from deps_jax.evaluate_run import evaluate_run
 from deps_jax.experiment import Experiment, build_recipe, train
 from deps_jax.families import SPACES
+from deps_jax.supernet import init
 from deps_jax.train import Trainer, init_state
 
 
@@ -134,6 +136,21 @@ def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, 
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("classes", [10, 7])
+def test_weights_one_has_are_used_but_for_a_classifier_of_other_classes(classes, tmp_path,
+                                                                        monkeypatch, capsys):
+    config = tiny_config(init_from=str(tmp_path / "w.npz"))
+    space = Experiment.from_dict(config).space.build(classes)
+    params, batch_stats = init(jax.random.key(5), space)
+    np.savez(tmp_path / "w.npz", **to_state_dict(space, params, batch_stats))
+    monkeypatch.setattr(experiment, "fit", lambda trainer, state, *_, **__: state)
+    state = train(Experiment.from_dict(config), tmp_path / "run", config)
+    chex.assert_trees_all_equal(state.params["stage2"], params["stage2"])
+    assert state.params["classifier"]["bias"].shape == (10,)
+    same = np.array_equal(state.params["classifier"]["bias"], params["classifier"]["bias"])
+    assert same == (classes == 10) == ("left out" not in capsys.readouterr().out)
 
 
 def test_fields_that_do_not_exist_are_named():

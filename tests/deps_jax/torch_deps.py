@@ -18,7 +18,8 @@ _OUTSIDE = {"stem": "first_conv", "head/expand": "final_expand_layer",
 
 
 def trajectory(space, record, initial, images, labels):
-    """Losses by step and subnet, and the final tensors, of a recorded run repeated in float64."""
+    """Losses by step and subnet of a recorded run repeated in float64."""
+    torch.set_num_threads(1)  # two busy cores: more would wait for each other
     shared = {short_name(name): torch.tensor(value, dtype=torch.float64, requires_grad=True)
               for name, value in initial.items()
               if "running" not in name and not name.endswith("tracked")}
@@ -47,7 +48,7 @@ def trajectory(space, record, initial, images, labels):
             row.append(loss.item())
         losses.append(row)
         optimizer.step()
-    return losses, {name: value.detach().numpy() for name, value in shared.items()}
+    return losses
 
 
 def _forward(network, shared, images):
