@@ -22,9 +22,11 @@ def test_network(shared, name):
 
 
 def test_trajectory(shared, tmp_path):
-    cifar = "mobilenet_v3_cifar_w0.25_k7"
-    (tmp_path / "deps_trajectory").symlink_to(shared / "golden" / "deps_trajectory")
-    (tmp_path / cifar).mkdir()
+    cifar, recorded = "mobilenet_v3_cifar_w0.25_k7", "deps_trajectory"
+    for name in (cifar, recorded):
+        (tmp_path / name).mkdir()
+    for file in (shared / "golden" / recorded).iterdir():
+        (tmp_path / recorded / file.name).symlink_to(file)
     (tmp_path / cifar / "state_dict.npz").symlink_to(shared / "golden" / cifar / "state_dict.npz")
     meta = json.loads((shared / "golden" / cifar / "meta.json").read_text())
     (tmp_path / cifar / "meta.json").write_text(json.dumps({**meta, "archs": []}))
