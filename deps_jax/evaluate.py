@@ -81,13 +81,13 @@ def _batch_metrics(space, preprocess, dtype, state, batch, _, *, axis_name):
     images, labels, mask = normalise(batch["image"], preprocess), batch["label"], batch["mask"]
     logits, _ = supernet.apply(space, params, batch_stats, images, subnet, train=False,
                                dtype=dtype)
-    # Ties count half of the tied classes as better, so that a constant output scores by chance.
+    # Classes strictly below the label's: ties, and logits that are not numbers, count as wrong.
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
-    rank = (logits > own).sum(1) + ((logits == own).sum(1) - 1) / 2
+    below, classes = (logits < own).sum(1), logits.shape[-1]
     return mean_over_devices({
         "loss": Mean.of(hard_loss(logits, labels), mask),
-        "top1": Mean.of(rank < 1, mask),
-        "top5": Mean.of(rank < 5, mask),
+        "top1": Mean.of(below >= classes - 1, mask),
+        "top5": Mean.of(below >= classes - 5, mask),
     }, axis_name)
 
 

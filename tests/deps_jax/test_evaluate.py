@@ -52,7 +52,7 @@ def test_recalibration_averages_statistics_of_batches(evaluator, source, tiny_va
         evaluator.recalibrate(params, subnet, [])
 
 
-def test_constant_output_scores_by_chance(evaluator, source, tiny_variables):
+def test_constant_output_is_never_right(evaluator, source, tiny_variables):
     params, batch_stats = jax.tree.map(jnp.zeros_like, tiny_variables)
     metrics = evaluator.evaluate(params, batch_stats, decode(TINY, "largest"),
                                  eval_batches(source, 22))
