@@ -4,10 +4,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.data.images import centre_crop, read_image
 from deps_jax.data.sources import Source, Splits, split
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -34,17 +34,19 @@ class FolderSource:
 
 @dataclasses.dataclass(frozen=True)
 class Centred:
-    """Images of a source with the short side resized and the centre cropped to a square."""
+    """Images of a source as evaluation sees them, see `centre_crop`."""
 
     source: Source
     resolution: int
+    short_side: int
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> dict:
         example = self.source[index]
-        return {**example, "image": centre_crop(example["image"], self.resolution)}
+        return {**example, "image": centre_crop(example["image"], self.resolution,
+                                                self.short_side)}
 
 
 def folder(root: str, *, validation_images: int, seed: int, skip_unreadable: bool = False
@@ -116,42 +118,3 @@ def check_images(source: FolderSource, skip_unreadable: bool) -> FolderSource:
     print(f"skipping {len(bad)} of {len(source)} images that cannot be read: {names}")
     keep = np.setdiff1d(np.arange(len(source)), bad)
     return FolderSource(tuple(source.paths[i] for i in keep), source.labels[keep])
-
-
-def read_image(path: Path) -> np.ndarray:
-    """[h, w, 3] uint8 RGB, turned as its EXIF says; ValueError when it cannot be decoded."""
-    data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise ValueError(f"image {path} cannot be read; it is damaged or not an image")
-    return np.ascontiguousarray(image[..., ::-1])
-
-
-def centre_crop(image: np.ndarray, resolution: int) -> np.ndarray:
-    """Short side to resolution / 0.875, then the centre (the field's evaluation crop)."""
-    height, width = image.shape[:2]
-    scale = np.ceil(resolution / 0.875) / min(height, width)
-    size = (max(resolution, round(width * scale)), max(resolution, round(height * scale)))
-    image = cv2.resize(image, size, interpolation=_interpolation(scale))
-    top, left = (image.shape[0] - resolution) // 2, (image.shape[1] - resolution) // 2
-    return image[top:top + resolution, left:left + resolution]
-
-
-def random_resized_crop(image: np.ndarray, resolution: int, generator: np.random.Generator,
-                        min_area: float = 0.08) -> np.ndarray:
-    """A random part of area >= `min_area`, aspect 3/4 to 4/3, resized to a square (Inception)."""
-    height, width = image.shape[:2]
-    for _ in range(10):
-        area = height * width * generator.uniform(min_area, 1)
-        aspect = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
-        wide, tall = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
-        if 0 < wide <= width and 0 < tall <= height:
-            top, left = generator.integers(height - tall + 1), generator.integers(width - wide + 1)
-            part = image[top:top + tall, left:left + wide]
-            return cv2.resize(part, (resolution, resolution),
-                              interpolation=_interpolation(resolution / wide))
-    return centre_crop(image, resolution)
-
-
-def _interpolation(scale: float) -> int:
-    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
-from deps_jax.data.folder import Centred, centre_crop, folder
+from deps_jax.data.folder import Centred, folder
+from deps_jax.data.images import with_margin
 from deps_jax.data.pipeline import (
     PLACEMENTS,
     ResidentBatches,
@@ -86,9 +86,16 @@ def load(data: Data, resolution: int) -> Splits:
     return splits
 
 
+def short_side(data: Data, resolution: int) -> int:
+    """Pixels of the short side before the centre of an image is cut out, see `centre_crop`."""
+    return with_margin(resolution) if data.resize else resolution
+
+
 def squares(data: Data, source: Source, resolution: int) -> Source:
-    """The source as evaluation sees it: images of the space's resolution."""
-    return Centred(source, resolution) if data.resize else source
+    """The source as evaluation sees it: images of one resolution."""
+    if not data.resize and len(source) and source[0]["image"].shape[:2] == (resolution,) * 2:
+        return source
+    return Centred(source, resolution, short_side(data, resolution))
 
 
 def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolution: int):
@@ -103,5 +110,4 @@ def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolu
 def calibration(data: Data, source: Source, images: int, batch_size: int, seed: int,
                 resolution: int) -> list[dict]:
     """Batches for `Evaluator.recalibrate`, without augmentation."""
-    read = partial(centre_crop, resolution=resolution) if data.resize else None
-    return calibration_batches(source, images, batch_size, seed, read)
+    return calibration_batches(squares(data, source, resolution), images, batch_size, seed)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deps_jax.data.folder import random_resized_crop
+from deps_jax.data.images import random_resized_crop
 from deps_jax.data.sources import ArraySource, Source
 
 PLACEMENTS = ("resident", "streamed")
@@ -63,12 +63,8 @@ def eval_batches(source: ArraySource, batch_size: int) -> Iterator[dict]:
         }
 
 
-def calibration_batches(source: Source, images: int, batch_size: int, seed: int,
-                        read=None) -> list[dict]:
+def calibration_batches(source: Source, images: int, batch_size: int, seed: int) -> list[dict]:
     """`images` random examples as whole batches on the device, the same ones for every subnet.
-
-    Args:
-      read: applied to each image, such as a centre crop; None takes it as it is.
 
     Raises:
       ValueError: when there are too few examples or they do not fill whole batches.
@@ -78,8 +74,7 @@ def calibration_batches(source: Source, images: int, batch_size: int, seed: int,
                          f"from {len(source)} training images; use a multiple of the batch size "
                          f"that is at most that many")
     chosen = np.random.default_rng(seed).choice(len(source), images, replace=False)
-    pixels = [source[int(i)]["image"] for i in chosen]
-    pixels = np.stack([read(image) for image in pixels] if read else pixels)
+    pixels = np.stack([source[int(i)]["image"] for i in chosen])
     return [{"image": jnp.asarray(part)} for part in np.split(pixels, images // batch_size)]
 
 

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deps_jax.data.folder import centre_crop, folder, random_resized_crop
+from deps_jax.data.folder import folder
+from deps_jax.data.images import centre_crop, random_resized_crop
 from deps_jax.data.load import Data, calibration, load, squares, train_batches
 from deps_jax.data.sources import in_memory
 
@@ -80,8 +81,8 @@ def test_images_of_any_size_become_squares(pets):
 
 def test_crops():
     image = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
-    assert centre_crop(image, 32).shape == (32, 32, 3)
-    assert centre_crop(image[:3], 32).shape == (32, 32, 3)
+    assert centre_crop(image, 32, 37).shape == (32, 32, 3)
+    assert centre_crop(image[:3], 32, 37).shape == (32, 32, 3)
     generator = np.random.default_rng(0)
     crops = [random_resized_crop(image, 8, generator) for _ in range(5)]
     assert all(crop.shape == (8, 8, 3) for crop in crops)

@@ -1,0 +1,52 @@
+"""Single images: read, resized, cropped. Needs NumPy and OpenCV only."""
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+def read_image(path: Path) -> np.ndarray:
+    """[h, w, 3] uint8 RGB, turned as its EXIF says; ValueError when it cannot be decoded."""
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ValueError(f"image {path} cannot be read; it is damaged or not an image")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def centre_crop(image: np.ndarray, resolution: int, short_side: int) -> np.ndarray:
+    """Resizes so that the short side has `short_side` pixels, then cuts the centre square out."""
+    height, width = image.shape[:2]
+    scale = short_side / min(height, width)
+    size = (max(resolution, round(width * scale)), max(resolution, round(height * scale)))
+    image = cv2.resize(image, size, interpolation=_interpolation(scale))
+    top, left = (image.shape[0] - resolution) // 2, (image.shape[1] - resolution) // 2
+    return image[top:top + resolution, left:left + resolution]
+
+
+def with_margin(resolution: int) -> int:
+    """The short side before the field's evaluation crop, which takes the middle 87.5 % of it."""
+    return math.ceil(resolution / 0.875)
+
+
+def random_resized_crop(image: np.ndarray, resolution: int, generator: np.random.Generator,
+                        min_area: float = 0.08) -> np.ndarray:
+    """A random part of area >= `min_area`, aspect 3/4 to 4/3, resized to a square (Inception)."""
+    height, width = image.shape[:2]
+    for _ in range(10):
+        area = height * width * generator.uniform(min_area, 1)
+        aspect = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
+        wide, tall = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+        if 0 < wide <= width and 0 < tall <= height:
+            top, left = generator.integers(height - tall + 1), generator.integers(width - wide + 1)
+            part = image[top:top + tall, left:left + wide]
+            return cv2.resize(part, (resolution, resolution),
+                              interpolation=_interpolation(resolution / wide))
+    return centre_crop(image, resolution, with_margin(resolution))
+
+
+def _interpolation(scale: float) -> int:
+    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -1,0 +1,101 @@
+"""A finished run, opened again: what everything after training starts from."""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from deps_jax.common import workdir
+from deps_jax.data.sources import Source, Splits, split
+from deps_jax.experiment import Experiment, Meter, build, check_batches, load_trained
+from deps_jax.space import SearchSpace
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """The newest state of a training run and its data.
+
+    Attributes:
+      params: of the supernet.
+      step: of the checkpoint they are from.
+    """
+
+    folder: Path
+    config: dict
+    experiment: Experiment
+    space: SearchSpace
+    splits: Splits
+    params: dict
+    step: int
+
+    @classmethod
+    def open(cls, folder: Path, data_dir: str | None = None) -> TrainedRun:
+        """Reads config, data and checkpoint of the run in `folder`.
+
+        Args:
+          data_dir: replaces the config's folder, where the data has moved.
+
+        Raises:
+          ValueError: when there is no run, no data or no checkpoint.
+        """
+        config = workdir.load(folder)
+        experiment = Experiment.from_dict(config)
+        if data_dir is not None:
+            experiment = dataclasses.replace(
+                experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
+        check_batches(experiment)
+        space, splits = build(experiment)
+        state = load_trained(experiment, space, len(splits.train), folder)
+        return cls(Path(folder), config, experiment, space, splits, state.params, int(state.step))
+
+    def held_out(self, name: str, images: int = 0) -> Source:
+        """The "validation" or "test" images; with `images`, only so many, always the same ones.
+
+        Raises:
+          ValueError: when the run has none.
+        """
+        source = getattr(self.splits, name)
+        if not len(source):
+            raise ValueError(f"the run in {self.folder} has no {name} images; train with "
+                             f"--config.data.validation_images above 0")
+        return split(source, images, seed=0)[1] if 0 < images < len(source) else source
+
+    def meter(self, held_out: Source, *, resolution: int | None = None,
+              calibration_images: int | None = None) -> Meter:
+        """Recalibration and evaluation of any subnet on `held_out`, compiled once.
+
+        Args:
+          resolution: of the images in pixels; None is the space's own.
+          calibration_images: None takes the config's number.
+        """
+        space = dataclasses.replace(self.space, resolution=resolution or self.space.resolution)
+        experiment = self.experiment
+        if calibration_images is not None:
+            experiment = dataclasses.replace(experiment, evaluation=dataclasses.replace(
+                experiment.evaluation, calibration_images=calibration_images))
+        return Meter(experiment, space, self.splits.train, held_out)
+
+    @property
+    def details(self) -> dict:
+        """Where results come from, for reports and model cards."""
+        evaluation = self.experiment.evaluation
+        return {"method": self.experiment.method.name, "data": self.experiment.data.name,
+                "step": self.step, "seed": self.experiment.seed,
+                "calibration_images": evaluation.calibration_images,
+                "calibration_batch_size": evaluation.calibration_batch_size,
+                "calibration_seed": evaluation.calibration_seed}
+
+
+def save_statistics(path: Path, batch_stats) -> None:
+    """Batch statistics of one subnet as .npz, named by their place in the supernet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **{
+        jax.tree_util.keystr(key, simple=True, separator="/"): np.asarray(leaf)
+        for key, leaf in jax.tree_util.tree_leaves_with_path(batch_stats)})
+
+
+def file_name(subnet: str) -> str:
+    """The name of a subnet as part of a file name."""
+    return subnet.replace("/", "_")
