@@ -10,6 +10,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from deps_jax import supernet
 from deps_jax.common.metrics import Mean, compute, merge
@@ -37,6 +38,7 @@ class Evaluator:
         compiled = partial(data_parallel, devices=devices)
         self._statistics = compiled(partial(_batch_statistics, space, preprocess, dtype))
         self._metrics = compiled(partial(_batch_metrics, space, preprocess, dtype))
+        self._logits = jax.jit(partial(_batch_logits, space, preprocess, dtype))
 
     def recalibrate(self, params, subnet: Subnet, batches: Iterable):
         """Batch statistics of one subnet: mean over the batches of mean and biased variance.
@@ -67,6 +69,13 @@ class Evaluator:
             totals = merge(totals, self._metrics((params, batch_stats, subnet), batch, None))
         return compute(totals)
 
+    def logits(self, params, batch_stats, subnet: Subnet, batches: Iterable):
+        """[n, classes] float32 NumPy array, of the examples whose mask is 1; on one device."""
+        state = jax.device_put((params, batch_stats, _traced(subnet)), jax.local_devices()[0])
+        return np.concatenate([
+            np.asarray(self._logits(state, batch["image"]))[np.asarray(batch["mask"]) > 0]
+            for batch in batches])
+
 
 def _batch_statistics(space, preprocess, dtype, state, batch, _, *, axis_name):
     params, subnet = state
@@ -77,10 +86,8 @@ def _batch_statistics(space, preprocess, dtype, state, batch, _, *, axis_name):
 
 
 def _batch_metrics(space, preprocess, dtype, state, batch, _, *, axis_name):
-    params, batch_stats, subnet = state
-    images, labels, mask = normalise(batch["image"], preprocess), batch["label"], batch["mask"]
-    logits, _ = supernet.apply(space, params, batch_stats, images, subnet, train=False,
-                               dtype=dtype)
+    labels, mask = batch["label"], batch["mask"]
+    logits = _batch_logits(space, preprocess, dtype, state, batch["image"])
     # Classes strictly below the label's: ties, and logits that are not numbers, count as wrong.
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
     below, classes = (logits < own).sum(1), logits.shape[-1]
@@ -89,6 +96,12 @@ def _batch_metrics(space, preprocess, dtype, state, batch, _, *, axis_name):
         "top1": Mean.of(below >= classes - 1, mask),
         "top5": Mean.of(below >= classes - 5, mask),
     }, axis_name)
+
+
+def _batch_logits(space, preprocess, dtype, state, images):
+    params, batch_stats, subnet = state
+    return supernet.apply(space, params, batch_stats, normalise(images, preprocess), subnet,
+                          train=False, dtype=dtype)[0]
 
 
 def _traced(subnet: Subnet) -> Subnet:

@@ -214,6 +214,8 @@ def load_trained(experiment: Experiment, space: SearchSpace, train_images: int, 
 class Meter:
     """Recalibrates and evaluates subnets of trained parameters: `meter(params, subnet)`.
 
+    `held_out` and `calibration` hold the images as the network sees them.
+
     Args:
       train: source of the calibration images.
       held_out: source to evaluate on.
@@ -224,21 +226,27 @@ class Meter:
         data, evaluation = experiment.data, experiment.evaluation
         self._space, self._batch_size = space, evaluation.batch_size
         self._evaluator = Evaluator(space, experiment.augment, dtype=experiment.training.dtype)
-        self._calibration = calibration(
+        self.calibration = calibration(
             data, train, evaluation.calibration_images, evaluation.calibration_batch_size,
             evaluation.calibration_seed, space.resolution)
-        self._held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
+        self.held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
 
     def __call__(self, params, subnet: Subnet) -> tuple[SubnetResult, dict]:
         """The result, and the batch statistics it was measured with."""
-        batch_stats = self._evaluator.recalibrate(params, subnet, self._calibration)
-        batches = eval_batches(self._held_out, self._batch_size)
+        batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
+        batches = eval_batches(self.held_out, self._batch_size)
         metrics = self._evaluator.evaluate(params, batch_stats, subnet, batches)
         network = layers(self._space, subnet)
         return SubnetResult(
             subnet=encode(self._space, subnet), macs=sum(layer.macs for layer in network),
-            params=sum(layer.params for layer in network), images=len(self._held_out),
+            params=sum(layer.params for layer in network), images=len(self.held_out),
             **metrics), batch_stats
+
+    def logits(self, params, subnet: Subnet):
+        """([n, classes] logits of the held-out images, batch statistics)."""
+        batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
+        batches = eval_batches(self.held_out, self._batch_size)
+        return self._evaluator.logits(params, batch_stats, subnet, batches), batch_stats
 
 
 def _initial_weights(experiment: Experiment, space: SearchSpace) -> dict:

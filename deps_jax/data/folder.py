@@ -101,6 +101,15 @@ def scan(top: Path) -> tuple[FolderSource, tuple[str, ...]]:
     return FolderSource(paths, labels), classes
 
 
+def images_in(folder: Path) -> list[Path]:
+    """Image files anywhere in a folder; ValueError when there is none."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder} holds no images; give a folder with files such as "
+                         f"{', '.join(SUFFIXES[:3])}")
+    return paths
+
+
 def check_images(source: FolderSource, skip_unreadable: bool) -> FolderSource:
     """Decodes every image once, before any training; unreadable ones are named or left out."""
     bad = []

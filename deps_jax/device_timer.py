@@ -1,0 +1,145 @@
+"""Times ONNX models on the machine it runs on. Needs onnxruntime and NumPy, nothing of deps_jax.
+
+A latency kit is this file beside a folder of models, packed by `launch.latency_table --kit`. On the
+device:
+
+    python device_timer.py --out timings.json
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
+
+# int8 weights become floats when the model is loaded, not again for every image (twice the time).
+# Models with int8 activations must do without.
+EXPAND_INT8 = {"session.disable_quant_qdq": "1"}
+
+
+def session(model: bytes, threads: int = 1, entries: Mapping[str, str] = EXPAND_INT8):
+    """An onnxruntime session on the CPU.
+
+    Args:
+      entries: configuration of the session.
+
+    Raises:
+      ValueError: where onnxruntime is not installed, or cannot read the model.
+    """
+    if onnxruntime is None:
+        raise ValueError("onnxruntime is not installed; install it, or the extra that holds it: "
+                         "pip install 'deps-jax[export]'")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    for name, value in entries.items():
+        options.add_session_config_entry(name, value)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
+            slice_ms: float = 5.0, entries: Mapping[str, str] = EXPAND_INT8,
+            progress=iter) -> dict[str, dict[str, float]]:
+    """Latencies of models, in turns, so that a busy minute hits all of them alike.
+
+    In each round every model runs for about `slice_ms` (three calls at least) after one call
+    that is not counted.
+
+    Args:
+      models: serialised, by name; the batch is one image.
+      entries: see `session`.
+      progress: wraps the rounds, such as tqdm.
+
+    Returns:
+      By name: "p10_ms" and "median_ms" over all calls.
+    """
+    calls, durations = {}, {name: [] for name in models}
+    for name, model in models.items():
+        opened = session(model, threads, entries)
+        inputs = {node.name: _noise(node.shape) for node in opened.get_inputs()}
+        calls[name] = lambda opened=opened, inputs=inputs: opened.run(None, inputs)
+    for _ in progress(range(rounds)):
+        for name, call in calls.items():
+            call()
+            durations[name] += _durations(call, slice_ms)
+    return {name: {"p10_ms": float(np.percentile(values, 10)),
+                   "median_ms": float(np.median(values))} for name, values in durations.items()}
+
+
+def _noise(shape) -> np.ndarray:
+    sizes = [size if isinstance(size, int) else 1 for size in shape]
+    return np.random.default_rng(0).standard_normal(sizes).astype(np.float32)
+
+
+def _durations(call, slice_ms: float) -> list[float]:
+    """Milliseconds of every call, for about `slice_ms` in all."""
+    durations = []
+    while len(durations) < 3 or sum(durations) < slice_ms:
+        start = time.perf_counter()
+        call()
+        durations.append(1e3 * (time.perf_counter() - start))
+    return durations
+
+
+def describe_device(threads: int) -> dict[str, str | int]:
+    """What the figures were measured on."""
+    return {"processor": _processor(), "cores": os.cpu_count() or 0, "threads": threads,
+            "system": f"{platform.system()} {platform.machine()}",
+            "onnxruntime": onnxruntime.__version__ if onnxruntime else "",
+            "python": platform.python_version()}
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="times the models of a latency kit")
+    parser.add_argument("--models", type=Path, default=Path(__file__).parent / "models")
+    parser.add_argument("--out", type=Path, default=Path("timings.json"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    paths = sorted(options.models.glob("*.onnx"))
+    try:
+        if not paths:
+            raise ValueError(f"{options.models} holds no .onnx files; run this beside the folder "
+                             f"'models' of the kit")
+        latencies = measure({path.stem: path.read_bytes() for path in paths},
+                            threads=options.threads, rounds=options.rounds, progress=_print_rounds)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    record = {"device": describe_device(options.threads), "rounds": options.rounds,
+              "latencies": latencies}
+    options.out.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"written: {options.out}")
+    return 0
+
+
+def _print_rounds(rounds):
+    for i in rounds:
+        print(f"\rround {i + 1} of {len(rounds)}", end="", flush=True)
+        yield i
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The card of an exported model: all one must know to use it, and where it comes from."""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import subprocess
+from pathlib import Path
+
+from deps_jax import onnx_writer
+from deps_jax.cost import macs, params, peak_activation_bytes
+from deps_jax.device_timer import EXPAND_INT8
+from deps_jax.network import Network
+from deps_jax.runtime import Preprocessing
+from deps_jax.subnet import Subnet, encode
+from deps_jax.trained import TrainedRun
+
+VERSION = 1
+
+
+def describe(run: TrainedRun, subnet: Subnet, cut: Network, preprocessing: Preprocessing,
+             precision: str) -> dict:
+    """The part of the card that is known before the model has run."""
+    side = preprocessing.resolution
+    return {
+        "card_version": VERSION,
+        "subnet": encode(run.space, subnet),
+        "precision": precision,
+        "input": {"name": onnx_writer.INPUT, "shape": ["batch", 3, side, side],
+                  "dtype": "float32", "what": "RGB, after preprocessing"},
+        "output": {"name": onnx_writer.OUTPUT, "shape": ["batch", run.space.num_classes],
+                   "dtype": "float32", "what": "logits"},
+        "preprocessing": dataclasses.asdict(preprocessing),
+        "classes": list(run.splits.class_names),
+        # activations in int8 need the nodes that the other option would remove
+        "session_options": {} if precision == "int8_static" else EXPAND_INT8,
+        "opset": onnx_writer.OPSET,
+        "macs": macs(cut.layers),
+        "params": params(cut.layers),
+        "peak_activation_bytes": peak_activation_bytes(cut.layers),
+        "space": dataclasses.asdict(run.space),
+        "training": run.details,
+        "git_commit": git_commit(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write(model: Path, card: dict) -> Path:
+    """Writes the card beside its model."""
+    path = model.with_suffix(".json")
+    path.write_text(json.dumps(card, indent=2) + "\n")
+    return path
+
+
+def git_commit() -> str:
+    """The commit of this code, with "+" where files were changed since; "" outside git."""
+    folder = Path(__file__).parent
+    run = lambda *arguments: subprocess.run(["git", "-C", str(folder), *arguments],
+                                            capture_output=True, text=True, check=False)
+    try:
+        commit = run("rev-parse", "HEAD")
+        changed = run("status", "--porcelain", "--untracked-files=no")
+    except OSError:  # no git here
+        return ""
+    return "" if commit.returncode else commit.stdout.strip() + "+" * bool(changed.stdout)

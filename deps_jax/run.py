@@ -1,0 +1,37 @@
+"""Classifies pictures with an exported model and its card: no JAX, no training code.
+
+    python -m deps_jax.run model.onnx photo.jpg
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from deps_jax.runtime import Model
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deps_jax.run",
+                                     description="Classifies pictures with an exported model.")
+    parser.add_argument("model", type=Path, help="NAME.onnx, with its card NAME.json beside it")
+    parser.add_argument("photos", type=Path, nargs="+", help="pictures to classify")
+    parser.add_argument("--top", type=int, default=5, help="classes to show")
+    parser.add_argument("--threads", type=int, default=1, help="of onnxruntime")
+    options = parser.parse_args(arguments)
+    try:
+        model = Model(options.model, options.threads)
+        for photo in options.photos:
+            if not photo.is_file():
+                raise ValueError(f"{photo} does not exist; give the path of a picture")
+            print(photo)
+            for name, probability in model.classify(photo, options.top):
+                print(f"  {probability:6.1%}  {name}")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
