@@ -11,9 +11,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from deps_jax import supernet
+from deps_jax import experiment, supernet
+from deps_jax.common import workdir
+from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.data.augment import Augment
+from deps_jax.data.load import train_batches
 from deps_jax.space import SearchSpace, Stage
+from deps_jax.train import init_state
 
 # Every part of the engine in the smallest form: strides, squeeze-excite, transforms, two widths.
 TINY = SearchSpace(
@@ -70,3 +74,20 @@ def tiny_gradient(tiny_images):
 @pytest.fixture(scope="session")
 def tiny_evaluate():
     return jax.jit(partial(supernet.apply, TINY, train=False))
+
+
+def save_run(folder: Path, config: dict) -> None:
+    """A run of a tiny config as training would leave it, without the minutes of training.
+
+    Weights are random but spread, so that no two logits of an image are close.
+    """
+    settings = experiment.Experiment.from_dict(config)
+    space, splits = experiment.build(settings)
+    recipe = experiment.build_recipe(settings, space, len(splits.train))
+    state = jax.jit(lambda key: init_state(key, recipe))(jax.random.key(0))
+    params = jax.tree.map(lambda leaf: 4 * leaf, state.params["classifier"])
+    state = state.replace(params={**state.params, "classifier": params})
+    batches = train_batches(settings.data, splits.train, settings.training.batch_size, 0,
+                            space.resolution)
+    workdir.claim(folder, config)
+    Checkpoints(folder / "checkpoints").save(recipe.timeline.total, state, batches.iterator)
