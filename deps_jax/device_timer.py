@@ -117,13 +117,16 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
-    paths = sorted(options.models.glob("*.onnx"))
+    index = options.models / "names.json"
     try:
-        if not paths:
-            raise ValueError(f"{options.models} holds no .onnx files; run this beside the folder "
-                             f"'models' of the kit")
-        latencies = measure({path.stem: path.read_bytes() for path in paths},
-                            threads=options.threads, rounds=options.rounds, progress=_print_rounds)
+        if not index.is_file():
+            raise ValueError(f"{index} does not exist; run this beside the folder 'models' of the "
+                             f"kit")
+        names = json.loads(index.read_text())
+        models = {name: (options.models / f"{stem}.onnx").read_bytes()
+                  for stem, name in names.items()}
+        latencies = measure(models, threads=options.threads, rounds=options.rounds,
+                            progress=_print_rounds)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

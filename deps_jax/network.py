@@ -156,8 +156,12 @@ def weight_shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
 
 
 def random_weights(network_layers: tuple[Layer, ...], seed: int = 0):
-    """Weights of the right shapes, for timing: values do not matter, zeros might."""
+    """Weights of the right shapes for timing, spread so that no feature map dies or explodes."""
     rng = np.random.default_rng(seed)
-    return {layer.name: {name: rng.standard_normal(shape, np.float32) * np.float32(0.1)
-                         for name, shape in weight_shapes(layer).items()}
+
+    def draw(shape):
+        spread = np.sqrt(2 / np.prod(shape[:-1])) if len(shape) > 1 else 0.1
+        return rng.standard_normal(shape, np.float32) * np.float32(spread)
+
+    return {layer.name: {name: draw(shape) for name, shape in weight_shapes(layer).items()}
             for layer in network_layers}

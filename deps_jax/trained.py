@@ -40,15 +40,12 @@ class TrainedRun:
         Raises:
           ValueError: when there is no run, no data or no checkpoint.
         """
-        config = workdir.load(folder)
-        experiment = Experiment.from_dict(config)
-        if data_dir is not None:
-            experiment = dataclasses.replace(
-                experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
+        experiment = _read_experiment(folder, data_dir)
         check_batches(experiment)
         space, splits = build(experiment)
         state = load_trained(experiment, space, len(splits.train), folder)
-        return cls(Path(folder), config, experiment, space, splits, state.params, int(state.step))
+        return cls(Path(folder), workdir.load(folder), experiment, space, splits, state.params,
+                   int(state.step))
 
     def held_out(self, name: str, images: int = 0) -> Source:
         """The "validation" or "test" images; with `images`, only so many, always the same ones.
@@ -86,6 +83,18 @@ class TrainedRun:
                 "calibration_images": evaluation.calibration_images,
                 "calibration_batch_size": evaluation.calibration_batch_size,
                 "calibration_seed": evaluation.calibration_seed}
+
+
+def read_space(folder: Path, data_dir: str | None = None) -> SearchSpace:
+    """The search space of a run, whose number of classes is that of its data."""
+    return build(_read_experiment(folder, data_dir))[0]
+
+
+def _read_experiment(folder: Path, data_dir: str | None) -> Experiment:
+    experiment = Experiment.from_dict(workdir.load(folder))
+    if data_dir is None:
+        return experiment
+    return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
 
 
 def save_statistics(path: Path, batch_stats) -> None:

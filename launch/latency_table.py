@@ -1,0 +1,58 @@
+"""Times every piece of a search space, and predicts the latency of all its subnets from them.
+
+    python -m launch.latency_table --workdir runs/c10 --out table.json
+
+For another machine: pack a kit, run its script there, read the result back.
+
+    python -m launch.latency_table --workdir runs/c10 --kit kit.zip
+    (there)  unzip kit.zip && python device_timer.py --out timings.json
+    python -m launch.latency_table --workdir runs/c10 --timings timings.json --out table.json
+"""
+from pathlib import Path
+
+from absl import flags
+from tqdm import tqdm
+
+from deps_jax import report
+from deps_jax.common.cli import run
+from deps_jax.device_timer import describe_device, measure
+from deps_jax.latency import LatencyTable, Question, read_timings, write_kit
+from deps_jax.onnx_writer import PRECISIONS
+from deps_jax.trained import read_space
+
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
+OUT = flags.DEFINE_string("out", "", "the table; empty is WORKDIR/latency_table.json")
+RESOLUTION = flags.DEFINE_integer("resolution", None, "of the images in pixels")
+PRECISION = flags.DEFINE_enum("precision", "fp32", PRECISIONS, "of the models")
+THREADS = flags.DEFINE_integer("threads", 1, "of onnxruntime", lower_bound=1)
+ROUNDS = flags.DEFINE_integer("rounds", 20, "in which every model is timed", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "of the whole networks that check the table")
+KIT = flags.DEFINE_string("kit", "", "pack the models for another machine into this zip instead")
+TIMINGS = flags.DEFINE_string("timings", "", "use what device_timer.py has measured elsewhere")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data lies now, if it has moved")
+
+
+def main(_):
+    space = read_space(Path(WORKDIR.value), DATA_DIR.value)
+    question = Question(space, RESOLUTION.value or space.resolution, PRECISION.value, SEED.value)
+    if KIT.value:
+        write_kit(Path(KIT.value), question)
+        print(f"written: {KIT.value}; on the device: unzip it, python device_timer.py")
+        return
+    if TIMINGS.value:
+        timings = read_timings(Path(TIMINGS.value))
+    else:
+        progress = lambda rounds: tqdm(rounds, desc="timing", unit="round", leave=False)
+        timings = {"device": describe_device(THREADS.value), "latencies": measure(
+            question.models(), threads=THREADS.value, rounds=ROUNDS.value, progress=progress)}
+    table = LatencyTable.fit(question, timings)
+    path = Path(OUT.value or Path(WORKDIR.value) / "latency_table.json")
+    table.save(path)
+    path.with_suffix(".png").write_bytes(report.plot_latency(
+        *([record[f"{what}_ms"] for record in table.held_out] for what in (
+            "measured", "predicted"))))
+    print(f"{table.summary()}\n\nfiles: {path}, {path.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    run(main)
