@@ -1,0 +1,105 @@
+"""A searched front for people: CSV, JSON, and one HTML page whose points tell their subnet."""
+from __future__ import annotations
+
+import csv
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+WIDTH, HEIGHT, MARGIN = 760, 460, 60
+UNITS = {"macs": (1e6, "million MACs"), "params": (1e6, "million parameters"),
+         "latency_ms": (1, "latency, ms"), "peak_activation_bytes": (1e3, "peak activations, kB"),
+         "file_bytes_fp32": (1e6, "file, MB (fp32)"), "file_bytes_fp16": (1e6, "file, MB (fp16)"),
+         "file_bytes_int8": (1e6, "file, MB (int8)")}
+COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")
+
+
+def write_front(folder: Path, points: Sequence[Mapping], details: Mapping) -> None:
+    """`front.csv` and `front.json` (with `details`); a point has subnet, top1 and its costs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "front.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(points[0]))
+        writer.writeheader()
+        writer.writerows(points)
+    (folder / "front.json").write_text(
+        json.dumps({**details, "front": list(points)}, indent=2) + "\n")
+
+
+def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, about: str) -> None:
+    """One self-contained page: top-1 over `cost`, by group; hovering over a point names it."""
+    scale, label = UNITS[cost]
+    xs, ys = ([point[key] / unit for points in groups.values() for point in points]
+              for key, unit in ((cost, scale), ("top1", 0.01)))
+    place = _places(xs, ys)
+    marks = []
+    for colour, (name, points) in zip(COLOURS, groups.items(), strict=False):
+        for point in points:
+            x, y = place(point[cost] / scale, 100 * point["top1"])
+            text = html.escape(f"{point['subnet']}\n{point['top1']:.2%} top-1\n" + "\n".join(
+                f"{point[key] / unit:.4g} {what}" for key, (unit, what) in UNITS.items()
+                if key in point))
+            marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}" class="'
+                         f'{html.escape(name.split()[0])}"><title>{text}</title></circle>')
+    legend = " ".join(f'<span style="color:{colour}">&#9679;</span> {html.escape(name)}'
+                      for colour, name in zip(COLOURS, groups, strict=False))
+    columns = list(next(iter(groups.values()))[0])
+    head = "".join(f"<th>{html.escape(UNITS.get(key, (1, key))[1])}" for key in columns)
+    rows = "".join("<tr>" + "".join(f"<td>{_cell(key, point[key])}" for key in columns)
+                   for point in next(iter(groups.values())))
+    path.write_text(f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Searched subnets</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
+table {{ border-collapse: collapse; font-size: 14px }} td, th {{ padding: .2rem .6rem }}
+td:first-child {{ font-family: monospace; font-size: 12px }} circle {{ opacity: .8 }}
+circle:hover {{ opacity: 1; stroke: black; stroke-width: 2 }} text {{ font-size: 12px }}
+</style>
+<h1>Searched subnets</h1>
+<p>{html.escape(about)}
+<p>{legend}
+<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="top-1 accuracy over {label}">
+{_axes(xs, ys, place, label)}{"".join(marks)}</svg>
+<p>Hover over a point for its subnet and costs.
+<table><tr>{head}{rows}</table>
+</html>
+""")
+
+
+def _places(xs, ys):
+    """A function from values to pixels."""
+    (left, right), (low, high) = _range(xs), _range(ys)
+    return lambda x, y: (MARGIN + (x - left) / (right - left) * (WIDTH - 2 * MARGIN),
+                         HEIGHT - MARGIN - (y - low) / (high - low) * (HEIGHT - 2 * MARGIN))
+
+
+def _range(values) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = 0.05 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _axes(xs, ys, place, label: str) -> str:
+    lines = []
+    for value in np.linspace(*_range(xs), 7)[1:-1]:
+        x, bottom = place(value, _range(ys)[0])
+        lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{MARGIN}" y2="{bottom:.1f}" '
+                     f'stroke="#ddd"/><text x="{x:.1f}" y="{bottom + 18:.1f}" '
+                     f'text-anchor="middle">{value:.3g}</text>')
+    for value in np.linspace(*_range(ys), 7)[1:-1]:
+        left, y = place(_range(xs)[0], value)
+        lines.append(f'<line x1="{left:.1f}" x2="{WIDTH - MARGIN}" y1="{y:.1f}" y2="{y:.1f}" '
+                     f'stroke="#ddd"/><text x="{left - 6:.1f}" y="{y + 4:.1f}" '
+                     f'text-anchor="end">{value:.1f}</text>')
+    lines.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 14}" text-anchor="middle">{label}</text>'
+                 f'<text x="14" y="{HEIGHT / 2}" transform="rotate(-90 14 {HEIGHT / 2})" '
+                 f'text-anchor="middle">top-1 accuracy, %</text>')
+    return "\n".join(lines)
+
+
+def _cell(key: str, value) -> str:
+    if key in UNITS:
+        return f"{value / UNITS[key][0]:.4g}"
+    return f"{value:.2%}" if isinstance(value, float) else html.escape(str(value))
