@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -75,6 +76,10 @@ def read(folder: Path) -> tuple[dict[str, list[tuple[int, Frame]]], list[Problem
         return {}, [Problem(FILE, f"is not JSON ({error}); export it again as COCO")]
     except (KeyError, TypeError):
         return {}, [Problem(FILE, "lacks images, categories or annotations; export it as COCO")]
+    if not all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part)
+               for part in parts):
+        return {}, [Problem(FILE, "holds something else than lists of images, categories and "
+                                  "annotations; export it as COCO")]
     images, categories, annotations = parts
     names, problems = _category_names(categories)
     grouped = {image.get("id"): [] for image in images}
@@ -132,12 +137,16 @@ def _frame(image: dict, annotations: list, names: dict) -> tuple[Frame | None, l
         problems.append(Problem(FILE, f"of image {image.get('id')} {sentence}", column=column,
                                 value=str(value)))
 
-    for key in ("id", "video", "width", "height"):
-        if not image.get(key) and image.get(key) != 0:
-            wrong(key, image.get(key), f"is missing; every image needs {key}")
+    if not isinstance(image.get("video"), str):
+        wrong("video", image.get("video"), "is not a path; every image needs its video")
+    for key in ("width", "height"):
+        if not isinstance(image.get(key), int) or image[key] < 1:
+            wrong(key, image.get(key), "is not a number of pixels; give that of the shown frame")
     time_s, index = image.get("time_s"), image.get("frame_index")
-    if time_s is None and index is None:
-        wrong("time_s", "None", "is missing; every image needs time_s or frame_index")
+    if not isinstance(index, int if time_s is None else (int, NoneType)) \
+            or not isinstance(time_s, (int, float, NoneType)):
+        wrong("time_s, frame_index", f"{time_s}, {index}", "is not a time in seconds or a number "
+                                                           "of a frame; give one of them")
     if problems:
         return None, problems
     segments, points = [], np.zeros((len(KEYPOINTS), 3))

@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import io
 import math
+import warnings
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -94,9 +95,11 @@ def _read_cells(path: Path) -> tuple[pd.DataFrame | None, list[Problem]]:
         if header.count(separator) > header.count(","):
             return None, [Problem(FILE, f"is separated by {name}, not commas; {SAVE_AS}")]
     try:
-        frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False,
-                            skip_blank_lines=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than columns
+            frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False,
+                                index_col=False, skip_blank_lines=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
         return None, [Problem(FILE, f"is not a table ({str(error).strip()}); {SAVE_AS}")]
     return frame.rename(columns=lambda name: name.strip()), []
 
