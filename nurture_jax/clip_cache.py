@@ -28,7 +28,7 @@ from nurture_jax.records import Records, Visit
 from nurture_jax.video import Clip, ClipSettings, VideoError, sample_clip
 
 FORMAT = 1  # raise it when decoding or the layout changes: every cache is then rebuilt
-VISITS_PER_SHARD = 32  # 120 MB at 25 frames of 224 px
+VISITS_PER_SHARD = 16  # 60 MB at 25 frames of 224 px
 _EDGE_BYTES = 1 << 20  # of a video, at both ends, that its fingerprint reads
 
 
@@ -170,7 +170,7 @@ def from_bytes(data: bytes) -> Clip:
 
 def _plan(records: Records, settings: ClipSettings, visits_per_shard: int) -> list[Shard]:
     if visits_per_shard < 1:
-        raise ValueError(f"visits_per_shard {visits_per_shard} is not positive; use 32")
+        raise ValueError(f"visits_per_shard {visits_per_shard} is not positive; use 16")
     visits = records.visits
     return [_shard(records.folder, visits[start:start + visits_per_shard], settings)
             for start in range(0, len(visits), visits_per_shard)]

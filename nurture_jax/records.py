@@ -79,7 +79,7 @@ class Report:
         if self.left_out:
             lines += ["left out:"] + [f"  {out.visit}: {out.sentence}" for out in self.left_out]
         if self.problems:
-            lines += [f"{len(self.problems)} problems:", many(self.problems)]
+            lines += [f"{_count(self.problems)}:", many(self.problems)]
         return "\n".join(lines)
 
 
@@ -109,8 +109,8 @@ def load(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Records:
     """
     report = validate(folder, minimum_s=minimum_s)
     if report.problems:
-        raise ValueError(f"{report.folder} has {len(report.problems)} problems; mend them and try "
-                         f"again:\n{many(report.problems)}")
+        raise ValueError(f"{report.folder} has {_count(report.problems)}; mend and try again:"
+                         f"\n{many(report.problems)}")
     if not report.visits:
         raise ValueError(f"{report.folder} has no visit with a usable video; see validate()")
     return Records(report.folder, report.visits, report.left_out)
@@ -145,6 +145,10 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
                                   f"the visit or remove the image", column="video", value=video)
         for video, group in frames.items() if video not in known for image_id, _ in group]
     return Report(folder, len(rows), tuple(visits), tuple(left_out), tuple(problems))
+
+
+def _count(problems) -> str:
+    return f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
 
 
 def _probe_all(folder: Path, videos: list[str], minimum_s: float) -> dict:

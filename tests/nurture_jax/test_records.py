@@ -149,7 +149,7 @@ def test_all_problems_at_once(folder):
     table[0]["weight_g"], table[3]["head_cm"], table[5]["sex"] = "2.75", "340", "X"
     (folder / table[7]["video"]).unlink()
     write_csv(folder, table)
-    with pytest.raises(ValueError, match="has 4 problems; mend them") as caught:
+    with pytest.raises(ValueError, match="has 4 problems; mend and try again") as caught:
         records.load(folder)
     for words in ("row 2, column weight_g", "row 5, column head_cm", "row 7, column sex",
                   "row 9, column video: 'videos/n3_1.mp4' cannot be used: n3_1.mp4 does not exist"):
