@@ -100,7 +100,7 @@ _NEWBORN = {
     ("head_cm", "F"): SkewT((-1, -0.5), (1.01330981, -59.49547565, 92.18219668),
                             (-0.40485178, 0.45977891), 1.045915, 20.97268),
 }
-# From gigs, see above: mean = a + b f(weeks) + c (boys), variance; of log kg with f = sqrt, of cm otherwise.
+# gigs: mean = a + b f(weeks) + c (boys), variance; of log kg with f = sqrt, of cm otherwise.
 _VERY_PRETERM = {
     "weight_g": ((-7.00303, 1.325911, 0.0571937), 0.0373218),
     "length_cm": ((1.307633, 1.270022, 0.4263885), 6.757543),
