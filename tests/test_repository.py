@@ -46,7 +46,8 @@ def test_imports_point_one_way(path):
 
 
 @pytest.mark.parametrize("path", sorted(
-    p for d in ("deps_jax", "configs", "launch", "tests") for p in ROOT.glob(f"{d}/**/*.py")),
+    p for d in ("deps_jax", "nurture_jax", "configs", "launch", "tests")
+    for p in ROOT.glob(f"{d}/**/*.py")),
     ids=lambda p: p.name)
 def test_files_are_read_in_one_sitting(path):
     lines = path.read_text().splitlines()

@@ -1,0 +1,1 @@
+"""Newborn anthropometry from a phone video: weight, length, head and chest circumference."""

@@ -1,0 +1,224 @@
+"""Decoded clips on disk: every video is decoded once, then read at the speed of the disk.
+
+    CACHE/clips-HASH.array_record   frames of some visits, uint8, uncompressed
+    CACHE/clips-HASH.json           which visits those are; written last, so it means "complete"
+
+HASH covers the content of the videos, the times of annotated frames and the settings. A shard is
+therefore never stale: after a change its name is another one. An interrupted build goes on with
+the first shard that is missing. Labels and masks are not in the cache; they can be mended without
+decoding again.
+
+Start with `build`, then `open_cache`.
+"""
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from tqdm import tqdm
+
+from nurture_jax.problems import LeftOut
+from nurture_jax.records import Records, Visit
+from nurture_jax.video import Clip, ClipSettings, VideoError, sample_clip
+
+FORMAT = 1  # raise it when decoding or the layout changes: every cache is then rebuilt
+VISITS_PER_SHARD = 16  # 60 MB at 25 frames of 224 px
+_EDGE_BYTES = 1 << 20  # of a video, at both ends, that its fingerprint reads
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Some visits that are decoded together: what a worker needs."""
+
+    folder: str
+    stem: str
+    videos: tuple[str, ...]
+    visits: tuple[str, ...]  # keys
+    exact_times_s: tuple[tuple[float, ...], ...]
+    settings: ClipSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipCache:
+    """A complete cache of some records.
+
+    Attributes:
+      records: the visits that could be decoded, in order.
+      left_out: those that could not, with the reason.
+      paths: of all shards.
+      places: [n] (shard, position in it) of every visit.
+    """
+
+    records: Records
+    settings: ClipSettings
+    left_out: tuple[LeftOut, ...]
+    paths: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Clip:
+        shard, position = self.places[index]
+        return from_bytes(_reader(self.paths[shard]).read([position])[0])
+
+    def of_infants(self, infants) -> ClipCache:
+        """The part of the cache with these infants, such as one split."""
+        chosen = frozenset(infants)
+        keep = [i for i, visit in enumerate(self.records.visits) if visit.infant_id in chosen]
+        return dataclasses.replace(self, records=self.records.of_infants(chosen),
+                                   places=tuple(self.places[i] for i in keep))
+
+
+def build(records: Records, folder: str | Path, settings: ClipSettings | None = None, *,
+          workers: int = 0, visits_per_shard: int = VISITS_PER_SHARD) -> ClipCache:
+    """Decodes the visits that are not yet in the cache, drops what is stale, and opens it.
+
+    Args:
+      workers: processes that decode; 0 decodes in this one.
+    """
+    folder, settings = Path(folder), settings or ClipSettings()
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = _plan(records, settings, visits_per_shard)
+    todo = [shard for shard in shards if not (folder / f"{shard.stem}.json").is_file()]
+    tasks = [(shard, str(folder)) for shard in todo]
+    total = sum(len(shard.visits) for shard in todo)
+    with tqdm(total=total, desc="decoding videos", unit="video", disable=not todo) as bar:
+        if workers and tasks:
+            # Spawned: forking a process in which JAX runs can hang.
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(workers, mp_context=context) as pool:
+                try:
+                    for count in pool.map(_write_shard, *zip(*tasks, strict=True)):
+                        bar.update(count)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        else:
+            for task in tasks:
+                bar.update(_write_shard(*task))
+    keep = {shard.stem for shard in shards}
+    for path in folder.glob("clips-*"):
+        if path.name.split(".")[0] not in keep or path.suffix == ".part":
+            path.unlink()
+    return open_cache(records, folder, settings, visits_per_shard=visits_per_shard)
+
+
+def open_cache(records: Records, folder: str | Path, settings: ClipSettings | None = None, *,
+               visits_per_shard: int = VISITS_PER_SHARD) -> ClipCache:
+    """The cache of these records.
+
+    Raises:
+      ValueError: when it is incomplete or was made of other videos or with other settings.
+    """
+    folder, settings = Path(folder), settings or ClipSettings()
+    shards = _plan(records, settings, visits_per_shard)
+    missing = [shard for shard in shards if not (folder / f"{shard.stem}.json").is_file()]
+    if missing:
+        stale = len(list(folder.glob("clips-*.json"))) > len(shards) - len(missing)
+        why = "was made of other videos or settings" if stale else "is not complete"
+        raise ValueError(f"the clip cache in {folder} {why} ({len(missing)} of {len(shards)} "
+                         f"parts are missing); build it again")
+    by_key = {visit.key: visit for visit in records.visits}
+    visits, left_out, places, paths = [], [], [], []
+    for number, shard in enumerate(shards):
+        content = json.loads((folder / f"{shard.stem}.json").read_text())
+        paths.append(str(folder / f"{shard.stem}.array_record"))
+        left_out += [LeftOut(**visit) for visit in content["left_out"]]
+        for position, key in enumerate(content["visits"]):
+            visits.append(by_key[key])
+            places.append((number, position))
+    if not visits:
+        raise ValueError(f"no video of {records.folder} could be decoded; the first says: "
+                         f"{left_out[0].sentence}")
+    kept = Records(records.folder, tuple(visits), (*records.left_out, *left_out))
+    return ClipCache(kept, settings, tuple(left_out), tuple(paths), tuple(places))
+
+
+def fingerprint(path: Path) -> str:
+    """Of a video: its size and a hash of both ends, so that a copy has the same one."""
+    size = path.stat().st_size
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    with open(path, "rb") as file:
+        digest.update(file.read(_EDGE_BYTES))
+        file.seek(max(size - _EDGE_BYTES, 0))
+        digest.update(file.read(_EDGE_BYTES))
+    return digest.hexdigest()
+
+
+def to_bytes(clip: Clip) -> bytes:
+    """A line of JSON, then the pixels."""
+    header = dict(shape=clip.images.shape, times_s=clip.times_s.tolist(), width=clip.width,
+                  height=clip.height, affine=clip.affine.tolist())
+    return json.dumps(header).encode() + b"\n" + clip.images.tobytes()
+
+
+def from_bytes(data: bytes) -> Clip:
+    """The clip of `to_bytes`; its pixels are a view of `data`, so they are read-only."""
+    end = data.index(b"\n")
+    header = json.loads(data[:end])
+    images = np.frombuffer(data, np.uint8, offset=end + 1).reshape(header["shape"])
+    return Clip(images, np.array(header["times_s"], np.float32), header["width"],
+                header["height"], np.array(header["affine"], np.float32))
+
+
+def _plan(records: Records, settings: ClipSettings, visits_per_shard: int) -> list[Shard]:
+    if visits_per_shard < 1:
+        raise ValueError(f"visits_per_shard {visits_per_shard} is not positive; use 16")
+    visits = records.visits
+    return [_shard(records.folder, visits[start:start + visits_per_shard], settings)
+            for start in range(0, len(visits), visits_per_shard)]
+
+
+def _shard(folder: Path, visits: tuple[Visit, ...], settings: ClipSettings) -> Shard:
+    times = tuple(tuple(frame.time_s for frame in visit.frames) for visit in visits)
+    try:
+        prints = [fingerprint(folder / visit.video) for visit in visits]
+    except OSError as error:
+        raise ValueError(f"{error.filename} is gone since the records were read; validate them "
+                         f"again") from error
+    what = json.dumps([FORMAT, dataclasses.asdict(settings),
+                       [[visit.key, found, exact] for visit, found, exact
+                        in zip(visits, prints, times, strict=True)]])
+    stem = "clips-" + hashlib.blake2b(what.encode(), digest_size=10).hexdigest()
+    return Shard(str(folder), stem, tuple(visit.video for visit in visits),
+                 tuple(visit.key for visit in visits), times, settings)
+
+
+def _write_shard(shard: Shard, folder: str) -> int:
+    """Decodes one shard; nothing but temporary files is left of it when it fails."""
+    final, side = (Path(folder) / f"{shard.stem}.{kind}" for kind in ("array_record", "json"))
+    part = final.with_suffix(".part")
+    settings, visits, left_out = shard.settings, [], []
+    # One clip a group: random access reads no more than it needs. Noise does not compress.
+    writer = ArrayRecordWriter(str(part), "group_size:1,uncompressed")
+    for key, video, exact in zip(shard.visits, shard.videos, shard.exact_times_s, strict=True):
+        try:
+            clip = sample_clip(Path(shard.folder) / video, settings.frames, settings.size,
+                               fit=settings.fit, minimum_s=settings.minimum_s, exact_times_s=exact)
+        except VideoError as error:
+            left_out.append(dict(visit=key, reason=error.reason, sentence=str(error)))
+            continue
+        writer.write(to_bytes(clip))
+        visits.append(key)
+    writer.close()
+    part.replace(final)
+    side_part = Path(folder) / f"{shard.stem}.json.part"
+    side_part.write_text(json.dumps(dict(visits=visits, left_out=left_out)))
+    side_part.replace(side)
+    return len(shard.visits)
+
+
+_READERS: dict[str, ArrayRecordReader] = {}  # of this process; a reader cannot be pickled
+
+
+def _reader(path: str) -> ArrayRecordReader:
+    if path not in _READERS:
+        _READERS[path] = ArrayRecordReader(path, "readahead_buffer_size:0")
+    return _READERS[path]

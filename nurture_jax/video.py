@@ -1,0 +1,271 @@
+"""A clip of evenly spaced frames out of a phone video, upright, in the right colours.
+
+PyAV decodes in one pass and picks frames by presentation time, so variable frame rates come out
+right; where the wanted frames are far apart it seeks. Rotation is applied. An HD file without a
+colour tag is BT.709, as browsers take it; FFmpeg alone would take it for BT.601.
+
+Coordinates are continuous: pixel i covers [i, i + 1). "Shown" pixels are those of the upright
+picture a player shows, in which masks and keypoints are drawn.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+REASONS = ("missing", "not_a_video", "picture", "audio_only", "no_frames", "truncated", "damaged",
+           "too_short")
+FITS = ("crop", "letterbox")
+MINIMUM_S = 1.0  # a shorter video cannot show the newborn from several sides
+SEEK_GAP_S = 8.0  # wanted frames further apart are sought; phones write a key frame every 1-2 s
+HD_SIDE = 720  # px; untagged video from here on is BT.709
+WHOLE_FRACTION = 0.95  # of the declared duration must be there
+_UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
+
+
+class VideoError(ValueError):
+    """A video that cannot be used; `reason` is one of REASONS."""
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        assert reason in REASONS, reason
+        self.reason = reason
+
+    def __reduce__(self):  # it travels from worker processes
+        return VideoError, (self.reason, str(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What a file holds, found without decoding.
+
+    Attributes:
+      width, height: of the upright picture, in pixels.
+      times_s: [n] presentation time of every frame, ascending from 0.
+      duration_s: to the end of the last frame.
+    """
+
+    width: int
+    height: int
+    times_s: np.ndarray
+    duration_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """Frames of one video.
+
+    Attributes:
+      images: [t, size, size, 3] uint8 RGB.
+      times_s: [t] float32, presentation times counted from the first frame of the video.
+      width, height: of the shown picture, in pixels.
+      affine: [2, 3] float32, clip pixel = affine @ (x, y, 1) of a shown pixel.
+    """
+
+    images: np.ndarray
+    times_s: np.ndarray
+    width: int
+    height: int
+    affine: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSettings:
+    """How a clip is cut from a video.
+
+    Attributes:
+      frames: number of frames, evenly spaced over the whole video.
+      size: side of the square images, in pixels.
+      fit: "crop" resizes the short side and takes the centre; "letterbox" keeps the whole
+        picture, black at the sides.
+      minimum_s: shorter videos are refused.
+    """
+
+    frames: int = 25
+    size: int = 224
+    fit: str = "crop"
+    minimum_s: float = MINIMUM_S
+
+    def __post_init__(self):
+        if self.frames < 1 or self.size < 8:
+            raise ValueError(f"frames {self.frames} and size {self.size} px are too small; use at "
+                             f"least 1 frame and 8 px")
+        if self.fit not in FITS:
+            raise ValueError(f"fit {self.fit!r} is unknown; use one of {FITS}")
+
+
+def sample_clip(path: str | Path, frames: int = 25, size: int = 224, *, fit: str = "crop",
+                minimum_s: float = MINIMUM_S, exact_times_s: Sequence[float] = ()) -> Clip:
+    """`frames` evenly spaced frames of a video as small square images.
+
+    Args:
+      exact_times_s: times of annotated frames; each replaces the nearest evenly spaced one, so
+        that what was drawn on a frame meets that very frame.
+
+    Raises:
+      VideoError: with the reason, for a file that cannot be used.
+    """
+    settings = ClipSettings(frames, size, fit, minimum_s)
+    info = probe(path, minimum_s)
+    wanted = wanted_times(info, frames, exact_times_s)
+    affine = fit_affine(info.width, info.height, size, fit)
+    images, times = np.empty((frames, size, size, 3), np.uint8), np.empty(frames, np.float32)
+    with av.open(str(path)) as container:
+        last = None
+        for i, (time_s, frame) in enumerate(_frames_at(container, wanted, path)):
+            images[i] = images[i - 1] if frame is last else _to_image(frame, settings)
+            times[i], last = time_s, frame
+    return Clip(images, times, info.width, info.height, affine)
+
+
+def probe(path: str | Path, minimum_s: float = MINIMUM_S) -> VideoInfo:
+    """Reads the packets of a file without decoding (but for one frame).
+
+    Raises:
+      VideoError: with the reason, for a file that cannot be used.
+    """
+    name = Path(path).name
+    if not Path(path).is_file():
+        raise VideoError("missing", f"{name} does not exist; check the path in visits.csv")
+    try:
+        with av.open(str(path)) as container:
+            stream = _video_stream(container, name)
+            first = _first_frame(container, stream, name)
+            times, ends = _packet_times(container, stream)
+            declared = _declared_duration(container, stream)
+    except av.error.FFmpegError as error:
+        raise VideoError("not_a_video", f"{name} cannot be read as a video ({error.strerror}); it "
+                                        f"may be cut off, or not a video") from error
+    duration = float(ends.max())
+    if duration < WHOLE_FRACTION * declared:
+        raise VideoError("truncated", f"{name} ends at {duration:.1f} s of {declared:.1f} s; it is "
+                                      f"cut off, copy it again from the phone")
+    if duration < minimum_s:
+        raise VideoError("too_short", f"{name} lasts {duration:.2f} s; record at least "
+                                      f"{minimum_s:g} s")
+    turned = round(first.rotation / 90) % 2 == 1
+    width, height = (first.height, first.width) if turned else (first.width, first.height)
+    return VideoInfo(width, height, times, duration)
+
+
+def wanted_times(info: VideoInfo, frames: int, exact_times_s: Sequence[float] = ()) -> np.ndarray:
+    """[frames] ascending times: the middles of equal parts, the nearest moved to exact ones."""
+    wanted = (np.arange(frames) + 0.5) * info.duration_s / frames
+    even = wanted.copy()
+    for time_s in exact_times_s:
+        # The frame itself, not one before it by rounding.
+        wanted[np.argmin(np.abs(even - time_s))] = frame_time(info, time_s)
+    return np.sort(wanted)
+
+
+def frame_time(info: VideoInfo, time_s: float) -> float:
+    """Presentation time of the frame nearest to `time_s`."""
+    return float(info.times_s[np.argmin(np.abs(info.times_s - time_s))])
+
+
+def fit_affine(width: int, height: int, size: int, fit: str) -> np.ndarray:
+    """[2, 3] float32 from shown pixels to clip pixels; the resize and the crop of `sample_clip`."""
+    wide, tall = _resized(width, height, size, fit)
+    return np.array([[wide / width, 0, (size - wide) // 2],
+                     [0, tall / height, (size - tall) // 2]], np.float32)
+
+
+def _resized(width: int, height: int, size: int, fit: str) -> tuple[int, int]:
+    side = min(width, height) if fit == "crop" else max(width, height)
+    # An even margin, so that it is the same on both sides.
+    even = lambda length: size + 2 * round((length * size / side - size) / 2)
+    return even(width), even(height)
+
+
+def _video_stream(container, name: str):
+    if container.format.name.endswith("_pipe") or container.format.name == "image2":
+        raise VideoError("picture", f"{name} is a picture ({container.format.name}), not a video; "
+                                    f"record a video")
+    streams = [stream for stream in container.streams.video
+               if not stream.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        if container.streams.audio:
+            raise VideoError("audio_only", f"{name} holds sound but no picture; record a video")
+        raise VideoError("no_frames", f"{name} holds no video stream; record it again")
+    streams[0].thread_type = "AUTO"
+    return streams[0]
+
+
+def _first_frame(container, stream, name: str):
+    try:
+        frame = next(container.decode(stream), None)
+    except av.error.FFmpegError as error:
+        raise VideoError("damaged", f"{name} cannot be decoded ({error.strerror}); copy it again "
+                                    f"from the phone") from error
+    if frame is None:
+        raise VideoError("no_frames", f"{name} holds no frames; record it again")
+    container.seek(0)
+    return frame
+
+
+def _packet_times(container, stream) -> tuple[np.ndarray, np.ndarray]:
+    """Ascending start times and the ends of all frames, in seconds from the first."""
+    found = sorted((packet.pts, packet.duration or 0) for packet in _packets(container, stream))
+    pts, lengths = np.array(found, np.float64).T * float(stream.time_base)
+    if not lengths[-1]:  # some containers leave the last one out
+        lengths[-1] = np.median(np.diff(pts)) if len(pts) > 1 else 0
+    return pts - pts[0], pts - pts[0] + lengths
+
+
+def _packets(container, stream):
+    """Whole packets up to where the file breaks off; the duration tells what is missing."""
+    try:
+        for packet in container.demux(stream):
+            if packet.pts is not None and not packet.is_corrupt and packet.size:
+                yield packet
+    except av.error.FFmpegError:
+        return
+
+
+def _declared_duration(container, stream) -> float:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+def _frames_at(container, wanted: np.ndarray, path) -> Iterator[tuple[float, av.VideoFrame]]:
+    """(time in seconds, frame on show) for ascending wanted times."""
+    name = Path(path).name
+    stream = _video_stream(container, name)
+    frames, start, shown, coming = container.decode(stream), None, None, None
+    try:
+        for want in wanted:
+            if start is not None and coming and want - (coming.time - start) > SEEK_GAP_S:
+                # Half a tick more, for a time that was rounded down.
+                container.seek(int((want + start) / stream.time_base + 0.5), stream=stream)
+                frames, shown, coming = container.decode(stream), None, None
+            while shown is None or (coming and coming.time - start <= want + 1e-6):
+                shown, coming = coming, next((f for f in frames if f.time is not None), None)
+                if shown is None and coming is None:
+                    raise VideoError("truncated", f"{name} has no frame at {want:.1f} s; copy it "
+                                                  f"again from the phone")
+                start = coming.time if start is None else start
+            yield shown.time - start, shown
+    except av.error.FFmpegError as error:
+        raise VideoError("damaged", f"{name} cannot be decoded after {0 if not shown else want:.1f}"
+                                    f" s ({error.strerror}); copy it again") from error
+
+
+def _to_image(frame: av.VideoFrame, settings: ClipSettings) -> np.ndarray:
+    """[size, size, 3] uint8: resized while still YUV, turned upright, cropped or padded."""
+    size = settings.size
+    wide, tall = _resized(frame.width, frame.height, size, settings.fit)
+    colours = {}
+    if frame.colorspace == _UNTAGGED:
+        hd = min(frame.width, frame.height) >= HD_SIDE
+        colours = dict(src_colorspace="ITU709" if hd else "ITU601", dst_colorspace="ITU709")
+    image = frame.reformat(wide, tall, "rgb24", interpolation="AREA", **colours).to_ndarray()
+    image = np.rot90(image, round(frame.rotation / 90) % 4)
+    vertical, horizontal = ((length - size) // 2 for length in image.shape[:2])
+    image = image[max(vertical, 0):max(vertical, 0) + size,
+                  max(horizontal, 0):max(horizontal, 0) + size]
+    rows, columns = max(-vertical, 0), max(-horizontal, 0)
+    return np.pad(image, ((rows, rows), (columns, columns), (0, 0)))
