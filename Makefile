@@ -22,5 +22,5 @@ bench: .venv/installed
 .venv/installed: setup.cfg
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; set PYTHON=')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable .[test,export]
+	$(BIN)/python -m pip install --quiet --editable .[test,export,nurture]
 	touch $@
