@@ -6,10 +6,12 @@ from conftest import save_run
 from test_experiment import tiny_config
 
 pytest.importorskip("pymoo", reason="needs the extra export")
+from deps_jax.cost import CostModel
 from deps_jax.export import ExportSettings, export
 from deps_jax.search import Goal
 from deps_jax.search_run import SearchSettings, best_within, search_run
-from deps_jax.subnet import decode
+from deps_jax.specialize import specialize
+from deps_jax.subnet import decode, largest, stack
 from deps_jax.trained import TrainedRun
 
 SETTINGS = SearchSettings(measured=20, images=50, population=20, generations=5, front=4)
@@ -51,3 +53,14 @@ def test_second_search_measures_nothing_again(searched):
     again, _ = search_run(run, Goal(("macs",), {"macs": 2e5}), run.folder / "search",
                           settings=SETTINGS)
     assert again == points and measured.read_text() == before
+
+
+def test_one_call_from_run_to_file(searched, tmp_path):
+    run, _, _ = searched
+    limit = 0.9 * 4 * CostModel(run.space)(stack([largest(run.space)]))["params"][0]
+    exported, text = specialize(run, {"file_bytes_fp32": limit}, tmp_path,
+                                settings=ExportSettings(), search_settings=SETTINGS)
+    assert exported.path.stat().st_size <= limit and not exported.failures
+    page = (tmp_path / "specialized.html").read_text()
+    assert exported.path.name in page and "file_bytes_fp32 at most" in page
+    assert text.splitlines()[-1].startswith("report:")
