@@ -1,0 +1,1 @@
+"""Newborn weight, length, head and chest circumference from a phone video, in JAX."""
