@@ -13,7 +13,7 @@ demo: .venv/installed
 	$(BIN)/python -m launch.evaluate_subnets --workdir runs/demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
 
 bench: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable .[bench]

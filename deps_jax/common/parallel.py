@@ -80,7 +80,11 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
         return jax.jit(partial(fn, axis_name=None), donate_argnums=donated)
     mapped = jax.pmap(partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None), out_axes=None,
                       devices=devices, donate_argnums=donated)
-    return lambda state, batch, extra: mapped(state, shard_batch(batch, len(devices)), extra)
+    # Virtual CPU devices share few threads: with two programs under way, one device can wait in
+    # the first for another that waits in the second, until XLA aborts the process.
+    finished = jax.block_until_ready if devices[0].platform == "cpu" else lambda outputs: outputs
+    return lambda state, batch, extra: finished(
+        mapped(state, shard_batch(batch, len(devices)), extra))
 
 
 def check_batch_size(batch_size: int, device_count: int | None = None) -> None:
