@@ -21,6 +21,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 8  # deps_reference 5
     config.init_from = ""
+    config.subnet = ""
     config.data = parts.data("cifar10", validation_images=5000)
     config.augment = {  # deps_reference 5, data pipelines
         "mean": (0.4914, 0.4822, 0.4465),

@@ -16,6 +16,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.init_from = ""
+    config.subnet = ""
     config.data = parts.data("digits", validation_images=238)
     # Grey images; digits must not be mirrored.
     config.augment = {"mean": (0.31,) * 3, "std": (0.36,) * 3, "flip": False, "crop_padding": 2,

@@ -29,6 +29,8 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
     """
     run = TrainedRun.open(folder, data_dir)
     chosen = [decode(run.space, name) for name in subnets or run.experiment.evaluation.subnets]
+    for subnet in chosen:
+        run.check_trained(subnet)
     held_out = run.held_out(split)
     meter = run.meter(held_out)
     target = folder / "evaluation" / split

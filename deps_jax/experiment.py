@@ -15,13 +15,13 @@ from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Cadence, fit
 from deps_jax.common.parallel import check_batch_size
 from deps_jax.common.writer import Writer
-from deps_jax.convert import convert, count_classes, load_state_dict
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, load, squares, train_batches
 from deps_jax.data.pipeline import check_batch_fits, eval_batches
 from deps_jax.data.sources import Source, Splits, in_memory
 from deps_jax.evaluate import PAPER_SUBNETS, Evaluator
 from deps_jax.families import SPACES
+from deps_jax.initial_weights import initial_weights
 from deps_jax.layers import layers
 from deps_jax.methods import METHODS, Method, Timeline
 from deps_jax.optim import Optimizer
@@ -99,8 +99,9 @@ class Experiment:
     Attributes:
       seed: of initial weights, shuffling, augmentation, sampled subnets and drop-out.
       method: a value of `deps_jax.methods`, with any field replaced.
-      init_from: PyTorch checkpoint or npz to start from; "" starts from random weights. Its
-        classifier is used only if the number of classes is the same.
+      init_from: run folder, PyTorch checkpoint or npz to start from; "" starts from random
+        weights. Its classifier is used only if the number of classes is the same.
+      subnet: the one subnet that plain training trains; "" trains the full model.
     """
 
     data: Data
@@ -113,6 +114,13 @@ class Experiment:
     cadence: Cadence = dataclasses.field(default_factory=Cadence)
     seed: int = 0
     init_from: str = ""
+    subnet: str = ""
+
+    def __post_init__(self):
+        if self.subnet and self.method.subnets_per_step > 1:
+            raise ValueError(f"subnet {self.subnet!r} is to be trained alone, but method "
+                             f"{self.method.name!r} trains {self.method.subnets_per_step} subnets "
+                             f"a step; choose plain training with --config FILE:plain")
 
     @classmethod
     def from_dict(cls, config: dict) -> Experiment:
@@ -142,11 +150,11 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
     """
     check_batches(experiment)
     space, splits = build(experiment)
-    for name in experiment.evaluation.subnets:
+    for name in (*experiment.evaluation.subnets, experiment.subnet or "largest"):
         decode(space, name)
     recipe = build_recipe(experiment, space, len(splits.train))
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
-    loaded = _initial_weights(experiment, space)
+    loaded = initial_weights(experiment.init_from, space)
     shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
     workdir.claim(folder, config, may_differ=MAY_DIFFER)
     checkpoints = Checkpoints(Path(folder) / "checkpoints")
@@ -166,7 +174,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
         meter = Meter(experiment, space, splits.train, splits.validation)
         evaluate = lambda _, state: {
             f"validation/{name}": meter(state.params, decode(space, name))[0].top1
-            for name in ("smallest", "largest")}
+            for name in ([experiment.subnet] if experiment.subnet else ["smallest", "largest"])}
     writer = Writer(Path(folder), start_step)
     try:
         return fit(Trainer(recipe, step_key), state, batches, total_steps=recipe.timeline.total,
@@ -201,7 +209,7 @@ def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) 
         timeline=Timeline.of(experiment.method, total_steps, steps_per_epoch),
         augment=experiment.augment, label_smoothing=training.label_smoothing,
         dropout_rate=training.dropout_rate, norm_momentum=training.norm_momentum,
-        dtype=training.dtype)
+        dtype=training.dtype, subnet=experiment.subnet or "largest")
 
 
 def load_trained(experiment: Experiment, space: SearchSpace, train_images: int, folder: Path):
@@ -247,20 +255,6 @@ class Meter:
         batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
         batches = eval_batches(self.held_out, self._batch_size)
         return self._evaluator.logits(params, batch_stats, subnet, batches), batch_stats
-
-
-def _initial_weights(experiment: Experiment, space: SearchSpace) -> dict:
-    """Parameters and statistics of `init_from`, without the classifier of other classes."""
-    if not experiment.init_from:
-        return {"params": {}, "batch_stats": {}}
-    state_dict = load_state_dict(experiment.init_from)
-    classes = count_classes(state_dict)
-    params, batch_stats = convert(dataclasses.replace(space, num_classes=classes), state_dict)
-    if classes != space.num_classes:
-        print(f"the classifier of {experiment.init_from} is left out: it has {classes} classes, "
-              f"the data has {space.num_classes}")
-        del params["classifier"]
-    return {"params": params, "batch_stats": batch_stats}
 
 
 def _print_plan(experiment: Experiment, timeline: Timeline, images: int, start_step: int) -> None:

@@ -73,7 +73,8 @@ class Exported:
 
 
 def export(run: TrainedRun, subnet: Subnet, folder: Path,
-           settings: ExportSettings = ExportSettings(), split: str = "validation") -> Exported:
+           settings: ExportSettings = ExportSettings(), split: str = "validation",
+           meter: Meter | None = None) -> Exported:
     """Cuts out, recalibrates, writes, runs and compares one subnet.
 
     Writes NAME.onnx (or .stablehlo), NAME.json (the card) and NAME.batch_stats.npz in `folder`.
@@ -81,13 +82,15 @@ def export(run: TrainedRun, subnet: Subnet, folder: Path,
     Args:
       subnet: static.
       split: whose images it is compared on.
+      meter: of these images at this resolution, where there is one already.
 
     Raises:
       ValueError: for settings that do not fit the run, before anything is compiled.
     """
     photos = images_in(Path(settings.calibration_dir)) if settings.calibration_dir else []
     resolution = settings.resolution or run.space.resolution
-    meter = run.meter(run.held_out(split, settings.images), resolution=resolution)
+    run.check_trained(subnet)
+    meter = meter or run.meter(run.held_out(split, settings.images), resolution=resolution)
     expected, batch_stats = meter.logits(run.params, subnet)
     cut = network.extract(run.space, run.params, batch_stats, subnet, resolution)
     preprocessing = Preprocessing(short_side(run.experiment.data, resolution), resolution,

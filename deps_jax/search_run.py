@@ -3,21 +3,35 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
-from tqdm import tqdm
 
+from deps_jax.candidate import (
+    Candidates,
+    Costs,
+    by_resolution,
+    candidate_name,
+    check_resolutions,
+)
 from deps_jax.cost import CostModel
 from deps_jax.evaluate import PAPER_SUBNETS
 from deps_jax.front_report import write_front, write_page
 from deps_jax.latency import LatencyTable
-from deps_jax.predictor import AccuracyPredictor, Measurements, sampled_names
-from deps_jax.search import Front, Goal, check_feasible, hypervolume, random_search, search
-from deps_jax.space import SearchSpace
-from deps_jax.subnet import Subnet, decode, encode, largest, stack
+from deps_jax.measured import MeasuredAccuracy
+from deps_jax.predictor import AccuracyPredictor, sampled_names
+from deps_jax.search import (
+    Accuracy,
+    Front,
+    Genome,
+    Goal,
+    check_feasible,
+    hypervolume,
+    random_search,
+    search,
+)
+from deps_jax.subnet import decode, largest
 from deps_jax.trained import TrainedRun
 
 
@@ -29,7 +43,9 @@ class SearchSettings:
       measured: subnets that the accuracy predictor learns from.
       images: validation images in these measurements; the front is measured on all of them.
       population, generations: of NSGA-II.
-      front: most points of the front that are measured in the end.
+      front: most points of a front that are measured in the end.
+      resolutions: of the images, to choose from; empty is the space's own.
+      direct: without a predictor: every subnet that the search asks for is measured.
     """
 
     measured: int = 100
@@ -38,18 +54,46 @@ class SearchSettings:
     generations: int = 100
     front: int = 12
     seed: int = 0
+    resolutions: tuple[int, ...] = ()
+    direct: bool = False
+
+    def genome(self, run: TrainedRun) -> Genome:
+        """What the search chooses between.
+
+        Raises:
+          ValueError: for impossible resolutions, or a run that has not trained the whole space.
+        """
+        run.check_trained()
+        return Genome(run.space, check_resolutions(self.resolutions or (run.space.resolution,)))
 
 
-def cost_functions(space: SearchSpace, table: LatencyTable | None = None):
-    """Every cost of n stacked subnets by name: those of CostModel, and "latency_ms"."""
-    model = CostModel(space, files=True)
-    if table is None:
-        return model
-    table.check(space)
-    return lambda subnets: {**model(subnets), "latency_ms": table.predict(space, subnets)}
+def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs:
+    """Every cost of candidates by name: those of CostModel and, with tables, "latency_ms".
+
+    Raises:
+      ValueError: for tables of another space, or when a resolution has none.
+    """
+    by_pixels = {table.question["resolution"]: table for table in tables}
+    for table in tables:
+        table.check(genome.space)
+    for resolution in genome.resolutions if tables else ():
+        if resolution not in by_pixels:
+            raise ValueError(f"no latency table is for {resolution} px, the given are for "
+                             f"{sorted(by_pixels)}; make it with launch.latency_table --resolution "
+                             f"{resolution}")
+
+    def at(resolution):
+        model, table = (CostModel(genome.space, resolution=resolution, files=True),
+                        by_pixels.get(resolution))
+        if table is None:
+            return model
+        return lambda subnets: {**model(subnets),
+                                "latency_ms": table.predict(genome.space, subnets)}
+
+    return by_resolution({resolution: at(resolution) for resolution in genome.resolutions})
 
 
-def search_run(run: TrainedRun, goal: Goal, folder: Path, *, table: LatencyTable | None = None,
+def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[LatencyTable] = (),
                settings: SearchSettings = SearchSettings()) -> tuple[list[dict], str]:
     """Searches the supernet of a run and writes the front to `folder`.
 
@@ -59,93 +103,113 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, table: LatencyTable
     Raises:
       ValueError: for an unknown cost, or limits that no subnet keeps, before anything is measured.
     """
-    space, costs = run.space, cost_functions(run.space, table)
-    check_feasible(space, costs, goal)
-    few = _Measured(run, folder.parent / "measurements.jsonl", settings.images)
-    names = sampled_names(space, settings.measured, settings.seed)
-    predictor = AccuracyPredictor.fit(space, names, few(names, "measuring subnets"))
-    front = search(space, predictor, costs, goal, population=settings.population,
+    genome = settings.genome(run)
+    costs = cost_functions(genome, tables)
+    check_feasible(genome, costs, goal)
+    accuracy, accuracy_details, about_accuracy = _accuracy(run, genome, settings)
+    found = search(genome, accuracy, costs, goal, population=settings.population,
                    generations=settings.generations, seed=settings.seed)
-    by_chance = random_search(space, predictor, costs, goal, evaluations=front.evaluations,
+    by_chance = random_search(genome, accuracy, costs, goal, evaluations=found.evaluations,
                               seed=settings.seed)
-    full = _Measured(run, folder.parent / "measurements.jsonl", 0)
-    chosen = _spread(front, settings.front)
-    points = _points(space, costs, [front.names[i] for i in chosen], full, front, chosen)
-    uniform = [encode(space, decode(space, name)) for name in _uniform_names(space)]
-    others = _points(space, costs, uniform, full)
-    worst = {name: float(values[0]) for name, values in costs(_one(largest(space))).items()}
-    volumes = [hypervolume(found, goal, worst) for found in (front, by_chance)]
-    details = {**run.details, "date": datetime.date.today().isoformat(),
-               "settings": dataclasses.asdict(settings), "goal": dataclasses.asdict(goal),
-               "predictor": {"model": predictor.name, "error": predictor.error,
-                             "rank_correlation": predictor.rank_correlation},
-               "evaluations": front.evaluations, "hypervolume": volumes[0],
-               "hypervolume_of_random_search": volumes[1], "uniform": others,
-               "device": table.device if table else {}}
-    write_front(folder, points, details)
-    about = (f"{predictor.summary()}. Hypervolume {volumes[0]:.4f}, of random search with the same "
-             f"{front.evaluations} evaluations {volumes[1]:.4f}.")
-    write_page(folder / "front.html", {"searched": points, "uniform subnets": others},
-               goal.objectives[0], about)
-    return points, f"{about}\n\n{_table(points, goal)}\n\nfiles: {folder}/"
+    table = PointTable(run, costs)
+    groups = {
+        "searched": table.of_front(found, settings.front),
+        "random search": table.of_front(by_chance, settings.front),
+        "uniform subnets": table.of_names(_uniform_names(genome), "measuring uniform subnets")}
+    worst = _worst(genome, costs)
+    volumes = {"searched": hypervolume(found.top1, found.costs, goal, worst),
+               "random search": hypervolume(by_chance.top1, by_chance.costs, goal, worst),
+               **{f"{name}, measured": _volume_of(points, goal, worst)
+                  for name, points in groups.items()}}
+    points = groups["searched"]
+    write_front(folder, points, {
+        **run.details, "date": datetime.date.today().isoformat(),
+        "settings": dataclasses.asdict(settings), "goal": dataclasses.asdict(goal),
+        "accuracy": accuracy_details, "evaluations": found.evaluations, "hypervolumes": volumes,
+        **{name: group for name, group in groups.items() if name != "searched"},
+        "devices": [table.device for table in tables]})
+    about = f"{about_accuracy}. {found.evaluations} evaluations. {_volumes_text(volumes)}"
+    write_page(folder / "front.html", groups, goal.objectives[0], about)
+    return points, f"{about}\n\n{_text(points, goal)}\n\nfiles: {folder}/"
 
 
-class _Measured:
-    """Measured top-1 of subnets on some of the validation images, remembered in a file."""
-
-    def __init__(self, run: TrainedRun, path: Path, images: int):
-        held_out = run.held_out("validation", images)
-        self._run, self._held_out, self._meter = run, held_out, None
-        self._known = Measurements(path, {**run.details, "images": len(held_out)})
-
-    def __call__(self, names, what: str) -> np.ndarray:
-        progress = lambda missing: tqdm(missing, desc=what, unit="subnet", leave=False)
-        return self._known(names, self._measure, progress)
-
-    def _measure(self, name: str) -> float:
-        self._meter = self._meter or self._run.meter(self._held_out)
-        return self._meter(self._run.params, decode(self._run.space, name))[0].top1
+def _accuracy(run: TrainedRun, genome: Genome, settings: SearchSettings
+              ) -> tuple[Accuracy, dict, str]:
+    """The accuracy that the search sees, what the report keeps of it, and a sentence."""
+    few = MeasuredAccuracy(run, settings.images)
+    if settings.direct:
+        measure = lambda candidates: few(candidates.names(genome.space), "searching")
+        return measure, {"images": settings.images}, "accuracy measured directly"
+    names = sampled_names(genome.space, settings.measured, settings.seed, genome.resolutions)
+    predictor = AccuracyPredictor.fit(genome.space, names, few(names, "measuring subnets"))
+    return predictor, {"model": predictor.name, "error": predictor.error,
+                       "rank_correlation": predictor.rank_correlation,
+                       "compared": predictor.compared}, predictor.summary()
 
 
-def _points(space, costs, names, measured: _Measured, front: Front | None = None,
-            chosen=()) -> list[dict]:
-    top1 = measured(names, "measuring the front" if front else "measuring uniform subnets")
-    cost = costs(stack([decode(space, name) for name in names]))
-    points = []
-    for i, name in enumerate(names):
-        point = {"subnet": name, "top1": float(top1[i])}
-        if front:
-            point["predicted_top1"] = float(front.top1[chosen[i]])
-        points.append(point | {key: float(values[i]) for key, values in cost.items()})
-    return points
+class PointTable:
+    """Networks with their accuracy on all validation images and their costs, as dicts."""
+
+    def __init__(self, run: TrainedRun, costs: Costs):
+        self._space, self._costs, self._measured = run.space, costs, MeasuredAccuracy(run)
+
+    def of_front(self, front: Front, count: int) -> list[dict]:
+        """At most `count` points from the cheapest to the dearest, evenly apart."""
+        last = len(front.names) - 1
+        chosen = list(dict.fromkeys(np.linspace(0, last, count).round().astype(int)))[:last + 1]
+        points = self.of_names([front.names[i] for i in chosen], "measuring the front")
+        return [{"subnet": point.pop("subnet"), "top1": point.pop("top1"),
+                 "predicted_top1": float(front.top1[i]), **point}
+                for i, point in zip(chosen, points, strict=True)]
+
+    def of_names(self, names: Sequence[str], what: str) -> list[dict]:
+        if not names:
+            return []
+        top1 = self._measured(names, what)
+        cost = self._costs(Candidates.named(self._space, names))
+        return [{"subnet": name, "top1": float(top1[i]),
+                 **{key: float(values[i]) for key, values in cost.items()}}
+                for i, name in enumerate(names)]
 
 
-def _spread(front: Front, count: int) -> list[int]:
-    """Positions of at most `count` points from the cheapest to the dearest, evenly apart."""
-    return list(dict.fromkeys(np.linspace(0, len(front.names) - 1, count).round().astype(int)))
+def _worst(genome: Genome, costs: Costs) -> dict[str, float]:
+    """The most that anything costs."""
+    name = candidate_name(genome.space, largest(genome.space), genome.resolutions[-1])
+    return {key: float(values[0])
+            for key, values in costs(Candidates.named(genome.space, [name])).items()}
 
 
-def _uniform_names(space: SearchSpace) -> list[str]:
+def _volume_of(points: list[dict], goal: Goal, worst: Mapping[str, float]) -> float:
+    columns = {name: np.array([point[name] for point in points])
+               for name in ("top1", *goal.objectives)}
+    return hypervolume(columns["top1"], columns, goal, worst)
+
+
+def _volumes_text(volumes: Mapping[str, float]) -> str:
+    return (f"Hypervolume {volumes['searched']:.4f}, of random search with as many "
+            f"{volumes['random search']:.4f}; of some points of each as measured in the end "
+            f"{volumes['searched, measured']:.4f} and {volumes['random search, measured']:.4f}, of "
+            f"the uniform subnets {volumes['uniform subnets, measured']:.4f}.")
+
+
+def _uniform_names(genome: Genome) -> list[str]:
     """The paper's six uniform subnets, as far as the space has them, and both ends."""
     names = []
     for name in ("smallest", *PAPER_SUBNETS, "largest"):
         try:
-            names.append(encode(space, decode(space, name)))
+            names.append(candidate_name(genome.space, decode(genome.space, name),
+                                        genome.resolutions[-1]))
         except ValueError:  # a depth or expand ratio that this space does not offer
             continue
     return list(dict.fromkeys(names))
 
 
-def best_within(points: list[dict]) -> Mapping:
+def best_within(points: Sequence[Mapping]) -> Mapping:
     """The most accurate point; of equals, the cheapest (points come cheapest first)."""
     return max(points, key=lambda point: point["top1"])
 
 
-def _one(subnet: Subnet) -> Subnet:
-    return jax.tree.map(lambda leaf: leaf[None], subnet)
-
-
-def _table(points: list[dict], goal: Goal) -> str:
+def _text(points: list[dict], goal: Goal) -> str:
     shown = list(dict.fromkeys([*goal.objectives, *goal.limits, "macs"]))
     width = max(len(point["subnet"]) for point in points)
     lines = [f"{'subnet':{width}}    top-1  predicted  " + "  ".join(f"{n:>16}" for n in shown)]

@@ -24,7 +24,7 @@ from deps_jax.optim import Optimizer, base_optimizer, cosine
 from deps_jax.shrink import ABSENT, epsilon_shrinking
 from deps_jax.sort import sort_channels
 from deps_jax.space import SearchSpace
-from deps_jax.subnet import Subnet, largest
+from deps_jax.subnet import Subnet, decode
 
 DTYPES = ("float32", "bfloat16", "float64")
 
@@ -49,6 +49,7 @@ class Recipe:
       norm_momentum: share of the new batch in the running statistics (0.1 as in OFA; biased
         variance). Subnets are recalibrated before use, so only the full model's are kept.
       dtype: of the computation, "float32", "bfloat16", or "float64" for checks.
+      subnet: name of the network of full-model steps; another than the largest is fine-tuned.
     """
 
     space: SearchSpace
@@ -60,6 +61,7 @@ class Recipe:
     dropout_rate: float = 0.0
     norm_momentum: float = 0.1
     dtype: str = "float32"
+    subnet: str = "largest"
 
     def __post_init__(self):
         if self.dtype not in DTYPES:
@@ -146,7 +148,7 @@ def update(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None, ax
 def full_gradients(recipe: Recipe, params, inputs, *, axis_name):
     """Gradient of the full model's hard loss, in the form of `sandwich_gradients`."""
     images, labels, dropout_key = inputs
-    subnet = largest(recipe.space)
+    subnet = decode(recipe.space, recipe.subnet)
 
     def loss_fn(params):
         logits, statistics = supernet.apply(

@@ -11,6 +11,7 @@ from deps_jax.common import workdir
 from deps_jax.data.sources import Source, Splits, split
 from deps_jax.experiment import Experiment, Meter, build, check_batches, load_trained
 from deps_jax.space import SearchSpace
+from deps_jax.subnet import Subnet, decode, encode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,31 @@ class TrainedRun:
             experiment = dataclasses.replace(experiment, evaluation=dataclasses.replace(
                 experiment.evaluation, calibration_images=calibration_images))
         return Meter(experiment, space, self.splits.train, held_out)
+
+    def chosen(self, name: str) -> str:
+        """The given name, or that of the only subnet which the run has trained.
+
+        Raises:
+          ValueError: when no name is given and the run has trained a whole space.
+        """
+        if not (name or self.experiment.subnet):
+            raise ValueError(f"the run in {self.folder} has trained a whole space; name a subnet, "
+                             f"such as --subnet=smallest")
+        return name or self.experiment.subnet
+
+    def check_trained(self, subnet: Subnet | None = None) -> None:
+        """Raises ValueError when the run was the fine-tuning of one subnet, and not of this one.
+
+        Args:
+          subnet: None is all of them.
+        """
+        if not self.experiment.subnet:
+            return
+        only = encode(self.space, decode(self.space, self.experiment.subnet))
+        asked = encode(self.space, subnet) if subnet else "the space"
+        if asked != only:
+            raise ValueError(f"the run in {self.folder} has trained {only} alone, not {asked}; "
+                             f"use the run that it started from")
 
     @property
     def details(self) -> dict:

@@ -9,37 +9,31 @@ from tqdm import tqdm
 
 from deps_jax.common.cli import run
 from deps_jax.export import PRECISIONS, ExportSettings
-from deps_jax.latency import LatencyTable
 from deps_jax.search_run import SearchSettings
 from deps_jax.specialize import specialize
 from deps_jax.trained import TrainedRun
+from launch import limits
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 PRECISION = flags.DEFINE_enum("precision", "fp32", PRECISIONS, "int8 is weights only")
-LATENCY = flags.DEFINE_float("max_latency_ms", None, "on this machine, or that of --table")
-MACS = flags.DEFINE_float("max_macs", None, "multiply-adds, such as 20e6")
-BYTES = flags.DEFINE_float("max_file_bytes", None, "of the model file")
-TABLE = flags.DEFINE_string("table", "", "latency table of another device")
 THREADS = flags.DEFINE_integer("threads", 1, "of onnxruntime", lower_bound=1)
 MEASURED = flags.DEFINE_integer("measured", 100, "subnets that the accuracy predictor learns from")
-IMAGES = flags.DEFINE_integer("images", 1000, "validation images in these measurements")
+IMAGES = flags.DEFINE_integer("images", 1000, "validation images in these measurements; 0 is all")
 SEED = flags.DEFINE_integer("seed", 0, "of samples and search")
 OUT = flags.DEFINE_string("out", "", "folder; empty is WORKDIR/specialized")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data lies now, if it has moved")
 
 
 def main(_):
-    stored = "fp32" if PRECISION.value == "int8_static" else PRECISION.value
-    limits = {"latency_ms": LATENCY.value, "macs": MACS.value,
-              f"file_bytes_{stored}": BYTES.value}
-    limits = {name: value for name, value in limits.items() if value is not None}
-    table = LatencyTable.load(Path(TABLE.value)) if TABLE.value else None
+    allowed, tables = limits.limits(PRECISION.value), limits.tables()
+    search_settings = SearchSettings(MEASURED.value, IMAGES.value, seed=SEED.value,
+                                     resolutions=limits.resolutions())
     trained = TrainedRun.open(Path(WORKDIR.value), DATA_DIR.value)
     exported, text = specialize(
-        trained, limits, Path(OUT.value or Path(WORKDIR.value) / "specialized"), table=table,
+        trained, allowed, Path(OUT.value or Path(WORKDIR.value) / "specialized"), tables=tables,
         settings=ExportSettings(precision=PRECISION.value, threads=THREADS.value),
-        search_settings=SearchSettings(MEASURED.value, IMAGES.value, seed=SEED.value),
-        progress=lambda rounds: tqdm(rounds, desc="timing pieces", unit="round", leave=False))
+        search_settings=search_settings,
+        progress=lambda rounds: tqdm(rounds, desc="timing", unit="round", leave=False))
     print(text)
     return 1 if exported.failures else 0
 

@@ -80,17 +80,49 @@ class Checkpoints:
         Raises:
           ValueError: also when there is no checkpoint.
         """
-        step = self.latest_step()
-        if step is None:
-            raise ValueError(f"{self.folder} holds no checkpoint; train first")
+        step = self._newest()
         self._check_shapes(step, state)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(state)))
         return self._manager.restore(step, args=items)["state"]
 
-    def _check_shapes(self, step: int, state) -> None:
+    def restore_part(self, part: dict) -> dict:
+        """Some fields of the newest state.
+
+        Args:
+          part: {field: tree of arrays of the same shapes}.
+
+        Raises:
+          ValueError: as `restore_state`.
+        """
+        step = self._newest()
+        self._check_shapes(step, part, fields=tuple(part))
+        part = _abstract(part)
+        items = ocp.args.Composite(state=ocp.args.PyTreeRestore(
+            part, ocp.checkpoint_utils.construct_restore_args(part), partial_restore=True))
+        return self._manager.restore(step, args=items)["state"]
+
+    def shapes(self) -> dict[str, list[int]]:
+        """Shapes of the arrays in the newest state, by name such as "params/stem/kernel".
+
+        Raises:
+          ValueError: when there is no checkpoint.
+        """
+        return self._saved_shapes(self._newest())
+
+    def _newest(self) -> int:
+        step = self.latest_step()
+        if step is None:
+            raise ValueError(f"{self.folder} holds no checkpoint; train first")
+        return step
+
+    def _saved_shapes(self, step: int) -> dict[str, list[int]]:
         items = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        saved = self._manager.restore(step, args=items)["meta"]["shapes"]
-        wanted = _shapes(state)
+        return self._manager.restore(step, args=items)["meta"]["shapes"]
+
+    def _check_shapes(self, step: int, state, fields: tuple[str, ...] = ()) -> None:
+        saved, wanted = self._saved_shapes(step), _shapes(state)
+        if fields:
+            saved = {name: shape for name, shape in saved.items() if name.split("/")[0] in fields}
         for name in sorted(saved.keys() | wanted.keys()):
             if saved.get(name) != wanted.get(name):
                 raise ValueError(

@@ -1,4 +1,5 @@
 """A whole search in a run of digits."""
+import dataclasses
 import json
 
 import pytest
@@ -6,12 +7,16 @@ from conftest import save_run
 from test_experiment import tiny_config
 
 pytest.importorskip("pymoo", reason="needs the extra export")
+from deps_jax import specialize as specialize_module
+from deps_jax.candidate import parse_candidate
 from deps_jax.cost import CostModel
-from deps_jax.export import ExportSettings, export
+from deps_jax.export import ExportSettings
+from deps_jax.export_front import export_front, read_front
+from deps_jax.latency import LatencyTable, Question
 from deps_jax.search import Goal
-from deps_jax.search_run import SearchSettings, best_within, search_run
+from deps_jax.search_run import SearchSettings, search_run
 from deps_jax.specialize import specialize
-from deps_jax.subnet import decode, largest, stack
+from deps_jax.subnet import largest, stack
 from deps_jax.trained import TrainedRun
 
 SETTINGS = SearchSettings(measured=20, images=50, population=20, generations=5, front=4)
@@ -30,20 +35,54 @@ def test_front_is_written_and_keeps_its_limit(searched):
     run, points, text = searched
     record = json.loads((run.folder / "search" / "front.json").read_text())
     assert record["front"] == points and all(point["macs"] <= 2e5 for point in points)
-    assert record["hypervolume"] > 0 and len(record["uniform"]) >= 2
+    assert record["hypervolumes"]["searched, measured"] > 0
+    others = record["uniform subnets"] + record["random search"]
+    assert len(record["uniform subnets"]) >= 2
     page = (run.folder / "search" / "front.html").read_text()
-    assert points[0]["subnet"] in page and page.count("<circle") == len(points) + len(
-        record["uniform"])
+    assert points[0]["subnet"] in page and page.count("<circle") == len(points) + len(others)
     assert "rank correlation" in text and points[0]["subnet"] in text
 
 
-def test_promise_is_what_the_exported_file_gives(searched):
+def test_promises_are_what_the_exported_files_give(searched, tmp_path):
     run, points, _ = searched
-    best = best_within(points)
-    exported = export(run, decode(run.space, best["subnet"]), run.folder / "files",
-                      ExportSettings())
-    assert exported.card["check"]["top1"] == pytest.approx(best["top1"], abs=0.005)
-    assert exported.card["size_bytes"] == pytest.approx(best["file_bytes_fp32"], abs=60)
+    front = read_front(run.folder / "search" / "front.json")
+    assert front == points
+    failures, text = export_front(run, front, tmp_path, ExportSettings())
+    assert not failures and "largest difference to the promise: 0.00 points" in text
+    for point in points:
+        files = list(tmp_path.glob(f"{point['subnet'].replace('/', '_')}_*.onnx"))
+        assert files[0].stat().st_size == pytest.approx(point["file_bytes_fp32"], abs=60)
+    front[0]["top1"] += 0.02
+    failures, _ = export_front(run, front[:1], tmp_path, ExportSettings())
+    assert len(failures) == 1 and "promised" in failures[0]
+
+
+def test_what_is_no_front(tmp_path):
+    (tmp_path / "front.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds no front"):
+        read_front(tmp_path / "front.json")
+    with pytest.raises(ValueError, match="does not exist"):
+        read_front(tmp_path / "nothing.json")
+
+
+def test_search_over_resolutions_without_a_predictor(searched, tmp_path):
+    run, _, _ = searched
+    settings = dataclasses.replace(SETTINGS, direct=True, population=4, generations=2,
+                                   resolutions=(8, 16))
+    points, text = search_run(run, Goal(("macs",)), tmp_path, settings=settings)
+    assert "measured directly" in text
+    _, resolutions = zip(*(parse_candidate(run.space, p["subnet"]) for p in points), strict=True)
+    assert set(resolutions) <= {8, 16} and "@16" in (tmp_path / "front.json").read_text()
+
+
+def test_tables_must_cover_every_resolution(searched, tmp_path):
+    run, _, _ = searched
+    question = Question(run.space, run.space.resolution)
+    latencies = {name: {"p10_ms": 1 + len(name), "median_ms": 1} for name in question.models()}
+    table = LatencyTable.fit(question, {"device": {}, "latencies": latencies})
+    settings = dataclasses.replace(SETTINGS, resolutions=(8, 16))
+    with pytest.raises(ValueError, match="no latency table is for 16 px"):
+        search_run(run, Goal(("latency_ms",)), tmp_path, tables=[table], settings=settings)
 
 
 def test_second_search_measures_nothing_again(searched):
@@ -53,6 +92,24 @@ def test_second_search_measures_nothing_again(searched):
     again, _ = search_run(run, Goal(("macs",), {"macs": 2e5}), run.folder / "search",
                           settings=SETTINGS)
     assert again == points and measured.read_text() == before
+
+
+def test_a_latency_limit_is_kept_by_whole_networks(searched, tmp_path, monkeypatch):
+    run, points, _ = searched
+    dearest = max(point["file_bytes_fp32"] for point in points)
+
+    def made_up(models, **_):
+        """Larger models take longer, and the largest networks far longer than their pieces."""
+        sizes = {name: len(content) for name, content in models.items()}
+        return {name: {"p10_ms": size * (2 if size >= 0.9 * dearest else 1), "median_ms": size}
+                for name, size in sizes.items()}
+
+    monkeypatch.setattr(specialize_module, "measure", made_up)
+    exported, text = specialize(run, {"latency_ms": dearest}, tmp_path, settings=ExportSettings(),
+                                search_settings=SETTINGS)
+    assert exported.card["size_bytes"] < 0.9 * dearest and not exported.failures
+    assert "timed as whole networks" in text
+    assert (tmp_path / "latency_table_8px.json").is_file()
 
 
 def test_one_call_from_run_to_file(searched, tmp_path):
