@@ -75,7 +75,8 @@ def test_impossible_goals(goal, sentence):
 
 
 def test_random_search_may_find_nothing_within_the_limits(worst):
-    goal = Goal(("macs",), {"macs": float(COSTS(GENOME.decode(0 * GENOME.counts[None]))["macs"][0])})
+    cheapest = COSTS(GENOME.decode(0 * GENOME.counts[None]))
+    goal = Goal(("macs",), {"macs": float(cheapest["macs"][0])})
     front = search(GENOME, made_up_accuracy, COSTS, goal, population=10, generations=2)
     assert len(front.names) == 1 and front.names[0].startswith("d2e3k3@24")
     chance = random_search(GENOME, made_up_accuracy, COSTS, goal, evaluations=20)
