@@ -33,3 +33,19 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, tmp_path)
 def test_evaluation_needs_a_run(tmp_path):
     result = launch("evaluate_subnets", "--workdir", str(tmp_path))
     assert result.returncode == 2 and "holds no experiment" in result.stderr
+
+
+@pytest.mark.parametrize(("module", "arguments", "message"), [
+    ("search", ["--max_latency_ms=5"], "a latency needs --table"),
+    ("search", ["--resolutions=24,big"], "holds what is no whole number"),
+    ("search", ["--table=nothing.json"], "nothing.json does not exist"),
+    ("specialize", ["--max_macs=many"], "many"),
+    ("specialize", ["--max_macs=1e6"], "holds no experiment"),
+    ("export_subnet", ["--subnet=d2e3", "--front=nothing.json"], "nothing.json does not exist"),
+    ("finetune_subnet", ["--subnet=d2e3", "--out=x", "--epochs=0"], "epochs 0 and rate"),
+])
+def test_after_training_too(module, arguments, message, tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs the extra export")
+    result = launch(module, "--workdir", str(tmp_path / "run"), *arguments)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr and "Traceback" not in result.stderr
