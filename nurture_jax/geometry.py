@@ -9,6 +9,7 @@ from __future__ import annotations
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nurture_jax.annotations import CATEGORIES, KEYPOINTS
 
@@ -25,6 +26,9 @@ SPANS = (
       for upper, lower in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"),
                            ("knee", "ankle"), ("shoulder", "hip"))))
 RULER = ((_POINT("reference_start"),), (_POINT("reference_end"),))
+# [n + 1, 19]: the vector of each span, the ruler last, as a combination of points.
+_ENDS = np.array([[(k in end) / len(end) - (k in start) / len(start)
+                   for k in range(len(KEYPOINTS))] for start, end in (*SPANS, RULER)], np.float32)
 _SHARPNESS = 3  # power of a heatmap: noise between peaks fades, the peak stays wider than a cell
 _SMALLEST_CELLS = 0.5  # a length below half a cell cannot be told from none
 GAIN = 4.0  # brings logarithms of ratios, which spread by about a quarter, to unit scale
@@ -45,12 +49,10 @@ def peaks(heatmaps: jax.Array) -> jax.Array:
 
 
 def spans(points: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[..., 19, 2] -> (log lengths [..., n] of SPANS, log length [...] of the ruler), in cells."""
-    def log_length(span):
-        start, end = (points[..., list(ends), :].mean(-2) for ends in span)
-        return 0.5 * jnp.log(jnp.square(start - end).sum(-1) + _SMALLEST_CELLS**2)
-
-    return jnp.stack([log_length(span) for span in SPANS], -1), log_length(RULER)
+    """[..., 19, 2] -> log lengths in cells, ([..., n] of SPANS, [..., 1] of the ruler)."""
+    vectors = jnp.einsum("nk,...kc->...nc", _ENDS, points)
+    lengths = 0.5 * jnp.log(jnp.square(vectors).sum(-1) + _SMALLEST_CELLS**2)
+    return lengths[..., :-1], lengths[..., -1:]
 
 
 def features(probabilities: jax.Array | None, heatmaps: jax.Array | None) -> jax.Array:
@@ -66,17 +68,15 @@ def features(probabilities: jax.Array | None, heatmaps: jax.Array | None) -> jax
     found = []
     if probabilities is not None:
         chex.assert_rank(probabilities, 5)
-        side = jnp.sqrt(probabilities.sum((2, 3)) + _SMALLEST_CELLS**2)  # b t 3, of equal squares
-        newborn, reference = jnp.log(side[..., NEWBORN]), jnp.log(side[..., REFERENCE])
-        # The ruler's sides differ by 10 to 1: 2.3 brings the ratio of the sides near 1.
+        sides = 0.5 * jnp.log(probabilities.sum((2, 3)) + _SMALLEST_CELLS**2)  # of equal squares
+        newborn, reference = sides[..., NEWBORN, None], sides[..., REFERENCE, None]  # b t 1
+        # The constants bring usual values near 0: a ruler is long and thin, a tenth of the side.
         found += [newborn - reference - 1.5, reference - jnp.log(probabilities.shape[2] / 10)]
     if heatmaps is not None:
         chex.assert_rank(heatmaps, 5)
         lengths, ruler = spans(peaks(heatmaps))
-        found += [*jnp.unstack(lengths - ruler[..., None] + 1.0, axis=-1),
-                  ruler - jnp.log(heatmaps.shape[2] / 3)]
         ends = heatmaps[..., -2:].max((2, 3))  # 1 at a sure end
-        found += list(jnp.unstack((ends - 0.5) / 2, axis=-1))
+        found += [lengths - ruler + 1, ruler - jnp.log(heatmaps.shape[2] / 3), (ends - 0.5) / 2]
         if probabilities is not None:
             found.append(newborn - ruler)
-    return GAIN * jnp.stack(found, -1)
+    return GAIN * jnp.concatenate(found, -1)
