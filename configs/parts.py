@@ -94,3 +94,67 @@ def evaluation(*, batch_size: int, calibration_images: int = 2000,
         "calibration_batch_size": calibration_batch_size,
         "calibration_seed": 0,
     })
+
+
+def clips(*, frames: int, size: int) -> ConfigDict:
+    """See nurture_jax.experiment.Data."""
+    return ConfigDict({
+        "dir": "",  # --data
+        "cache": "",  # of decoded clips; empty: in the data set's folder
+        "workers": 0,
+        "frames": frames,
+        "size": size,
+        "fit": "letterbox",  # a phone held upright shows a newborn from edge to edge
+        "minimum_s": 1.0,
+        "validation_fraction": 0.15,
+        "test_fraction": 0.15,
+        "split_seed": 0,
+    })
+
+
+def clip_augment() -> ConfigDict:
+    """See nurture_jax.clip_augment; strengths are ours, mean and std those of ImageNet."""
+    return ConfigDict({
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "flip": True,
+        "zoom": (0.85, 1.2),
+        "shift": 0.08,
+        "brightness": 0.15,
+        "contrast": 0.2,
+        "colour": 0.1,
+    })
+
+
+def backbone(*, kind: str, depth: int = 50) -> ConfigDict:
+    """See nurture_jax.backbone_weights.Backbone."""
+    return ConfigDict({
+        "kind": kind,  # or deps
+        "depth": depth,
+        "width": 64,
+        "init_from": "",  # .npz of torchvision's ResNet
+        "family": "mobilenet_v3",
+        "width_mult": 1.0,
+        "subnet": "largest",
+        "run": "",  # folder of a deps_jax run that gives weights and space
+        "batch_stats": "",
+    })
+
+
+def nurture_model() -> ConfigDict:
+    """See nurture_jax.model.ModelSettings; the widths are ours."""
+    return ConfigDict({
+        "use_video": True,
+        "use_tabular": True,
+        "segmentation": True,
+        "keypoints": True,
+        "geometry": True,
+        "pooling": "mask",
+        "time_pooling": "attention",
+        "predict_gain": True,
+        "neck_width": 64,
+        "tabular_width": 32,
+        "hidden_width": 128,
+        "dropout_rate": 0.1,
+        "dtype": "float32",
+    })

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from pathlib import Path
 
 import jax
@@ -14,6 +13,7 @@ from deps_jax.common import workdir
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Cadence, fit
 from deps_jax.common.parallel import check_batch_size
+from deps_jax.common.settings import build_settings
 from deps_jax.common.writer import Writer
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, load, squares, train_batches
@@ -135,9 +135,10 @@ class Experiment:
         _check_method(name, own, given)
         parts = {"data": Data, "augment": Augment, "space": Space, "optimizer": Optimizer,
                  "training": Training, "evaluation": Evaluation, "cadence": Cadence}
-        values = {name: _build(parts[name], value, name) if name in parts else value
+        values = {name: build_settings(parts[name], value, name) if name in parts else value
                   for name, value in config.items()}
-        return _build(cls, {**values, "method": _build(Method, {**own, **given}, "method")})
+        values["method"] = build_settings(Method, {**own, **given}, "method")
+        return build_settings(cls, values)
 
 
 def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
@@ -273,22 +274,3 @@ def _check_method(name: str, own: dict, given: dict) -> None:
         if given.get(field, own[field]) != own[field]:
             raise ValueError(f"method.name {name!r} means {field} {own[field]}, the config sets "
                              f"{given[field]}; choose the method with --config FILE:{name}")
-
-
-def _build(cls, values, name: str = "config"):
-    """A dataclass from a dict, with the field named when it does not fit."""
-    if dataclasses.is_dataclass(values):
-        return values
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            close = difflib.get_close_matches(key, fields, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {sorted(fields)}"
-            raise ValueError(f"{name} has no field {key!r}; {hint}")
-    for key, field in fields.items():
-        required = (field.default is dataclasses.MISSING
-                    and field.default_factory is dataclasses.MISSING)
-        if required and key not in values:
-            raise ValueError(f"{name}.{key} is not set; give it a value")
-    return cls(**{key: tuple(value) if isinstance(value, list) else value
-                  for key, value in values.items()})

@@ -42,14 +42,19 @@ class Checkpoints:
                              f"need {needed / 1e6:.0f} MB; free some space or choose another "
                              f"--workdir")
 
-    def save(self, step: int, state, iterator) -> None:
-        """Saves `state` and the place of a grain iterator; ValueError when the disk is full."""
+    def save(self, step: int, state, iterator=None, record: dict | None = None) -> None:
+        """Saves `state` and the place of a grain iterator; ValueError when the disk is full.
+
+        Args:
+          iterator: None for a state that is not continued from.
+          record: plain values that `record()` gives back.
+        """
         if step == self.latest_step():
             return
+        data = {} if iterator is None else {"data": grain.checkpoint.CheckpointSave(iterator)}
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            data=grain.checkpoint.CheckpointSave(iterator),
-            meta=ocp.args.JsonSave({"shapes": _shapes(state)}))
+            meta=ocp.args.JsonSave({"shapes": _shapes(state), "record": record or {}}), **data)
         try:
             self._manager.save(step, args=items)
         except OSError as error:
@@ -107,7 +112,12 @@ class Checkpoints:
         Raises:
           ValueError: when there is no checkpoint.
         """
-        return self._saved_shapes(self._newest())
+        return self._meta(self._newest())["shapes"]
+
+    def record(self) -> dict:
+        """What was saved as `record` with the newest state; empty without a checkpoint."""
+        step = self.latest_step()
+        return {} if step is None else self._meta(step).get("record", {})
 
     def _newest(self) -> int:
         step = self.latest_step()
@@ -115,12 +125,12 @@ class Checkpoints:
             raise ValueError(f"{self.folder} holds no checkpoint; train first")
         return step
 
-    def _saved_shapes(self, step: int) -> dict[str, list[int]]:
-        items = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=items)["meta"]["shapes"]
+    def _meta(self, step: int) -> dict:
+        return self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))[
+            "meta"]
 
     def _check_shapes(self, step: int, state, fields: tuple[str, ...] = ()) -> None:
-        saved, wanted = self._saved_shapes(step), _shapes(state)
+        saved, wanted = self._meta(step)["shapes"], _shapes(state)
         if fields:
             saved = {name: shape for name, shape in saved.items() if name.split("/")[0] in fields}
         for name in sorted(saved.keys() | wanted.keys()):

@@ -42,3 +42,8 @@ def merge(first: dict[str, Mean], second: dict[str, Mean]) -> dict[str, Mean]:
 
 def compute(means: dict[str, Mean]) -> dict[str, float]:
     return {name: mean.compute() for name, mean in jax.device_get(means).items()}
+
+
+def counted(means: dict[str, Mean]) -> dict[str, Mean]:
+    """Without those that nothing was counted for, such as a label that a batch lacks."""
+    return {name: mean for name, mean in means.items() if float(mean.count)}

@@ -1,0 +1,31 @@
+"""From the plain values of a config to frozen dataclasses, with errors that name the field."""
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+
+def build_settings(cls, values, name: str = "config"):
+    """A frozen dataclass from a dict; lists become tuples.
+
+    Args:
+      name: of the section, for messages.
+
+    Raises:
+      ValueError: naming the first field that is unknown or missing.
+    """
+    if dataclasses.is_dataclass(values):
+        return values
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {sorted(fields)}"
+            raise ValueError(f"{name} has no field {key!r}; {hint}")
+    for key, field in fields.items():
+        required = (field.default is dataclasses.MISSING
+                    and field.default_factory is dataclasses.MISSING)
+        if required and key not in values:
+            raise ValueError(f"{name}.{key} is not set; give it a value")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value
+                  for key, value in values.items()})

@@ -1,0 +1,31 @@
+"""Trains NurtureNet; run the same command again to continue.
+
+    python -m launch.train_nurture --config configs/nurture.py:demo --data DATASET \\
+        --workdir runs/newborns
+"""
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from deps_jax.common.cli import run
+from nurture_jax import experiment
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of checkpoints, metrics and splits")
+DATA = flags.DEFINE_string("data", None, "folder of visits.csv and videos; replaces data.dir")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(_):
+    config = CONFIG.value.to_dict()
+    if DATA.value:
+        config["data"]["dir"] = DATA.value
+    if not config["data"]["dir"]:
+        raise ValueError("there is no data set; give its folder with --data")
+    settings = experiment.Experiment.from_dict(config)
+    print(experiment.summary(experiment.train(settings, Path(WORKDIR.value), config)))
+
+
+if __name__ == "__main__":
+    run(main)

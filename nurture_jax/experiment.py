@@ -1,0 +1,263 @@
+"""One experiment from plain settings: read the visits, decode them once, train, keep the best.
+
+`Experiment.from_dict` is where a config becomes frozen dataclasses; nothing below knows configs.
+
+    WORKDIR/config.json, splits.json, model.json   what was trained on what
+    WORKDIR/checkpoints/                           the newest states, to continue from
+    WORKDIR/best/                                  weights of the smallest validation error
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import jax
+
+from deps_jax.common import workdir
+from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common.loop import Cadence, fit
+from deps_jax.common.parallel import check_batch_size
+from deps_jax.common.settings import build_settings
+from deps_jax.common.writer import Writer
+from deps_jax.optim import Optimizer
+from nurture_jax import backbone_weights, clip_cache, records, splits
+from nurture_jax.backbone_weights import Backbone, Start
+from nurture_jax.backbones import describe
+from nurture_jax.clip_augment import ClipAugment
+from nurture_jax.clip_batches import LABELS, ClipBatches, ClipSource, eval_batches
+from nurture_jax.losses import Losses
+from nurture_jax.model import ModelSettings, NurtureNet
+from nurture_jax.standard import Standard
+from nurture_jax.train import Recipe, Trainer, TrainState, Validator, init_state
+from nurture_jax.video import MINIMUM_S, ClipSettings
+
+MODEL = "model.json"
+# Fields that a continued run may change: where and how, not what.
+MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "cadence")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where the visits are, and how clips are cut from their videos.
+
+    Attributes:
+      dir: folder of the records.
+      cache: folder of decoded clips; "" is a folder of the settings in DIR/cache.
+      workers: processes that decode videos; 0 decodes in this one.
+      frames, size, fit, minimum_s: see ClipSettings.
+      validation_fraction, test_fraction: of the infants.
+      split_seed: which infants.
+    """
+
+    dir: str = ""
+    cache: str = ""
+    workers: int = 0
+    frames: int = 25
+    size: int = 224
+    fit: str = "crop"
+    minimum_s: float = MINIMUM_S
+    validation_fraction: float = 0.15
+    test_fraction: float = 0.15
+    split_seed: int = 0
+
+    @property
+    def clip(self) -> ClipSettings:
+        return ClipSettings(self.frames, self.size, self.fit, self.minimum_s)
+
+    @property
+    def cache_folder(self) -> Path:
+        own = f"{self.frames}x{self.size}_{self.fit}"
+        return Path(self.cache) if self.cache else Path(self.dir) / "cache" / own
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Length of the run; see Recipe for `backbone_rate`."""
+
+    epochs: float
+    batch_size: int
+    eval_batch_size: int = 16
+    backbone_rate: float = 1.0
+
+    def __post_init__(self):
+        if self.epochs <= 0 or min(self.batch_size, self.eval_batch_size) < 1:
+            raise ValueError(f"training.epochs {self.epochs}, training.batch_size "
+                             f"{self.batch_size} and training.eval_batch_size "
+                             f"{self.eval_batch_size} must be above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All settings of a run.
+
+    Attributes:
+      seed: of initial weights, shuffling, augmentation and drop-out.
+    """
+
+    data: Data
+    augment: ClipAugment
+    backbone: Backbone
+    model: ModelSettings
+    losses: Losses
+    optimizer: Optimizer
+    training: Training
+    cadence: Cadence = dataclasses.field(default_factory=Cadence)
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, config: dict) -> Experiment:
+        """Raises ValueError naming the first field that is unknown, missing or impossible."""
+        parts = {"data": Data, "augment": ClipAugment, "backbone": Backbone,
+                 "model": ModelSettings, "losses": Losses, "optimizer": Optimizer,
+                 "training": Training, "cadence": Cadence}
+        return build_settings(cls, {
+            name: build_settings(parts[name], value, name) if name in parts else value
+            for name, value in config.items()})
+
+
+def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float]:
+    """Trains, continuing where an earlier call in the same folder stopped.
+
+    Everything that can be refused is refused before a video is decoded.
+
+    Args:
+      config: what `experiment` was made from; kept beside the results.
+
+    Returns:
+      Mean absolute errors of the best weights on the validation split, by "mae_LABEL".
+    """
+    folder, training = Path(folder), experiment.training
+    check_batch_size(training.batch_size)
+    check_batch_size(training.eval_batch_size)
+    start = starting_backbone(experiment)
+    found = records.load(experiment.data.dir, minimum_s=experiment.data.minimum_s)
+    parts = read_splits(experiment.data, found, folder)
+    standard = Standard.of(parts["train"])
+    workdir.claim(folder, config, may_differ=MAY_DIFFER)
+    splits.write(parts, folder)
+    write_model(folder, standard, start.module)
+    sources = open_sources(experiment.data, found, parts)
+    recipe = build_recipe(experiment, standard, start, len(sources["train"]))
+    init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
+    clip = (experiment.data.frames, experiment.data.size, experiment.data.size)
+    new_state = lambda: init_state(init_key, recipe, clip, start.variables)
+    shapes = jax.eval_shape(new_state)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints.check_disk(shapes)
+    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed)
+    start_step = checkpoints.latest_step() or 0
+    state = checkpoints.restore(shapes, batches.iterator) if start_step else jax.jit(new_state)()
+    best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
+    _print_plan(experiment, recipe, sources, shapes, start_step)
+    writer = Writer(folder, start_step)
+    try:
+        state = fit(Trainer(recipe, step_key), state, batches, total_steps=recipe.total_steps,
+                    batch_size=training.batch_size, cadence=experiment.cadence,
+                    checkpoints=checkpoints, writer=writer, start_step=start_step,
+                    evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
+        if best.latest_step != recipe.total_steps and start_step < recipe.total_steps:
+            writer.write(recipe.total_steps, best(recipe.total_steps, state))
+    finally:
+        writer.close()
+    return best.errors
+
+
+def starting_backbone(experiment: Experiment) -> Start:
+    """The backbone of the config; ValueError when its weights expect other images."""
+    start = backbone_weights.start(experiment.backbone, experiment.data.size)
+    for name in ("mean", "std"):
+        expected, given = getattr(start, name), tuple(getattr(experiment.augment, name))
+        if expected is not None and expected != given:
+            raise ValueError(f"augment.{name} is {given}, the backbone was trained with "
+                             f"{expected}; set augment.{name} to that")
+    return start
+
+
+def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, records.Records]:
+    """Train, validation and test: as the run has written them, or drawn anew.
+
+    Raises:
+      ValueError: also when no visit for validation has a weight.
+    """
+    held_out = {"validation": data.validation_fraction, "test": data.test_fraction}
+    fractions = {"train": 1 - sum(held_out.values()), **held_out}
+    if (folder / splits.FILE).exists():
+        parts = splits.read(found, folder)
+    else:
+        parts = splits.split(found, data.split_seed,
+                             {name: part for name, part in fractions.items() if part})
+    if not any(visit.weight_g for visit in parts.get("validation", records.Records("", ())).visits):
+        raise ValueError("no visit for validation has a weight_g, so the best weights cannot be "
+                         "told; raise data.validation_fraction or record more infants")
+    return parts
+
+
+def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, ClipSource]:
+    """Clips of every split; videos that are not yet in the cache are decoded."""
+    cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
+    return {name: ClipSource(cache.of_infants({visit.infant_id for visit in part.visits}))
+            for name, part in parts.items()}
+
+
+def build_recipe(experiment: Experiment, standard: Standard, start: Start, clips: int) -> Recipe:
+    """The settings of the training step for so many training clips."""
+    training = experiment.training
+    if clips < training.batch_size:
+        raise ValueError(f"training.batch_size {training.batch_size} does not fit {clips} training "
+                         f"clips; use 1 to {clips}")
+    steps_per_epoch = clips // training.batch_size
+    recipe = Recipe(
+        model=NurtureNet(experiment.model, standard, start.module), losses=experiment.losses,
+        augment=experiment.augment, optimizer=experiment.optimizer,
+        backbone_rate=training.backbone_rate, steps_per_epoch=steps_per_epoch,
+        total_steps=max(1, round(training.epochs * steps_per_epoch)))
+    recipe.schedule()  # refuses a warm-up that is longer than the run
+    return recipe
+
+
+def write_model(folder: Path, standard: Standard, backbone) -> None:
+    """What `inference` needs beside config and weights."""
+    (folder / MODEL).write_text(json.dumps(
+        {"standard": dataclasses.asdict(standard), "backbone": describe(backbone)}, indent=1))
+
+
+class Best:
+    """Validates, and keeps the weights of the smallest error of the weight."""
+
+    def __init__(self, folder: Path, validator: Validator, source: ClipSource, batch_size: int):
+        self._checkpoints = Checkpoints(folder / "best", keep=1)
+        self._validator, self._source, self._batch_size = validator, source, batch_size
+        self.errors = self._checkpoints.record()
+        self.latest_step = None
+
+    def __call__(self, step: int, state: TrainState) -> dict[str, float]:
+        """The errors as "validation/mae_LABEL", without those that no visit has."""
+        self.latest_step = step
+        errors = self._validator(state, eval_batches(self._source, self._batch_size))
+        errors = {name: value for name, value in errors.items() if math.isfinite(value)}
+        if errors.get("mae_weight_g", math.inf) < self.errors.get("mae_weight_g", math.inf):
+            self._checkpoints.save(step, {"params": state.params,
+                                          "batch_stats": state.batch_stats}, record=errors)
+            self.errors = errors
+        return {f"validation/{name}": value for name, value in errors.items()}
+
+
+def summary(errors: dict[str, float]) -> str:
+    """The errors of every measure as a small table."""
+    lines = [f"{'validation':<12}{'mean absolute error':>20}"]
+    for name in LABELS:
+        measure, unit = name.rsplit("_", 1)
+        value = errors.get(f"mae_{name}")
+        shown = "no label" if value is None else f"{value:.{0 if unit == 'g' else 2}f} {unit}"
+        lines.append(f"{measure:<12}{shown:>20}")
+    return "\n".join(lines)
+
+
+def _print_plan(experiment, recipe: Recipe, sources, shapes, start_step: int) -> None:
+    counts = ", ".join(f"{len(source)} {name}" for name, source in sources.items())
+    weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
+    print(f"{counts} clips; {weights / 1e6:.2f} million weights; {recipe.total_steps} steps of "
+          f"{experiment.training.batch_size}"
+          + (f"; continuing at step {start_step}" if start_step else ""), flush=True)

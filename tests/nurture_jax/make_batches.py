@@ -1,0 +1,53 @@
+"""Tiny random batches as `clip_batches` makes them, and a network with every part, as small."""
+from __future__ import annotations
+
+import flax.linen as nn
+import numpy as np
+
+from nurture_jax.backbones import ConvNorm
+from nurture_jax.clip_augment import ClipAugment
+from nurture_jax.clip_batches import LABELS
+from nurture_jax.model import ModelSettings, NurtureNet
+from nurture_jax.standard import Standard
+
+SIZE, FRAMES = 32, 2
+STANDARD = Standard(label_mean=(3000.0, 49.0, 34.0, 32.0), label_std=(600.0, 3.0, 1.5, 2.0),
+                    tabular_mean=(2900.0, 12.0, 270.0, 0.5), tabular_std=(500.0, 10.0, 14.0, 0.5),
+                    gain_mean=100.0, gain_std=300.0)
+TINY_MODEL = dict(neck_width=8, tabular_width=4, hidden_width=16, dropout_rate=0.0)
+PLAIN = ClipAugment(mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+class TwoMaps(nn.Module):
+    """The least that is a backbone: compiled in seconds."""
+
+    @nn.compact
+    def __call__(self, images, mode):
+        fine = ConvNorm(8, 3, 4, activation="relu", name="fine")(images, mode)
+        return {4: fine, 8: ConvNorm(12, 3, 2, activation="relu", name="coarse")(fine, mode)}
+
+
+def net(**fields) -> NurtureNet:
+    return NurtureNet(ModelSettings(**{**TINY_MODEL, **fields}), STANDARD, TwoMaps())
+
+
+def batch(seed: int = 0, size: int = 4, known: float = 1.0) -> dict[str, np.ndarray]:
+    """`known`: share of labels, inputs and annotated frames that are there."""
+    rng = np.random.default_rng(seed)
+    mask = lambda *shape: (rng.random(shape) < known).astype(np.float32)
+    cells, frames = SIZE // 4, (size, FRAMES)
+    deviations = rng.normal(size=(size, len(LABELS)))
+    tabular = np.array(STANDARD.tabular_mean) + rng.normal(size=(size, 4)) * STANDARD.tabular_std
+    points = np.concatenate([rng.uniform(0, SIZE, (*frames, 19, 2)),
+                             rng.integers(0, 3, (*frames, 19, 1))], -1)
+    found = {
+        "frames": rng.integers(0, 256, (*frames, SIZE, SIZE, 3)).astype(np.uint8),
+        "tabular": tabular.astype(np.float32), "tabular_mask": mask(size, 4),
+        "labels": (STANDARD.label_mean + deviations * STANDARD.label_std).astype(np.float32),
+        "labels_mask": mask(size, len(LABELS)),
+        "masks": rng.integers(0, 3, (*frames, cells, cells)).astype(np.uint8),
+        "keypoints": points.astype(np.float32), "annotated": mask(*frames),
+        "example_mask": np.ones(size, np.float32), "index": np.arange(size, dtype=np.int32)}
+    for name in ("tabular", "labels"):
+        found[name] *= found[f"{name}_mask"]
+    return found
