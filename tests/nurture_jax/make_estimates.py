@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 
 from nurture_jax.estimates import Estimates, measured
 from nurture_jax.records import Visit
