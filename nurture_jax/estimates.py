@@ -19,7 +19,7 @@ class Estimates:
 
     Attributes:
       visits: those estimated, in the order of the rows.
-      mean: [n, 4] float64, the estimate.
+      mean: [n, 4] float64, the estimate; a column of nan is a measure that is not estimated.
       scale: [n, 4] float64 above 0, the predicted spread: a Laplace scale, the expected absolute
         error if the model is right about itself.
 
@@ -38,12 +38,13 @@ class Estimates:
             if value.shape != shape:
                 raise ValueError(f"{name} has shape {value.shape}; {len(self.visits)} visits and "
                                  f"the measures {', '.join(LABELS)} ask for {shape}")
-            if not np.isfinite(value).all():
-                row, column = np.argwhere(~np.isfinite(value))[0]
+            broken = ~np.isfinite(value) & ~np.isnan(value).all(0)
+            if broken.any():
+                row, column = np.argwhere(broken)[0]
                 raise ValueError(f"{name} of {LABELS[column]} of visit {self.visits[row].key} is "
                                  f"{value[row, column]}; the training has diverged?")
             object.__setattr__(self, name, value)
-        if self.visits and self.scale.min() <= 0:
+        if (self.scale <= 0).any():
             row, column = np.argwhere(self.scale <= 0)[0]
             raise ValueError(f"scale of {LABELS[column]} of visit {self.visits[row].key} is "
                              f"{self.scale[row, column]:g}; a spread is above 0")
