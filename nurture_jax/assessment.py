@@ -53,7 +53,13 @@ class Assessment:
 
 
 def assess(estimates: Estimates, intervals: Intervals) -> list[Assessment]:
-    """Every visit, in order."""
+    """Every visit, in order.
+
+    Raises:
+      ValueError: for estimates without weight, on which class and advice rest.
+    """
+    if np.isnan(estimates.mean[:, 0]).any():
+        raise ValueError("the weight is not estimated; class and advice need it")
     lows, highs = intervals.bounds(estimates)
     return [_assess(*row) for row in zip(estimates.visits, estimates.mean, lows, highs,
                                          strict=True)]

@@ -93,3 +93,5 @@ def test_an_impossible_estimate_is_told_not_raised():
     found, = assess(Estimates(visits[:1], mean, np.where(np.isnan(mean), mean, 10)), intervals)
     assert found.weight_class == IMPLAUSIBLE and found.change_percent is None
     assert found.advice.line == WEIGH and list(found.findings) == ["weight_g"]
+    with pytest.raises(ValueError, match="the weight is not estimated"):
+        assess(Estimates(visits[:1], mean * np.nan, mean * np.nan), intervals)
