@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtri
@@ -46,13 +47,20 @@ def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., t
             return tuple(Number(value) for value in values)
         sums = np.zeros((count, np.shape(terms)[1]))
         np.add.at(sums, owner, terms)
-        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-        replicates = statistic(*(drawn @ sums).T)
+        replicates = statistic(*(_draws(count, seed, resamples) @ sums).T)
     tails = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
     # A sample without one case of a rare kind has no share; it says nothing about the interval.
     return tuple(Number(value, *map(float, np.nanpercentile(replicate, tails)))
                  if np.isfinite(replicate).any() else Number(value)
                  for value, replicate in zip(values, replicates, strict=True))
+
+
+@lru_cache(maxsize=4)  # the same groups come again for every measure and method
+def _draws(count: int, seed: int, resamples: int) -> np.ndarray:
+    """[resamples, count] how often each infant is drawn, with replacement."""
+    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    drawn += count * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)
 
 
 def wilson(hits: int, total: int) -> Number:
