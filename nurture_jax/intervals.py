@@ -67,11 +67,17 @@ class Intervals:
             measure, self.factors[ALL_AGES].get(measure, math.nan))
 
     def notes(self) -> list[str]:
-        """In words: which bands took the factor of all ages and what they lack."""
-        return [f"{band}, {name}: {count} calibration infants, {self.infants_per_band} needed; "
-                f"the factor of all ages is used"
-                for band, counts in self.infants.items() for name, count in counts.items()
-                if name not in self.factors.get(band, {})]
+        """In words: which bands took the factor of all ages, and which measures have none."""
+        lines = []
+        for name, count in self.infants[ALL_AGES].items():
+            if name not in self.factors[ALL_AGES]:
+                lines.append(f"{name}: {count} calibration infants, {_needed(self.coverage)} "
+                             f"needed; no interval")
+                continue
+            lines += [f"{band}, {name}: {counts[name]} calibration infants, "
+                      f"{self.infants_per_band} needed; the factor of all ages is used"
+                      for band, counts in self.infants.items() if name not in self.factors[band]]
+        return lines
 
 
 def bands(age_days: np.ndarray) -> list[str]:
@@ -89,8 +95,7 @@ def calibrate(estimates: Estimates, *, coverage: float = COVERAGE,
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage {coverage} is not between 0 and 1; use 0.9")
-    # 1 / (k + 1) of the weight stands at infinity, so fewer infants have no finite quantile.
-    needed = math.ceil(coverage / (1 - coverage) - 1e-9)
+    needed = _needed(coverage)
     scores = np.abs(estimates.truth - estimates.mean) / estimates.scale
     band_of, infants = np.array(bands(estimates.age_days)), estimates.infants
     counts, factors = {}, {}
@@ -108,6 +113,11 @@ def calibrate(estimates: Estimates, *, coverage: float = COVERAGE,
                          f"calibrate {coverage:.0%} intervals; at least {needed} are needed in the "
                          f"validation split")
     return Intervals(coverage, infants_per_band, counts, factors)
+
+
+def _needed(coverage: float) -> int:
+    """Infants; 1 / (k + 1) of the weight is at infinity, so fewer have no finite quantile."""
+    return math.ceil(coverage / (1 - coverage) - 1e-9)
 
 
 def quantile_by_infant(scores: np.ndarray, infants: np.ndarray, coverage: float) -> float:

@@ -102,6 +102,8 @@ def test_a_measure_that_nobody_measured_has_no_interval():
     estimates = make_estimates(make_visits(40, 2))
     estimates = dataclasses.replace(estimates, visits=visits)
     found = calibrate(estimates)
+    assert [note for note in found.notes() if "chest" in note] \
+        == ["chest_cm: 0 calibration infants, 9 needed; no interval"]
     low, _ = found.bounds(estimates)
     assert np.isnan(low[:, 3]).all() and np.isfinite(low[:, :3]).all()
     assert all(result.measure != "chest_cm" for result in covered(found, estimates))
