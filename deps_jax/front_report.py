@@ -9,11 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from deps_jax.common.page import page
+
 WIDTH, HEIGHT, MARGIN = 760, 460, 60
 UNITS = {"macs": (1e6, "million MACs"), "params": (1e6, "million parameters"),
          "latency_ms": (1, "latency, ms"), "peak_activation_bytes": (1e3, "peak activations, kB"),
          "file_bytes_fp32": (1e6, "file, MB (fp32)"), "file_bytes_fp16": (1e6, "file, MB (fp16)"),
          "file_bytes_int8": (1e6, "file, MB (int8)")}
+STYLE = """
+table { font-size: 14px } td, th { padding: .2rem .6rem; text-align: left }
+td:first-child { font-family: monospace; font-size: 12px } circle { opacity: .8 }
+circle:hover { opacity: 1; stroke: black; stroke-width: 2 } text { font-size: 12px }
+"""
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")
 
 
@@ -49,23 +56,12 @@ def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, a
     head = "".join(f"<th>{html.escape(UNITS.get(key, (1, key))[1])}" for key in columns)
     rows = "".join("<tr>" + "".join(f"<td>{_cell(key, point[key])}" for key in columns)
                    for point in next(iter(groups.values())))
-    path.write_text(f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Searched subnets</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
-table {{ border-collapse: collapse; font-size: 14px }} td, th {{ padding: .2rem .6rem }}
-td:first-child {{ font-family: monospace; font-size: 12px }} circle {{ opacity: .8 }}
-circle:hover {{ opacity: 1; stroke: black; stroke-width: 2 }} text {{ font-size: 12px }}
-</style>
-<h1>Searched subnets</h1>
-<p>{html.escape(about)}
+    path.write_text(page("Searched subnets", f"""<p>{html.escape(about)}
 <p>{legend}
 <svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="top-1 accuracy over {label}">
 {_axes(xs, ys, place, label)}{"".join(marks)}</svg>
 <p>Hover over a point for its subnet and costs.
-<table><tr>{head}{rows}</table>
-</html>
-""")
+<table><tr>{head}{rows}</table>""", STYLE))
 
 
 def _places(xs, ys):

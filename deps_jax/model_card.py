@@ -4,10 +4,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import subprocess
 from pathlib import Path
 
 from deps_jax import onnx_writer
+from deps_jax.common.source import git_commit
 from deps_jax.cost import macs, params, peak_activation_bytes
 from deps_jax.device_timer import EXPAND_INT8
 from deps_jax.network import Network
@@ -50,16 +50,3 @@ def write(model: Path, card: dict) -> Path:
     path = model.with_suffix(".json")
     path.write_text(json.dumps(card, indent=2) + "\n")
     return path
-
-
-def git_commit() -> str:
-    """The commit of this code, with "+" where files were changed since; "" outside git."""
-    folder = Path(__file__).parent
-    run = lambda *arguments: subprocess.run(["git", "-C", str(folder), *arguments],
-                                            capture_output=True, text=True, check=False)
-    try:
-        commit = run("rev-parse", "HEAD")
-        changed = run("status", "--porcelain", "--untracked-files=no")
-    except OSError:  # no git here
-        return ""
-    return "" if commit.returncode else commit.stdout.strip() + "+" * bool(changed.stdout)

@@ -1,17 +1,16 @@
 """What a run found, for people: a table, CSV, JSON, a plot of accuracy over MACs, one HTML page."""
 from __future__ import annotations
 
-import base64
 import csv
 import dataclasses
 import html
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.figure
 
+from deps_jax.common.page import inline, page, png
 from deps_jax.common.workdir import flatten
 
 
@@ -74,7 +73,7 @@ def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
     axes.margins(x=0.15, y=0.15)
     if len(curves) > 1:
         axes.legend()
-    return _png(figure)
+    return png(figure)
 
 
 def plot_training(records: Sequence[dict]) -> bytes:
@@ -91,7 +90,7 @@ def plot_training(records: Sequence[dict]) -> bytes:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    return _png(figure)
+    return png(figure)
 
 
 def plot_latency(measured_ms: Sequence[float], predicted_ms: Sequence[float]) -> bytes:
@@ -104,7 +103,7 @@ def plot_latency(measured_ms: Sequence[float], predicted_ms: Sequence[float]) ->
         axes.plot(ends, [(1 + error) * end for end in ends], ":", color="grey", linewidth=1)
     axes.plot(measured_ms, predicted_ms, "o")
     axes.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 _LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, training images",
@@ -123,25 +122,14 @@ def write_html(path: Path, results: Sequence[SubnetResult], details: dict, recor
                        for name, value in flatten(config).items())
     about = "; ".join(f"{html.escape(str(k).replace('_', ' '))}: {html.escape(str(v))}"
                       for k, v in details.items())
-    accuracy = _inline(plot_accuracy({details["method"]: results}))
-    training = _inline(plot_training(records))
-    path.write_text(f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Subnets of one supernet</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: right }}
-td:first-child, th:first-child {{ text-align: left }} tr:nth-child(even) {{ background: #f3f3f3 }}
-img {{ max-width: 100% }} summary {{ cursor: pointer }}
-</style>
-<h1>Subnets of one supernet</h1>
-<p>{about}</p>
+    accuracy = inline(plot_accuracy({details["method"]: results}))
+    training = inline(plot_training(records))
+    path.write_text(page("Subnets of one supernet", f"""<p>{about}</p>
 <table><tr><th>subnet<th>MACs (M)<th>parameters (M)<th>top-1<th>top-5<th>loss</tr>{rows}</table>
 <p><img alt="top-1 accuracy over MACs" src="{accuracy}">
 <h2>Training</h2>
 <p><img alt="losses and accuracy over steps" src="{training}">
-<details><summary>Settings</summary><table>{settings}</table></details>
-</html>
-""")
+<details><summary>Settings</summary><table>{settings}</table></details>"""))
 
 
 def read_results(workdir: Path, split: str) -> dict:
@@ -193,13 +181,3 @@ def _mean(results: Sequence[SubnetResult]) -> SubnetResult:
     average = lambda field: sum(getattr(r, field) for r in results) / len(results)
     return dataclasses.replace(results[0], top1=average("top1"), top5=average("top5"),
                                loss=average("loss"))
-
-
-def _png(figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
-
-
-def _inline(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()

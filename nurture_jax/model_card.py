@@ -1,0 +1,98 @@
+"""The card of a model that estimates newborn measures, filled from its run (Mitchell 2019,
+doi 10.1145/3287560.3287596)."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from nurture_jax.advice import RULES
+from nurture_jax.clip_batches import LABELS, TABULAR
+from nurture_jax.evaluate import UNITS
+from nurture_jax.growth import INTERGROWTH, WHO
+from nurture_jax.intervals import ALL_AGES
+from nurture_jax.quality import Limits
+from nurture_jax.report_content import Report
+
+VERSION = 1
+USE = ("Research on estimating weight, length, head and chest circumference of newborns up to 60 "
+       "days from a phone video beside a reference object of known length.")
+NOT_FOR = (
+    "Decisions on care without a scale: it is not a medical device and nobody has approved it.",
+    "Infants older than 60 days, twins in one picture, infants under clothes or blankets.",
+    "Recordings without the reference object it was trained with.")
+SYNTHETIC = ("Trained or measured on rendered recordings: nothing here says how good it is on "
+             "real newborns.")
+
+
+def fill(report: Report) -> dict:
+    """The card as plain values; every number is of the run's own evaluation."""
+    rows = [row for measure in LABELS if (row := report.evaluation.overall(measure))]
+    coverage = {row.measure: row for row in report.coverage if row.band == ALL_AGES}
+    everybody = report.evaluation.detection[0]
+    return {
+        "card_version": VERSION, "name": report.facts.name, "date": report.date,
+        "git_commit": report.git_commit, "synthetic_data": report.facts.synthetic,
+        "use": USE, "not_for": list(NOT_FOR) + ([SYNTHETIC] if report.facts.synthetic else []),
+        "inputs": {"video": "frames of one recording", "numbers": list(TABULAR)},
+        "outputs": {"measures": dict(UNITS), "interval": f"{report.intervals.coverage:.0%}",
+                    "z_scores": [INTERGROWTH, WHO]},
+        "training": dict(report.facts.training),
+        "evaluation": {
+            "split": report.facts.split, "visits": len(report.estimates),
+            "infants": report.infants, "flow": dataclasses.asdict(report.flow),
+            "errors": {row.measure: {
+                "unit": row.unit, "visits": row.visits, "mae": dataclasses.asdict(row.mae),
+                "relative_error_percent": dataclasses.asdict(row.relative_error_percent),
+                "bias": dataclasses.asdict(row.bias)} for row in rows},
+            "interval_coverage": {name: dataclasses.asdict(row.share)
+                                  for name, row in coverage.items()},
+            "below_2500_g": dataclasses.asdict(everybody),
+            "mae_minus_baseline": [dataclasses.asdict(row) for row in report.differences]},
+        "gate": dataclasses.asdict(Limits()),
+        "advice": [dataclasses.asdict(rule) for rule in RULES]}
+
+
+def markdown(card: Mapping) -> str:
+    """The same card for people."""
+    found = card["evaluation"]
+    data = "synthetic data" if card["synthetic_data"] else "recordings of infants"
+    errors = [[measure, row["visits"], f"{_shown(row['mae'])} {row['unit']}",
+               f"{_shown(row['relative_error_percent'])} %", f"{_shown(row['bias'])} {row['unit']}"]
+              for measure, row in found["errors"].items()]
+    rules = [[rule["under"], rule["sure"], rule["only_estimate"], rule["source"]]
+             for rule in card["advice"]]
+    low = found["below_2500_g"]
+    parts = [
+        f"# Model card: {card['name']}", f"Measured on {data}. {card['date']}, code "
+        f"{card['git_commit'] or 'not under version control'}.",
+        "## For", card["use"], "## Not for", "\n".join(f"- {line}" for line in card["not_for"]),
+        f"## Errors on the {found['split']} split",
+        f"{found['visits']} visits of {found['infants']} infants; 95 % intervals by infant.",
+        _table(["measure", "visits", "mean absolute error", "relative error", "bias"], errors),
+        f"{card['outputs']['interval']} intervals covered: " + "; ".join(
+            f"{name} {_shown(share, 100)} %"
+            for name, share in found["interval_coverage"].items()) + ".",
+        f"Below 2500 g: {low['found']} of {low['found'] + low['missed']} found, "
+        f"{low['false_alarms']} of {low['false_alarms'] + low['rightly_left']} others taken for "
+        f"low.",
+        "## Compared with what needs no video", _table(
+            ["measure", "baseline", "mean absolute error, model minus baseline"],
+            [[row["measure"], row["baseline"], f"{_shown(row['mae_difference'])} {row['unit']}"]
+             for row in found["mae_minus_baseline"]]),
+        "## Training", "\n".join(f"- {name}: {value}" for name, value in card["training"].items())
+        or "Nothing was recorded.",
+        "## Advice for the health worker",
+        _table(["weight under", "all of the interval", "only the estimate", "source"], rules),
+        "z-scores: " + "; ".join(card["outputs"]["z_scores"]) + "."]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shown(number: Mapping, factor: float = 1) -> str:
+    value, low, high = (factor * number[name] for name in ("value", "low", "high"))
+    interval = f" ({low:.3g} to {high:.3g})" if low == low else ""
+    return f"{value:.3g}{interval}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (header, *rows)]
+    return "\n".join([lines[0], "| --- " * len(header) + "|", *lines[1:]])

@@ -1,0 +1,113 @@
+"""The report of one split: table of visits, numbers as JSON, a page for people, the model's card.
+
+    predictions.csv      one row a visit: measured, estimated, interval, z-score with its standard
+    evaluation.json      every number of the page, and those of the baselines
+    intervals.json       the calibrated factors, read again for prediction
+    report.html          one page, nothing loaded from anywhere
+    model_card.json, .md what the model is for, how good it is, where it ends
+
+Start with `write`.
+"""
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nurture_jax import intervals as intervals_file
+from nurture_jax import model_card, report_page
+from nurture_jax.assessment import Assessment
+from nurture_jax.clip_batches import LABELS
+from nurture_jax.estimates import Estimates
+from nurture_jax.growth import NoStandard, weight_class
+from nurture_jax.intervals import Intervals
+from nurture_jax.quality import Gate
+from nurture_jax.report_content import Baseline, Report, RunFacts, build
+
+
+def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
+          intervals: Intervals, facts: RunFacts, seed: int = 0) -> Report:
+    """Evaluates the estimates of a split and writes all files into `folder`.
+
+    Args:
+      estimates: of the visits that the gate let through.
+      baselines: of the same visits, by name (`fit_baselines`).
+      intervals: calibrated on the validation split.
+
+    Raises:
+      ValueError: where counts of visits do not add up, or no weight was measured.
+    """
+    report = build(estimates, baselines, intervals, facts, seed)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions(folder / "predictions.csv", report.assessments, facts.gates)
+    (folder / "evaluation.json").write_text(_json(report.numbers()))
+    intervals_file.save(intervals, folder)
+    (folder / "report.html").write_text(report_page.render(report))
+    card = model_card.fill(report)
+    (folder / "model_card.json").write_text(_json(card))
+    (folder / "model_card.md").write_text(model_card.markdown(card))
+    return report
+
+
+def write_predictions(path: Path, assessments: Sequence[Assessment],
+                      gates: Mapping[str, Gate]) -> None:
+    """One row a visit: those estimated, then those the gate rejected, with its reasons."""
+    rows = [_row(found) for found in assessments]
+    estimated = {found.visit.key for found in assessments}
+    columns = dict.fromkeys(name for row in rows for name in row)
+    for key, gate in gates.items():
+        if key not in estimated:
+            infant, _, visit = key.partition("/")
+            rows.append({"infant_id": infant, "visit_id": visit, "gate": "rejected",
+                         "gate_reasons": "; ".join(map(str, gate.failures))})
+    for row in rows[:len(assessments)]:
+        row["gate"] = "accepted" if gates else "not used"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*columns, "gate", "gate_reasons"], restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _row(found: Assessment) -> dict:
+    """The cells of one estimated visit; empty where nothing is known."""
+    visit = found.visit
+    row = {"infant_id": visit.infant_id, "visit_id": visit.visit_id, "age_days": visit.age_days,
+           "sex": visit.sex, "gestational_age_days": visit.gestational_age_days,
+           "birth_weight_g": visit.birth_weight_g, "site": visit.site, "device": visit.device}
+    for measure in LABELS:
+        value = found.findings.get(measure)
+        place = value.place if value else NoStandard("not estimated")
+        stands = not isinstance(place, NoStandard)
+        digits = 1 if measure == "weight_g" else 3
+        row |= {f"{measure}_measured": getattr(visit, measure),
+                f"{measure}_estimated": round(value.estimate, digits) if value else None,
+                f"{measure}_low": _rounded(value.low, digits) if value else None,
+                f"{measure}_high": _rounded(value.high, digits) if value else None,
+                f"{measure}_z": round(place.z, 3) if stands else None,
+                f"{measure}_centile": round(place.centile, 2) if stands else None,
+                f"{measure}_standard": place.standard if stands else f"none: {place.reason}"}
+    change = found.change_percent
+    return row | {
+        "weight_class_measured": weight_class(visit.weight_g) if visit.weight_g else None,
+        "weight_class_estimated": found.weight_class,
+        "change_from_birth_weight_percent": None if change is None else round(change, 2),
+        "advice": found.advice.line, "advice_reasons": "; ".join(found.advice.reasons)}
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def _json(content: dict) -> str:
+    """JSON has no nan; null stands for what is not known."""
+    def clean(value):
+        if isinstance(value, Mapping):
+            return {str(name): clean(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(clean(content), indent=2, allow_nan=False, default=str) + "\n"
