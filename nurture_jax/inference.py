@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -21,54 +20,32 @@ from nurture_jax.clip_batches import MASK_STRIDE
 from nurture_jax.experiment import MODEL, Experiment
 from nurture_jax.model import NurtureNet
 from nurture_jax.standard import Standard
-from nurture_jax.train import estimate
 
 _INPUTS = ("frames", "tabular", "tabular_mask")
 
 
-def predict(model: NurtureNet, variables, preprocess: ClipAugment, batches: Iterable,
-            run=None) -> dict[str, np.ndarray]:
-    """Measures of clips, with the padding of `eval_batches` left out.
+def observe(model: NurtureNet, variables, preprocess: ClipAugment, batch) -> dict[str, jax.Array]:
+    """All that the network says of raw clips, in one pass; pure.
 
     Args:
-      batches: of `clip_batches`; "frames" [b, t, h, w, 3] uint8, "tabular", "tabular_mask".
-      run: `estimate` compiled before; None compiles it.
+      batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" of `clip_batches`.
 
     Returns:
-      "mean", "scale" [n, 4] float32 in the units of LABELS (scale: of a Laplace distribution),
-      "index" [n] int32, the places in the cache.
+      "mean", "scale" [b, 4] in the units of LABELS (scale: of a Laplace distribution); with the
+      heads the model has, "shares" [b, t, h / 4, w / 4, 3] of nothing, newborn and reference
+      object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
+      1 where the point is seen).
     """
-    run = run or jax.jit(partial(estimate, model, preprocess=preprocess))
-    variables = jax.device_put(variables, jax.local_devices()[0])
-    found = {"mean": [], "scale": [], "index": []}
-    for batch in batches:
-        mean, scale = run(variables, batch={name: batch[name] for name in _INPUTS})
-        real = np.asarray(batch["example_mask"]) > 0
-        for name, values in (("mean", mean), ("scale", scale), ("index", batch["index"])):
-            found[name].append(np.asarray(values)[real])
-    if not found["mean"]:
-        raise ValueError("there is no batch to predict; give at least one")
-    return {name: np.concatenate(values) for name, values in found.items()}
-
-
-def look(model: NurtureNet, variables, preprocess: ClipAugment, frames) -> dict[str, jax.Array]:
-    """What the proxy heads see in one clip [t, h, w, 3] uint8; pure.
-
-    Returns:
-      With the heads the model has: "mask" [t, h / 4, w / 4] int32 (0 neither, 1 newborn,
-      2 reference object), "shares" [t, h / 4, w / 4, 3] of them, "keypoints" [t, 19, 3]: x, y in
-      clip pixels and the height of the peak (about 1 where the point is seen).
-    """
-    frames = augment(jax.random.key(0), {"frames": frames[None]}, preprocess)["frames"]
-    nothing = jnp.zeros((1, 4))
-    outputs, found = model.apply(variables, frames, nothing, nothing, Mode(False)), {}
+    frames = augment(jax.random.key(0), {"frames": batch["frames"]}, preprocess)["frames"]
+    outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False))
+    mean, scale = model.standard.measures(outputs["mean"], outputs["log_scale"])
+    found = {"mean": mean, "scale": scale}
     if "segmentation" in outputs:
-        logits = outputs["segmentation"][0]
-        found |= {"mask": logits.argmax(-1), "shares": jax.nn.softmax(logits)}
+        found["shares"] = jax.nn.softmax(outputs["segmentation"])
     if "heatmaps" in outputs:
-        heatmaps = outputs["heatmaps"][0]  # t h w 19
+        heatmaps = outputs["heatmaps"]  # b t h w 19
         found["keypoints"] = jnp.concatenate(
-            [MASK_STRIDE * geometry.peaks(heatmaps), heatmaps.max((1, 2))[..., None]], -1)
+            [MASK_STRIDE * geometry.peaks(heatmaps), heatmaps.max((2, 3))[..., None]], -1)
     return found
 
 
@@ -116,18 +93,18 @@ class TrainedNurture:
         """Normalising, and nothing else."""
         return ClipAugment(mean=self.experiment.augment.mean, std=self.experiment.augment.std)
 
-    @cached_property
-    def _run(self):
-        return jax.jit(partial(estimate, self.model, preprocess=self.preprocess))
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learnt."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
 
     @cached_property
-    def _look(self):
-        return jax.jit(partial(look, self.model, preprocess=self.preprocess))
+    def _observe(self):
+        return jax.jit(partial(observe, self.model, preprocess=self.preprocess))
 
-    def predict(self, batches: Iterable) -> dict[str, np.ndarray]:
-        """See `predict`; compiled once for batches of one size."""
-        return predict(self.model, self.variables, self.preprocess, batches, self._run)
-
-    def look(self, frames: np.ndarray) -> dict[str, np.ndarray]:
-        """See `look`."""
-        return jax.device_get(self._look(self.variables, frames=frames))
+    def observe(self, batch: dict) -> dict[str, np.ndarray]:
+        """See `observe`; compiled once for batches of one size, their padding left out."""
+        variables = jax.device_put(self.variables, jax.local_devices()[0])
+        found = self._observe(variables, batch={name: batch[name] for name in _INPUTS})
+        real = np.asarray(batch["example_mask"]) > 0
+        return {name: np.asarray(value)[real] for name, value in found.items()}

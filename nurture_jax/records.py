@@ -3,6 +3,7 @@
     DATASET/visits.csv        one row a visit (visit_table.py)
     DATASET/annotations.json  masks and keypoints of some frames, may be missing (annotations.py)
     DATASET/videos/*.mp4
+    DATASET/DATASET.json      what the set is, may be missing
 
 Start with `load`; `validate` tells everything that is wrong at once.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,7 @@ from nurture_jax.problems import LeftOut, Problem, many
 from nurture_jax.video import MINIMUM_S, VideoError, VideoInfo, probe
 
 LABELS = ("weight_g", "length_cm", "head_cm", "chest_cm", "arm_cm")
+DESCRIPTION = "DATASET.json"  # may be missing; of a rendered set it says "synthetic": true
 REFUSED_REASONS = ("missing", "picture")  # a wrong table; other bad videos are only left out
 
 
@@ -114,6 +117,12 @@ def load(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Records:
     if not report.visits:
         raise ValueError(f"{report.folder} has no visit with a usable video; see validate()")
     return Records(report.folder, report.visits, report.left_out)
+
+
+def is_synthetic(folder: str | Path) -> bool:
+    """Whether the data set says of itself, in `DATASET.json`, that its recordings are rendered."""
+    path = Path(folder) / DESCRIPTION
+    return path.is_file() and bool(json.loads(path.read_text()).get("synthetic"))
 
 
 def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:

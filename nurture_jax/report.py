@@ -2,7 +2,6 @@
 
     predictions.csv      one row a visit: measured, estimated, interval, z-score with its standard
     evaluation.json      every number of the page, and those of the baselines
-    intervals.json       the calibrated factors, read again for prediction
     report.html          one page, nothing loaded from anywhere
     model_card.json, .md what the model is for, how good it is, where it ends
 
@@ -16,7 +15,6 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nurture_jax import intervals as intervals_file
 from nurture_jax import model_card, report_page
 from nurture_jax.assessment import Assessment
 from nurture_jax.clip_batches import LABELS
@@ -44,7 +42,6 @@ def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.csv", report.assessments, facts.gates)
     (folder / "evaluation.json").write_text(_json(report.numbers()))
-    intervals_file.save(intervals, folder)
     (folder / "report.html").write_text(report_page.render(report))
     card = model_card.fill(report)
     (folder / "model_card.json").write_text(_json(card))

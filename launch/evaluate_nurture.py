@@ -1,0 +1,25 @@
+"""Evaluates a trained NurtureNet on infants it has not seen, beside both baselines.
+
+    python -m launch.evaluate_nurture --workdir runs/newborns
+"""
+from pathlib import Path
+
+from absl import flags
+
+from deps_jax.common.cli import run
+from nurture_jax.evaluate_run import SPLITS, evaluate_run, summary
+
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
+SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "whose visits")
+DATA = flags.DEFINE_string("data", "", "where the data set lies now, if it has moved")
+SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the baselines")
+
+
+def main(_):
+    folder = Path(WORKDIR.value)
+    found = evaluate_run(folder, split=SPLIT.value, data_dir=DATA.value, seed=SEED.value)
+    print(summary(found, folder))
+
+
+if __name__ == "__main__":
+    run(main)
