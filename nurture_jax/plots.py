@@ -1,7 +1,7 @@
 """Plots of an evaluation. Colours are those of Okabe and Ito, told apart by the colour-blind."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import numpy as np
@@ -89,6 +89,18 @@ def number(value: float, measure: str) -> str:
 
 def _digits(measure: str) -> int:
     return 0 if measure == "weight_g" else 2
+
+
+def ablation(errors: Mapping[str, Sequence[float]]):
+    """Mean absolute errors of the weight by variant, one dot a run, their mean as a bar."""
+    figure = _figure(7.2, 0.6 + 0.4 * len(errors))
+    axes = figure.add_subplot(xlabel="mean absolute error of the weight on test infants, g")
+    for row, values in enumerate(reversed(errors.values())):
+        axes.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.5)
+        axes.plot(np.mean(values), row, "|", color=ORANGE, markersize=16, markeredgewidth=2)
+    axes.set_yticks(range(len(errors)), list(reversed(errors)))
+    axes.grid(axis="x", alpha=0.3)
+    return figure
 
 
 def _figure(width: float, height: float):

@@ -124,7 +124,8 @@ def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
         owner = cv2.resize(found["shares"][middle].astype(np.float32), size).argmax(-1)
         for category, colour in COLOURS.items():
             mask = (owner == category).astype(np.uint8)
-            picture[mask > 0] = (0.65 * picture[mask > 0] + 0.35 * np.array(colour)).astype(np.uint8)
+            tinted = 0.65 * picture[mask > 0] + 0.35 * np.array(colour)
+            picture[mask > 0] = tinted.astype(np.uint8)
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
             cv2.drawContours(picture, outlines, -1, colour, 1, cv2.LINE_AA)
     if "keypoints" in found:
@@ -138,7 +139,8 @@ def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
 def text(prediction: Prediction) -> str:
     """For the terminal: one line a measure, then the advice, or why there is no estimate."""
     if prediction.assessment is None:
-        return "\n".join(["no estimate:", *(f"  {failure}" for failure in prediction.gate.failures)])
+        reasons = (f"  {failure}" for failure in prediction.gate.failures)
+        return "\n".join(["no estimate:", *reasons])
     found, lines = prediction.assessment, []
     for name, finding in found.findings.items():
         measure, unit = name.rsplit("_", 1)
