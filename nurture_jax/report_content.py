@@ -15,7 +15,15 @@ from nurture_jax.assessment import Assessment, assess
 from nurture_jax.baselines import CARRY_FORWARD, TABULAR_ONLY, CarryForward, Tabular
 from nurture_jax.clip_batches import LABELS
 from nurture_jax.estimates import Estimates
-from nurture_jax.evaluate import Difference, Evaluation, difference, evaluate, spring_scale
+from nurture_jax.evaluate import (
+    Detection,
+    Difference,
+    Evaluation,
+    difference,
+    evaluate,
+    screening,
+    spring_scale,
+)
 from nurture_jax.growth import NoStandard
 from nurture_jax.intervals import Coverage, Intervals, covered
 from nurture_jax.quality import Gate, rejections
@@ -97,6 +105,7 @@ class Report:
     evaluation: Evaluation  # of the estimates
     of_baselines: Mapping[str, Evaluation]
     differences: tuple[Difference, ...]
+    screening: Detection
     coverage: tuple[Coverage, ...]
     heaping: tuple[Heaping, ...]
     technical_errors: tuple[TechnicalError, ...]
@@ -120,6 +129,7 @@ class Report:
                                  **dataclasses.asdict(each)}
                           for name, each in self.of_baselines.items()},
             "differences": plain(self.differences),
+            "screening": dataclasses.asdict(self.screening),
             "spring_scale": dataclasses.asdict(spring_scale()),
             "interval_coverage_asked": self.intervals.coverage,
             "coverage": plain(self.coverage), "interval_notes": self.intervals.notes(),
@@ -151,6 +161,7 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
         of_baselines={name: evaluate(each.estimates, seed) for name, each in baselines.items()},
         differences=tuple(row for name, each in baselines.items()
                           for row in difference(estimates, each.estimates, name, seed)),
+        screening=screening(estimates, intervals.bounds(estimates)[0]),
         coverage=tuple(covered(intervals, estimates, seed)), heaping=heaping(estimates),
         technical_errors=technical_errors(estimates), standards=_standards(assessments),
         advice=dict(collections.Counter(found.advice.line for found in assessments)),
