@@ -43,7 +43,7 @@ class Limits:
       least_end_confidence: of both ends of the reference object, when keypoints are given.
     """
 
-    least_duration_s: float = 2.0
+    least_duration_s: float = 1.5
     least_brightness: float = 40.0
     most_brightness: float = 225.0
     least_sharpness: float = 0.005

@@ -57,7 +57,7 @@ class RunFacts:
       split: "test" or "validation".
       eligible: visits of the split in the table.
       left_out: videos that could not be used, by reason.
-      gates: what the gate found, by visit key, of every usable video; empty without a gate.
+      gated: every usable video with what the gate found; empty without a gate.
       training: anything worth telling: data, backbone, steps, parameters, seed.
     """
 
@@ -66,7 +66,7 @@ class RunFacts:
     split: str
     eligible: int
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    gates: Mapping[str, Gate] = dataclasses.field(default_factory=dict)
+    gated: tuple[tuple[Visit, Gate], ...] = ()
     training: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
@@ -169,16 +169,16 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
 
 
 def _flow(estimates: Estimates, facts: RunFacts) -> Flow:
-    rejected = {key: gate for key, gate in facts.gates.items() if not gate.accepted}
+    rejected = [gate for _, gate in facts.gated if not gate.accepted]
     captured = facts.eligible - sum(facts.left_out.values())
-    flow = Flow(facts.eligible, dict(facts.left_out), captured, bool(facts.gates), len(rejected),
-                rejections(rejected.values()), len(estimates))
+    flow = Flow(facts.eligible, dict(facts.left_out), captured, bool(facts.gated), len(rejected),
+                rejections(rejected), len(estimates))
     if flow.captured != flow.rejected + flow.predicted:
         raise ValueError(f"{flow.captured} visits were captured ({facts.eligible} eligible), but "
                          f"{flow.rejected} rejected and {flow.predicted} estimated; count every "
                          f"visit of the split once")
-    estimated = {visit.key for visit in estimates.visits}
-    if facts.gates and (wrong := estimated ^ (facts.gates.keys() - rejected.keys())):
+    accepted = {visit.key for visit, gate in facts.gated if gate.accepted}
+    if facts.gated and (wrong := accepted ^ {visit.key for visit in estimates.visits}):
         raise ValueError(f"visit {min(wrong)} is estimated but not accepted by the gate, or the "
                          f"other way round; estimate the accepted visits")
     return flow
