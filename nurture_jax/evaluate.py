@@ -159,8 +159,8 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
         inside = known(estimates, column)
         if inside.sum() < 2:
             continue
-        difference = (estimates.mean - estimates.truth)[inside, column]
-        terms = np.stack([difference, difference ** 2, np.ones(len(difference))], axis=1)
+        error = (estimates.mean - estimates.truth)[inside, column]
+        terms = np.stack([error, error ** 2, np.ones(len(error))], axis=1)
         rows.append(Agreement(measure, UNITS[measure], int(inside.sum()),
                               *bootstrap(estimates.infants[inside], terms, limits, seed)))
     return tuple(rows)
@@ -168,21 +168,26 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
 
 def detection(estimates: Estimates) -> tuple[Detection, ...]:
     """Sensitivity and specificity for a weight below 2500 g: all visits, and the first days."""
-    first_days = np.array(bands(estimates.age_days)) == next(iter(AGE_BANDS))
-    inside = known(estimates, 0)
-    rows = []
-    for what, chosen in ((EVERYBODY, inside),
-                         (f"visits of {next(iter(AGE_BANDS))}", inside & first_days)):
-        low, said = (weights[chosen, 0] < growth.LOW_BIRTH_WEIGHT_G
-                     for weights in (estimates.truth, estimates.mean))
-        rows.append(_detection(what, *(int(np.sum(case)) for case in (
-            low & said, low & ~said, ~low & said, ~low & ~said))))
-    return tuple(rows)
+    first = next(iter(AGE_BANDS))
+    first_days = np.array(bands(estimates.age_days)) == first
+    everybody, said = known(estimates, 0), estimates.mean[:, 0] < growth.LOW_BIRTH_WEIGHT_G
+    return (_detection(EVERYBODY, estimates, said, everybody),
+            _detection(f"visits of {first}", estimates, said, everybody & first_days))
+
+
+def screening(estimates: Estimates, low: np.ndarray) -> Detection:
+    """Who is found when everybody whose interval reaches below 2500 g is sent to a scale.
+
+    Args:
+      low: [n, 4] lower ends of the intervals.
+    """
+    return _detection("all visits, by the lower end of the interval", estimates,
+                      low[:, 0] < growth.LOW_BIRTH_WEIGHT_G, known(estimates, 0))
 
 
 def spring_scale() -> Detection:
     """What has been published of the device that is there without a phone."""
-    return _detection(SPRING_SCALE, *SPRING_SCALE_COUNTS)
+    return _counted(SPRING_SCALE, *SPRING_SCALE_COUNTS)
 
 
 def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
@@ -221,8 +226,15 @@ def _errors(measure, by, group, infants, mean, truth, seed) -> Errors:
     return Errors(measure, UNITS[measure], by, group, len(error), len(np.unique(infants)), *means)
 
 
-def _detection(what: str, found: int, missed: int, false_alarms: int, rightly_left: int
-               ) -> Detection:
+def _detection(what: str, estimates: Estimates, said: np.ndarray, chosen: np.ndarray) -> Detection:
+    """said: [n] bool, taken for low; chosen: [n] bool, the visits to count."""
+    low = estimates.truth[:, 0] < growth.LOW_BIRTH_WEIGHT_G
+    return _counted(what, *(int(np.sum(case & chosen)) for case in (
+        low & said, low & ~said, ~low & said, ~low & ~said)))
+
+
+def _counted(what: str, found: int, missed: int, false_alarms: int, rightly_left: int
+             ) -> Detection:
     return Detection(what, found, missed, false_alarms, rightly_left,
                      wilson(found, found + missed),
                      wilson(rightly_left, rightly_left + false_alarms))

@@ -1,29 +1,38 @@
-"""Evaluation of a finished run: every visit of a split, gate first, intervals from validation.
+"""From a trained model and the clips of its splits to the files of a report.
 
-    WORKDIR/intervals.json          the calibrated factors, read again for prediction
+    WORKDIR/intervals.json          factors calibrated on validation, read again for prediction
     WORKDIR/evaluation/SPLIT/       the report, see `report`
+
+The gate looks at every clip; intervals are calibrated on the accepted visits of validation and
+everything is measured on those of test.
 """
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from nurture_jax import experiment, intervals, quality, records, report, splits
-from nurture_jax.clip_batches import ClipSource, eval_batches
+from nurture_jax import experiment, intervals, records, report, splits
+from nurture_jax.clip_batches import LABELS, ClipSource, eval_batches
 from nurture_jax.estimates import Estimates
 from nurture_jax.inference import TrainedNurture
+from nurture_jax.quality import Gate, Limits, inspect, rejections
+from nurture_jax.records import Visit
 from nurture_jax.report_content import Report, RunFacts, fit_baselines
 
 SPLITS = ("test", "validation")
+# Of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and, with the heads
+# the model has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
+Observe = Callable[[dict], Mapping[str, np.ndarray]]
 
 
-def evaluate_run(folder: Path, *, split: str = "test", data_dir: str = "",
-                 limits: quality.Limits | None = None, seed: int = 0) -> Report:
-    """Estimates every visit of a split that passes the gate, and writes the report.
+def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
+                 limits: Limits | None = None, seed: int = 0) -> Report:
+    """Opens a finished run and writes the report of one split.
 
     Args:
       split: "test" or "validation"; intervals of the latter are too narrow, as it calibrates them.
@@ -31,100 +40,121 @@ def evaluate_run(folder: Path, *, split: str = "test", data_dir: str = "",
       limits: of the gate.
 
     Raises:
-      ValueError: when the run, its data or the split are not there, or all are rejected.
+      ValueError: when the run, its data or the split are not there, or all visits are rejected.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split {split!r} is unknown; use one of {SPLITS}")
-    trained = TrainedNurture.open(folder)
+    folder, trained = Path(folder), TrainedNurture.open(folder)
     data = trained.experiment.data
     data = dataclasses.replace(data, dir=data_dir or data.dir)
     found = records.load(data.dir, minimum_s=data.minimum_s)
     parts = splits.read(found, folder)
-    if not len(parts.get(split, ())):
-        raise ValueError(f"the run in {folder} has no {split} infants; train with "
-                         f"--config.data.{split}_fraction above 0")
-    sources = experiment.open_sources(data, found, parts)
-    calibration, _ = observe_split(trained, sources["validation"], limits)
-    factors = intervals.calibrate(calibration)
-    intervals.save(factors, Path(folder))
-    estimates, gates = observe_split(trained, sources[split], limits)
-    left_out = [out for out in sources[split].cache.records.left_out
-                if out.visit.split("/")[0] in _infants(parts[split])]
-    facts = RunFacts(
-        name=Path(folder).name, synthetic=records.is_synthetic(data.dir), split=split,
-        eligible=len(sources[split]) + len(left_out),
-        left_out=Counter(out.reason for out in left_out), gates=gates,
+    return evaluate_model(
+        folder, trained.observe, experiment.open_sources(data, found, parts), split=split,
+        name=folder.name, synthetic=records.is_synthetic(data.dir), limits=limits, seed=seed,
+        batch_size=trained.experiment.training.eval_batch_size,
         training=training_facts(trained, parts))
-    baselines = fit_baselines(parts["train"].visits, estimates.visits, seed)
-    return report.write(Path(folder) / "evaluation" / split, estimates, baselines, factors, facts,
-                        seed)
 
 
-def observe_split(trained: TrainedNurture, source: ClipSource,
-                  limits: quality.Limits | None = None
-                  ) -> tuple[Estimates, dict[str, quality.Gate]]:
+def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSource], *, name: str,
+                   synthetic: bool, split: str = "test", batch_size: int = 4,
+                   training: Mapping[str, object] | None = None, limits: Limits | None = None,
+                   seed: int = 0) -> Report:
+    """Calibrates intervals and writes the report of one split; baselines are fitted on the way.
+
+    Args:
+      observe: the model, a network or an exported file.
+      sources: clips by split: "train" (only its table is read), "validation", and `split`.
+      training: what the report should tell of the training.
+
+    Raises:
+      ValueError: for a split that is not there, or when the gate rejects all visits of one.
+    """
+    if missing := [part for part in ("train", "validation", split) if not len(
+            sources.get(part, ()))]:
+        raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
+                         f"train with data.{missing[0]}_fraction above 0")
+    calibration, _ = observe_split(observe, sources["validation"], batch_size, limits)
+    factors = intervals.calibrate(calibration)
+    estimates, gates = observe_split(observe, sources[split], batch_size, limits)
+    left_out = _left_out(sources[split].cache)
+    facts = RunFacts(name, synthetic, split, len(gates) + sum(left_out.values()), left_out, gates,
+                     training or {})
+    baselines = fit_baselines(sources["train"].cache.records.visits, estimates.visits, seed)
+    written = report.write(folder / "evaluation" / split, estimates, baselines, factors, facts,
+                           seed)
+    intervals.save(factors, folder)
+    return written
+
+
+def observe_split(observe: Observe, source: ClipSource, batch_size: int,
+                  limits: Limits | None = None
+                  ) -> tuple[Estimates, tuple[tuple[Visit, Gate], ...]]:
     """Estimates of the visits that pass the gate, and what it found of every visit.
 
     Raises:
       ValueError: when no visit passes.
     """
-    visits, gates, kept = source.cache.records.visits, {}, []
-    size = trained.experiment.training.eval_batch_size
-    batches = tqdm(eval_batches(source, size), total=-(-len(source) // size), desc="estimating",
-                   unit="batch", leave=False)
+    visits, gates, kept = source.cache.records.visits, [], []
+    batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
+                   desc="estimating", unit="batch", leave=False)
     for batch in batches:
-        found = trained.observe(batch)
+        found = observe(batch)
         for row, mean in enumerate(found["mean"]):
             place = int(batch["index"][row])
-            seen = {name: found[name][row] for name in ("shares", "keypoints") if name in found}
-            gate = quality.inspect(batch["frames"][row], _duration_s(source, place),
-                                   seen.get("shares"), seen.get("keypoints"), limits)
-            gates[visits[place].key] = gate
+            seen = (found[name][row] if name in found else None
+                    for name in ("shares", "keypoints"))
+            gate = inspect(batch["frames"][row], _duration_s(source, place), *seen, limits)
+            gates.append((visits[place], gate))
             if gate.accepted:
                 kept.append((visits[place], mean, found["scale"][row]))
     if not kept:
         reasons = ", ".join(f"{check} {count}" for check, count in
-                            quality.rejections(gates.values()).items())
-        raise ValueError(f"the gate rejects all {len(gates)} visits ({reasons}); train longer, or "
-                         f"look at the recordings")
+                            rejections(gate for _, gate in gates).items())
+        raise ValueError(f"the gate rejects all {len(gates)} recordings ({reasons}); train longer, "
+                         f"or look at them")
     chosen, mean, scale = zip(*kept, strict=True)
-    return Estimates(tuple(chosen), np.stack(mean), np.stack(scale)), gates
+    return Estimates(tuple(chosen), np.stack(mean), np.stack(scale)), tuple(gates)
 
 
-def training_facts(trained: TrainedNurture, parts: dict[str, records.Records]) -> dict:
+def training_facts(trained: TrainedNurture, parts: Mapping[str, records.Records]) -> dict:
     """What the report and the card tell of the training."""
     settings = trained.experiment
-    return {
-        "data": Path(settings.data.dir).name, "backbone": settings.backbone.kind,
-        "frames": settings.data.frames, "size_px": settings.data.size,
-        "parameters": trained.parameters, "step": trained.step, "seed": settings.seed,
-        **{f"{name}_infants": len(_infants(part)) for name, part in parts.items()},
-        **{f"{name}_visits": len(part) for name, part in parts.items()}}
+    infants = lambda part: len({visit.infant_id for visit in part.visits})
+    return {"data": Path(settings.data.dir).name, "backbone": settings.backbone.kind,
+            "frames": settings.data.frames, "size_px": settings.data.size,
+            "parameters": trained.parameters, "step": trained.step, "seed": settings.seed,
+            **{f"{name}_infants": infants(part) for name, part in parts.items()},
+            **{f"{name}_visits": len(part) for name, part in parts.items()}}
 
 
 def summary(found: Report, folder: Path) -> str:
     """The headline of a report for the terminal: errors beside both baselines."""
-    unit = {"weight_g": ("g", 0), "length_cm": ("cm", 2), "head_cm": ("cm", 2),
-            "chest_cm": ("cm", 2)}
     columns = {"NurtureNet": found.evaluation, **found.of_baselines}
-    lines = [f"{'mean absolute error':<22}" + "".join(f"{name:>24}" for name in columns)]
-    for measure, (name, digits) in unit.items():
+    lines = [f"{'mean absolute error':<22}" + "".join(f"{name:>30}" for name in columns)]
+    for measure in LABELS:
         cells = (each.overall(measure) for each in columns.values())
-        lines.append(f"{measure:<22}" + "".join(
-            f"{'':>24}" if cell is None else f"{f'{cell.mae.value:.{digits}f} {name}':>24}"
-            for cell in cells))
-    flow = found.flow
-    kind = "synthetic recordings" if found.facts.synthetic else "recordings"
+        lines.append(f"{measure:<22}" + "".join(f"{_cell(cell):>30}" for cell in cells))
+    flow, kind = found.flow, "synthetic recordings" if found.facts.synthetic else "recordings"
+    page = Path(folder) / "evaluation" / found.facts.split / "report.html"
     return "\n".join([*lines, "", f"{flow.predicted} of {flow.captured} {kind} estimated, "
-                      f"{flow.rejected} rejected by the gate",
-                      f"report: {Path(folder) / 'evaluation' / found.facts.split / 'report.html'}"])
+                      f"{flow.rejected} rejected by the gate", f"report: {page}"])
 
 
-def _infants(part: records.Records) -> set[str]:
-    return {visit.infant_id for visit in part.visits}
+def _cell(errors) -> str:
+    if errors is None:
+        return "no label"
+    digits, mae = 0 if errors.unit == "g" else 2, errors.mae
+    return (f"{mae.value:.{digits}f} {errors.unit} ({mae.low:.{digits}f} to "
+            f"{mae.high:.{digits}f})")
 
 
 def _duration_s(source: ClipSource, place: int) -> float:
-    """Of the recording: its frames are the middles of equal parts."""
+    """Of the recording: frames are the middles of equal parts, so the ends are as far from both."""
     times_s = source.cache[place].times_s
-    return float(times_s[-1] + times_s[0])
+    return float(times_s[0] + times_s[-1])
+
+
+def _left_out(cache) -> dict[str, int]:
+    """Visits of these infants whose video could not be used, by reason."""
+    infants = tuple({f"{visit.infant_id}/" for visit in cache.records.visits})
+    return dict(collections.Counter(out.reason for out in cache.records.left_out
+                                    if out.visit.startswith(infants)).most_common())

@@ -84,7 +84,8 @@ def coverage(rows: Sequence[Coverage], asked: float):
 
 def number(value: float, measure: str) -> str:
     """A value with its unit, as many digits as a scale or a tape gives."""
-    return f"{value:.{_digits(measure)}f} {UNITS[measure]}"
+    digits = _digits(measure)
+    return f"{round(value, digits) + 0.0:.{digits}f} {UNITS[measure]}"  # + 0.0: no "-0"
 
 
 def _digits(measure: str) -> int:

@@ -43,7 +43,7 @@ class Limits:
       least_end_confidence: of both ends of the reference object, when keypoints are given.
     """
 
-    least_duration_s: float = 2.0
+    least_duration_s: float = 1.5
     least_brightness: float = 40.0
     most_brightness: float = 225.0
     least_sharpness: float = 0.005
@@ -104,7 +104,7 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
     Raises:
       ValueError: for arrays of another shape.
     """
-    limits = limits or Limits()
+    limits, frames = limits or Limits(), np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise ValueError(f"frames have shape {frames.shape} and dtype {frames.dtype}; give "
                          f"[t, h, w, 3] of uint8 with at least one frame")
@@ -121,9 +121,9 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
     if mask_probabilities is None:
         return Gate(tuple(failures), ("newborn_not_found", "newborn_cut_off",
                                       "reference_not_seen"))
-    rows, columns = (np.array(mask_probabilities.shape[1:3]) / frames.shape[1:3])
-    owner = mask_probabilities.argmax(-1)[:, round(top * rows):round(bottom * rows),
-                                          round(left * columns):round(right * columns)]
+    rows, columns = np.array(mask_probabilities.shape[1:3]) / frames.shape[1:3]
+    owner = np.asarray(mask_probabilities).argmax(-1)[:, round(top * rows):round(bottom * rows),
+                                                      round(left * columns):round(right * columns)]
     failures += _newborn(owner == NEWBORN, limits)
     failures += _reference(owner == REFERENCE, keypoints, limits)
     return Gate(tuple(failures))
@@ -213,7 +213,7 @@ def _reference(mask: np.ndarray, keypoints: np.ndarray | None, limits: Limits) -
     """Seen by its area or by both its ends: each head alone is trained on few frames."""
     seen = mask.mean((1, 2)) >= limits.least_reference_share
     if keypoints is not None:
-        seen |= keypoints[:, _ENDS, 2].min(1) >= limits.least_end_confidence
+        seen |= np.asarray(keypoints)[:, _ENDS, 2].min(1) >= limits.least_end_confidence
     if seen.mean() >= limits.least_reference_frames:
         return []
     return [Failure("reference_not_seen", "no reference object was seen", 100 * float(seen.mean()),

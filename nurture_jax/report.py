@@ -22,6 +22,7 @@ from nurture_jax.estimates import Estimates
 from nurture_jax.growth import NoStandard, weight_class
 from nurture_jax.intervals import Intervals
 from nurture_jax.quality import Gate
+from nurture_jax.records import Visit
 from nurture_jax.report_content import Baseline, Report, RunFacts, build
 
 
@@ -40,7 +41,7 @@ def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
     report = build(estimates, baselines, intervals, facts, seed)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / "predictions.csv", report.assessments, facts.gates)
+    write_predictions(folder / "predictions.csv", report.assessments, facts.gated)
     (folder / "evaluation.json").write_text(_json(report.numbers()))
     (folder / "report.html").write_text(report_page.render(report))
     card = model_card.fill(report)
@@ -50,37 +51,37 @@ def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
 
 
 def write_predictions(path: Path, assessments: Sequence[Assessment],
-                      gates: Mapping[str, Gate]) -> None:
+                      gated: Sequence[tuple[Visit, Gate]] = ()) -> None:
     """One row a visit: those estimated, then those the gate rejected, with its reasons."""
-    rows = [_row(found) for found in assessments]
-    estimated = {found.visit.key for found in assessments}
+    rows = [{**_known(found.visit), **_estimated(found), "gate": "accepted" if gated else "none"}
+            for found in assessments]
+    rows += [{**_known(visit), "gate": "rejected",
+              "gate_reasons": "; ".join(map(str, gate.failures))}
+             for visit, gate in gated if not gate.accepted]
     columns = dict.fromkeys(name for row in rows for name in row)
-    for key, gate in gates.items():
-        if key not in estimated:
-            infant, _, visit = key.partition("/")
-            rows.append({"infant_id": infant, "visit_id": visit, "gate": "rejected",
-                         "gate_reasons": "; ".join(map(str, gate.failures))})
-    for row in rows[:len(assessments)]:
-        row["gate"] = "accepted" if gates else "not used"
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*columns, "gate", "gate_reasons"], restval="")
+        writer = csv.DictWriter(file, list(columns), restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _row(found: Assessment) -> dict:
-    """The cells of one estimated visit; empty where nothing is known."""
-    visit = found.visit
-    row = {"infant_id": visit.infant_id, "visit_id": visit.visit_id, "age_days": visit.age_days,
-           "sex": visit.sex, "gestational_age_days": visit.gestational_age_days,
-           "birth_weight_g": visit.birth_weight_g, "site": visit.site, "device": visit.device}
+def _known(visit: Visit) -> dict:
+    """What was known and measured without the video; empty cells for None."""
+    names = ("infant_id", "visit_id", "age_days", "sex", "gestational_age_days", "birth_weight_g",
+             "site", "device")
+    return {name: getattr(visit, name) for name in names} | {
+        f"{measure}_measured": getattr(visit, measure) for measure in LABELS} | {
+        "weight_class_measured": weight_class(visit.weight_g) if visit.weight_g else None}
+
+
+def _estimated(found: Assessment) -> dict:
+    row = {}
     for measure in LABELS:
         value = found.findings.get(measure)
         place = value.place if value else NoStandard("not estimated")
         stands = not isinstance(place, NoStandard)
         digits = 1 if measure == "weight_g" else 3
-        row |= {f"{measure}_measured": getattr(visit, measure),
-                f"{measure}_estimated": round(value.estimate, digits) if value else None,
+        row |= {f"{measure}_estimated": round(value.estimate, digits) if value else None,
                 f"{measure}_low": _rounded(value.low, digits) if value else None,
                 f"{measure}_high": _rounded(value.high, digits) if value else None,
                 f"{measure}_z": round(place.z, 3) if stands else None,
@@ -88,7 +89,6 @@ def _row(found: Assessment) -> dict:
                 f"{measure}_standard": place.standard if stands else f"none: {place.reason}"}
     change = found.change_percent
     return row | {
-        "weight_class_measured": weight_class(visit.weight_g) if visit.weight_g else None,
         "weight_class_estimated": found.weight_class,
         "change_from_birth_weight_percent": None if change is None else round(change, 2),
         "advice": found.advice.line, "advice_reasons": "; ".join(found.advice.reasons)}

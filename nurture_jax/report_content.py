@@ -15,7 +15,15 @@ from nurture_jax.assessment import Assessment, assess
 from nurture_jax.baselines import CARRY_FORWARD, TABULAR_ONLY, CarryForward, Tabular
 from nurture_jax.clip_batches import LABELS
 from nurture_jax.estimates import Estimates
-from nurture_jax.evaluate import Difference, Evaluation, difference, evaluate, spring_scale
+from nurture_jax.evaluate import (
+    Detection,
+    Difference,
+    Evaluation,
+    difference,
+    evaluate,
+    screening,
+    spring_scale,
+)
 from nurture_jax.growth import NoStandard
 from nurture_jax.intervals import Coverage, Intervals, covered
 from nurture_jax.quality import Gate, rejections
@@ -49,7 +57,7 @@ class RunFacts:
       split: "test" or "validation".
       eligible: visits of the split in the table.
       left_out: videos that could not be used, by reason.
-      gates: what the gate found, by visit key, of every usable video; empty without a gate.
+      gated: every usable video with what the gate found; empty without a gate.
       training: anything worth telling: data, backbone, steps, parameters, seed.
     """
 
@@ -58,7 +66,7 @@ class RunFacts:
     split: str
     eligible: int
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    gates: Mapping[str, Gate] = dataclasses.field(default_factory=dict)
+    gated: tuple[tuple[Visit, Gate], ...] = ()
     training: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
@@ -97,6 +105,7 @@ class Report:
     evaluation: Evaluation  # of the estimates
     of_baselines: Mapping[str, Evaluation]
     differences: tuple[Difference, ...]
+    screening: Detection
     coverage: tuple[Coverage, ...]
     heaping: tuple[Heaping, ...]
     technical_errors: tuple[TechnicalError, ...]
@@ -120,6 +129,7 @@ class Report:
                                  **dataclasses.asdict(each)}
                           for name, each in self.of_baselines.items()},
             "differences": plain(self.differences),
+            "screening": dataclasses.asdict(self.screening),
             "spring_scale": dataclasses.asdict(spring_scale()),
             "interval_coverage_asked": self.intervals.coverage,
             "coverage": plain(self.coverage), "interval_notes": self.intervals.notes(),
@@ -151,6 +161,7 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
         of_baselines={name: evaluate(each.estimates, seed) for name, each in baselines.items()},
         differences=tuple(row for name, each in baselines.items()
                           for row in difference(estimates, each.estimates, name, seed)),
+        screening=screening(estimates, intervals.bounds(estimates)[0]),
         coverage=tuple(covered(intervals, estimates, seed)), heaping=heaping(estimates),
         technical_errors=technical_errors(estimates), standards=_standards(assessments),
         advice=dict(collections.Counter(found.advice.line for found in assessments)),
@@ -158,16 +169,16 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
 
 
 def _flow(estimates: Estimates, facts: RunFacts) -> Flow:
-    rejected = {key: gate for key, gate in facts.gates.items() if not gate.accepted}
+    rejected = [gate for _, gate in facts.gated if not gate.accepted]
     captured = facts.eligible - sum(facts.left_out.values())
-    flow = Flow(facts.eligible, dict(facts.left_out), captured, bool(facts.gates), len(rejected),
-                rejections(rejected.values()), len(estimates))
+    flow = Flow(facts.eligible, dict(facts.left_out), captured, bool(facts.gated), len(rejected),
+                rejections(rejected), len(estimates))
     if flow.captured != flow.rejected + flow.predicted:
         raise ValueError(f"{flow.captured} visits were captured ({facts.eligible} eligible), but "
                          f"{flow.rejected} rejected and {flow.predicted} estimated; count every "
                          f"visit of the split once")
-    estimated = {visit.key for visit in estimates.visits}
-    if facts.gates and (wrong := estimated ^ (facts.gates.keys() - rejected.keys())):
+    accepted = {visit.key for visit, gate in facts.gated if gate.accepted}
+    if facts.gated and (wrong := accepted ^ {visit.key for visit in estimates.visits}):
         raise ValueError(f"visit {min(wrong)} is estimated but not accepted by the gate, or the "
                          f"other way round; estimate the accepted visits")
     return flow

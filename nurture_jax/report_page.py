@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 
 from deps_jax.common.page import page, picture, table
@@ -18,7 +19,7 @@ body { max-width: 72rem } h2 { margin-top: 2.4rem } .scroll { overflow-x: auto }
 .warning { border-left: .4rem solid #D55E00; padding: .4rem 1rem; background: #fdf1ea }
 table { font-size: 14px; line-height: 1.35; margin: .6rem 0 }
 td, th { white-space: pre-line; vertical-align: top } th { border-bottom: 1px solid #555 }
-td:nth-child(2), th:nth-child(2) { text-align: left }
+.words td:nth-child(2), .words th:nth-child(2) { text-align: left }
 .flow { display: flex; gap: .8rem; flex-wrap: wrap }
 .flow div { border: 1px solid #555; border-radius: .3rem; padding: .4rem .8rem; font-size: 14px }
 .flow b { display: block; font-size: 1.4rem }
@@ -96,11 +97,12 @@ def _low_weight(report: Report) -> str:
     percent = lambda value: _percent(value, 100)
     rows = [[row.what, str(row.found), str(row.missed), str(row.false_alarms),
              str(row.rightly_left), percent(row.sensitivity), percent(row.specificity)]
-            for row in (*report.evaluation.detection, spring_scale())]
+            for row in (*report.evaluation.detection, report.screening, spring_scale())]
     return ("<h2>Weight below 2500 g</h2>" + _table(
         ["visits", "found", "missed", "false alarms", "rightly left", "sensitivity",
          "specificity"], rows)
-        + "<p>Wilson intervals. The last row was published of a scale, another country and other "
+        + "<p>Wilson intervals. A visit whose interval reaches below 2500 g is sent to a scale or "
+          "referred. The last row was published of a scale, another country and other "
           "infants; it is a yardstick, no comparison."
         + f"<p>{picture(plots.weights(report.estimates), 'estimated over measured weight')}")
 
@@ -188,14 +190,15 @@ def _percent(number: Number, factor: float, digits: int = 1) -> str:
 
 def _shown(number: Number, text, unit: str) -> str:
     """The value, and its interval on a second line; neither is broken in the middle."""
-    if number.value != number.value:
+    if math.isnan(number.value):
         return "no case"
-    interval = f"\n{text(number.low)} to {text(number.high)}" if number.low == number.low else ""
+    interval = f"\n{text(number.low)} to {text(number.high)}" if math.isfinite(number.low) else ""
     return f"{text(number.value)} {unit}{interval}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return f'<div class="scroll">{table(header, rows)}</div>'
+    words = any(row[1][:1].isalpha() for row in rows)  # a second column of names
+    return f'<div class="scroll{" words" if words else ""}">{table(header, rows)}</div>'
 
 
 def _details(title: str, body: str, shown: bool = False) -> str:

@@ -85,4 +85,4 @@ def test_life_cohort(shared):
     carried = error(CarryForward.fit(train).estimate(test))
     assert (tabular < np.array([0.55, 0.65, 0.65]) * median).all()  # no chest was measured
     assert tabular[0] < 0.5 * carried[0]
-    assert 200 < tabular[0] < 300  # g; 235 g by least squares on all 1,114 infants
+    assert 240 < tabular[0] < 265  # g; 235 g by least squares on all 1,114 infants

@@ -107,6 +107,15 @@ def test_low_weight_found_and_missed():
     assert evaluate.spring_scale().specificity.value == pytest.approx(0.976, abs=5e-4)
 
 
+def test_screening_by_the_lower_end_finds_more():
+    estimates = weighed([(2400, 2450, 1), (2499, 2550, 1), (2499, 2700, 1), (2600, 2590, 30),
+                         (3000, 2900, 30), (None, 2100, 1)])
+    screened = evaluate.screening(estimates, estimates.mean - 100)
+    assert (screened.found, screened.missed, screened.false_alarms, screened.rightly_left) \
+        == (2, 1, 1, 1)
+    assert evaluate.detection(estimates)[0].found == 1
+
+
 def test_nobody_of_low_weight_is_no_sensitivity():
     everybody, first_days = evaluate.detection(weighed([(2600, 2700, 30)]))
     assert np.isnan(everybody.sensitivity.value) and everybody.specificity.value == 1

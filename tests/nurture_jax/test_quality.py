@@ -70,7 +70,7 @@ def test_too_short():
     failure, = look(duration_s=0.8).failures
     assert (failure.check, failure.measured, failure.limit, failure.unit) \
         == ("too_short", 0.8, Limits().least_duration_s, "s")
-    assert "the video is too short (0.8 s, limit 2)" in str(failure)
+    assert "the video is too short (0.8 s, limit 1.5)" in str(failure)
 
 
 def test_newborn_absent_or_cut_off():

@@ -22,7 +22,7 @@ REJECTED = {TEST[4].key: Gate((Failure("too_dark", "it is too dark", 20.0, 40.0,
                                Failure("too_short", "too short", 1.0, 2.0, "s", "longer")))}
 KEPT = tuple(visit for visit in TEST if visit.key not in REJECTED)
 FACTS = RunFacts("<first> run", True, "test", len(TEST) + 3, {"damaged": 2, "truncated": 1},
-                 {visit.key: REJECTED.get(visit.key, Gate(())) for visit in TEST},
+                 tuple((visit, REJECTED.get(visit.key, Gate(()))) for visit in TEST),
                  {"backbone": "none: fabricated & random"})
 
 
@@ -59,6 +59,7 @@ def test_one_row_a_visit(written, parts):
                                                  "LBW" if mean[0] < 2500 else "normal")
         assert row["gate"] == "accepted"
     assert rows[-1]["gate"] == "rejected" and rows[-1]["weight_g_estimated"] == ""
+    assert rows[-1]["age_days"] == str(TEST[4].age_days)
     assert "it is too dark (20 grey, limit 40): light; too short" in rows[-1]["gate_reasons"]
 
 
@@ -153,8 +154,8 @@ def test_a_single_visit_is_a_page(parts, tmp_path):
 def test_counts_must_add_up(parts):
     with pytest.raises(ValueError, match="count every visit of the split once"):
         build(*parts, dataclasses.replace(FACTS, eligible=len(TEST)))
-    other = dict(FACTS.gates)
-    rejected, = REJECTED
-    other[rejected], other[KEPT[0].key] = Gate(()), REJECTED[rejected]
+    swapped = tuple((visit, Gate(()) if visit.key in REJECTED else
+                     Gate(REJECTED[TEST[4].key].failures if visit is KEPT[0] else ()))
+                    for visit in TEST)
     with pytest.raises(ValueError, match="estimate the accepted visits"):
-        build(*parts, dataclasses.replace(FACTS, gates=other))
+        build(*parts, dataclasses.replace(FACTS, gated=swapped))
