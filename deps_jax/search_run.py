@@ -44,6 +44,7 @@ class SearchSettings:
       images: validation images in these measurements; the front is measured on all of them.
       population, generations: of NSGA-II.
       front: most points of a front that are measured in the end.
+      seed: of NSGA-II and of the random search beside it.
       resolutions: of the images, to choose from; empty is the space's own.
       direct: without a predictor: every subnet that the search asks for is measured.
     """
@@ -140,7 +141,8 @@ def _accuracy(run: TrainedRun, genome: Genome, settings: SearchSettings
     if settings.direct:
         measure = lambda candidates: few(candidates.names(genome.space), "searching")
         return measure, {"images": settings.images}, "accuracy measured directly"
-    names = sampled_names(genome.space, settings.measured, settings.seed, genome.resolutions)
+    # Always the same samples: searches with other goals and seeds share their measurements.
+    names = sampled_names(genome.space, settings.measured, 0, genome.resolutions)
     predictor = AccuracyPredictor.fit(genome.space, names, few(names, "measuring subnets"))
     return predictor, {"model": predictor.name, "error": predictor.error,
                        "rank_correlation": predictor.rank_correlation,
