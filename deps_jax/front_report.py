@@ -7,17 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from deps_jax.common.page import page
 
 WIDTH, HEIGHT, MARGIN = 760, 460, 60
+HEADS = {"top1": "top-1", "predicted_top1": "predicted"}
 UNITS = {"macs": (1e6, "million MACs"), "params": (1e6, "million parameters"),
          "latency_ms": (1, "latency, ms"), "peak_activation_bytes": (1e3, "peak activations, kB"),
          "file_bytes_fp32": (1e6, "file, MB (fp32)"), "file_bytes_fp16": (1e6, "file, MB (fp16)"),
          "file_bytes_int8": (1e6, "file, MB (int8)")}
 STYLE = """
-table { font-size: 14px } td, th { padding: .2rem .6rem; text-align: left }
+table { font-size: 14px } td, th { padding: .2rem .6rem }
 td:first-child { font-family: monospace; font-size: 12px } circle { opacity: .8 }
 circle:hover { opacity: 1; stroke: black; stroke-width: 2 } text { font-size: 12px }
 """
@@ -53,7 +54,8 @@ def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, a
     legend = " ".join(f'<span style="color:{colour}">&#9679;</span> {html.escape(name)}'
                       for colour, name in zip(COLOURS, groups, strict=False))
     columns = list(next(iter(groups.values()))[0])
-    head = "".join(f"<th>{html.escape(UNITS.get(key, (1, key))[1])}" for key in columns)
+    head = "".join(f"<th>{html.escape(UNITS.get(key, (1, HEADS.get(key, key)))[1])}"
+                   for key in columns)
     rows = "".join("<tr>" + "".join(f"<td>{_cell(key, point[key])}" for key in columns)
                    for point in next(iter(groups.values())))
     path.write_text(page("Searched subnets", f"""<p>{html.escape(about)}
@@ -79,20 +81,27 @@ def _range(values) -> tuple[float, float]:
 
 def _axes(xs, ys, place, label: str) -> str:
     lines = []
-    for value in np.linspace(*_range(xs), 7)[1:-1]:
+    for value in _ticks(xs):
         x, bottom = place(value, _range(ys)[0])
         lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{MARGIN}" y2="{bottom:.1f}" '
                      f'stroke="#ddd"/><text x="{x:.1f}" y="{bottom + 18:.1f}" '
-                     f'text-anchor="middle">{value:.3g}</text>')
-    for value in np.linspace(*_range(ys), 7)[1:-1]:
+                     f'text-anchor="middle">{value:g}</text>')
+    for value in _ticks(ys):
         left, y = place(_range(xs)[0], value)
         lines.append(f'<line x1="{left:.1f}" x2="{WIDTH - MARGIN}" y1="{y:.1f}" y2="{y:.1f}" '
                      f'stroke="#ddd"/><text x="{left - 6:.1f}" y="{y + 4:.1f}" '
-                     f'text-anchor="end">{value:.1f}</text>')
+                     f'text-anchor="end">{value:g}</text>')
     lines.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 14}" text-anchor="middle">{label}</text>'
                  f'<text x="14" y="{HEIGHT / 2}" transform="rotate(-90 14 {HEIGHT / 2})" '
                  f'text-anchor="middle">top-1 accuracy, %</text>')
     return "\n".join(lines)
+
+
+def _ticks(values) -> list[float]:
+    """Round numbers within the range of an axis."""
+    low, high = _range(values)
+    return [round(float(tick), 9) for tick in MaxNLocator(6).tick_values(low, high)
+            if low <= tick <= high]
 
 
 def _cell(key: str, value) -> str:

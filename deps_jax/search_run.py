@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from deps_jax.candidate import (
     Candidates,
@@ -43,7 +44,8 @@ class SearchSettings:
       measured: subnets that the accuracy predictor learns from.
       images: validation images in these measurements; the front is measured on all of them.
       population, generations: of NSGA-II.
-      front: most points of a front that are measured in the end.
+      front: most points of the predicted front that are measured in the end.
+      seed: of NSGA-II and of the random search beside it.
       resolutions: of the images, to choose from; empty is the space's own.
       direct: without a predictor: every subnet that the search asks for is measured.
     """
@@ -98,7 +100,7 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[La
     """Searches the supernet of a run and writes the front to `folder`.
 
     Returns:
-      (points of the front with their measured accuracy and costs, cheapest first; what to print).
+      (points of the front as measured, with their costs, cheapest first; what to print).
 
     Raises:
       ValueError: for an unknown cost, or limits that no subnet keeps, before anything is measured.
@@ -113,8 +115,8 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[La
                               seed=settings.seed)
     table = PointTable(run, costs)
     groups = {
-        "searched": table.of_front(found, settings.front),
-        "random search": table.of_front(by_chance, settings.front),
+        "searched": _undominated(table.of_front(found, settings.front), goal),
+        "random search": _undominated(table.of_front(by_chance, settings.front), goal),
         "uniform subnets": table.of_names(_uniform_names(genome), "measuring uniform subnets")}
     worst = _worst(genome, costs)
     volumes = {"searched": hypervolume(found.top1, found.costs, goal, worst),
@@ -140,7 +142,8 @@ def _accuracy(run: TrainedRun, genome: Genome, settings: SearchSettings
     if settings.direct:
         measure = lambda candidates: few(candidates.names(genome.space), "searching")
         return measure, {"images": settings.images}, "accuracy measured directly"
-    names = sampled_names(genome.space, settings.measured, settings.seed, genome.resolutions)
+    # Always the same samples: searches with other goals and seeds share their measurements.
+    names = sampled_names(genome.space, settings.measured, 0, genome.resolutions)
     predictor = AccuracyPredictor.fit(genome.space, names, few(names, "measuring subnets"))
     return predictor, {"model": predictor.name, "error": predictor.error,
                        "rank_correlation": predictor.rank_correlation,
@@ -172,6 +175,16 @@ class PointTable:
                 for i, name in enumerate(names)]
 
 
+def _undominated(points: list[dict], goal: Goal) -> list[dict]:
+    """Points that are a front as measured, too: a prediction may have put others there."""
+    if not points:
+        return []
+    values = np.array([[-point["top1"], *(point[name] for name in goal.objectives)]
+                       for point in points])
+    keep = NonDominatedSorting().do(values, only_non_dominated_front=True)
+    return [points[i] for i in sorted(keep)]
+
+
 def _worst(genome: Genome, costs: Costs) -> dict[str, float]:
     """The most that anything costs."""
     name = candidate_name(genome.space, largest(genome.space), genome.resolutions[-1])
@@ -187,7 +200,7 @@ def _volume_of(points: list[dict], goal: Goal, worst: Mapping[str, float]) -> fl
 
 def _volumes_text(volumes: Mapping[str, float]) -> str:
     return (f"Hypervolume {volumes['searched']:.4f}, of random search with as many "
-            f"{volumes['random search']:.4f}; of some points of each as measured in the end "
+            f"{volumes['random search']:.4f}; of the points of each that were measured in the end "
             f"{volumes['searched, measured']:.4f} and {volumes['random search, measured']:.4f}, of "
             f"the uniform subnets {volumes['uniform subnets, measured']:.4f}.")
 

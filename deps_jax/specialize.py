@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deps_jax import onnx_writer
 from deps_jax.candidate import parse_candidate
+from deps_jax.common.page import page
 from deps_jax.device_timer import describe_device, measure
 from deps_jax.export import Exported, ExportSettings, export, summary
 from deps_jax.latency import LatencyTable, Question
@@ -108,13 +109,7 @@ def _broken(exported: Exported, limits: Mapping[str, float], timed_here: bool) -
 
 def _page(exported: Exported, limits: Mapping[str, float], text: str) -> str:
     asked = ", ".join(f"{name} at most {limit:g}" for name, limit in limits.items()) or "no limit"
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{html.escape(exported.path.name)}</title>
-<style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto }}
-pre {{ font-size: 12px; overflow-x: auto }}</style>
-<h1>{html.escape(exported.card["subnet"])}</h1>
+    return page(exported.card["subnet"], f"""
 <p>Asked for: {html.escape(asked)}. Model: <code>{html.escape(exported.path.name)}</code>, with its
 card beside it. <a href="search/front.html">The whole front</a>.
-<pre>{html.escape(text)}</pre>
-</html>
-"""
+<pre>{html.escape(text)}</pre>""", "pre { font-size: 12px; overflow-x: auto }")

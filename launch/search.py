@@ -27,7 +27,7 @@ IMAGES = flags.DEFINE_integer("images", 1000, "validation images in these measur
 POPULATION = flags.DEFINE_integer("population", 100, "of NSGA-II", lower_bound=2)
 GENERATIONS = flags.DEFINE_integer("generations", 100, "of NSGA-II", lower_bound=1)
 FRONT = flags.DEFINE_integer("front", 12, "most points that are measured in the end", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "of samples and search")
+SEED = flags.DEFINE_integer("seed", 0, "of the search")
 OUT = flags.DEFINE_string("out", "", "folder; empty is WORKDIR/search")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data lies now, if it has moved")
 

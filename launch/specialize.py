@@ -19,7 +19,7 @@ PRECISION = flags.DEFINE_enum("precision", "fp32", PRECISIONS, "int8 is weights 
 THREADS = flags.DEFINE_integer("threads", 1, "of onnxruntime", lower_bound=1)
 MEASURED = flags.DEFINE_integer("measured", 100, "subnets that the accuracy predictor learns from")
 IMAGES = flags.DEFINE_integer("images", 1000, "validation images in these measurements; 0 is all")
-SEED = flags.DEFINE_integer("seed", 0, "of samples and search")
+SEED = flags.DEFINE_integer("seed", 0, "of the search")
 OUT = flags.DEFINE_string("out", "", "folder; empty is WORKDIR/specialized")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data lies now, if it has moved")
 

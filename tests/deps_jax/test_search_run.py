@@ -96,19 +96,24 @@ def test_second_search_measures_nothing_again(searched):
 
 def test_a_latency_limit_is_kept_by_whole_networks(searched, tmp_path, monkeypatch):
     run, points, _ = searched
-    dearest = max(point["file_bytes_fp32"] for point in points)
+    small, large = ({**points[0], "subnet": name, "top1": top1, "latency_ms": 400.0}
+                    for name, top1 in (("d1e1k3", 0.5), ("d2e2k3", 0.6)))
 
     def made_up(models, **_):
-        """Larger models take longer, and the largest networks far longer than their pieces."""
-        sizes = {name: len(content) for name, content in models.items()}
-        return {name: {"p10_ms": size * (2 if size >= 0.9 * dearest else 1), "median_ms": size}
-                for name, size in sizes.items()}
+        """The larger network takes far longer than its pieces, so the table is wrong there."""
+        slow = "d2e2k3"
+        return {name: {"p10_ms": 600.0 if name == slow else 400.0, "median_ms": 0}
+                for name in models}
 
     monkeypatch.setattr(specialize_module, "measure", made_up)
-    exported, text = specialize(run, {"latency_ms": dearest}, tmp_path, settings=ExportSettings(),
+    monkeypatch.setattr(specialize_module, "search_run", lambda *_, **__: ([small, large], "text"))
+    exported, text = specialize(run, {"latency_ms": 1e4}, tmp_path, settings=ExportSettings(),
                                 search_settings=SETTINGS)
-    assert exported.card["size_bytes"] < 0.9 * dearest and not exported.failures
-    assert "timed as whole networks" in text
+    assert exported.card["subnet"] == "d2e2k3"
+    exported, text = specialize(run, {"latency_ms": 500.0}, tmp_path, settings=ExportSettings(),
+                                search_settings=SETTINGS)
+    assert exported.card["subnet"] == "d1e1k3" and not exported.failures
+    assert "600.000 ms (400.000 predicted)  d2e2k3" in text
     assert (tmp_path / "latency_table_8px.json").is_file()
 
 
