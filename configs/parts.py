@@ -150,6 +150,7 @@ def nurture_model() -> ConfigDict:
         "segmentation": True,
         "keypoints": True,
         "geometry": True,
+        "geometry_gradient": False,
         "pooling": "mask",
         "time_pooling": "attention",
         "predict_gain": True,

@@ -96,7 +96,7 @@ class ResNet(nn.Module):
     def __call__(self, images: jax.Array, mode: Mode) -> dict[int, jax.Array]:
         """[b, h, w, 3] normalised -> feature maps at strides 4, 8, 16, 32 (of its stages)."""
         x = ConvNorm(self.width, 7, 2, activation="relu", name="conv1")(images, mode)
-        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        x = _max_pool(x)
         block = Bottleneck if self.depth >= BOTTLENECK_FROM else BasicBlock
         features = {}
         for s, blocks in enumerate(RESNET_BLOCKS[self.depth][:self.stages]):
@@ -105,6 +105,20 @@ class ResNet(nn.Module):
                 x = block(self.width * 2**s, stride, name=f"layer{s + 1}_{i}")(x, mode)
             features[4 * 2**s] = x
         return features
+
+
+def _max_pool(x):
+    """3x3, stride 2, padding 1, of values that are not negative.
+
+    As maxima of shifted pictures, whose gradient XLA:CPU computes 5 times as fast.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        padding = [(1, 1) if i == axis else (0, 0) for i in range(4)]
+        padded, out = jnp.pad(x, padding), -(-size // 2)
+        parts = [lax.slice_in_dim(padded, i, i + 2 * out - 1, 2, axis) for i in range(3)]
+        x = jnp.maximum(jnp.maximum(parts[0], parts[1]), parts[2])
+    return x
 
 
 class BasicBlock(nn.Module):
