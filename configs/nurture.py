@@ -69,7 +69,7 @@ def _demo(config: ConfigDict) -> None:
 def _runlocal(config: ConfigDict) -> None:
     _demo(config)
     config.data.update(frames=2, size=32, workers=0)
-    config.backbone.update(width=4)
+    config.backbone.update(width=4, stages=1)
     config.model.update(neck_width=8, tabular_width=4, hidden_width=8)
     config.training.update(epochs=2.0, batch_size=2, eval_batch_size=2)
     config.cadence = {"log_every": 1, "checkpoint_every": 100, "evaluate_every": 2}

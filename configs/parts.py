@@ -104,7 +104,7 @@ def clips(*, frames: int, size: int) -> ConfigDict:
         "workers": 0,
         "frames": frames,
         "size": size,
-        "fit": "letterbox",  # a phone held upright shows a newborn from edge to edge
+        "fit": "crop",  # or letterbox, where a picture shows the newborn from edge to edge
         "minimum_s": 1.0,
         "validation_fraction": 0.15,
         "test_fraction": 0.15,
@@ -132,6 +132,7 @@ def backbone(*, kind: str, depth: int = 50) -> ConfigDict:
         "kind": kind,  # or deps
         "depth": depth,
         "width": 64,
+        "stages": 4,
         "init_from": "",  # .npz of torchvision's ResNet
         "family": "mobilenet_v3",
         "width_mult": 1.0,
@@ -149,6 +150,7 @@ def nurture_model() -> ConfigDict:
         "segmentation": True,
         "keypoints": True,
         "geometry": True,
+        "geometry_gradient": False,
         "pooling": "mask",
         "time_pooling": "attention",
         "predict_gain": True,

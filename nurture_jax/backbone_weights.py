@@ -34,7 +34,7 @@ class Backbone:
 
     Attributes:
       kind: "resnet", or "deps" for a subnet of a `deps_jax` space.
-      depth, width: of a ResNet; 50 and 64 are the published ResNet-50.
+      depth, width, stages: of a ResNet; 50, 64 and 4 are the published ResNet-50.
       init_from: .npz of torchvision's ResNet tensors (`conv1.weight`, `layer1.0.bn1.bias`, ...);
         "" starts from random weights.
       family, width_mult: of the space, for random weights.
@@ -47,6 +47,7 @@ class Backbone:
     kind: str = "resnet"
     depth: int = 50
     width: int = 64
+    stages: int = 4
     init_from: str = ""
     family: str = "mobilenet_v3"
     width_mult: float = 1.0
@@ -57,6 +58,7 @@ class Backbone:
     def __post_init__(self):
         for name, value, allowed in (("kind", self.kind, KINDS),
                                      ("depth", self.depth, tuple(RESNET_BLOCKS)),
+                                     ("stages", self.stages, (1, 2, 3, 4)),
                                      ("family", self.family, tuple(SPACES))):
             if value not in allowed:
                 raise ValueError(f"backbone.{name} {value!r} is unknown; use one of {allowed}")
@@ -92,7 +94,7 @@ def start(settings: Backbone, size: int) -> Start:
       ValueError: for weights that do not fit, by name.
     """
     if settings.kind == "resnet":
-        module = ResNet(settings.depth, settings.width)
+        module = ResNet(settings.depth, settings.width, settings.stages)
         if not settings.init_from:
             return Start(module)
         return Start(module, from_torchvision(module, load_state_dict(settings.init_from)))

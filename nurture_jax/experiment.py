@@ -135,6 +135,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     found = records.load(experiment.data.dir, minimum_s=experiment.data.minimum_s)
     parts = read_splits(experiment.data, found, folder)
     standard = Standard.of(parts["train"])
+    build_recipe(experiment, standard, start, len(parts["train"]))
     workdir.claim(folder, config, may_differ=MAY_DIFFER)
     splits.write(parts, folder)
     write_model(folder, standard, start.module)

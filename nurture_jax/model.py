@@ -38,10 +38,12 @@ class ModelSettings:
       segmentation, keypoints: which proxy heads there are.
       geometry: sizes relative to the reference object, out of the proxy heads, join the features;
         the heads are then needed in use, not only in training.
+      geometry_gradient: whether the measures move the proxy heads through these sizes. While
+        nothing is seen yet the sizes change wildly, and keypoints are learnt far later.
       pooling: over space: "mask" adds means over the predicted newborn and reference object,
         "mean" is the global mean alone.
       time_pooling: "attention" or "mean".
-      predict_gain: where the birth weight is known, predict the change from it.
+      predict_gain: where the birth weight is known, predict the relative change from it.
       neck_width, tabular_width, hidden_width: channels of the top-down maps, of the tabular
         encoding, and of the last layers.
       dropout_rate: on the fused features.
@@ -53,6 +55,7 @@ class ModelSettings:
     segmentation: bool = True
     keypoints: bool = True
     geometry: bool = True
+    geometry_gradient: bool = False
     pooling: str = "mask"
     time_pooling: str = "attention"
     predict_gain: bool = True
@@ -115,7 +118,7 @@ class NurtureNet(nn.Module):
             parts.append(video)
         if self.settings.use_tabular:
             parts.append(Tabular(self.settings.tabular_width, name="tabular")(
-                self.standard.inputs(tabular), tabular_mask))
+                self.standard.inputs(tabular, tabular_mask), tabular_mask))
         fused = jnp.concatenate(parts, -1)
         if mode.train and self.settings.dropout_rate:
             fused = _dropout(self.make_rng("dropout"), fused, self.settings.dropout_rate, mode)
@@ -124,15 +127,15 @@ class NurtureNet(nn.Module):
         birth, known = tabular[:, :1], tabular_mask[:, :1]
         return {**outputs, **self._measures(x, birth, known), "features": fused}
 
-    def _measures(self, x, birth_weight_g, known) -> dict:
-        """The last layer; its fifth output is the gain since birth, in units of its own."""
+    def _measures(self, x, birth_weight_g, is_known) -> dict:
+        """The last layer; its fifth output is the gain since birth, of its own unit scale."""
         raw = nn.Dense(2 * (len(LABELS) + 1), kernel_init=nn.initializers.normal(0.01),
                        name="measures")(x)
         mean, log_scale = jnp.split(raw, 2, -1)  # b 5
         if not self.settings.predict_gain:
             return {"mean": mean[:, :-1], "log_scale": log_scale[:, :-1]}
-        known = jnp.concatenate([known, jnp.zeros((x.shape[0], len(LABELS) - 1))], -1)
-        gained, shift = self.standard.from_gain(mean[:, -1:], birth_weight_g)
+        known = jnp.concatenate([is_known, jnp.zeros((x.shape[0], len(LABELS) - 1))], -1)
+        gained, shift = self.standard.from_gain(mean[:, -1:], birth_weight_g, is_known)
         return {"mean": jnp.where(known > 0, gained, mean[:, :-1]),
                 "log_scale": jnp.where(known > 0, log_scale[:, -1:] + shift, log_scale[:, :-1])}
 
@@ -160,6 +163,8 @@ class Video(nn.Module):
                 pooled += _means_by_mask(neck, shares.reshape(b * t, *shares.shape[2:]))
             if settings.geometry:
                 sizes = [geometry.features(shares, outputs.get("heatmaps"))]  # b t g
+                if not settings.geometry_gradient:
+                    sizes = [jax.lax.stop_gradient(sizes[0])]
         per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled] + sizes, -1)
         per_frame = nn.relu(nn.Dense(settings.hidden_width, name="frame")(per_frame))
         if settings.time_pooling == "attention":

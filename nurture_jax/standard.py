@@ -1,4 +1,8 @@
-"""Numbers that bring inputs and measures to unit scale, from the training split alone."""
+"""Numbers that bring inputs and measures to unit scale, from the training split alone.
+
+Measures and the birth weight are taken by their logarithms: a body grows, and a camera scales, by
+factors, and errors are judged relative to the infant.
+"""
 from __future__ import annotations
 
 import dataclasses
@@ -17,13 +21,15 @@ FEWEST = 2  # labelled visits without which a spread is no number
 
 @dataclasses.dataclass(frozen=True)
 class Standard:
-    """Means and standard deviations, in the units and order of `clip_batches`.
+    """Means and standard deviations, in the order of `clip_batches`.
 
     Never trained; part of the model, kept beside its weights. A measure that no training visit
     has is NaN, and so is every estimate of it.
 
     Attributes:
-      gain_mean, gain_std: of the weight less the birth weight, in grams.
+      label_mean, label_std: of the logarithms of the measures.
+      tabular_mean, tabular_std: of the inputs in their units, of the logarithm of the birth weight.
+      gain_mean, gain_std: of the logarithm of weight over birth weight.
     """
 
     label_mean: tuple[float, ...]
@@ -47,6 +53,8 @@ class Standard:
         if labels_mask[:, _WEIGHT].sum() < FEWEST:
             raise ValueError(f"{int(labels_mask[:, _WEIGHT].sum())} of {len(rows)} training visits "
                              f"have a weight_g; at least {FEWEST} are needed")
+        labels = np.asarray(_logs(labels, labels_mask))
+        tabular = np.asarray(_log_birth_weight(tabular, tabular_mask))
         label_mean, label_std = _moments(labels, labels_mask, absent=math.nan)
         tabular_mean, tabular_std = _moments(tabular, tabular_mask, absent=0.0)
         both = labels_mask[:, _WEIGHT] * tabular_mask[:, _BIRTH_WEIGHT]
@@ -60,31 +68,48 @@ class Standard:
         return cls(**{name: tuple(value) if isinstance(value, list) else value
                       for name, value in values.items()})
 
-    def inputs(self, tabular: jax.Array) -> jax.Array:
-        """[b, 4] in their units -> of unit scale."""
-        return (tabular - jnp.array(self.tabular_mean)[None]) / jnp.array(self.tabular_std)[None]
+    def inputs(self, tabular: jax.Array, mask: jax.Array) -> jax.Array:
+        """[b, 4] in their units -> of unit scale; any number where `mask` is 0."""
+        assert tabular.shape == mask.shape, (tabular.shape, mask.shape)
+        values = _log_birth_weight(tabular, mask)
+        return (values - jnp.array(self.tabular_mean)[None]) / jnp.array(self.tabular_std)[None]
 
     def targets(self, labels: jax.Array, mask: jax.Array) -> jax.Array:
         """[b, 4] in their units -> of unit scale; 0 where `mask` is 0."""
         assert labels.shape == mask.shape, (labels.shape, mask.shape)
-        scaled = (labels - jnp.array(self.label_mean)[None]) / jnp.array(self.label_std)[None]
+        scaled = (_logs(labels, mask) - jnp.array(self.label_mean)[None]) / jnp.array(self.label_std)[None]
         return jnp.where(mask > 0, scaled, 0)
 
     def measures(self, mean: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Means and scales [b, 4] in the units of LABELS, from those of the network."""
+        """Estimates and their scales [b, 4] in the units of LABELS, from those of the network.
+
+        The estimate is the median; the scale is to first order, the logarithm's by the estimate.
+        """
         assert mean.shape == log_scale.shape, (mean.shape, log_scale.shape)
         std = jnp.array(self.label_std)[None]
-        return mean * std + jnp.array(self.label_mean)[None], jnp.exp(log_scale) * std
+        measures = jnp.exp(mean * std + jnp.array(self.label_mean)[None])
+        return measures, measures * std * jnp.exp(log_scale)
 
-    def from_gain(self, gain: jax.Array, birth_weight_g: jax.Array) -> tuple[jax.Array, float]:
+    def from_gain(self, gain: jax.Array, birth_weight_g: jax.Array, known: jax.Array
+                  ) -> tuple[jax.Array, float]:
         """The weight, of unit scale, from a gain of unit scale, [b, 1] each.
 
         Returns:
-          (weight, what a logarithm of a scale has to change by).
+          (weight, any number where `known` is 0; what a logarithm of a scale has to change by).
         """
-        weight_g = birth_weight_g + self.gain_mean + self.gain_std * gain
-        weight = (weight_g - self.label_mean[_WEIGHT]) / self.label_std[_WEIGHT]
+        logarithm = _logs(birth_weight_g, known) + self.gain_mean + self.gain_std * gain
+        weight = (logarithm - self.label_mean[_WEIGHT]) / self.label_std[_WEIGHT]
         return weight, math.log(self.gain_std / self.label_std[_WEIGHT])
+
+
+def _logs(values, mask):
+    """Logarithms of positive numbers, 0 where `mask` is 0."""
+    return jnp.log(jnp.where(mask > 0, values, 1))
+
+
+def _log_birth_weight(tabular, mask):
+    is_birth_weight = jnp.arange(len(TABULAR))[None] == _BIRTH_WEIGHT
+    return jnp.where(is_birth_weight, _logs(tabular, mask * is_birth_weight), tabular)
 
 
 def _moments(values, mask, absent: float):

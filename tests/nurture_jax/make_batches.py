@@ -1,6 +1,8 @@
 """Tiny random batches as `clip_batches` makes them, and a network with every part, as small."""
 from __future__ import annotations
 
+import math
+
 import flax.linen as nn
 import numpy as np
 
@@ -11,9 +13,10 @@ from nurture_jax.model import ModelSettings, NurtureNet
 from nurture_jax.standard import Standard
 
 SIZE, FRAMES = 32, 2
-STANDARD = Standard(label_mean=(3000.0, 49.0, 34.0, 32.0), label_std=(600.0, 3.0, 1.5, 2.0),
-                    tabular_mean=(2900.0, 12.0, 270.0, 0.5), tabular_std=(500.0, 10.0, 14.0, 0.5),
-                    gain_mean=100.0, gain_std=300.0)
+STANDARD = Standard(label_mean=tuple(map(math.log, (3000.0, 49.0, 34.0, 32.0))),
+                    label_std=(0.2, 0.06, 0.05, 0.06),
+                    tabular_mean=(math.log(2900.0), 12.0, 270.0, 0.5),
+                    tabular_std=(0.2, 10.0, 14.0, 0.5), gain_mean=0.05, gain_std=0.1)
 TINY_MODEL = dict(neck_width=8, tabular_width=4, hidden_width=16, dropout_rate=0.0)
 PLAIN = ClipAugment(mean=(0.5,) * 3, std=(0.25,) * 3)
 
@@ -38,12 +41,13 @@ def batch(seed: int = 0, size: int = 4, known: float = 1.0) -> dict[str, np.ndar
     cells, frames = SIZE // 4, (size, FRAMES)
     deviations = rng.normal(size=(size, len(LABELS)))
     tabular = np.array(STANDARD.tabular_mean) + rng.normal(size=(size, 4)) * STANDARD.tabular_std
+    tabular[:, 0] = np.exp(tabular[:, 0])
     points = np.concatenate([rng.uniform(0, SIZE, (*frames, 19, 2)),
                              rng.integers(0, 3, (*frames, 19, 1))], -1)
     found = {
         "frames": rng.integers(0, 256, (*frames, SIZE, SIZE, 3)).astype(np.uint8),
         "tabular": tabular.astype(np.float32), "tabular_mask": mask(size, 4),
-        "labels": (STANDARD.label_mean + deviations * STANDARD.label_std).astype(np.float32),
+        "labels": np.exp(STANDARD.label_mean + deviations * STANDARD.label_std).astype(np.float32),
         "labels_mask": mask(size, len(LABELS)),
         "masks": rng.integers(0, 3, (*frames, cells, cells)).astype(np.uint8),
         "keypoints": points.astype(np.float32), "annotated": mask(*frames),

@@ -113,8 +113,8 @@ def test_gain_is_added_to_the_birth_weight_where_it_is_known(tabular):
     _, values, mask = inputs()
     mask[:2, 0] = 0
     mean, _ = STANDARD.measures(apply({"params": params}, values, mask), jnp.zeros((4, 4)))
-    np.testing.assert_allclose(mean[:2, 0], STANDARD.label_mean[0])
-    np.testing.assert_allclose(mean[2:, 0], values[2:, 0] + 100 + 2 * 300, rtol=1e-5)
+    np.testing.assert_allclose(mean[:2, 0], 3000, rtol=1e-5)
+    np.testing.assert_allclose(mean[2:, 0], values[2:, 0] * np.exp(0.05 + 2 * 0.1), rtol=1e-5)
 
 
 def test_clips_do_not_see_each_other_and_frames_have_no_order():
@@ -136,13 +136,16 @@ def test_standard_is_of_what_is_there():
                             for name, value in row.items() if value})
                    for row in rows() for numbers in [STANDARD_FIELDS])
     standard = Standard.of(Records("", visits))
-    weights = [visit.weight_g for visit in visits]
+    logs = np.log([visit.weight_g for visit in visits])
     np.testing.assert_allclose([standard.label_mean[0], standard.label_std[0]],
-                               [np.mean(weights), np.std(weights)])
-    assert standard.label_mean[3] == 32 and standard.label_std[3] == 1  # four equal ones
-    gains = [visit.weight_g - visit.birth_weight_g for visit in visits]
+                               [np.mean(logs), np.std(logs)], rtol=1e-5)
+    np.testing.assert_allclose([standard.label_mean[3], standard.label_std[3]],
+                               [np.log(32), 1], rtol=1e-6)  # four equal ones
+    gains = np.log([visit.weight_g / visit.birth_weight_g for visit in visits])
     np.testing.assert_allclose([standard.gain_mean, standard.gain_std],
-                               [np.mean(gains), np.std(gains)])
+                               [np.mean(gains), np.std(gains)], rtol=1e-4)
+    ages = [visit.age_days for visit in visits]
+    np.testing.assert_allclose(standard.tabular_mean[1], np.mean(ages))
     assert Standard.from_dict({name: list(value) if isinstance(value, tuple) else value
                                for name, value in dataclasses.asdict(standard).items()}
                               ) == standard

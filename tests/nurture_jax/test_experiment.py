@@ -1,0 +1,195 @@
+"""Whole runs from the real config, shrunk: trained, stopped, continued, opened again."""
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+from make_records import write_records
+
+from configs import nurture
+from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common.loop import Interrupted
+from deps_jax.common.writer import read
+from nurture_jax import experiment, inference
+from nurture_jax.clip_batches import ClipSource, eval_batches
+from nurture_jax.experiment import Experiment, open_sources, read_splits, train
+from nurture_jax.inference import TrainedNurture
+from nurture_jax.records import load
+from nurture_jax.splits import FILE
+from nurture_jax.train import Trainer
+
+ROOT = Path(__file__).parents[2]
+NUMBERS = {"model.use_video": False}  # compiles in a second
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_records(tmp_path_factory.mktemp("data") / "set", infants=8)
+
+
+def config_of(data, **changes):
+    config = nurture.get_config("runlocal")
+    changes = {"data.dir": str(data), "training.epochs": 4.0, "data.validation_fraction": 0.25,
+               "data.test_fraction": 0.125, "cadence.evaluate_every": 5,
+               "cadence.checkpoint_every": 6, **changes}
+    config.update_from_flattened_dict(changes)
+    return config.to_dict()
+
+
+def run(folder, data, **changes):
+    config = config_of(data, **changes)
+    return train(Experiment.from_dict(config), folder, config)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A run with video: 5 infants, 10 visits, 20 steps."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return folder, run(folder, data)
+
+
+def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
+    folder, errors = finished
+    records = read(folder)
+    validated = [r["validation/mae_weight_g"] for r in records if "validation/mae_weight_g" in r]
+    assert len(validated) == 4 and errors["mae_weight_g"] == min(validated)
+    assert all(0 <= r["data_wait_fraction"] <= 1 for r in records if "loss" in r)
+    assert any("loss_segmentation" in r for r in records)  # one video of training is annotated
+    table = experiment.summary(errors)
+    assert f"{errors['mae_weight_g']:.0f} g" in table and "no label" not in table
+
+    trained = TrainedNurture.open(folder)
+    assert trained.validation == errors
+    settings = trained.experiment
+    parts = read_splits(settings.data, load(data), folder)
+    source = open_sources(settings.data, load(data), parts)["validation"]
+    found = trained.predict(eval_batches(source, 3))  # 4 visits: the second batch is padded
+    assert found["mean"].shape == found["scale"].shape == (4, 4)
+    np.testing.assert_array_equal(found["index"], np.arange(4))
+    weights = np.array([visit.weight_g for visit in source.cache.records.visits])
+    np.testing.assert_allclose(np.abs(found["mean"][:, 0] - weights).mean(),
+                               errors["mae_weight_g"], rtol=1e-3)
+    assert (found["scale"] > 0).all()
+    seen = trained.look(source[0]["frames"])
+    assert seen["mask"].shape == (2, 8, 8) and seen["keypoints"].shape == (2, 19, 3)
+    np.testing.assert_allclose(seen["shares"].sum(-1), 1, rtol=1e-5)
+    assert (seen["keypoints"][..., :2] >= 0).all() and (seen["keypoints"][..., :2] <= 32).all()
+
+
+def test_splits_are_kept(finished, data):
+    folder, _ = finished
+    parts = json.loads((folder / FILE).read_text())
+    assert [len(parts[name]) for name in ("train", "validation", "test")] == [5, 2, 1]
+    config = config_of(data, **{"data.split_seed": 5})
+    kept = read_splits(Experiment.from_dict(config).data, load(data), folder)
+    assert sorted({v.infant_id for v in kept["test"].visits}) == parts["test"]
+
+
+def test_twenty_steps_equal_eight_a_stop_and_the_rest(data, tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole", data, **NUMBERS)
+    call = Trainer.__call__
+
+    def stopping(self, step, *rest):
+        if step == 9:  # the step that is also evaluated
+            os.kill(os.getpid(), signal.SIGTERM)
+        return call(self, step, *rest)
+
+    monkeypatch.setattr(Trainer, "__call__", stopping)
+    with pytest.raises(Interrupted, match="after step 10 of 20"):
+        run(tmp_path / "part", data, **NUMBERS)
+    monkeypatch.undo()
+    assert run(tmp_path / "part", data, **NUMBERS) == whole
+    states = []
+    for name in ("whole", "part"):
+        checkpoints = Checkpoints(tmp_path / name / "checkpoints")
+        shapes = jax.eval_shape(lambda: states_like(data))
+        states.append(checkpoints.restore_state(shapes))
+    chex.assert_trees_all_equal(*states)
+    lines = [[{k: v for k, v in r.items() if k not in ("clips_per_second", "data_wait_fraction")}
+              for r in read(tmp_path / name)] for name in ("whole", "part")]
+    assert lines[0] == lines[1]
+    # Running the command once more changes nothing.
+    assert run(tmp_path / "part", data, **NUMBERS) == whole
+    opened = TrainedNurture.open(tmp_path / "part")
+    assert "backbone" not in opened.variables["params"]
+
+
+def states_like(data):
+    """The shapes of a state of numbers alone."""
+    settings = Experiment.from_dict(config_of(data, **NUMBERS))
+    found = load(data)
+    recipe = experiment.build_recipe(settings, experiment.Standard.of(found),
+                                     experiment.starting_backbone(settings), 10)
+    return experiment.init_state(jax.random.key(0), recipe, (2, 32, 32))
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"training.batch_size": 3}, "batch size 3 does not divide by 2 devices"),
+    ({"training.batch_size": 40}, "training.batch_size 40 does not fit 10 training clips"),
+    ({"data.dir": "/nowhere"}, "/nowhere: is not a folder|/nowhere is not a folder"),
+    ({"data.validation_fraction": 0.0}, "no visit for validation has a weight_g"),
+    ({"data.test_fraction": 0.9}, "do not add up to 1|not above 0"),
+    ({"backbone.init_from": "nothing.npz"}, "nothing.npz is not a file"),
+    ({"backbone.kind": "deps", "backbone.run": "/nowhere"}, "/nowhere holds no experiment"),
+    ({"augment.zoom": (2.0, 1.0)}, "zoom"),
+    ({"optimizer.warmup_epochs": 9.0}, "warmup_epochs 9.0 take 45 of 20 steps"),
+    ({"model.pooling": "max"}, "model.pooling 'max' is unknown")])
+def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, data, tmp_path,
+                                                              monkeypatch):
+    def nothing_is_compiled(*_, **__):
+        raise AssertionError("compiled before the settings were checked")
+
+    monkeypatch.setattr(experiment, "fit", nothing_is_compiled)
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "run", data, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_experiment_is_refused(finished, data):
+    folder, _ = finished
+    with pytest.raises(ValueError, match=r"losses\.regression is 'laplace' there and 'huber' now"):
+        run(folder, data, **{"losses.regression": "huber"})
+
+
+def test_nothing_to_open(tmp_path):
+    with pytest.raises(ValueError, match="holds no experiment"):
+        TrainedNurture.open(tmp_path)
+    with pytest.raises(ValueError, match="there is no batch to predict"):
+        inference.predict(None, {}, None, [])
+
+
+@pytest.mark.parametrize("option", ["", "synthetic", "demo", "runlocal", "real"])
+def test_published_configs_are_whole(option, data):
+    settings = Experiment.from_dict(nurture.get_config(option).to_dict())
+    recipe = experiment.build_recipe(settings, experiment.Standard.of(load(data)),
+                                     experiment.starting_backbone(settings), 400)
+    side, frames = settings.data.size, settings.data.frames
+    shapes = jax.eval_shape(lambda: experiment.init_state(jax.random.key(0), recipe,
+                                                          (frames, side, side)))
+    assert {"backbone", "video", "tabular"} < set(shapes.params)
+    assert ClipSource.mask_stride == 4 and side % 4 == 0
+
+
+def test_options_are_checked():
+    with pytest.raises(ValueError, match="takes no option 'fast'"):
+        nurture.get_config("fast")
+    with pytest.raises(ValueError, match="takes one option, not demo, real"):
+        nurture.get_config("demo,real")
+
+
+def test_the_command_line_needs_data(tmp_path):
+    command = [sys.executable, "-m", "launch.train_nurture", "--config",
+               "configs/nurture.py:runlocal", "--workdir", str(tmp_path / "run")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and "give its folder with --data" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1 and not (tmp_path / "run").exists()
