@@ -20,7 +20,7 @@ from configs import nurture
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Interrupted
 from deps_jax.common.writer import read
-from nurture_jax import experiment, inference
+from nurture_jax import experiment
 from nurture_jax.clip_batches import ClipSource, eval_batches
 from nurture_jax.experiment import Experiment, open_sources, read_splits, train
 from nurture_jax.inference import TrainedNurture
@@ -73,17 +73,18 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
     settings = trained.experiment
     parts = read_splits(settings.data, load(data), folder)
     source = open_sources(settings.data, load(data), parts)["validation"]
-    found = trained.predict(eval_batches(source, 3))  # 4 visits: the second batch is padded
+    seen = [trained.observe(batch) for batch in eval_batches(source, 3)]
+    assert [len(each["mean"]) for each in seen] == [3, 1]  # the padding is left out
+    found = {name: np.concatenate([each[name] for each in seen]) for name in seen[0]}
     assert found["mean"].shape == found["scale"].shape == (4, 4)
-    np.testing.assert_array_equal(found["index"], np.arange(4))
     weights = np.array([visit.weight_g for visit in source.cache.records.visits])
     np.testing.assert_allclose(np.abs(found["mean"][:, 0] - weights).mean(),
                                errors["mae_weight_g"], rtol=1e-3)
     assert (found["scale"] > 0).all()
-    seen = trained.look(source[0]["frames"])
-    assert seen["mask"].shape == (2, 8, 8) and seen["keypoints"].shape == (2, 19, 3)
-    np.testing.assert_allclose(seen["shares"].sum(-1), 1, rtol=1e-5)
-    assert (seen["keypoints"][..., :2] >= 0).all() and (seen["keypoints"][..., :2] <= 32).all()
+    assert found["shares"].shape == (4, 2, 8, 8, 3) and found["keypoints"].shape == (4, 2, 19, 3)
+    np.testing.assert_allclose(found["shares"].sum(-1), 1, rtol=1e-5)
+    places = found["keypoints"][..., :2]
+    assert (places >= 0).all() and (places <= 32).all()
 
 
 def test_splits_are_kept(finished, data):
@@ -164,8 +165,6 @@ def test_another_experiment_is_refused(finished, data):
 def test_nothing_to_open(tmp_path):
     with pytest.raises(ValueError, match="holds no experiment"):
         TrainedNurture.open(tmp_path)
-    with pytest.raises(ValueError, match="there is no batch to predict"):
-        inference.predict(None, {}, None, [])
 
 
 @pytest.mark.parametrize("option", ["", "synthetic", "demo", "runlocal", "real"])
