@@ -79,7 +79,7 @@ def _trunk(shape: Shape, pose: Pose) -> dict:
     upright = np.broadcast_to(np.eye(3), (len(pose.bend), 3, 3))
     lying = lambda y, radii: (np.add(_spine(shape, pose, y), [0, 0, radii[2]]), upright, radii)
     pelvis = shape.pelvis
-    nappy = pelvis * [1.09, 0.98, 1.12] + [0.25, 0.35, 0.25]
+    nappy = pelvis * [1.09, 0.98, 1.12] + shape.length_cm * np.array([0.005, 0.007, 0.005])
     return {"chest": lying(shape.chest_y, shape.chest), "belly": lying(shape.belly_y, shape.belly),
             "pelvis": lying(shape.hip_y + 0.02 * shape.length_cm, pelvis),
             "nappy": lying(shape.hip_y + 0.012 * shape.length_cm, nappy)}
