@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ class Device:
       crf: of H.264, higher is coarser.
       rotation: degrees the player must turn the stored picture counter-clockwise.
       variable_rate: frames are late or dropped.
+      colour_tag: the file says that it is BT.709; without, players go by the size.
     """
 
     name: str
@@ -44,13 +46,14 @@ class Device:
     crf: int
     rotation: int
     variable_rate: bool
+    colour_tag: bool
 
 
 DEVICES = (
-    Device("phone_a", 66.0, 30.0, 0.50, (0.004, 0.020), 1.00, 22, -90, False),
-    Device("phone_b", 58.0, 30.0, 0.65, (0.007, 0.030), 1.08, 25, -90, True),
-    Device("phone_c", 71.0, 24.0, 0.80, (0.010, 0.040), 0.92, 28, 90, False),
-    Device("phone_d", 62.0, 25.0, 0.55, (0.006, 0.024), 0.97, 24, 0, True),
+    Device("phone_a", 66.0, 30.0, 0.50, (0.004, 0.020), 1.00, 22, -90, False, True),
+    Device("phone_b", 58.0, 30.0, 0.65, (0.007, 0.030), 1.08, 25, -90, True, False),
+    Device("phone_c", 71.0, 24.0, 0.80, (0.010, 0.040), 0.92, 28, 90, False, True),
+    Device("phone_d", 62.0, 25.0, 0.55, (0.006, 0.024), 0.97, 24, 0, True, False),
 )
 SITES = ("clinic_north", "clinic_south", "home_east", "home_west")
 
@@ -60,9 +63,14 @@ def linear(rgb) -> np.ndarray:
     return (np.asarray(rgb, float) / 255) ** 2.2
 
 
+def frame_count(seconds: float, fps: float) -> int:
+    """Frames of a video that lasts at least `seconds`."""
+    return max(1, math.ceil(seconds * fps - 1e-6))
+
+
 def frame_times(rng: np.random.Generator, device: Device, seconds: float) -> np.ndarray:
     """[t] presentation times in s, from 0; on some phones frames come late or not at all."""
-    count = max(1, round(seconds * device.fps))
+    count = frame_count(seconds, device.fps)
     steps = np.ones(count)
     if device.variable_rate:
         steps += rng.uniform(-0.12, 0.12, count) + (rng.random(count) < 0.06)
