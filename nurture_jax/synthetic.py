@@ -34,9 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     try:
-        options = _parser().parse_args(arguments)
-        keep_compiled_programs()
-        return _run(options)
+        return _run(_parser().parse_args(arguments))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -117,4 +115,5 @@ def _sides(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
+    keep_compiled_programs()
     sys.exit(main())

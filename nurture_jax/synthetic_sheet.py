@@ -12,10 +12,10 @@ from nurture_jax.annotations import BODY_POINTS
 from nurture_jax.synthetic_render import NEWBORN_ID, RULER_ID
 from nurture_jax.synthetic_visit import Settings, Visit, draw_visit, keypoints, pictures
 
-COLUMNS = 7
-ROWS = 3  # of different infants; two more show masks and time
+COLUMNS = 6
+ROWS = 2  # of different infants; two more show masks and time
 RENDER_PX = 240
-TILE_PX = (120, 164)  # width, height
+TILE_PX = (140, 190)  # width, height
 TINTS = {NEWBORN_ID: (60, 200, 90), RULER_ID: (250, 120, 30)}
 
 
@@ -34,8 +34,9 @@ def contact_sheet(path: Path, settings: Settings) -> None:
     tiles += [_tile(visits[0], k, marked=False) for k in times]
     rows = [np.concatenate(tiles[i:i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A palette: a third of the size.
-    Image.fromarray(np.concatenate(rows)).quantize(256).save(path, optimize=True)
+    sheet = Image.fromarray(np.concatenate(rows))
+    palette = sheet.quantize(256, kmeans=3)  # a third of the size
+    sheet.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _tile(visit: Visit, index: int, *, marked: bool) -> np.ndarray:

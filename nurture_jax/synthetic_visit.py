@@ -169,7 +169,8 @@ def keypoints(visit: Visit, index: int, depth: np.ndarray) -> np.ndarray:
     column_in, row_in = column.clip(0, visit.width - 1), row.clip(0, visit.height - 1)
     inside = (column == column_in) & (row == row_in)
     surface = depth[row_in, column_in]
-    seen = distance <= surface + scene.depth_slack
+    pixel_cm = distance * 2 * np.linalg.norm(frame.view[0, 1]) / visit.height
+    seen = distance <= surface + scene.depth_slack + 0.7 * pixel_cm  # the surface slants
     points = np.concatenate([pixels, np.where(seen, 2, 1)[:, None]], 1) * inside[:, None]
     if not scene.look.ruler_shown:
         points[len(BODY_POINTS):] = 0
