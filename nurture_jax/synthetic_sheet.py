@@ -26,7 +26,7 @@ def contact_sheet(path: Path, settings: Settings) -> None:
     infant from the first to the last frame.
     """
     settings = dataclasses.replace(settings, short_sides_px=(RENDER_PX,))
-    visits = [draw_visit(settings, index, 1) for index in range(COLUMNS * ROWS)]
+    visits = [_without_noise(draw_visit(settings, index, 1)) for index in range(COLUMNS * ROWS)]
     tiles = [_tile(visit, len(visit.scene.times_s) // 2, marked=False) for visit in visits]
     tiles += [_tile(visit, len(visit.scene.times_s) // 2, marked=True)
               for visit in visits[:COLUMNS]]
@@ -35,8 +35,13 @@ def contact_sheet(path: Path, settings: Settings) -> None:
     rows = [np.concatenate(tiles[i:i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet = Image.fromarray(np.concatenate(rows))
-    palette = sheet.quantize(256, kmeans=3)  # a third of the size
-    sheet.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
+    palette = sheet.quantize(256, kmeans=2)  # a third of the size
+    sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+
+
+def _without_noise(visit: Visit) -> Visit:
+    """Sensor noise would be most of the file."""
+    return dataclasses.replace(visit, noise=np.zeros_like(visit.noise))
 
 
 def _tile(visit: Visit, index: int, *, marked: bool) -> np.ndarray:

@@ -11,8 +11,12 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_predict
 
 from nurture_jax import synthetic_render
-from nurture_jax.synthetic_render import NEWBORN_ID, RULER_ID
-from nurture_jax.synthetic_scene import RULER_CM
+from nurture_jax.synthetic_body import Traits
+from nurture_jax.synthetic_dress import DEVICES
+from nurture_jax.synthetic_measures import solve_shape
+from nurture_jax.synthetic_population import draw_infant, generator, measures_at
+from nurture_jax.synthetic_render import NEWBORN_ID, NOISE_ROOM, RULER_ID, Frame, render
+from nurture_jax.synthetic_scene import RULER_CM, draw_scene
 from nurture_jax.synthetic_visit import (
     MISSING_OF_INFANT,
     Settings,
@@ -111,6 +115,26 @@ def test_bands_make_the_same_picture(filmed, monkeypatch):
     assert np.abs(banded[0].astype(int) - picture).max() <= 1
     np.testing.assert_array_equal(banded[1], ids)
     np.testing.assert_allclose(banded[2], depth, rtol=1e-5)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_smaller_infant_without_a_ruler_gives_the_same_picture(index):
+    """Three quarters of the size, 42 % of the weight: the pictures differ by rounding only."""
+    infant = draw_infant(0, index, 1)
+    shape = solve_shape(measures_at(infant, 5), 1.05, Traits())
+    smaller = dataclasses.replace(shape, length_cm=0.75 * shape.length_cm, head=0.75 * shape.head,
+                                  chest=0.75 * shape.chest, arm_radius=0.75 * shape.arm_radius)
+    seen = {}
+    for name, body in (("whole", shape), ("smaller", smaller)):
+        for ruler in (False, True):
+            rng = generator(0, index)
+            scene = draw_scene(rng, body, DEVICES[index], np.arange(3) / 3, 114, 64, ruler)
+            noise = rng.standard_normal((114 + NOISE_ROOM, 64 + NOISE_ROOM, 3), np.float32)
+            frame = Frame(*(value[1] for value in scene.frames))
+            picture = render(frame, scene.look, noise, height=114, width=64)[0]
+            seen[name, ruler] = np.asarray(picture).astype(int)
+    assert np.abs(seen["whole", False] - seen["smaller", False]).max() <= 1
+    assert np.abs(seen["whole", True] - seen["smaller", True]).max() > 25
 
 
 def test_size_is_seen_against_the_ruler_only(filmed):
