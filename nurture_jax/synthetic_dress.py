@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from nurture_jax.synthetic_body import Shape
 from nurture_jax.synthetic_paint import PATTERNS, Look
 
 INK_SHAPE = (64, 1200)  # of the ruler's print: 0.025 cm a column
+# Of the ruler: every so many mm, share of its width, thickness in cm.
+MARKS = ((100, 1.0, 0.16), (50, 0.54, 0.11), (10, 0.36, 0.06), (5, 0.24, 0.03), (1, 0.16, 0.025))
 # sRGB from light to dark; a newborn's skin is drawn between two neighbours, then reddened.
 SKINS = ((240, 196, 178), (232, 180, 156), (214, 158, 130), (188, 128, 100), (150, 98, 74),
          (112, 72, 54), (84, 54, 42))
@@ -31,6 +34,7 @@ class Device:
       crf: of H.264, higher is coarser.
       rotation: degrees the player must turn the stored picture counter-clockwise.
       variable_rate: frames are late or dropped.
+      colour_tag: the file says that it is BT.709; without, players go by the size.
     """
 
     name: str
@@ -42,13 +46,14 @@ class Device:
     crf: int
     rotation: int
     variable_rate: bool
+    colour_tag: bool
 
 
 DEVICES = (
-    Device("phone_a", 66.0, 30.0, 0.50, (0.004, 0.020), 1.00, 22, -90, False),
-    Device("phone_b", 58.0, 30.0, 0.65, (0.007, 0.030), 1.08, 25, -90, True),
-    Device("phone_c", 71.0, 24.0, 0.80, (0.010, 0.040), 0.92, 28, 90, False),
-    Device("phone_d", 62.0, 25.0, 0.55, (0.006, 0.024), 0.97, 24, 0, True),
+    Device("phone_a", 66.0, 30.0, 0.50, (0.004, 0.020), 1.00, 22, -90, False, True),
+    Device("phone_b", 58.0, 30.0, 0.65, (0.007, 0.030), 1.08, 25, -90, True, False),
+    Device("phone_c", 71.0, 24.0, 0.80, (0.010, 0.040), 0.92, 28, 90, False, True),
+    Device("phone_d", 62.0, 25.0, 0.55, (0.006, 0.024), 0.97, 24, 0, True, False),
 )
 SITES = ("clinic_north", "clinic_south", "home_east", "home_west")
 
@@ -58,9 +63,14 @@ def linear(rgb) -> np.ndarray:
     return (np.asarray(rgb, float) / 255) ** 2.2
 
 
+def frame_count(seconds: float, fps: float) -> int:
+    """Frames of a video that lasts at least `seconds`."""
+    return max(1, math.ceil(seconds * fps - 1e-6))
+
+
 def frame_times(rng: np.random.Generator, device: Device, seconds: float) -> np.ndarray:
     """[t] presentation times in s, from 0; on some phones frames come late or not at all."""
-    count = max(1, round(seconds * device.fps))
+    count = frame_count(seconds, device.fps)
     steps = np.ones(count)
     if device.variable_rate:
         steps += rng.uniform(-0.12, 0.12, count) + (rng.random(count) < 0.06)
@@ -69,11 +79,12 @@ def frame_times(rng: np.random.Generator, device: Device, seconds: float) -> np.
     return np.round(times, 4)
 
 
-def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray) -> np.ndarray:
+def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray, times_s: np.ndarray
+           ) -> np.ndarray:
     """[t 3] blur covariance xx, xy, yy in pixels from the picture's motion [t 2] and the lens."""
     still = (device.defocus_px * np.exp(0.15 * rng.standard_normal())) ** 2
-    shutter = rng.uniform(0.15, 0.7)  # share of a frame's time the shutter is open
-    step = np.gradient(moved, axis=0) * shutter if len(moved) > 1 else np.zeros_like(moved)
+    open_s = rng.uniform(0.15, 0.7) / 30  # of the shutter
+    step = np.gradient(moved, times_s, axis=0) * open_s if len(moved) > 1 else 0 * moved
     step = np.clip(step, -4, 4)
     return np.stack([still + step[:, 0] ** 2 / 12, step[:, 0] * step[:, 1] / 12,
                      still + step[:, 1] ** 2 / 12], -1).astype(np.float32)
@@ -153,30 +164,29 @@ def _light(rng: np.random.Generator) -> dict:
 def draw_ink(rng: np.random.Generator, pixel_cm: float) -> np.ndarray:
     """[rows columns] 0..1 print of a 30 cm ruler, blurred to the size of a pixel.
 
-    Millimetre, half and whole centimetre marks along one or both edges, and the numbers.
+    MARKS along one or both edges, those of 10 cm right across, and numbers.
     """
     rows, columns = INK_SHAPE
-    fine = 2
-    ink = np.zeros((rows * fine, columns * fine), np.uint8)
-    per_cm = columns * fine / 30
+    per_cm = 43  # pixels of the canvas, in both directions on a ruler of middle width
+    ink = np.zeros((2 * rows, 30 * per_cm), np.uint8)
     both = rng.random() < 0.5
-    width = rng.uniform(1.0, 1.5)
+    bold = rng.uniform(0.8, 1.3)
     for mm in range(301):
-        share = 0.46 if mm % 10 == 0 else 0.32 if mm % 5 == 0 else 0.19
-        reach = int(share * ink.shape[0] * (0.75 if both else 1.0))
-        thick = width * (2.4 if mm % 10 == 0 else 1.5 if mm % 5 == 0 else 1.0)
-        left = int(np.clip(mm * per_cm / 10 - thick / 2, 0, ink.shape[1] - 2))
-        right = int(max(left + 1, round(mm * per_cm / 10 + thick / 2)))
-        ink[:reach, left:right] = 255
-        if both:
-            ink[-reach:, left:right] = 255
-    size = rng.uniform(0.9, 1.3)
-    base = int(ink.shape[0] * (0.64 if both else 0.80))
+        share, thick_cm = next(mark for every_mm, *mark in MARKS if mm % every_mm == 0)
+        reach = round((0.7 if both else 1.0) * share * len(ink)) if share < 1 else len(ink)
+        half = bold * thick_cm * per_cm / 2
+        columns_of = slice(max(round(mm * per_cm / 10 - half), 0), round(mm * per_cm / 10 + half))
+        ink[:reach, columns_of] = 255
+        ink[len(ink) - reach:, columns_of] |= np.uint8(255 * both)
+    base = int(len(ink) * (0.60 if both else 0.88))
     for cm in range(1, 30):
-        text = str(cm)
-        (across, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 3)
-        cv2.putText(ink, text, (int(cm * per_cm - across / 2), base), cv2.FONT_HERSHEY_SIMPLEX,
-                    size, 255, 3, cv2.LINE_AA)
+        size, line = (1.0, 4) if cm % 5 == 0 else (0.75, 2)
+        (across, up), _ = cv2.getTextSize(str(cm), cv2.FONT_HERSHEY_SIMPLEX, size, line)
+        left = int(cm * per_cm - across / 2)
+        if cm % 10 == 0:  # no mark runs through a number
+            ink[base - up - 5:base + 6, left:left + across] = 0
+        cv2.putText(ink, str(cm), (left, base), cv2.FONT_HERSHEY_SIMPLEX, size, 255, line,
+                    cv2.LINE_AA)
     spread = max(0.4, 0.42 * pixel_cm * per_cm)
     soft = cv2.GaussianBlur(ink.astype(np.float32) / 255, (0, 0), spread)
     return cv2.resize(soft, (columns, rows), interpolation=cv2.INTER_AREA)

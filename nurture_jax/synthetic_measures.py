@@ -104,15 +104,16 @@ def inside(body: Parts, points: np.ndarray) -> np.ndarray:
 
 def _inside(body: Parts, points: np.ndarray, ellipsoids: int, capsules: int) -> np.ndarray:
     """Whether the points are in one of the first so many parts."""
-    local = np.einsum("pnk,nkj->pnj", points[:, None] - body.centre[0, :ellipsoids],
-                      body.axes[0, :ellipsoids]) / body.radii[:ellipsoids]
-    hit = (np.square(local).sum(-1) < 1).any(1)
-    start = body.start[0, :capsules]
-    span = body.end[0, :capsules] - start
-    offset = points[:, None] - start
-    share = np.clip((offset * span).sum(-1) / np.square(span).sum(-1), 0, 1)
-    distance = np.square(offset - share[..., None] * span).sum(-1)
-    return hit | (distance < body.radius[:capsules] ** 2).any(1)
+    to_ball = body.axes[0, :ellipsoids] / body.radii[:ellipsoids, None]  # [n 3 3]
+    local = points @ to_ball - body.centre[0, :ellipsoids, None] @ to_ball  # [n p 3]
+    hit = (np.einsum("npk,npk->np", local, local) < 1).any(0)
+    start = body.start[0, :capsules, None]
+    span = body.end[0, :capsules, None] - start  # [m 1 3]
+    offset = points - start
+    share = (offset @ span[:, 0, :, None])[..., 0] / np.square(span).sum(-1)
+    offset -= np.clip(share, 0, 1)[..., None] * span
+    distance = np.einsum("mpk,mpk->mp", offset, offset)
+    return hit | (distance < body.radius[:capsules, None] ** 2).any(0)
 
 
 @cache

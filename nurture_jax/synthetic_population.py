@@ -75,7 +75,7 @@ class Infant:
 
 def generator(seed: int, *path: int) -> np.random.Generator:
     """The random numbers of one thing, named by its path (infant, visit, ...) under the seed."""
-    return np.random.default_rng([seed, *path])
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=path))
 
 
 def draw_infant(seed: int, index: int, visits_per_infant: int = 3) -> Infant:

@@ -79,7 +79,7 @@ def _trunk(shape: Shape, pose: Pose) -> dict:
     upright = np.broadcast_to(np.eye(3), (len(pose.bend), 3, 3))
     lying = lambda y, radii: (np.add(_spine(shape, pose, y), [0, 0, radii[2]]), upright, radii)
     pelvis = shape.pelvis
-    nappy = pelvis * [1.09, 0.98, 1.12] + [0.25, 0.35, 0.25]
+    nappy = pelvis * [1.09, 0.98, 1.12] + shape.length_cm * np.array([0.005, 0.007, 0.005])
     return {"chest": lying(shape.chest_y, shape.chest), "belly": lying(shape.belly_y, shape.belly),
             "pelvis": lying(shape.hip_y + 0.02 * shape.length_cm, pelvis),
             "nappy": lying(shape.hip_y + 0.012 * shape.length_cm, nappy)}
@@ -148,15 +148,14 @@ def _foot(name: str, side: int, ankle: np.ndarray, along: np.ndarray, shape: Sha
     sole = along - toes * (along * toes).sum(-1, keepdims=True)  # away from the shank
     norm = np.linalg.norm(sole, axis=-1, keepdims=True)
     sole = np.where(norm > 0.2, sole / np.maximum(norm, 1e-6), _perpendicular(toes))
-    axes = np.stack([np.cross(toes, -sole), toes, -sole], -1)  # across, along, upper side
+    axes = np.stack([np.cross(-sole, toes), toes, -sole], -1)  # to the left, along, upper side
     at = lambda x, y, z: ankle + axes @ np.array([SIDES[side] * x, y, z])
-    inner = -0.42  # of the big toe: the infant's middle
     return {f"{name} foot": (at(0, half - 0.9 * thin, -0.12 * thin), axes,
                              np.array([0.36 * half, half, 0.72 * thin])),
             f"{name} toes": (at(0.08 * half, 1.78 * half - 0.9 * thin, 0), axes,
                              np.array([0.34 * half, 0.20 * half, 0.40 * thin])),
-            f"{name} big toe": (at(inner * half * 0.7, 1.90 * half - 0.9 * thin, 0.05 * thin), axes,
-                                np.array([0.15 * half, 0.22 * half, 0.36 * thin]))}
+            f"{name} big toe": (at(-0.24 * half, 1.80 * half - 0.9 * thin, 0.05 * thin), axes,
+                                np.array([0.15 * half, 0.24 * half, 0.36 * thin]))}
 
 
 def _segment(start: np.ndarray, length: float, side: float, azimuth: np.ndarray,

@@ -1,7 +1,7 @@
 """The ray caster: primitives, camera and light in, pictures with exact masks and depth out.
 
-One compiled program per picture size: every infant has the same number of primitives, and all that
-varies is data. Reading for the first time? Start at `render`. Pixels are kept as flat [p]
+Compiled once per picture size: every infant has the same number of primitives, and all that varies
+is data. Reading for the first time? Start at `render`. Pixels are kept as flat [p]
 arrays of one coordinate each, so that XLA fuses the whole of a pass into one loop.
 """
 from __future__ import annotations
@@ -20,6 +20,8 @@ CLOTH, RULER = -1, -2  # owners that are not parts
 NEWBORN_ID, RULER_ID = 1, 2  # values of the masks; 0 is the background
 BLUR_RADIUS = 2  # of the blur kernel, pixels
 FAR = 1e6
+BAND_PIXELS = 120_000  # at 720p twice as fast as the whole picture at once
+NOISE_ROOM = 32  # pixels, the offsets of the noise are below
 
 
 class Frame(NamedTuple):
@@ -39,7 +41,7 @@ class Frame(NamedTuple):
     view: jax.Array  # [3 3] rows right, up, forward; right and up times the tangent of half a view
     blur: jax.Array  # [3] xx, xy, yy of the blur's covariance in pixels
     exposure: jax.Array  # []
-    noise_at: jax.Array  # [2] int32 offset into the noise
+    noise_at: jax.Array  # [2] int32 offset into the noise, below NOISE_ROOM
 
 
 class Rays(NamedTuple):
@@ -50,62 +52,67 @@ class Rays(NamedTuple):
     z: jax.Array
 
 
-def render(frames: Frame, look: Look, noise: jax.Array, *, height: int, width: int):
-    """RGB uint8 [t h w 3], ids uint8 [t h w] and depth float32 [t h w], cm along the ray.
+def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: int):
+    """RGB uint8 [h w 3], ids uint8 [h w] and depth float32 [h w], cm along the ray, of one frame.
 
     The passes are compiled one by one: in a single program XLA:CPU fuses them and computes the
     first again for every use of its result, a thousand times slower (no barrier holds there).
+    A large picture is made in bands, so that what lies between the passes stays in the caches.
+
+    Args:
+      noise: [h + NOISE_ROOM, w + NOISE_ROOM, 3] standard normal.
     """
     size = (height, width)
-    rays = _ray_pass(size, frames, look)
-    depth, owner = _hit_pass(size, frames, look, rays)
-    at = _point_pass(size, frames, look, rays, depth)
-    weights = _ellipsoid_pass(size, frames, look, at), _capsule_pass(size, frames, look, at)
-    normal = _normal_pass(size, frames, look, at, owner, weights)
-    key, sky = _shadow_pass(size, frames, look, at)
-    base, normal, wet = _paint_pass(size, frames, look, at, normal, owner)
-    linear = _light_pass(size, frames, look, rays, normal, base, wet, key, sky, owner)
-    picture, ids = _picture_pass(size, frames, look, linear, owner, noise)
-    return picture, ids, depth.reshape(ids.shape)
+    rows = -(-height // -(-height * width // BAND_PIXELS))
+    bands = [_band(size, rows, first, frame, look) for first in range(0, height, rows)]
+    return _picture_pass(size, frame, look, noise, bands)
 
 
-def _over_frames(function):
-    """Compiles `function(size, frame, look, ...)` for all frames of a video."""
-    @partial(jax.jit, static_argnums=0)
-    def compiled(size, frames, look, *arrays):
-        return jax.lax.map(lambda args: function(size, args[0], look, *args[1:]),
-                           (frames, *arrays))
+def _band(size: tuple[int, int], rows: int, first: int, frame: Frame, look: Look):
+    """Linear light [p 3], owner [p] and depth [p] of `rows` rows from row `first` on."""
+    rays = _ray_pass(size, rows, first, frame)
+    depth, owner = _hit_pass(frame, look, rays)
+    at = _point_pass(frame, rays, depth)
+    weights = _ellipsoid_pass(frame, look, at), _capsule_pass(frame, look, at)
+    normal = _normal_pass(frame, at, owner, weights)
+    key, sky = _shadow_pass(frame, look.light, at)
+    base, normal, wet = _paint_pass(frame.centre[0], frame.head_axes, look, at, normal, owner)
+    return _light_pass(look, rays, normal, base, wet, key, sky, owner), owner, depth
 
-    return compiled
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _ray_pass(size, rows: int, first, frame: Frame):
+    return _camera_rays(frame, *size, rows, first)
 
 
-_ray_pass = _over_frames(lambda size, frame, look: _camera_rays(frame, *size))
-_hit_pass = _over_frames(lambda size, frame, look, rays: _first_hit(frame, look, rays))
-_point_pass = _over_frames(lambda size, frame, look, rays, depth: Rays(
-    *(frame.eye[i] + depth * rays[i] for i in range(3))))
-_ellipsoid_pass = _over_frames(lambda size, frame, look, at: _ellipsoid_weights(frame, look, at))
-_capsule_pass = _over_frames(lambda size, frame, look, at: _capsule_weights(frame, look, at))
-_normal_pass = _over_frames(lambda size, frame, look, *arrays: _normals(frame, *arrays))
-_shadow_pass = _over_frames(lambda size, frame, look, at: _shadows(frame, look.light, at))
-_paint_pass = _over_frames(lambda size, frame, look, *arrays: albedo(
-    frame.centre[0], frame.head_axes, look, *arrays))
-_light_pass = _over_frames(lambda size, frame, look, *arrays: _shade(look, *arrays))
+@jax.jit
+def _point_pass(frame: Frame, rays: Rays, depth) -> Rays:
+    return Rays(*(frame.eye[i] + depth * rays[i] for i in range(3)))
+
+
+# Looked up late: the functions stand below, in the order of the passes.
+_hit_pass = jax.jit(lambda *arrays: _first_hit(*arrays))
+_ellipsoid_pass = jax.jit(lambda *arrays: _ellipsoid_weights(*arrays))
+_capsule_pass = jax.jit(lambda *arrays: _capsule_weights(*arrays))
+_normal_pass = jax.jit(lambda *arrays: _normals(*arrays))
+_shadow_pass = jax.jit(lambda *arrays: _shadows(*arrays))
+_paint_pass = jax.jit(albedo)
+_light_pass = jax.jit(lambda *arrays: _shade(*arrays))
 
 
 @partial(jax.jit, static_argnums=0)
-def _picture_pass(size, frames: Frame, look: Look, linear, owner, noise):
-    def one(args):
-        frame, linear, owner = args
-        ids = jnp.where(owner >= 0, NEWBORN_ID, jnp.where(owner == RULER, RULER_ID, 0))
-        picture = _develop(linear.reshape(*size, 3), frame, look, noise)
-        return picture, ids.astype(jnp.uint8).reshape(size)
+def _picture_pass(size, frame: Frame, look: Look, noise, bands):
+    height, width = size
+    linear, owner, depth = (jnp.concatenate(parts)[:height * width]
+                            for parts in zip(*bands, strict=True))
+    ids = jnp.where(owner >= 0, NEWBORN_ID, jnp.where(owner == RULER, RULER_ID, 0))
+    picture = _develop(linear.reshape(*size, 3), frame, look, noise)
+    return picture, ids.astype(jnp.uint8).reshape(size), depth.reshape(size)
 
-    return jax.lax.map(one, (frames, linear, owner))
 
-
-def _camera_rays(frame: Frame, height: int, width: int) -> Rays:
-    """Through the pixel centres, row by row from the top left."""
-    v, u = jnp.meshgrid(1 - (2 * jnp.arange(height) + 1.0) / height,
+def _camera_rays(frame: Frame, height: int, width: int, rows: int, first) -> Rays:
+    """Through the pixel centres of some rows, from the left; rows may lie below the picture."""
+    v, u = jnp.meshgrid(1 - (2 * (first + jnp.arange(rows)) + 1.0) / height,
                         (2 * jnp.arange(width) + 1.0) / width - 1, indexing="ij")
     u, v = u.reshape(-1), v.reshape(-1)
     right, up, forward = frame.view

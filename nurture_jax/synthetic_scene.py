@@ -14,7 +14,7 @@ from nurture_jax.synthetic_body import ELLIPSOIDS, Parts, Pose, Shape
 from nurture_jax.synthetic_dress import Device, draw_look, weaken
 from nurture_jax.synthetic_paint import Look
 from nurture_jax.synthetic_pose import KEYPOINTS, parts
-from nurture_jax.synthetic_render import Frame
+from nurture_jax.synthetic_render import NOISE_ROOM, Frame
 
 RULER_CM = 30.0
 REFERENCE_POINTS = ("ruler_start", "ruler_end")
@@ -60,7 +60,7 @@ def draw_scene(rng: np.random.Generator, shape: Shape, device: Device, times_s: 
     keypoints, slack = _keypoints(shape, body, ruler_at, look)
     frames = _frames(rng, body, shape, eye, view, device, height, width, look)
     moved = project(frames, keypoints, height, width)[0][:, 0]  # [t 2] the nose
-    frames = frames._replace(blur=weaken(rng, device, moved))
+    frames = frames._replace(blur=weaken(rng, device, moved, times_s))
     return Scene(frames=frames, look=look, parts=body, times_s=times_s, device=device,
                  keypoints=keypoints, depth_slack=slack)
 
@@ -144,8 +144,8 @@ def _camera(rng, shape, bounds, ruler_at, tangents, times_s):
     low, high = bounds[0].copy(), bounds[1].copy()
     (high if side > 0 else low)[0] += side * 0.19 * length
     target = np.append((low + high) / 2 + length * rng.uniform(-0.03, 0.03, 2), 0.06 * length)
-    needed = np.max((high - low) / 2 / tangents)
-    distance = needed * rng.uniform(0.98, 1.40) + 0.10 * length
+    needed = np.max((high - low) / 2) / tangents.min()  # within the central square
+    distance = needed * rng.uniform(0.94, 1.34) + 0.10 * length
     share = np.clip(times_s / max(times_s[-1], 1e-6), 0, 1)
     share = share + rng.uniform(-0.1, 0.1) * np.sin(2 * np.pi * share)
     half_arc = np.radians(rng.uniform(15, 34))
@@ -205,7 +205,7 @@ def _frames(rng, body: Parts, shape: Shape, eye, view, device: Device, height: i
         shade_centre=shade_centre, shade_quadric=shade,
         head_axes=body.axes[:, 0], eye=eye, view=view, blur=np.zeros((count, 3)),
         exposure=device.exposure * np.exp(0.16 * rng.standard_normal()) * flicker,
-        noise_at=rng.integers(0, 32, (count, 2)))
+        noise_at=rng.integers(0, NOISE_ROOM, (count, 2)))
     return Frame(*(np.asarray(value, np.int32 if name == "noise_at" else np.float32)
                    for name, value in frames._asdict().items()))
 
@@ -226,5 +226,3 @@ def _quadric(axes: np.ndarray, radii: np.ndarray) -> np.ndarray:
     form = np.einsum("...ik,...k,...jk->...ij", axes, 1 / radii ** 2, axes)
     return np.stack([form[..., 0, 0], form[..., 1, 1], form[..., 2, 2],
                      form[..., 0, 1], form[..., 0, 2], form[..., 1, 2]], -1)
-
-
