@@ -196,4 +196,5 @@ def time_rendering(settings: Settings, workers: int, frames: int) -> Work:
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda _: [np.asarray(picture) for picture, _, _ in pictures(visit, again)],
                       range(workers)))
-    return Work(workers, workers * frames, time.monotonic() - start, time.process_time() - start_cpu)
+    return Work(workers, workers * frames, time.monotonic() - start,
+                time.process_time() - start_cpu)
