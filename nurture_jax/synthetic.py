@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no_ruler", dest="ruler", action="store_false", default=None,
                         help="the same scenes without the ruler")
     parser.add_argument("--workers", type=int, help="threads (default: one a CPU core, at most 8)",
-                        default=min(len(os.sched_getaffinity(0)), 8))
+                        default=min(os.cpu_count() or 1, 8))
     parser.add_argument("--contact_sheet", type=Path, help="FILE.png with pictures of some visits")
     parser.add_argument("--benchmark", action="store_true",
                         help=f"time the rendering at {BENCHMARK_PX} px")

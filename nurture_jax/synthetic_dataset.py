@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import resource
 import shutil
 import threading
 import time
@@ -66,9 +65,9 @@ def write(folder: Path, settings: Settings, workers: int) -> Work | None:
     for name in ("videos", UNFINISHED):
         (folder / name).mkdir(exist_ok=True)
     missing = [visit for visit in visits if not _part(folder, *visit).is_file()]
-    start, start_cpu = time.monotonic(), cpu_seconds()
+    start, start_cpu = time.monotonic(), time.process_time()
     frames = _write_visits(folder, settings, missing, workers)
-    work = Work(len(missing), frames, time.monotonic() - start, cpu_seconds() - start_cpu)
+    work = Work(len(missing), frames, time.monotonic() - start, time.process_time() - start_cpu)
     _finish(folder, settings, visits)
     return work
 
@@ -188,18 +187,14 @@ def _part(folder: Path, infant: int, number: int) -> Path:
     return folder / UNFINISHED / f"{name_of(infant, number)}.json"
 
 
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
 def time_rendering(settings: Settings, workers: int, frames: int) -> Work:
     """Renders `frames` frames for each worker, of infant 0, without encoding them."""
     visit = draw_visit(settings, 0, 1)
     jax.block_until_ready(next(pictures(visit)))  # compile
     again = [k % len(visit.scene.times_s) for k in range(frames)]
-    start, start_cpu = time.monotonic(), cpu_seconds()
+    start, start_cpu = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda _: [np.asarray(picture) for picture, _, _ in pictures(visit, again)],
                       range(workers)))
-    return Work(workers, workers * frames, time.monotonic() - start, cpu_seconds() - start_cpu)
+    return Work(workers, workers * frames, time.monotonic() - start,
+                time.process_time() - start_cpu)
