@@ -63,7 +63,7 @@ def test_settings_are_those_of_the_run_but_for_the_rate(supernet_run):
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     ({"name": "d9e2", "epochs": 1}, "depth 9 is not in"),
-    ({"name": "d1e2", "epochs": 0}, "epochs 0 and rate 0.1 must be above 0"),
+    ({"name": "d1e2", "epochs": 0}, "epochs 0 and rate 0.4 must be above 0"),
 ])
 def test_bad_questions(supernet_run, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
