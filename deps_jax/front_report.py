@@ -12,15 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from deps_jax.common.page import page
 
 WIDTH, HEIGHT, MARGIN = 760, 460, 60
-HEADS = {"top1": "top-1", "predicted_top1": "predicted"}
+HEADS = {"top1": "top-1", "predicted_top1": "predicted", "measured_latency_ms": "measured, ms"}
 UNITS = {"macs": (1e6, "million MACs"), "params": (1e6, "million parameters"),
          "latency_ms": (1, "latency, ms"), "peak_activation_bytes": (1e3, "peak activations, kB"),
          "file_bytes_fp32": (1e6, "file, MB (fp32)"), "file_bytes_fp16": (1e6, "file, MB (fp16)"),
          "file_bytes_int8": (1e6, "file, MB (int8)")}
 STYLE = """
-table { font-size: 14px } td, th { padding: .2rem .6rem }
+table { font-size: 14px; display: block; overflow-x: auto } td, th { padding: .2rem .6rem }
 td:first-child { font-family: monospace; font-size: 12px } circle { opacity: .8 }
 circle:hover { opacity: 1; stroke: black; stroke-width: 2 } text { font-size: 12px }
+.chosen td { font-weight: bold }
 """
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")
 
@@ -38,6 +39,13 @@ def write_front(folder: Path, points: Sequence[Mapping], details: Mapping) -> No
 
 def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, about: str) -> None:
     """One self-contained page: top-1 over `cost`, by group; hovering over a point names it."""
+    points = next(iter(groups.values()))
+    path.write_text(page("Searched subnets", f"<p>{html.escape(about)}\n{chart(groups, cost)}\n"
+                         f"{table(points)}", STYLE))
+
+
+def chart(groups: Mapping[str, Sequence[Mapping]], cost: str, chosen: str = "") -> str:
+    """Top-1 over `cost` by group, as a part of a page; `chosen` is the subnet with a ring."""
     scale, label = UNITS[cost]
     xs, ys = ([point[key] / unit for points in groups.values() for point in points]
               for key, unit in ((cost, scale), ("top1", 0.01)))
@@ -49,21 +57,26 @@ def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, a
             text = html.escape(f"{point['subnet']}\n{point['top1']:.2%} top-1\n" + "\n".join(
                 f"{point[key] / unit:.4g} {what}" for key, (unit, what) in UNITS.items()
                 if key in point))
-            marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}" class="'
+            ring = ' stroke="black" stroke-width="2"' * (point["subnet"] == chosen)
+            marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"{ring} class="'
                          f'{html.escape(name.split()[0])}"><title>{text}</title></circle>')
     legend = " ".join(f'<span style="color:{colour}">&#9679;</span> {html.escape(name)}'
                       for colour, name in zip(COLOURS, groups, strict=False))
-    columns = list(next(iter(groups.values()))[0])
-    head = "".join(f"<th>{html.escape(UNITS.get(key, (1, HEADS.get(key, key)))[1])}"
-                   for key in columns)
-    rows = "".join("<tr>" + "".join(f"<td>{_cell(key, point[key])}" for key in columns)
-                   for point in next(iter(groups.values())))
-    path.write_text(page("Searched subnets", f"""<p>{html.escape(about)}
-<p>{legend}
+    return f"""<p>{legend}
 <svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="top-1 accuracy over {label}">
 {_axes(xs, ys, place, label)}{"".join(marks)}</svg>
-<p>Hover over a point for its subnet and costs.
-<table><tr>{head}{rows}</table>""", STYLE))
+<p>Hover over a point for its subnet and costs."""
+
+
+def table(points: Sequence[Mapping], chosen: str = "") -> str:
+    """Subnets with all their figures, as a part of a page; the chosen one is bold."""
+    head = "".join(f"<th>{html.escape(UNITS.get(key, (1, HEADS.get(key, key)))[1])}"
+                   for key in points[0])
+    rows = "".join(
+        f"<tr{' class=chosen' * (point['subnet'] == chosen)}>"
+        + "".join(f"<td>{_cell(key, value)}" for key, value in point.items())
+        for point in points)
+    return f"<table><tr>{head}{rows}</table>"
 
 
 def _places(xs, ys):
@@ -107,4 +120,6 @@ def _ticks(values) -> list[float]:
 def _cell(key: str, value) -> str:
     if key in UNITS:
         return f"{value / UNITS[key][0]:.4g}"
-    return f"{value:.2%}" if isinstance(value, float) else html.escape(str(value))
+    if not isinstance(value, float):
+        return html.escape(str(value))
+    return f"{value:.3f}" if key.endswith("_ms") else f"{value:.2%}"

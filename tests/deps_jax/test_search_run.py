@@ -105,8 +105,16 @@ def test_a_latency_limit_is_kept_by_whole_networks(searched, tmp_path, monkeypat
         return {name: {"p10_ms": 600.0 if name == slow else 400.0, "median_ms": 0}
                 for name in models}
 
+    def made_up_search(run, goal, folder, **_):
+        record = json.loads((run.folder / "search" / "front.json").read_text())
+        record |= {"goal": {"objectives": goal.objectives}, "front": [small, large],
+                   "random search": [], "uniform subnets": []}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "front.json").write_text(json.dumps(record))
+        return [small, large], "text"
+
     monkeypatch.setattr(specialize_module, "measure", made_up)
-    monkeypatch.setattr(specialize_module, "search_run", lambda *_, **__: ([small, large], "text"))
+    monkeypatch.setattr(specialize_module, "search_run", made_up_search)
     exported, text = specialize(run, {"latency_ms": 1e4}, tmp_path, settings=ExportSettings(),
                                 search_settings=SETTINGS)
     assert exported.card["subnet"] == "d2e2k3"
@@ -125,4 +133,5 @@ def test_one_call_from_run_to_file(searched, tmp_path):
     assert exported.path.stat().st_size <= limit and not exported.failures
     page = (tmp_path / "specialized.html").read_text()
     assert exported.path.name in page and "file_bytes_fp32 at most" in page
+    assert page.count("class=chosen") == 1 and page.count('stroke-width="2"') >= 1
     assert text.splitlines()[-1].startswith("report:")
