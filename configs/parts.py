@@ -157,6 +157,6 @@ def nurture_model() -> ConfigDict:
         "neck_width": 64,
         "tabular_width": 32,
         "hidden_width": 128,
-        "dropout_rate": 0.1,
+        "dropout_rate": 0.0,
         "dtype": "float32",
     })

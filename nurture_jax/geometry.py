@@ -17,11 +17,12 @@ NEWBORN, REFERENCE = (CATEGORIES.index(name) + 1 for name in ("newborn", "refere
 _POINT = KEYPOINTS.index
 _SIDES = ("left", "right")
 # Distances between (means of) points; both sides of a limb are kept apart, an infant lies askew.
+# Eyes are left out: a cell or less apart.
 _TRUNK = tuple(tuple(_POINT(f"{side}_{joint}") for side in _SIDES) for joint in ("shoulder", "hip"))
 SPANS = (
     (_TRUNK[0], _TRUNK[1]), ((_POINT("nose"),), _TRUNK[0]), ((_POINT("nose"),), _TRUNK[1]),
     *(((_POINT(f"left_{joint}"),), (_POINT(f"right_{joint}"),))
-      for joint in ("eye", "ear", "shoulder", "hip")),
+      for joint in ("ear", "shoulder", "hip")),
     *(((_POINT(f"{side}_{upper}"),), (_POINT(f"{side}_{lower}"),)) for side in _SIDES
       for upper, lower in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"),
                            ("knee", "ankle"), ("shoulder", "hip"))))

@@ -77,8 +77,8 @@ class Standard:
     def targets(self, labels: jax.Array, mask: jax.Array) -> jax.Array:
         """[b, 4] in their units -> of unit scale; 0 where `mask` is 0."""
         assert labels.shape == mask.shape, (labels.shape, mask.shape)
-        scaled = (_logs(labels, mask) - jnp.array(self.label_mean)[None]) / jnp.array(self.label_std)[None]
-        return jnp.where(mask > 0, scaled, 0)
+        mean, std = jnp.array(self.label_mean)[None], jnp.array(self.label_std)[None]
+        return jnp.where(mask > 0, (_logs(labels, mask) - mean) / std, 0)
 
     def measures(self, mean: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Estimates and their scales [b, 4] in the units of LABELS, from those of the network.

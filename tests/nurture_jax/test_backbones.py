@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, save_run
 
-from deps_jax import network
+from configs import deps_digits
+from deps_jax import network, supernet
 from deps_jax.elastic import Mode
 from deps_jax.families import MOBILENET_V3
 from deps_jax.subnet import decode
-from deps_jax.trained import save_statistics
+from deps_jax.trained import read_space, save_statistics
 from nurture_jax import backbone_weights
 from nurture_jax.backbone_weights import (
     Backbone,
@@ -109,6 +110,24 @@ def test_description_is_the_module():
     subnet = decode(TINY, "smallest")
     for module in (ResNet(18, 8), of_subnet(TINY, subnet)):
         assert from_description(json.loads(json.dumps(describe(module)))) == module
+
+
+def test_a_subnet_of_a_finished_run(tmp_path):
+    config = deps_digits.get_config()
+    config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1,), expands=(1, 2))
+    config.data.train_images = 40
+    config.training.update(epochs=2.0, batch_size=20)
+    save_run(tmp_path / "run", config.to_dict())
+    space, run = read_space(tmp_path / "run"), str(tmp_path / "run")
+    statistics = jax.tree.map(jnp.ones_like, supernet.init(jax.random.key(0), space)[1])
+    save_statistics(tmp_path / "s.npz", statistics)
+    start = backbone_weights.start(Backbone(
+        kind="deps", run=run, subnet="d1e1", batch_stats=str(tmp_path / "s.npz")), 32)
+    assert (start.mean, start.std) == ((0.31,) * 3, (0.36,) * 3)
+    features, wanted = shapes_of(start.module, 32)
+    chex.assert_trees_all_equal_shapes(start.variables, wanted)
+    assert features[4].shape[1:3] == (8, 8)  # at the clips' resolution, not the run's
+    assert start.variables["batch_stats"]["stem"]["norm"]["mean"][0] == 1
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 """Whole runs from the real config, shrunk: trained, stopped, continued, opened again."""
+import dataclasses
 import json
 import os
 import signal
@@ -154,6 +155,14 @@ def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, 
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", data, **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_backbone_of_other_pixels_is_refused(data, monkeypatch):
+    own = experiment.backbone_weights.start(Experiment.from_dict(config_of(data)).backbone, 32)
+    monkeypatch.setattr(experiment.backbone_weights, "start", lambda *_: dataclasses.replace(
+        own, mean=(0.5,) * 3, std=(0.2,) * 3))
+    with pytest.raises(ValueError, match=r"augment\.mean is \(0.485, .*trained with \(0.5, 0.5"):
+        experiment.starting_backbone(Experiment.from_dict(config_of(data)))
 
 
 def test_another_experiment_is_refused(finished, data):

@@ -12,6 +12,7 @@ from nurture_jax.losses import (
     dice,
     heatmap_error,
     huber,
+    keypoint_error,
     laplace,
     masked_mean,
     total_loss,
@@ -47,6 +48,23 @@ def test_a_heatmap_is_judged_by_its_peak():
     np.testing.assert_allclose(error(peak), 0, atol=1e-6)
     np.testing.assert_allclose(error(0 * peak), 1, rtol=0.02)  # a little of it is cut off
     assert error(jnp.swapaxes(peak, 2, 3)) > 1
+
+
+def test_the_ends_of_a_ruler_may_change_places_and_nothing_else_may():
+    points = np.random.default_rng(0).uniform(6, 26, (1, 1, 19, 3))
+    points[..., 2] = 2
+    turned = points[:, :, [*range(17), 18, 17]]
+    grid = np.arange(8) + 0.5
+    across, down = (np.exp(-(grid - points[..., i, None] / 4)**2 / 2) for i in (0, 1))
+    maps = jnp.asarray(np.einsum("btkh,btkw->bthwk", down, across))
+    error = lambda keypoints: np.asarray(keypoint_error(maps, jnp.asarray(keypoints), 32, 1.0))
+    np.testing.assert_allclose(error(points), 0, atol=1e-5)
+    np.testing.assert_allclose(error(turned), 0, atol=1e-5)
+    swapped = error(points[:, :, [1, 0, *range(2, 19)]])
+    assert (swapped[..., :2] > 0.1).all() and np.allclose(swapped[..., 2:], 0, atol=1e-5)
+    # An end out of the picture says nothing about the order.
+    turned[..., 17, 2] = 0
+    np.testing.assert_allclose(error(turned)[..., 18], 0, atol=1e-5)
 
 
 def test_only_what_is_labelled_counts():

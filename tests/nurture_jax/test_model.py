@@ -1,6 +1,7 @@
 """NurtureNet: shapes at full size, switches, missing inputs, and the gain since birth."""
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -117,12 +118,26 @@ def test_gain_is_added_to_the_birth_weight_where_it_is_known(tabular):
     np.testing.assert_allclose(mean[2:, 0], values[2:, 0] * np.exp(0.05 + 2 * 0.1), rtol=1e-5)
 
 
-def test_clips_do_not_see_each_other_and_frames_have_no_order():
-    model = net()
+@pytest.fixture(scope="module")
+def variables():
+    call = lambda *x: net().init(jax.random.key(0), *x, EVALUATION)
+    return jax.device_get(jax.jit(call)(*inputs()))
+
+
+def test_half_precision_stays_near(variables):
+    call = lambda dtype: jax.jit(lambda *x: net(dtype=dtype).apply(
+        variables, *x, Mode(True), mutable=["batch_stats"]))(*inputs())
+    (full, full_stats), (half, half_stats) = call("float32"), call("bfloat16")
+    for name in ("mean", "segmentation", "heatmaps"):
+        assert half[name].dtype == jnp.float32
+        np.testing.assert_allclose(half[name], full[name], atol=0.02)
+    chex.assert_trees_all_close(half_stats, full_stats, atol=0.02)
+    assert half_stats["batch_stats"]["backbone"]["fine"]["norm"]["var"].dtype == jnp.float32
+
+
+def test_clips_do_not_see_each_other_and_frames_have_no_order(variables):
     frames, values, mask = inputs()
-    variables = jax.jit(lambda *x: model.init(jax.random.key(0), *x, EVALUATION))(frames, values,
-                                                                                 mask)
-    apply = jax.jit(lambda *x: model.apply(variables, *x, EVALUATION)["mean"])
+    apply = jax.jit(lambda *x: net().apply(variables, *x, EVALUATION)["mean"])
     whole = apply(frames, values, mask)
     turned = apply(frames[::-1, ::-1], values[::-1], mask[::-1])
     np.testing.assert_allclose(turned[::-1], whole, atol=1e-5)

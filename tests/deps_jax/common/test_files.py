@@ -55,6 +55,16 @@ def batches():
 STATE = {"w": jnp.arange(6.0).reshape(2, 3), "step": jnp.int32(4)}
 
 
+def test_a_state_alone_with_a_record(tmp_path):
+    assert Checkpoints(tmp_path, keep=1).record() == {}
+    for step, error in ((3, 2.5), (7, 1.5)):
+        Checkpoints(tmp_path, keep=1).save(step, STATE, record={"error": error})
+    again = Checkpoints(tmp_path, keep=1)
+    assert again.record() == {"error": 1.5} and again.latest_step() == 7
+    chex.assert_trees_all_equal(again.restore_state(STATE), STATE)
+    assert [path.name for path in tmp_path.iterdir()] == ["7"]
+
+
 def test_checkpoint_restores_state_and_place_in_the_data(tmp_path):
     checkpoints, iterator = Checkpoints(tmp_path, keep=2), batches()
     for step in (1, 2, 3):

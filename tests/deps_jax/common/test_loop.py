@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -87,6 +88,42 @@ def test_signal_saves_and_stops():
         call()
     assert saves.steps == [3]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stop_where_an_evaluation_is_due_still_evaluates():
+    def step_fn(step, state, batch):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return counting(step, state, batch)
+
+    call, saves, lines = run(step_fn, evaluate=lambda step, state: {"v": state}, evaluate_every=5)
+    with pytest.raises(Interrupted):
+        call()
+    assert saves.steps == [4, 5] and lines.records[-1] == (5, {"v": 5})
+
+
+def test_time_without_a_batch_is_told():
+    class Slow(Batches):
+        def __next__(self):
+            time.sleep(0.02)
+            return super().__next__()
+
+    _, _, lines = run(counting)
+    fit(counting, 0, Slow(), total_steps=4, batch_size=8, cadence=Cadence(log_every=4),
+        checkpoints=Saves(), writer=lines, unit="clips")
+    values = lines.records[-1][1]
+    assert values["data_wait_fraction"] > 0.8 and 0 < values["clips_per_second"] < 8 / 0.02
+
+
+def test_a_metric_that_nothing_was_counted_for_is_left_out():
+    def step_fn(step, state, batch):
+        some = jnp.array([float(step % 2)])
+        return state, {"loss": Mean.of(some), "rare": Mean.of(some, some), "none": Mean.of(
+            some, 0 * some)}
+
+    call, _, lines = run(step_fn)
+    call()
+    assert all(values["rare"] == 1 and "none" not in values for _, values in lines.records)
 
 
 def test_bad_cadence_is_refused():
