@@ -60,7 +60,7 @@ def _real(config: ConfigDict) -> None:
 def _demo(config: ConfigDict) -> None:
     config.data.update(frames=4, size=96, workers=2)
     config.backbone.update(depth=10, width=16)
-    config.model.update(neck_width=32, hidden_width=32)
+    config.model.update(neck_width=32, hidden_width=32, dropout_rate=0.5)
     config.training.update(epochs=40.0, batch_size=16)
     config.optimizer.update(learning_rate=2e-3, weight_decay=0.1)
     config.cadence = {"log_every": 20, "checkpoint_every": 250, "evaluate_every": 250}

@@ -2,8 +2,9 @@
 
     frames b t h w 3 -> backbone -> top-down maps at stride 4 -> masks, heatmaps (proxy heads)
                                  -> pooled over space and time -> video b c
+    masks, heatmaps -> sizes relative to the reference object b g (geometry.py)
     tabular b 4 -> tabular b d
-    video, tabular -> mean, log scale of each measure
+    video, sizes, tabular -> mean, log scale of each measure
 
 "NurtureNet" (arXiv 2405.05530) fixes the inputs, the outputs and the two proxy tasks; everything
 else is our design. `Standard` holds the numbers that bring inputs and measures to unit scale.
@@ -46,7 +47,7 @@ class ModelSettings:
       predict_gain: where the birth weight is known, predict the relative change from it.
       neck_width, tabular_width, hidden_width: channels of the top-down maps, of the tabular
         encoding, and of the last layers.
-      dropout_rate: on the fused features.
+      dropout_rate: on the pooled features of the pictures; numbers and sizes are few.
       dtype: of the convolutions, "float32" or "bfloat16"; everything after pooling is float32.
     """
 
@@ -112,25 +113,30 @@ class NurtureNet(nn.Module):
           "mean", "log_scale" [b, 4]; "features" [b, c]; with their heads "segmentation"
           [b, t, h', w', 3] logits and "heatmaps" [b, t, h', w', 19].
         """
-        outputs, parts = {}, []
+        outputs, parts, sizes = {}, [], None
         if self.settings.use_video:
-            video, outputs = Video(self.settings, self.backbone, name="video")(frames, mode, heads)
-            parts.append(video)
+            video = Video(self.settings, self.backbone, name="video")
+            pooled, sizes, outputs = video(frames, mode, heads)
+            if mode.train and self.settings.dropout_rate:
+                pooled = _dropout(self.make_rng("dropout"), pooled, self.settings.dropout_rate,
+                                  mode)
+            parts += [pooled] if sizes is None else [pooled, sizes]
         if self.settings.use_tabular:
             parts.append(Tabular(self.settings.tabular_width, name="tabular")(
                 self.standard.inputs(tabular, tabular_mask), tabular_mask))
         fused = jnp.concatenate(parts, -1)
-        if mode.train and self.settings.dropout_rate:
-            fused = _dropout(self.make_rng("dropout"), fused, self.settings.dropout_rate, mode)
         x = nn.relu(nn.Dense(self.settings.hidden_width, name="fuse1")(fused))
         x = nn.relu(nn.Dense(self.settings.hidden_width, name="fuse2")(x))
         birth, known = tabular[:, :1], tabular_mask[:, :1]
-        return {**outputs, **self._measures(x, birth, known), "features": fused}
+        return {**outputs, **self._measures(x, sizes, birth, known), "features": fused}
 
-    def _measures(self, x, birth_weight_g, is_known) -> dict:
+    def _measures(self, x, sizes, birth_weight_g, is_known) -> dict:
         """The last layer; its fifth output is the gain since birth, of its own unit scale."""
-        raw = nn.Dense(2 * (len(LABELS) + 1), kernel_init=nn.initializers.normal(0.01),
-                       name="measures")(x)
+        width = 2 * (len(LABELS) + 1)
+        raw = nn.Dense(width, kernel_init=nn.initializers.normal(0.01), name="measures")(x)
+        if sizes is not None:  # logarithms of sizes add up to those of measures
+            raw = raw + nn.Dense(width, use_bias=False, kernel_init=nn.initializers.zeros,
+                                 name="from_sizes")(sizes)
         mean, log_scale = jnp.split(raw, 2, -1)  # b 5
         if not self.settings.predict_gain:
             return {"mean": mean[:, :-1], "log_scale": log_scale[:, :-1]}
@@ -141,7 +147,7 @@ class NurtureNet(nn.Module):
 
 
 class Video(nn.Module):
-    """Frames to one vector, [b, t, h, w, 3] -> [b, c]."""
+    """Frames to pooled features [b, c], sizes [b, g] (None without them), and the heads' maps."""
 
     settings: ModelSettings
     backbone: nn.Module
@@ -152,7 +158,7 @@ class Video(nn.Module):
         images = frames.reshape(b * t, *frames.shape[2:]).astype(settings.dtype)
         maps = self.backbone(images, mode)
         pooled = [maps[max(maps)].mean((1, 2), dtype=jnp.float32)]  # (b t) c
-        outputs, sizes = {}, []
+        outputs, sizes = {}, None
         if settings.heads_in_use or (heads and (settings.segmentation or settings.keypoints)):
             neck = Neck(settings.neck_width, name="neck")(maps, mode)
             outputs = {name: head.reshape(b, t, *head.shape[1:]) for name, head in
@@ -162,16 +168,17 @@ class Video(nn.Module):
             if shares is not None and settings.pooling == "mask":
                 pooled += _means_by_mask(neck, shares.reshape(b * t, *shares.shape[2:]))
             if settings.geometry:
-                sizes = [geometry.features(shares, outputs.get("heatmaps"))]  # b t g
+                sizes = geometry.features(shares, outputs.get("heatmaps"))  # b t g
                 if not settings.geometry_gradient:
-                    sizes = [jax.lax.stop_gradient(sizes[0])]
-        per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled] + sizes, -1)
+                    sizes = jax.lax.stop_gradient(sizes)
+        per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled], -1)
         per_frame = nn.relu(nn.Dense(settings.hidden_width, name="frame")(per_frame))
         if settings.time_pooling == "attention":
             attention = nn.softmax(nn.Dense(1, name="attention")(per_frame), axis=1)  # b t 1
         else:
             attention = jnp.full((b, t, 1), 1 / t)
-        return jnp.concatenate([(x * attention).sum(1) for x in [per_frame, *sizes]], -1), outputs
+        pooled = (per_frame * attention).sum(1)
+        return pooled, None if sizes is None else jnp.median(sizes, axis=1), outputs
 
 
 class Neck(nn.Module):

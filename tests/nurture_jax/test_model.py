@@ -45,7 +45,7 @@ def test_full_size(backbone):
     assert outputs == {"mean": (2, 4), "log_scale": (2, 4), "segmentation": (2, 25, 56, 56, 3),
                        "heatmaps": (2, 25, 56, 56, 19)}
     assert set(variables["params"]) == {"backbone", "video", "tabular", "fuse1", "fuse2",
-                                        "measures"}
+                                        "measures", "from_sizes"}
 
 
 @pytest.mark.parametrize("size", [36, 50])
@@ -63,7 +63,8 @@ def test_sides_that_no_stride_divides(size):
 def test_switches(switches, heads, parts):
     outputs, variables = shapes(net(**switches), (FRAMES, SIZE, SIZE, 3))
     assert set(outputs) - {"mean", "log_scale", "features"} == heads
-    assert set(variables["params"]) - {"fuse1", "fuse2", "measures"} == parts
+    assert set(variables["params"]) - {"fuse1", "fuse2", "measures", "from_sizes"} == parts
+    assert ("from_sizes" in variables["params"]) == bool(heads)
 
 
 def test_heads_that_the_measures_do_not_need_can_be_left_out():
