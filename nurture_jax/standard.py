@@ -53,8 +53,9 @@ class Standard:
         if labels_mask[:, _WEIGHT].sum() < FEWEST:
             raise ValueError(f"{int(labels_mask[:, _WEIGHT].sum())} of {len(rows)} training visits "
                              f"have a weight_g; at least {FEWEST} are needed")
-        labels = np.asarray(_logs(labels, labels_mask))
-        tabular = np.asarray(_log_birth_weight(tabular, tabular_mask))
+        with jax.ensure_compile_time_eval():  # numbers of the data, wherever this is called
+            labels = np.asarray(_logs(labels, labels_mask))
+            tabular = np.asarray(_log_birth_weight(tabular, tabular_mask))
         label_mean, label_std = _moments(labels, labels_mask, absent=math.nan)
         tabular_mean, tabular_std = _moments(tabular, tabular_mask, absent=0.0)
         both = labels_mask[:, _WEIGHT] * tabular_mask[:, _BIRTH_WEIGHT]

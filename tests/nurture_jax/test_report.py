@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from make_estimates import make_estimates, make_visits
 
-from nurture_jax import intervals, report
+from nurture_jax import report
 from nurture_jax.baselines import CARRY_FORWARD, TABULAR_ONLY
 from nurture_jax.growth import INTERGROWTH, WHO
 from nurture_jax.intervals import calibrate
@@ -121,10 +121,6 @@ def test_card(written):
         == pytest.approx(weight.mae.value)
     assert f"{weight.mae.value:.3g} (" in text and "nan" not in text
     assert card["training"] == dict(FACTS.training)
-
-
-def test_intervals_are_there_for_prediction(written, parts):
-    assert intervals.load(written[1]) == parts[2]
 
 
 def test_same_seed_same_numbers(written, parts):
