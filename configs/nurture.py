@@ -4,7 +4,8 @@
 
 One option after the colon:
   synthetic   the default: ResNet-18 at 128 px, for a few thousand synthetic visits on a GPU;
-  demo        a small ResNet at 96 px: minutes on two CPU cores, for a few hundred short visits;
+  demo        a small ResNet at 96 px: minutes on two CPU cores, for 1200 short visits, as from
+              `python -m nurture_jax.synthetic --demo --infants 600 --out DATASET`;
   runlocal    the same with next to nothing in it, to see it start;
   real        ResNet-50, 224 px, 25 frames: what the paper's numbers ask for. Not run by us.
 
@@ -61,7 +62,7 @@ def _demo(config: ConfigDict) -> None:
     config.data.update(frames=4, size=96, workers=2)
     config.backbone.update(depth=10, width=16)
     config.model.update(neck_width=32, hidden_width=32, dropout_rate=0.5)
-    config.training.update(epochs=40.0, batch_size=16)
+    config.training.update(epochs=30.0, batch_size=16)
     config.optimizer.update(learning_rate=2e-3, weight_decay=0.1)
     config.cadence = {"log_every": 20, "checkpoint_every": 250, "evaluate_every": 250}
 
