@@ -1,4 +1,5 @@
 # make demo   installs into .venv, trains a small supernet and evaluates its subnets (minutes)
+# make demo-nurture   renders newborns, trains NurtureNet on them, evaluates, estimates one (minutes)
 # make test   installs into .venv, runs lint and all tests
 # make bench  the benchmark, beside PyTorch (installs it)
 
@@ -6,11 +7,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test bench
+.PHONY: demo demo-nurture test bench
 
 demo: .venv/installed
 	$(BIN)/python -m launch.train_supernet --config configs/deps_digits.py --workdir runs/demo
 	$(BIN)/python -m launch.evaluate_subnets --workdir runs/demo
+
+NEWBORNS := runs/newborn_videos
+
+demo-nurture: .venv/installed
+	$(BIN)/python -m nurture_jax.synthetic --demo --out $(NEWBORNS)
+	$(BIN)/python -m launch.train_nurture --config configs/nurture.py:demo --data $(NEWBORNS) --workdir runs/newborns
+	$(BIN)/python -m launch.evaluate_nurture --workdir runs/newborns
+	$(BIN)/python -m launch.predict_nurture --workdir runs/newborns --video $$(ls $(NEWBORNS)/videos/*.mp4 | tail -1) \
+		--age_days 7 --birth_weight_g 2850 --sex F --picture runs/newborns/example.png
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
