@@ -31,6 +31,7 @@ from nurture_jax.visit_table import RANGES
 SEXES = ("F", "M", "")
 COLOURS = {quality.NEWBORN: (255, 160, 40), quality.REFERENCE: (60, 140, 255)}  # RGB
 JOINT = (255, 60, 60)
+SHOWN_PX = 480  # least height of the drawn picture
 SHOWN_PEAK = 0.2  # keypoints with a lower peak are not drawn: the head has not found them
 UNITS = {"g": ("g", 0), "cm": ("cm", 1)}
 
@@ -116,23 +117,24 @@ def check(visit: Visit) -> None:
 
 
 def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
-    """The middle of [t, h, w, 3] uint8 frames with what the heads saw on it."""
-    middle = len(frames) // 2
-    picture = frames[middle].copy()
-    size = picture.shape[:2][::-1]
+    """The middle of [t, h, w, 3] uint8 frames, enlarged, with what the heads saw on it."""
+    middle, scale = len(frames) // 2, -(-SHOWN_PX // frames.shape[1])
+    size = (scale * frames.shape[2], scale * frames.shape[1])
+    picture = cv2.resize(frames[middle], size, interpolation=cv2.INTER_CUBIC)
     if "shares" in found:
         owner = cv2.resize(found["shares"][middle].astype(np.float32), size).argmax(-1)
         for category, colour in COLOURS.items():
             mask = (owner == category).astype(np.uint8)
-            tinted = 0.65 * picture[mask > 0] + 0.35 * np.array(colour)
+            tinted = 0.75 * picture[mask > 0] + 0.25 * np.array(colour)
             picture[mask > 0] = tinted.astype(np.uint8)
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-            cv2.drawContours(picture, outlines, -1, colour, 1, cv2.LINE_AA)
+            cv2.drawContours(picture, outlines, -1, colour, 2, cv2.LINE_AA)
     if "keypoints" in found:
         for name, (x, y, peak) in zip(KEYPOINTS, found["keypoints"][middle].tolist(), strict=True):
             if peak >= SHOWN_PEAK:
                 colour = COLOURS[quality.REFERENCE] if name in REFERENCE_POINTS else JOINT
-                cv2.circle(picture, (round(x), round(y)), 2, colour, -1, cv2.LINE_AA)
+                cv2.circle(picture, (round(scale * x), round(scale * y)), 5, colour, -1,
+                           cv2.LINE_AA)
     return picture
 
 

@@ -60,7 +60,7 @@ def test_an_estimate_says_all_that_a_health_worker_needs(predictor, video):
     assert lines[0].startswith("weight") and " g " in lines[0] and "90 % interval" in lines[0]
     assert "WHO" in lines[0] and any(line.startswith("change") for line in lines)
     assert lines[-1].startswith("advice  ")
-    assert found.frame.shape == (32, 32, 3) and found.frame.dtype == np.uint8
+    assert found.frame.shape == (480, 480, 3) and found.frame.dtype == np.uint8
 
 
 def test_audit_is_plain_and_whole(predictor, video):
@@ -114,5 +114,6 @@ def test_drawing_marks_what_was_found():
     shares = np.tile(np.eye(3, dtype=np.float32)[owner], (3, 1, 1, 1))
     points = np.tile(np.array([16, 16, 0.9], np.float32), (3, 19, 1))
     picture_ = draw(frames, {"shares": shares, "keypoints": points})
-    assert (picture_[16, 12] != 100).any() and (picture_[30, 30] == 100).all()
+    assert picture_.shape == (480, 480, 3)
+    assert (picture_[240, 180] != 100).any() and (picture_[450, 450] == 100).all()
     assert (draw(frames, {}) == 100).all() and (frames == 100).all()
