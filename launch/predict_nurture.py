@@ -28,7 +28,7 @@ PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with wha
 
 
 def main(_):
-    predictor = Predictor(Path(WORKDIR.value))
+    predictor = Predictor.open(Path(WORKDIR.value))
     start = time.monotonic()
     found = predictor(Path(VIDEO.value), age_days=AGE.value, birth_weight_g=BIRTH_WEIGHT.value,
                       sex=SEX.value, gestational_age_days=GESTATION.value)

@@ -16,13 +16,15 @@ import jax
 import numpy as np
 
 from deps_jax.common.source import git_commit
-from nurture_jax import intervals, quality
+from nurture_jax import quality
 from nurture_jax.annotations import KEYPOINTS, REFERENCE_POINTS
 from nurture_jax.assessment import Assessment, assess
 from nurture_jax.clip_batches import tabular_of
 from nurture_jax.estimates import Estimates
 from nurture_jax.growth import NoStandard
 from nurture_jax.inference import TrainedNurture
+from nurture_jax.intervals import Intervals
+from nurture_jax.intervals import load as load_intervals
 from nurture_jax.quality import Gate
 from nurture_jax.records import Visit
 from nurture_jax.video import VideoError, sample_clip
@@ -53,23 +55,20 @@ class Prediction:
 
 
 class Predictor:
-    """A trained run, compiled for one clip.
+    """A trained network with its intervals, compiled for one clip."""
 
-    Args:
-      folder: of the run; `evaluate_run` must have calibrated its intervals.
+    def __init__(self, trained: TrainedNurture, factors: Intervals,
+                 limits: quality.Limits | None = None):
+        self._trained, self._factors, self._limits = trained, factors, limits
+        data = trained.experiment.data
+        self._model_hash = _hash(trained.variables)
+        trained.observe(_batch(np.zeros((data.frames, data.size, data.size, 3), np.uint8),
+                               _visit("")))  # compiles
 
-    Raises:
-      ValueError: when something of it is missing.
-    """
-
-    def __init__(self, folder: Path, limits: quality.Limits | None = None):
-        self._factors = intervals.load(Path(folder))
-        self._trained = TrainedNurture.open(folder)
-        self._limits = limits
-        data = self._trained.experiment.data
-        self._model_hash = _hash(self._trained.variables)
-        self._trained.observe(_batch(
-            np.zeros((data.frames, data.size, data.size, 3), np.uint8), _visit("")))  # compiles
+    @classmethod
+    def open(cls, folder: str | Path, limits: quality.Limits | None = None) -> Predictor:
+        """Of a run in `folder`; ValueError when it is not there or was not evaluated."""
+        return cls(TrainedNurture.open(folder), load_intervals(Path(folder)), limits)
 
     def __call__(self, video: Path, *, age_days: float | None = None,
                  birth_weight_g: float | None = None, sex: str = "",

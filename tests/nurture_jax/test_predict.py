@@ -41,7 +41,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictor(run):
-    return Predictor(run, LENIENT)
+    return Predictor.open(run, LENIENT)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_audit_is_plain_and_whole(predictor, video):
 
 
 def test_a_rejected_recording_has_reasons_and_no_estimate(run, video):
-    strict = Predictor(run, dataclasses.replace(LENIENT, least_duration_s=60))
+    strict = Predictor.open(run, dataclasses.replace(LENIENT, least_duration_s=60))
     found = strict(video, **KNOWN)
     assert found.assessment is None and found.audit["estimate"] is None
     assert text(found).startswith("no estimate:\n  the video is too short (2 s, limit 60): ")
@@ -102,9 +102,13 @@ def test_files_that_are_no_recording(predictor, tmp_path):
             predictor(tmp_path / name)
 
 
-def test_a_run_must_be_evaluated_first(tmp_path):
+def test_a_run_must_be_evaluated_first(run, tmp_path):
+    with pytest.raises(ValueError, match="holds no experiment"):
+        Predictor.open(tmp_path)
+    (run / intervals.FILE).rename(tmp_path / "aside")
     with pytest.raises(ValueError, match="evaluate the run first"):
-        Predictor(tmp_path)
+        Predictor.open(run)
+    (tmp_path / "aside").rename(run / intervals.FILE)
 
 
 def test_drawing_marks_what_was_found():

@@ -1,0 +1,30 @@
+"""Times the way from a video of ten seconds in full HD to an estimate.
+
+    python -m launch.bench_nurture --config configs/nurture.py:real
+"""
+import tempfile
+from pathlib import Path
+
+from ml_collections import config_flags
+
+from deps_jax.common.cli import run
+from nurture_jax.bench import time_reading, time_video
+
+CONFIG = config_flags.DEFINE_config_file("config", "configs/nurture.py:real", "size of the network")
+
+
+def main(_):
+    config = CONFIG.value.to_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = time_video(Path(folder), config)
+        clips = time_reading(Path(folder), config)
+    data = config["data"]
+    print(f"10 s of 1080p, {data['frames']} frames of {data['size']} px, random weights:\n"
+          f"  decoding             {seconds['decode_s']:6.2f} s\n"
+          f"  file to estimate     {seconds['predict_s']:6.2f} s, after a start of "
+          f"{seconds['start_s']:.1f} s\n"
+          f"  reading the cache    {clips:6.1f} clips/s")
+
+
+if __name__ == "__main__":
+    run(main)
