@@ -166,8 +166,8 @@ def test_a_backbone_of_other_pixels_is_refused(data, monkeypatch):
 
 def test_another_experiment_is_refused(finished, data):
     folder, _ = finished
-    with pytest.raises(ValueError, match=r"losses\.regression is 'laplace' there and 'huber' now"):
-        run(folder, data, **{"losses.regression": "huber"})
+    with pytest.raises(ValueError, match=r"losses\.regression is 'huber' there and 'laplace' now"):
+        run(folder, data, **{"losses.regression": "laplace"})
 
 
 def test_nothing_to_open(tmp_path):
