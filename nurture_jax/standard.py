@@ -53,9 +53,8 @@ class Standard:
         if labels_mask[:, _WEIGHT].sum() < FEWEST:
             raise ValueError(f"{int(labels_mask[:, _WEIGHT].sum())} of {len(rows)} training visits "
                              f"have a weight_g; at least {FEWEST} are needed")
-        with jax.ensure_compile_time_eval():  # numbers of the data, wherever this is called
-            labels = np.asarray(_logs(labels, labels_mask))
-            tabular = np.asarray(_log_birth_weight(tabular, tabular_mask))
+        labels = _logs(labels, labels_mask, np)
+        tabular = _log_birth_weight(tabular, tabular_mask, np)
         label_mean, label_std = _moments(labels, labels_mask, absent=math.nan)
         tabular_mean, tabular_std = _moments(tabular, tabular_mask, absent=0.0)
         both = labels_mask[:, _WEIGHT] * tabular_mask[:, _BIRTH_WEIGHT]
@@ -103,14 +102,14 @@ class Standard:
         return weight, math.log(self.gain_std / self.label_std[_WEIGHT])
 
 
-def _logs(values, mask):
-    """Logarithms of positive numbers, 0 where `mask` is 0."""
-    return jnp.log(jnp.where(mask > 0, values, 1))
+def _logs(values, mask, numpy=jnp):
+    """Logarithms of positive numbers, 0 where `mask` is 0; in NumPy or JAX."""
+    return numpy.log(numpy.where(mask > 0, values, 1))
 
 
-def _log_birth_weight(tabular, mask):
-    is_birth_weight = jnp.arange(len(TABULAR))[None] == _BIRTH_WEIGHT
-    return jnp.where(is_birth_weight, _logs(tabular, mask * is_birth_weight), tabular)
+def _log_birth_weight(tabular, mask, numpy=jnp):
+    is_birth_weight = numpy.arange(len(TABULAR))[None] == _BIRTH_WEIGHT
+    return numpy.where(is_birth_weight, _logs(tabular, mask * is_birth_weight, numpy), tabular)
 
 
 def _moments(values, mask, absent: float):

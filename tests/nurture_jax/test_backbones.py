@@ -116,8 +116,8 @@ def test_a_subnet_of_a_finished_run(tmp_path):
     config = deps_digits.get_config()
     config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1,), expands=(1, 2))
     config.data.train_images = 40
-    config.training.update(epochs=2.0, batch_size=20)
-    config.method.ramp_epochs = 0.5
+    config.training.update(epochs=8.0, batch_size=20)
+    config.method.ramp_epochs = 1.0
     save_run(tmp_path / "run", config.to_dict())
     space, run = read_space(tmp_path / "run"), str(tmp_path / "run")
     statistics = jax.tree.map(jnp.ones_like, supernet.init(jax.random.key(0), space)[1])
