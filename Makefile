@@ -19,8 +19,8 @@ demo-nurture: .venv/installed
 	$(BIN)/python -m nurture_jax.synthetic --demo --out $(NEWBORNS)
 	$(BIN)/python -m launch.train_nurture --config configs/nurture.py:demo --data $(NEWBORNS) --workdir runs/newborns
 	$(BIN)/python -m launch.evaluate_nurture --workdir runs/newborns
-	$(BIN)/python -m launch.predict_nurture --workdir runs/newborns --video $$(ls $(NEWBORNS)/videos/*.mp4 | tail -1) \
-		--age_days 7 --birth_weight_g 2850 --sex F --picture runs/newborns/example.png
+	$(BIN)/python -m launch.predict_nurture --workdir runs/newborns --video $(NEWBORNS)/videos/n00022_1.mp4 \
+		--age_days 8 --birth_weight_g 2890 --sex F --gestational_age_days 269 --picture runs/newborns/example.png
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
