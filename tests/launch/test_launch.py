@@ -49,3 +49,17 @@ def test_after_training_too(module, arguments, message, tmp_path):
     result = launch(module, "--workdir", str(tmp_path / "run"), *arguments)
     assert result.returncode == 2, result.stderr
     assert message in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("module", "package", "extra"), [
+    ("search", "pymoo", "export"), ("export_subnet", "onnx", "export"),
+    ("train_nurture", "av", "nurture")])
+def test_a_missing_extra_is_named(module, package, extra):
+    code = (f"import runpy, sys; sys.modules[{package!r}] = None; "
+            f"runpy.run_module('launch.{module}', run_name='__main__')")
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                            check=False)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.strip().splitlines()[-1] == (
+        f"error: {package} is not installed; install the extra that holds it: pip install "
+        f"'deps-jax[{extra}]'")
