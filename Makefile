@@ -23,7 +23,7 @@ demo-nurture: .venv/installed
 		--age_days 8 --birth_weight_g 2890 --sex F --gestational_age_days 269 --picture runs/newborns/example.png
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 bench: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable .[bench]
