@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
+from deps_jax import device_timer
 from deps_jax.cost import BlockTable, macs
 from deps_jax.device_timer import measure
 from deps_jax.latency import CALL, LatencyTable, Question, read_timings, write_kit
@@ -127,3 +128,9 @@ def test_block_table_asks_for_each_choice(tiny):
     table = BlockTable.build(tiny, lambda piece: 1.0)
     subnets = stack([decode(tiny, "smallest"), decode(tiny, "largest")])
     np.testing.assert_array_equal(table(subnets), [3 + 2, 3 + 5])
+
+
+def test_without_onnxruntime_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(device_timer, "onnxruntime", None)
+    with pytest.raises(ValueError, match=r"not installed; install it, .*pip install 'deps-jax\[exp"):
+        device_timer.session(b"")
