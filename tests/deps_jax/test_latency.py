@@ -132,5 +132,5 @@ def test_block_table_asks_for_each_choice(tiny):
 
 def test_without_onnxruntime_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(device_timer, "onnxruntime", None)
-    with pytest.raises(ValueError, match=r"not installed; install it, .*pip install 'deps-jax\[exp"):
+    with pytest.raises(ValueError, match=r"not installed; install it, .* 'deps-jax\[export"):
         device_timer.session(b"")
