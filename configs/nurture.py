@@ -28,6 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.augment = parts.clip_augment()
     config.backbone = parts.backbone(kind="resnet", depth=18)
     config.model = parts.nurture_model()
+    config.gate = parts.gate()
     config.losses = {
         "regression": "huber",  # ours; the paper does not name its loss
         "huber_delta": 0.1,  # nearly the absolute error, which is what is reported
@@ -50,6 +51,7 @@ def get_config(arg: str = "") -> ConfigDict:
 def _real(config: ConfigDict) -> None:
     config.data.frames = 25  # arXiv 2405.05530: 25 frames of a video
     config.data.size = 224  # and of ResNet-50's ImageNet weights
+    config.data.fit = "letterbox"  # a lying infant fills the long side of an upright recording
     config.backbone.depth = 50  # arXiv 2405.05530
     config.training.batch_size = 16  # 400 frames; ours
     config.training.backbone_rate = 0.1  # for --config.backbone.init_from; ours

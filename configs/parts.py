@@ -102,6 +102,7 @@ def clips(*, frames: int, size: int) -> ConfigDict:
         "dir": "",  # --data
         "cache": "",  # of decoded clips; empty: in the data set's folder
         "workers": 0,
+        "read_workers": 0,  # threads of this process read 600 clips/s (docs/results.md)
         "frames": frames,
         "size": size,
         "fit": "crop",  # or letterbox, where a picture shows the newborn from edge to edge
@@ -159,4 +160,21 @@ def nurture_model() -> ConfigDict:
         "hidden_width": 128,
         "dropout_rate": 0.0,
         "dtype": "float32",
+    })
+
+
+def gate() -> ConfigDict:
+    """See nurture_jax.quality.Limits; all are ours, set on synthetic recordings."""
+    return ConfigDict({
+        "least_duration_s": 1.5,
+        "least_brightness": 40.0,
+        "most_brightness": 225.0,
+        "least_sharpness": 0.005,
+        "least_newborn_share": 0.03,
+        "least_reference_share": 0.003,
+        "least_found_frames": 0.5,
+        "least_reference_frames": 0.3,
+        "most_cut_frames": 0.5,
+        "least_contact": 0.05,
+        "least_end_confidence": 0.3,
     })

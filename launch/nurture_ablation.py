@@ -1,5 +1,7 @@
 """Trains NurtureNet with inputs and proxy tasks switched off; run it again to continue.
 
+Several processes may share the folder: see `nurture_jax.ablation`.
+
     python -m launch.nurture_ablation --config configs/nurture.py:demo --data DATASET \\
         --workdir runs/ablation
 """
@@ -14,7 +16,7 @@ from nurture_jax.ablation import VARIANTS, ablate, table
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of all runs and of the table")
 DATA = flags.DEFINE_string("data", None, "folder of visits.csv and videos")
-SEEDS = flags.DEFINE_integer("seeds", 3, "runs of each variant", lower_bound=1)
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "one run of each variant for each")
 VARIANTS_FLAG = flags.DEFINE_list("variants", list(VARIANTS), "rows of the table")
 flags.mark_flags_as_required(["config", "workdir", "data"])
 
@@ -22,8 +24,11 @@ flags.mark_flags_as_required(["config", "workdir", "data"])
 def main(_):
     config = CONFIG.value.to_dict()
     config["data"]["dir"] = DATA.value
-    outcomes = ablate(config, Path(WORKDIR.value), seeds=range(SEEDS.value),
-                      variants=VARIANTS_FLAG.value)
+    if wrong := [seed for seed in SEEDS.value if not seed.isdecimal()]:
+        raise ValueError(f"--seeds holds {wrong[0]!r}, which is no whole number; give such as 0,1")
+    seeds = list(dict.fromkeys(map(int, SEEDS.value)))
+    variants = list(dict.fromkeys(VARIANTS_FLAG.value))
+    outcomes = ablate(config, Path(WORKDIR.value), seeds=seeds, variants=variants)
     print(f"{table(outcomes)}\n\nfiles: {WORKDIR.value}/ablation.csv, .json, .md, .png")
 
 

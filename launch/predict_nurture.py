@@ -12,10 +12,11 @@ from pathlib import Path
 import cv2
 from absl import flags
 
-from deps_jax.common.cli import run
-from nurture_jax.predict import Predictor, text
+from deps_jax.common.cli import output_file, run
+from nurture_jax.predict import Predictor, recording, text
 
 REJECTED = 3
+PICTURES = (".png", ".jpg", ".jpeg")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of an evaluated training run", required=True)
 VIDEO = flags.DEFINE_string("video", None, "of the infant beside the ruler", required=True)
 AGE = flags.DEFINE_float("age_days", None, "since birth")
@@ -28,17 +29,22 @@ PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with wha
 
 
 def main(_):
+    known = {"age_days": AGE.value, "birth_weight_g": BIRTH_WEIGHT.value, "sex": SEX.value,
+             "gestational_age_days": GESTATION.value}
+    recording(VIDEO.value, **known)  # what can be refused is refused before anything is opened
+    audit = output_file("audit", AUDIT.value) if AUDIT.value else None
+    picture = output_file("picture", PICTURE.value, PICTURES) if PICTURE.value else None
     predictor = Predictor.open(Path(WORKDIR.value))
     start = time.monotonic()
-    found = predictor(Path(VIDEO.value), age_days=AGE.value, birth_weight_g=BIRTH_WEIGHT.value,
-                      sex=SEX.value, gestational_age_days=GESTATION.value)
+    found = predictor(Path(VIDEO.value), **known)
     seconds = time.monotonic() - start
-    if AUDIT.value:
-        with Path(AUDIT.value).open("a") as file:
+    print(json.dumps(found.audit, indent=2) if JSON.value else f"{text(found)}\n({seconds:.1f} s)",
+          flush=True)
+    if audit:
+        with audit.open("a") as file:
             file.write(json.dumps(found.audit) + "\n")
-    if PICTURE.value and not cv2.imwrite(PICTURE.value, found.frame[..., ::-1]):
-        raise ValueError(f"{PICTURE.value} cannot be written; give a name that ends with .png")
-    print(json.dumps(found.audit, indent=2) if JSON.value else f"{text(found)}\n({seconds:.1f} s)")
+    if picture and not cv2.imwrite(str(picture), found.frame[..., ::-1]):
+        raise ValueError(f"--picture {picture} could not be written; give another name")
     return 0 if found.assessment else REJECTED
 
 

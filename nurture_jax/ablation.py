@@ -1,28 +1,42 @@
 """What each input and each proxy task is worth: the same training with parts switched off.
 
-    FOLDER/VARIANT/seed_N/     a run each, and its errors on the test infants
+    FOLDER/config.json         of all runs; another one is refused
+    FOLDER/VARIANT/seed_N/     a run each, and test_errors.json: its errors on the test infants
     FOLDER/ablation.csv, .json, .md, .png
 
-A stopped ablation goes on where it was: finished runs are not repeated.
+A stopped ablation goes on where it was: finished runs are not repeated. Several processes may
+share the folder, each with seeds (or variants) of its own; each writes the table of what it was
+asked for, so at the end one call with all of them, which trains nothing, collects the whole:
+
+    python -m launch.nurture_ablation ... --seeds 0,1 &
+    python -m launch.nurture_ablation ... --seeds 2
+    wait; python -m launch.nurture_ablation ... --seeds 0,1,2
+
+A process that comes to a run another one is at work on waits for it (files named `lock`; what
+locks them is gone with its process).
 """
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
+import fcntl
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from nurture_jax import experiment, plots, records, splits
+from deps_jax.common import workdir
+from nurture_jax import clip_cache, experiment, plots, records, splits
 from nurture_jax.baselines import CarryForward, Tabular
-from nurture_jax.clip_batches import LABELS, eval_batches
+from nurture_jax.clip_batches import LABELS, ClipSource, eval_batches
 from nurture_jax.estimates import Estimates
 from nurture_jax.inference import TrainedNurture
+from nurture_jax.uncertainty import Number, bootstrap
 
 _NO_PROXIES = {"segmentation": False, "keypoints": False}
 # The rows of nurture.md, and video with both proxy tasks but without the table.
@@ -35,6 +49,7 @@ VARIANTS: dict[str, dict[str, bool]] = {
     "fused + keypoints": {"segmentation": False},
     "fused + both": {},
 }
+REFERENCE = "tabular only"  # a variant is worth what it is nearer than this
 ERRORS = "test_errors.json"
 
 
@@ -44,12 +59,15 @@ class Outcome:
 
     Attributes:
       relative_error_percent: of the weight.
+      visits: a row each: infant_id, visit_id, and the absolute error of every measure in its
+        unit, None where it is not known.
     """
 
     variant: str
     seed: int | None
     mae: dict[str, float]
     relative_error_percent: float
+    visits: list[dict] = dataclasses.field(default_factory=list, repr=False)
 
 
 def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
@@ -60,8 +78,12 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
       config: of the training, as `experiment.Experiment.from_dict` takes it.
 
     Raises:
-      ValueError: for an unknown variant, before anything is trained.
+      ValueError: for an unknown variant, none at all, or a folder of another config, before
+        anything is trained.
     """
+    if not (variants and seeds):
+        raise ValueError(f"there are {len(variants)} variants and {len(seeds)} seeds; give at "
+                         f"least one of each, variants out of {tuple(VARIANTS)}")
     for name in variants:
         if name not in VARIANTS:
             raise ValueError(f"variant {name!r} is unknown; use some of {tuple(VARIANTS)}")
@@ -69,6 +91,7 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
     for name, seed in plans:  # what can be refused is refused before the first training
         experiment.Experiment.from_dict(_changed(config, name, seed))
     folder, outcomes = Path(folder), []
+    _prepare(folder, config)
     for name, seed in tqdm(plans, desc="ablation", unit="run"):
         run = folder / name.replace(" + ", "_").replace(" ", "_") / f"seed_{seed}"
         outcomes.append(_outcome(name, seed, run, _changed(config, name, seed)))
@@ -79,8 +102,9 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """One row a variant: means over seeds, with the standard deviation for the weight."""
-    lines = ["| | weight, g | weight, % | length, cm | head, cm | chest, cm |",
-             "| --- | --- | --- | --- | --- | --- |"]
+    lines = [f"| | weight, g | weight, % | weight minus {REFERENCE}, g (95 % interval) | "
+             f"length, cm | head, cm | chest, cm |", "| --- " * 7 + "|"]
+    minus = differences(outcomes)
     for name, group in _groups(outcomes).items():
         column = lambda measure, group=group: np.array([each.mae[measure] for each in group])
         weights = column("weight_g")
@@ -88,8 +112,28 @@ def table(outcomes: Sequence[Outcome]) -> str:
         relative = np.mean([each.relative_error_percent for each in group])
         rest = " | ".join("" if math.isnan(column(measure).mean()) else
                           f"{column(measure).mean():.2f}" for measure in LABELS[1:])
-        lines.append(f"| {name} | {weights.mean():.0f}{spread} | {relative:.1f} | {rest} |")
+        lines.append(f"| {name} | {weights.mean():.0f}{spread} | {relative:.1f} | "
+                     f"{_shown(minus.get(name))} | {rest} |")
     return "\n".join(lines)
+
+
+def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
+    """How much nearer than REFERENCE each variant is in weight; negative is nearer.
+
+    Absolute errors in g, the same visits: the mean over seeds of every visit first, then the
+    difference, then its mean, with an interval from drawing infants. Empty without REFERENCE.
+
+    Raises:
+      ValueError: for runs that were tested on different visits.
+    """
+    found = {name: _by_visit(name, group) for name, group in _groups(outcomes).items()}
+    reference, minus = found.pop(REFERENCE, {}), {}
+    for name, errors in found.items() if reference else ():
+        _check_same(name, errors, reference)
+        terms = np.array([[error - reference[visit], 1] for visit, error in errors.items()])
+        infants = np.array([infant for infant, _ in errors])
+        minus[name], = bootstrap(infants, terms, lambda total, count: (total / count,))
+    return minus
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -101,8 +145,11 @@ def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    runs = [{name: value for name, value in dataclasses.asdict(each).items() if name != "visits"}
+            for each in outcomes]
+    minus = {name: dataclasses.asdict(number) for name, number in differences(outcomes).items()}
     (folder / "ablation.json").write_text(json.dumps(
-        [dataclasses.asdict(each) for each in outcomes], indent=1) + "\n")
+        {"runs": runs, "weight_g_minus_tabular_only": minus}, indent=1) + "\n")
     (folder / "ablation.md").write_text(table(outcomes) + "\n")
     plots.ablation({name: [each.mae["weight_g"] for each in group]
                     for name, group in _groups(outcomes).items()}).savefig(
@@ -116,6 +163,49 @@ def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return groups
 
 
+def _by_visit(name: str, group: Sequence[Outcome]) -> dict[tuple[str, str], float]:
+    """Absolute error of the weight in g by infant and visit, the mean over the runs."""
+    runs = [{(row["infant_id"], row["visit_id"]): row["weight_g"] for row in each.visits
+             if row["weight_g"] is not None} for each in group]
+    for run in runs:
+        _check_same(name, run, runs[0])
+    return {visit: float(np.mean([run[visit] for run in runs])) for visit in runs[0]}
+
+
+def _check_same(name: str, some: Mapping, others: Mapping) -> None:
+    if different := some.keys() ^ others.keys():
+        infant, visit = min(different)
+        raise ValueError(f"visit {infant}/{visit} was tested in some runs of {name!r} and "
+                         f"{REFERENCE!r}, not in all; the data set has changed, so use another "
+                         f"--workdir")
+
+
+def _shown(number: Number | None) -> str:
+    if number is None:
+        return ""
+    interval = "" if math.isnan(number.low) else f" ({number.low:+.0f} to {number.high:+.0f})"
+    return f"{number.value:+.0f}{interval}"
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process is at work in the folder, and keeps others waiting."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _prepare(folder: Path, config: Mapping) -> None:
+    """Claims the folder and decodes the videos, so that no two processes decode the same."""
+    data = experiment.Experiment.from_dict(dict(config)).data
+    with _alone(folder):
+        # Every run has a seed of its own, so that of the config says nothing.
+        workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"))
+        clip_cache.build(records.load(data.dir, minimum_s=data.minimum_s), data.cache_folder,
+                         data.clip, workers=data.workers)
+
+
 def _changed(config: Mapping, name: str, seed: int) -> dict:
     config = copy.deepcopy(dict(config))
     config["model"] = {**config["model"], **VARIANTS[name]}
@@ -123,19 +213,26 @@ def _changed(config: Mapping, name: str, seed: int) -> dict:
 
 
 def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
-    if not (run / ERRORS).is_file():
-        experiment.train(experiment.Experiment.from_dict(config), run, config)
-        errors = dataclasses.asdict(_errors(name, seed, _test_estimates(run)))
-        (run / ERRORS).write_text(json.dumps(errors) + "\n")
-    return Outcome(**json.loads((run / ERRORS).read_text()))
+    with _alone(run):
+        workdir.claim(run, config, may_differ=experiment.MAY_DIFFER)
+        if not _tested(run):
+            experiment.train(experiment.Experiment.from_dict(config), run, config)
+            errors = dataclasses.asdict(_errors(name, seed, _test_estimates(run)))
+            part = run / f"{ERRORS}.part"
+            part.write_text(json.dumps(errors) + "\n")
+            part.replace(run / ERRORS)
+        return Outcome(**json.loads((run / ERRORS).read_text()))
+
+
+def _tested(run: Path) -> bool:
+    """Also by the version that keeps the errors of every visit."""
+    return (run / ERRORS).is_file() and "visits" in json.loads((run / ERRORS).read_text())
 
 
 def _test_estimates(run: Path) -> Estimates:
     """Of every test visit; the gate is off, since it would judge by the masks of some variants."""
     trained = TrainedNurture.open(run)
-    data = trained.experiment.data
-    found = records.load(data.dir, minimum_s=data.minimum_s)
-    source = experiment.open_sources(data, found, splits.read(found, run))["test"]
+    source = _sources(run, trained.experiment.data)["test"]
     seen = [trained.observe(batch) for batch in
             eval_batches(source, trained.experiment.training.eval_batch_size)]
     mean, scale = (np.concatenate([each[name] for each in seen]) for name in ("mean", "scale"))
@@ -144,11 +241,15 @@ def _test_estimates(run: Path) -> Estimates:
 
 def _baselines(run: Path, config: Mapping) -> list[Outcome]:
     """Both baselines on the same infants."""
-    data = experiment.Experiment.from_dict(dict(config)).data
-    parts = splits.read(records.load(data.dir, minimum_s=data.minimum_s), run)
-    train, test = parts["train"].visits, parts["test"].visits
+    sources = _sources(run, experiment.Experiment.from_dict(dict(config)).data)
+    train, test = (sources[part].cache.records.visits for part in ("train", "test"))
     return [_errors("birth weight carried forward", None, CarryForward.fit(train).estimate(test)),
             _errors("scikit-learn, tabular", None, Tabular.fit(train).estimate(test))]
+
+
+def _sources(run: Path, data: experiment.Data) -> dict[str, ClipSource]:
+    found = records.load(data.dir, minimum_s=data.minimum_s)
+    return experiment.open_sources(data, found, splits.read(found, run))
 
 
 def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:
@@ -156,5 +257,9 @@ def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:
     known = np.isfinite(errors[:, 0])
     mae = {measure: float(np.nanmean(column)) if np.isfinite(column).any() else math.nan
            for measure, column in zip(LABELS, errors.T, strict=True)}
-    return Outcome(name, seed, mae,
-                   float(100 * np.mean(errors[known, 0] / truth[known, 0])))
+    visits = [{"infant_id": visit.infant_id, "visit_id": visit.visit_id,
+               **{measure: float(error) if np.isfinite(error) else None
+                  for measure, error in zip(LABELS, row, strict=True)}}
+              for visit, row in zip(estimates.visits, errors, strict=True)]
+    return Outcome(name, seed, mae, float(100 * np.mean(errors[known, 0] / truth[known, 0])),
+                   visits)

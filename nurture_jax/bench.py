@@ -1,10 +1,11 @@
-"""Speed of the way from a video to an estimate: decoding, reading, one prediction.
+"""Speed of the way from a video to an estimate: decoding, reading, one prediction, and of training.
 
-How long a training step waits for its clips is not guessed here: every run writes it
-(`data_wait_fraction` in metrics.jsonl).
+The training step is timed alone, with its batch at hand. How long it waits for its clips is not
+guessed here: every run writes it (`data_wait_fraction` in metrics.jsonl).
 """
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -14,10 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.parallel import check_batch_size
 from deps_jax.elastic import Mode
 from nurture_jax import clip_cache
-from nurture_jax.clip_batches import LABELS, ClipBatches, ClipSource
-from nurture_jax.experiment import Experiment, starting_backbone
+from nurture_jax.annotations import KEYPOINTS
+from nurture_jax.clip_batches import LABELS, MASK_STRIDE, ClipBatches, ClipSource, tabular_of
+from nurture_jax.experiment import Experiment, build_recipe, starting_backbone
 from nurture_jax.inference import TrainedNurture
 from nurture_jax.intervals import AGE_BANDS, ALL_AGES, Intervals
 from nurture_jax.model import NurtureNet
@@ -25,9 +28,12 @@ from nurture_jax.predict import Predictor
 from nurture_jax.records import Records, Visit
 from nurture_jax.standard import Standard
 from nurture_jax.synthetic_video import write_video
+from nurture_jax.train import Trainer, init_state
 from nurture_jax.video import sample_clip
 
 FPS, SECONDS, WIDTH, HEIGHT = 30, 10, 1920, 1080  # of the video that is timed
+# Of infants of about 3 kg: what is timed does not depend on it.
+STANDARD = Standard((8.0, 3.9, 3.5, 3.5), (0.2,) * 4, (8.0, 15.0, 270.0, 0.5), (1.0,) * 4, 0.1, 0.1)
 
 
 def film(path: Path) -> None:
@@ -66,8 +72,7 @@ def time_reading(folder: Path, config: dict, visits: int = 32) -> float:
     names = [f"{i}.mp4" for i in range(visits)]
     for name in names:
         (folder / name).hardlink_to(video)
-    records = Records(folder, tuple(Visit(str(i), "1", name, weight_g=3000.0)
-                                    for i, name in enumerate(names)))
+    records = Records(folder, tuple(Visit(str(i), "1", name) for i, name in enumerate(names)))
     cache = clip_cache.build(records, folder / "cache", data.clip, workers=2)
     batch_size = 8
     batches = ClipBatches(ClipSource(cache), batch_size, seed=0)
@@ -79,11 +84,51 @@ def time_reading(folder: Path, config: dict, visits: int = 32) -> float:
     return taken * batch_size / (time.perf_counter() - start)
 
 
+def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
+    """Clips a second of the compiled training step, the whole batch of noise at hand.
+
+    Args:
+      batch_size: clips of a step, on all devices together.
+
+    Raises:
+      ValueError: where the devices cannot share so many.
+    """
+    check_batch_size(batch_size)
+    experiment = Experiment.from_dict(config)
+    training = dataclasses.replace(experiment.training, batch_size=batch_size)
+    steps_an_epoch = 100  # any number: it only says where in the schedule a step is
+    recipe = build_recipe(dataclasses.replace(experiment, training=training), STANDARD,
+                          starting_backbone(experiment), steps_an_epoch * batch_size)
+    data, key = experiment.data, jax.random.key(0)
+    state = jax.jit(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))()
+    trainer, batch = Trainer(recipe, key), noise(batch_size, data.frames, data.size)
+    state, _ = trainer(0, state, batch)  # compiles
+    best = math.inf
+    for step in range(1, rounds + 1):
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(trainer(step, state, batch))
+        best = min(best, time.perf_counter() - start)
+    return batch_size / best
+
+
+def noise(batch_size: int, frames: int, size: int) -> dict[str, np.ndarray]:
+    """A batch as of `clip_batches`, every frame annotated, with nothing to see in it."""
+    random, cells = np.random.default_rng(0), size // MASK_STRIDE
+    clip = lambda *shape: (batch_size, frames, *shape)
+    visit = Visit("", "", "", age_days=7.0, birth_weight_g=3000.0, sex="F", weight_g=3000.0,
+                  gestational_age_days=280.0, length_cm=50.0, head_cm=34.0, chest_cm=33.0)
+    places = random.uniform(0, size, clip(len(KEYPOINTS), 2))
+    return {"frames": random.integers(0, 256, clip(size, size, 3), np.uint8),
+            **{name: np.tile(value, (batch_size, 1)) for name, value in tabular_of(visit).items()},
+            "masks": random.integers(0, 3, clip(cells, cells), np.uint8),
+            "keypoints": np.concatenate([places, np.full(clip(len(KEYPOINTS), 1), 2)],
+                                        -1).astype(np.float32),
+            "annotated": np.ones(clip(), np.float32)}
+
+
 def untrained(experiment: Experiment, folder: Path) -> TrainedNurture:
     """A network of the right size that has learnt nothing."""
-    standard = Standard((8.0, 3.9, 3.5, 3.5), (0.2,) * 4, (8.0, 15.0, 270.0, 0.5), (1.0,) * 4, 0.1,
-                        0.1)
-    model = NurtureNet(experiment.model, standard, starting_backbone(experiment).module)
+    model = NurtureNet(experiment.model, STANDARD, starting_backbone(experiment).module)
     data = experiment.data
     inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),
               jnp.zeros((1, 4)), Mode(False))

@@ -14,6 +14,7 @@ Units are grams, centimetres and days; sex is 0 for F and 1 for M. Standardising
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import cv2
@@ -23,7 +24,7 @@ import numpy as np
 from nurture_jax.annotations import CATEGORIES, KEYPOINTS, Frame
 from nurture_jax.clip_cache import ClipCache
 from nurture_jax.records import Visit
-from nurture_jax.video import Clip
+from nurture_jax.video import Clip, on_exact_frames
 
 TABULAR = ("birth_weight_g", "age_days", "gestational_age_days", "sex")
 LABELS = ("weight_g", "length_cm", "head_cm", "chest_cm")
@@ -34,10 +35,16 @@ SAME_FRAME_S = 1e-3  # an annotation belongs to the frame of its very time
 
 @dataclasses.dataclass(frozen=True)
 class ClipSource:
-    """Random access to the visits of a cache; one example is a dict of arrays without the b."""
+    """Random access to the visits of a cache; one example is a dict of arrays without the b.
+
+    Attributes:
+      exact: puts annotated frames in the place of evenly spaced ones, to train on them. Without,
+        frames are the very ones that a prediction sees, and few of them are annotated.
+    """
 
     cache: ClipCache
     mask_stride: int = MASK_STRIDE
+    exact: bool = False
     # Drawn frames by visit: masks of full HD frames take longer to decode than a clip to read.
     drawn: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
@@ -51,6 +58,7 @@ class ClipSource:
 
     def __getitem__(self, index: int) -> dict:
         clip, visit = self.cache[index], self.cache.records.visits[index]
+        clip = on_exact_frames(clip) if self.exact else clip
         if index not in self.drawn:
             self.drawn[index] = drawn_on(clip, visit.frames, self.mask_stride)
         return {"frames": clip.images, **tabular_of(visit),
@@ -59,11 +67,13 @@ class ClipSource:
 
 
 class ClipBatches:
-    """Endless shuffled batches; `iterator` is grain's and is saved in a checkpoint.
+    """Endless shuffled batches; an iterator as grain's checkpoints want it.
 
-    The order depends on `seed` and the number of visits only, not on `workers` (processes) or
-    `threads`. So many batches as there are threads wait in memory; one of 16 clips of 25 frames
-    and 224 px has 60 MB, and grain's own default would keep 500.
+    The order depends on `seed` and the number of visits only, and the state on how many batches
+    were taken: a run may continue with other `workers` (processes; grain wants absl's flags parsed
+    then, as by a launcher) or `threads` (of each). As many batches as there are threads wait in
+    memory; one of 16 clips of 25 frames and 224 px has 60 MB, and grain's own default would keep
+    500.
     """
 
     def __init__(self, source: ClipSource, batch_size: int, seed: int, *, workers: int = 0,
@@ -74,17 +84,43 @@ class ClipBatches:
         self.steps_per_epoch = len(source) // batch_size
         examples = grain.MapDataset.source(source).seed(seed).shuffle()
         examples = examples[:self.steps_per_epoch * batch_size].repeat()
-        batches = examples.batch(batch_size, drop_remainder=True).to_iter_dataset(
-            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 1)))
-        if workers:
-            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-        self.iterator = iter(batches)
+        self._batches = examples.batch(batch_size, drop_remainder=True)
+        self._workers, self._threads = workers, threads
+        self._start(0)
+
+    @property
+    def iterator(self) -> ClipBatches:
+        return self
 
     def __next__(self) -> dict:
-        return next(self.iterator)
+        batch = next(self._iterator)
+        self._taken += 1
+        return batch
 
     def __iter__(self) -> Iterator[dict]:
         return self
+
+    def get_state(self) -> bytes:
+        return json.dumps({"next_index": self._taken}).encode()
+
+    def set_state(self, state: bytes) -> None:
+        self.close()
+        self._start(json.loads(state)["next_index"])
+
+    def start_prefetch(self) -> None:
+        self._iterator.start_prefetch()
+
+    def close(self) -> None:
+        """Ends the processes that read."""
+        self._iterator.close()
+
+    def _start(self, taken: int) -> None:
+        options = grain.ReadOptions(num_threads=self._threads,
+                                    prefetch_buffer_size=max(self._threads, 1))
+        batches = self._batches[taken:].to_iter_dataset(options)
+        if self._workers:
+            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
+        self._iterator, self._taken = iter(batches), taken
 
 
 def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict]:

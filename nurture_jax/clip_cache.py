@@ -1,12 +1,16 @@
 """Decoded clips on disk: every video is decoded once, then read at the speed of the disk.
 
-    CACHE/clips-HASH.array_record   frames of some visits, uint8, uncompressed
-    CACHE/clips-HASH.json           which visits those are; written last, so it means "complete"
+    CACHE/SETTINGS/clips-HASH.array_record   frames of some visits, uint8, uncompressed
+    CACHE/SETTINGS/clips-HASH.json           which visits; written last, so it means "complete"
 
 HASH covers the content of the videos, the times of annotated frames and the settings. A shard is
 therefore never stale: after a change its name is another one. An interrupted build goes on with
 the first shard that is missing. Labels and masks are not in the cache; they can be mended without
-decoding again.
+decoding again. Splits are not, either: a clip holds its evenly spaced frames, which an estimate
+sees, and the annotated ones beside them.
+
+Any number of processes may build and read at once. One decodes, the others wait for it; nothing is
+deleted from a folder of settings that another process uses.
 
 Start with `build`, then `open_cache`.
 """
@@ -16,6 +20,7 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -23,11 +28,12 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from tqdm import tqdm
 
+from nurture_jax import locks
 from nurture_jax.problems import LeftOut
 from nurture_jax.records import Records, Visit
 from nurture_jax.video import Clip, ClipSettings, VideoError, sample_clip
 
-FORMAT = 1  # raise it when decoding or the layout changes: every cache is then rebuilt
+FORMAT = 2  # raise it when decoding or the layout changes: every cache is then rebuilt
 VISITS_PER_SHARD = 16  # 60 MB at 25 frames of 224 px
 _EDGE_BYTES = 1 << 20  # of a video, at both ends, that its fingerprint reads
 
@@ -81,32 +87,16 @@ def build(records: Records, folder: str | Path, settings: ClipSettings | None = 
     """Decodes the visits that are not yet in the cache, drops what is stale, and opens it.
 
     Args:
+      folder: of all caches; this one gets a folder of its settings in it.
       workers: processes that decode; 0 decodes in this one.
     """
-    folder, settings = Path(folder), settings or ClipSettings()
-    folder.mkdir(parents=True, exist_ok=True)
-    shards = _plan(records, settings, visits_per_shard)
-    todo = [shard for shard in shards if not (folder / f"{shard.stem}.json").is_file()]
-    tasks = [(shard, str(folder)) for shard in todo]
-    total = sum(len(shard.visits) for shard in todo)
-    with tqdm(total=total, desc="decoding videos", unit="video", disable=not todo) as bar:
-        if workers and tasks:
-            # Spawned: forking a process in which JAX runs can hang.
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                try:
-                    for count in pool.map(_write_shard, *zip(*tasks, strict=True)):
-                        bar.update(count)
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        else:
-            for task in tasks:
-                bar.update(_write_shard(*task))
-    keep = {shard.stem for shard in shards}
-    for path in folder.glob("clips-*"):
-        if path.name.split(".")[0] not in keep or path.suffix == ".part":
-            path.unlink()
+    settings = settings or ClipSettings()
+    shards, own = _plan(records, settings, visits_per_shard), own_folder(folder, settings)
+    own.mkdir(parents=True, exist_ok=True)
+    locks.use(own, lambda: _drop_stale(own, {shard.stem for shard in shards}, records.folder))
+    if _missing(shards, own):
+        with locks.alone(own, f"waiting for another run that decodes videos into {own}"):
+            _decode(_missing(shards, own), own, workers)
     return open_cache(records, folder, settings, visits_per_shard=visits_per_shard)
 
 
@@ -117,12 +107,13 @@ def open_cache(records: Records, folder: str | Path, settings: ClipSettings | No
     Raises:
       ValueError: when it is incomplete or was made of other videos or with other settings.
     """
-    folder, settings = Path(folder), settings or ClipSettings()
-    shards = _plan(records, settings, visits_per_shard)
-    missing = [shard for shard in shards if not (folder / f"{shard.stem}.json").is_file()]
+    settings = settings or ClipSettings()
+    shards, folder = _plan(records, settings, visits_per_shard), own_folder(folder, settings)
+    locks.use(folder)
+    missing = _missing(shards, folder)
     if missing:
         stale = len(list(folder.glob("clips-*.json"))) > len(shards) - len(missing)
-        why = "was made of other videos or settings" if stale else "is not complete"
+        why = "was made of other videos" if stale else "is not complete"
         raise ValueError(f"the clip cache in {folder} {why} ({len(missing)} of {len(shards)} "
                          f"parts are missing); build it again")
     by_key = {visit.key: visit for visit in records.visits}
@@ -155,17 +146,65 @@ def fingerprint(path: Path) -> str:
 def to_bytes(clip: Clip) -> bytes:
     """A line of JSON, then the pixels."""
     header = dict(shape=clip.images.shape, times_s=clip.times_s.tolist(), width=clip.width,
-                  height=clip.height, affine=clip.affine.tolist())
-    return json.dumps(header).encode() + b"\n" + clip.images.tobytes()
+                  height=clip.height, affine=clip.affine.tolist(), duration_s=clip.duration_s,
+                  exact_times_s=clip.exact_times_s.tolist())
+    return b"".join([json.dumps(header).encode(), b"\n", clip.images.tobytes(),
+                     clip.exact_images.tobytes()])
 
 
 def from_bytes(data: bytes) -> Clip:
     """The clip of `to_bytes`; its pixels are a view of `data`, so they are read-only."""
     end = data.index(b"\n")
     header = json.loads(data[:end])
-    images = np.frombuffer(data, np.uint8, offset=end + 1).reshape(header["shape"])
-    return Clip(images, np.array(header["times_s"], np.float32), header["width"],
-                header["height"], np.array(header["affine"], np.float32))
+    frames, *size = header["shape"]
+    images = np.frombuffer(data, np.uint8, offset=end + 1).reshape(-1, *size)
+    return Clip(images[:frames], np.array(header["times_s"], np.float32), header["width"],
+                header["height"], np.array(header["affine"], np.float32), header["duration_s"],
+                images[frames:], np.array(header["exact_times_s"], np.float32))
+
+
+def own_folder(folder: str | Path, settings: ClipSettings) -> Path:
+    return Path(folder) / (f"{settings.frames}x{settings.size}_{settings.fit}_"
+                           f"{settings.minimum_s:g}s_format{FORMAT}")
+
+
+def _drop_stale(folder: Path, stems: set[str], data: Path) -> None:
+    """Deletes what dead builds have left, and shards of earlier states of the data set `data`.
+
+    Shards of another data set stay as long as that one is there.
+    """
+    # Backwards, so that the .json, which says "complete", goes before what it speaks of.
+    for path in sorted(folder.glob("clips-*"), reverse=True):
+        stem = path.name.split(".")[0]
+        side = folder / f"{stem}.json"
+        if path.suffix != ".part" and side.is_file():
+            source = Path(json.loads(side.read_text())["data"])
+            if stem in stems or (source != data.resolve() and source.is_dir()):
+                continue
+        path.unlink()
+
+
+def _missing(shards: list[Shard], folder: Path) -> list[Shard]:
+    return [shard for shard in shards if not (folder / f"{shard.stem}.json").is_file()]
+
+
+def _decode(shards: list[Shard], folder: Path, workers: int) -> None:
+    tasks = [(shard, str(folder)) for shard in shards]
+    total = sum(len(shard.visits) for shard in shards)
+    with tqdm(total=total, desc="decoding videos", unit="video", disable=not shards) as bar:
+        if workers and tasks:
+            # Spawned: forking a process in which JAX runs can hang.
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(workers, mp_context=context) as pool:
+                try:
+                    for count in pool.map(_write_shard, *zip(*tasks, strict=True)):
+                        bar.update(count)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        else:
+            for task in tasks:
+                bar.update(_write_shard(*task))
 
 
 def _plan(records: Records, settings: ClipSettings, visits_per_shard: int) -> list[Shard]:
@@ -194,7 +233,7 @@ def _shard(folder: Path, visits: tuple[Visit, ...], settings: ClipSettings) -> S
 def _write_shard(shard: Shard, folder: str) -> int:
     """Decodes one shard; nothing but temporary files is left of it when it fails."""
     final, side = (Path(folder) / f"{shard.stem}.{kind}" for kind in ("array_record", "json"))
-    part = final.with_suffix(".part")
+    part = Path(folder) / f"{shard.stem}.{os.getpid()}.part"
     settings, visits, left_out = shard.settings, [], []
     # One clip a group: random access reads no more than it needs. Noise does not compress.
     writer = ArrayRecordWriter(str(part), "group_size:1,uncompressed")
@@ -209,9 +248,9 @@ def _write_shard(shard: Shard, folder: str) -> int:
         visits.append(key)
     writer.close()
     part.replace(final)
-    side_part = Path(folder) / f"{shard.stem}.json.part"
-    side_part.write_text(json.dumps(dict(visits=visits, left_out=left_out)))
-    side_part.replace(side)
+    content = dict(data=str(Path(shard.folder).resolve()), visits=visits, left_out=left_out)
+    part.write_text(json.dumps(content))
+    part.replace(side)
     return len(shard.visits)
 
 

@@ -37,7 +37,7 @@ def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
     Args:
       split: "test" or "validation"; intervals of the latter are too narrow, as it calibrates them.
       data_dir: where the data set lies now, if it has moved.
-      limits: of the gate.
+      limits: of the gate; those of the run's config if not given.
 
     Raises:
       ValueError: when the run, its data or the split are not there, or all visits are rejected.
@@ -49,7 +49,8 @@ def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
     parts = splits.read(found, folder)
     return evaluate_model(
         folder, trained.observe, experiment.open_sources(data, found, parts), split=split,
-        name=folder.name, synthetic=records.is_synthetic(data.dir), limits=limits, seed=seed,
+        name=folder.name, synthetic=records.is_synthetic(data.dir), seed=seed,
+        limits=limits or trained.experiment.gate,
         batch_size=trained.experiment.training.eval_batch_size,
         training=training_facts(trained, parts))
 
@@ -77,7 +78,7 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     estimates, gates = observe_split(observe, sources[split], batch_size, limits)
     left_out = _left_out(sources[split].cache)
     facts = RunFacts(name, synthetic, split, len(gates) + sum(left_out.values()), left_out, gates,
-                     training or {})
+                     training or {}, limits or Limits())
     baselines = fit_baselines(sources["train"].cache.records.visits, estimates.visits, seed)
     written = report.write(folder / "evaluation" / split, estimates, baselines, factors, facts,
                            seed)
@@ -102,7 +103,8 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
             place = int(batch["index"][row])
             seen = (found[name][row] if name in found else None
                     for name in ("shares", "keypoints"))
-            gate = inspect(batch["frames"][row], _duration_s(source, place), *seen, limits)
+            gate = inspect(batch["frames"][row], source.cache[place].duration_s, *seen, limits,
+                           fit=source.cache.settings.fit)
             gates.append((visits[place], gate))
             if gate.accepted:
                 kept.append((visits[place], mean, found["scale"][row]))
@@ -145,12 +147,6 @@ def _cell(errors) -> str:
     digits, mae = 0 if errors.unit == "g" else 2, errors.mae
     return (f"{mae.value:.{digits}f} {errors.unit} ({mae.low:.{digits}f} to "
             f"{mae.high:.{digits}f})")
-
-
-def _duration_s(source: ClipSource, place: int) -> float:
-    """Of the recording: frames are the middles of equal parts, so the ends are as far from both."""
-    times_s = source.cache[place].times_s
-    return float(times_s[0] + times_s[-1])
 
 
 def _left_out(cache) -> dict[str, int]:

@@ -29,13 +29,15 @@ from nurture_jax.clip_augment import ClipAugment
 from nurture_jax.clip_batches import LABELS, ClipBatches, ClipSource, eval_batches
 from nurture_jax.losses import Losses
 from nurture_jax.model import ModelSettings, NurtureNet
+from nurture_jax.quality import Limits
 from nurture_jax.standard import Standard
 from nurture_jax.train import Recipe, Trainer, TrainState, Validator, init_state
 from nurture_jax.video import MINIMUM_S, ClipSettings
 
 MODEL = "model.json"
-# Fields that a continued run may change: where and how, not what.
-MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "cadence")
+RECORDS = "records.txt"
+# Fields that a continued run may change: where and how, not what. The gate trains nothing.
+MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence", "gate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +46,10 @@ class Data:
 
     Attributes:
       dir: folder of the records.
-      cache: folder of decoded clips; "" is a folder of the settings in DIR/cache.
+      cache: folder of decoded clips; "" is DIR/cache.
       workers: processes that decode videos; 0 decodes in this one.
+      read_workers: processes that read decoded clips; 0 reads in threads of this one, which give
+        600 clips of 25 frames and 224 px in a second.
       frames, size, fit, minimum_s: see ClipSettings.
       validation_fraction, test_fraction: of the infants.
       split_seed: which infants.
@@ -54,6 +58,7 @@ class Data:
     dir: str = ""
     cache: str = ""
     workers: int = 0
+    read_workers: int = 0
     frames: int = 25
     size: int = 224
     fit: str = "crop"
@@ -62,14 +67,18 @@ class Data:
     test_fraction: float = 0.15
     split_seed: int = 0
 
+    def __post_init__(self):
+        if min(self.workers, self.read_workers) < 0:
+            raise ValueError(f"data.workers {self.workers} and data.read_workers "
+                             f"{self.read_workers} must not be negative; use 0 for none")
+
     @property
     def clip(self) -> ClipSettings:
         return ClipSettings(self.frames, self.size, self.fit, self.minimum_s)
 
     @property
     def cache_folder(self) -> Path:
-        own = f"{self.frames}x{self.size}_{self.fit}"
-        return Path(self.cache) if self.cache else Path(self.dir) / "cache" / own
+        return Path(self.cache) if self.cache else Path(self.dir) / "cache"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +103,7 @@ class Experiment:
 
     Attributes:
       seed: of initial weights, shuffling, augmentation and drop-out.
+      gate: limits of the recordings that evaluation and prediction accept.
     """
 
     data: Data
@@ -105,13 +115,14 @@ class Experiment:
     training: Training
     cadence: Cadence = dataclasses.field(default_factory=Cadence)
     seed: int = 0
+    gate: Limits = dataclasses.field(default_factory=Limits)
 
     @classmethod
     def from_dict(cls, config: dict) -> Experiment:
         """Raises ValueError naming the first field that is unknown, missing or impossible."""
         parts = {"data": Data, "augment": ClipAugment, "backbone": Backbone,
                  "model": ModelSettings, "losses": Losses, "optimizer": Optimizer,
-                 "training": Training, "cadence": Cadence}
+                 "training": Training, "cadence": Cadence, "gate": Limits}
         return build_settings(cls, {
             name: build_settings(parts[name], value, name) if name in parts else value
             for name, value in config.items()})
@@ -147,7 +158,8 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     shapes = jax.eval_shape(new_state)
     checkpoints = Checkpoints(folder / "checkpoints")
     checkpoints.check_disk(shapes)
-    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed)
+    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
+                          workers=experiment.data.read_workers)
     start_step = checkpoints.latest_step() or 0
     state = checkpoints.restore(shapes, batches.iterator) if start_step else jax.jit(new_state)()
     best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
@@ -161,6 +173,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
         if best.latest_step != recipe.total_steps and start_step < recipe.total_steps:
             writer.write(recipe.total_steps, best(recipe.total_steps, state))
     finally:
+        batches.close()
         writer.close()
     return best.errors
 
@@ -196,9 +209,14 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
 
 
 def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, ClipSource]:
-    """Clips of every split; videos that are not yet in the cache are decoded."""
+    """Clips of every split; videos that are not yet in the cache are decoded.
+
+    Only the training split is moved to annotated frames: what is validated and tested is what a
+    prediction would see.
+    """
     cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
-    return {name: ClipSource(cache.of_infants({visit.infant_id for visit in part.visits}))
+    return {name: ClipSource(cache.of_infants({visit.infant_id for visit in part.visits}),
+                             exact=name == "train")
             for name, part in parts.items()}
 
 

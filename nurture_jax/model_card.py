@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from deps_jax.common.source import package_version
 from nurture_jax.advice import RULES
 from nurture_jax.clip_batches import LABELS, TABULAR
 from nurture_jax.evaluate import UNITS
 from nurture_jax.growth import INTERGROWTH, WHO
 from nurture_jax.intervals import ALL_AGES
-from nurture_jax.quality import Limits
 from nurture_jax.report_content import Report
 
 VERSION = 1
@@ -31,7 +31,8 @@ def fill(report: Report) -> dict:
     everybody = report.evaluation.detection[0]
     return {
         "card_version": VERSION, "name": report.facts.name, "date": report.date,
-        "git_commit": report.git_commit, "synthetic_data": report.facts.synthetic,
+        "package_version": package_version(), "git_commit": report.git_commit,
+        "synthetic_data": report.facts.synthetic,
         "use": USE, "not_for": list(NOT_FOR) + ([SYNTHETIC] if report.facts.synthetic else []),
         "inputs": {"video": "frames of one recording", "numbers": list(TABULAR)},
         "outputs": {"measures": dict(UNITS), "interval": f"{report.intervals.coverage:.0%}",
@@ -48,7 +49,7 @@ def fill(report: Report) -> dict:
                                   for name, row in coverage.items()},
             "below_2500_g": dataclasses.asdict(everybody),
             "mae_minus_baseline": [dataclasses.asdict(row) for row in report.differences]},
-        "gate": dataclasses.asdict(Limits()),
+        "gate": dataclasses.asdict(report.facts.limits),
         "advice": [dataclasses.asdict(rule) for rule in RULES]}
 
 
@@ -61,11 +62,13 @@ def markdown(card: Mapping) -> str:
               for measure, row in found["errors"].items()]
     rules = [[rule["under"], rule["sure"], rule["only_estimate"], rule["source"]]
              for rule in card["advice"]]
+    limits = [[name, f"{value:g}"] for name, value in card["gate"].items()]
     low = found["below_2500_g"]
     parts = [
         f"# Model card: {card['name']}", f"Measured on {data}. {card['date']}, code "
-        f"{card['git_commit'] or 'not under version control'}.",
+        f"{card['package_version']} {card['git_commit'] or 'not under version control'}.",
         "## For", card["use"], "## Not for", "\n".join(f"- {line}" for line in card["not_for"]),
+        f"## Visits of the {found['split']} split", _flow(found["flow"]),
         f"## Errors on the {found['split']} split",
         f"{found['visits']} visits of {found['infants']} infants; 95 % intervals by infant.",
         _table(["measure", "visits", "mean absolute error", "relative error", "bias"], errors),
@@ -83,8 +86,25 @@ def markdown(card: Mapping) -> str:
         or "Nothing was recorded.",
         "## Advice for the health worker",
         _table(["weight under", "all of the interval", "only the estimate", "source"], rules),
-        "z-scores: " + "; ".join(card["outputs"]["z_scores"]) + "."]
+        "z-scores: " + "; ".join(card["outputs"]["z_scores"]) + ".",
+        "## The gate before an estimate", _table(["limit", "value"], limits)]
     return "\n\n".join(parts) + "\n"
+
+
+def _flow(flow: Mapping) -> str:
+    """Counts of visits from the table to the estimates, with the reasons of those lost."""
+    def lost(count: int, reasons: Mapping[str, int]) -> str:
+        why = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+        return f"{count} ({why})" if why else str(count)
+
+    rows = [["eligible", flow["eligible"]],
+            ["left out, video not usable", lost(sum(flow["left_out"].values()), flow["left_out"])],
+            ["captured", flow["captured"]],
+            ["rejected by the gate; one may fail several checks",
+             lost(flow["rejected"], flow["rejected_by_check"]) if flow["gated"]
+             else "no gate used"],
+            ["predicted", flow["predicted"]]]
+    return _table(["visits", "count"], rows)
 
 
 def _shown(number: Mapping, factor: float = 1) -> str:

@@ -1,6 +1,7 @@
 """One video and a few numbers in; measures with intervals, class, z-scores and a plain line out.
 
-Nothing leaves the machine, and nothing is written but what the caller asks for.
+Nothing leaves the machine, and nothing of the infant is written but what the caller asks for.
+(A launcher also keeps compiled programs, in `~/.cache/deps_jax`; see `deps_jax.common.cli`.)
 """
 from __future__ import annotations
 
@@ -15,12 +16,15 @@ import cv2
 import jax
 import numpy as np
 
-from deps_jax.common.source import git_commit
+from deps_jax.common.source import git_commit, package_version
+from deps_jax.common.workdir import flatten
 from nurture_jax import quality
 from nurture_jax.annotations import KEYPOINTS, REFERENCE_POINTS
 from nurture_jax.assessment import Assessment, assess
+from nurture_jax.backbones import describe
 from nurture_jax.clip_batches import tabular_of
 from nurture_jax.estimates import Estimates
+from nurture_jax.experiment import MAY_DIFFER
 from nurture_jax.growth import NoStandard
 from nurture_jax.inference import TrainedNurture
 from nurture_jax.intervals import Intervals
@@ -44,7 +48,8 @@ class Prediction:
 
     Attributes:
       assessment: None where the gate has rejected the recording.
-      audit: model, version, time, inputs, what the gate found, and the estimate, as plain values.
+      audit: model, code, time, inputs, all that the gate measured beside its limits, and the
+        estimate, as plain values.
       frame: [h, w, 3] uint8, the middle frame with masks and keypoints drawn on it.
     """
 
@@ -55,13 +60,18 @@ class Prediction:
 
 
 class Predictor:
-    """A trained network with its intervals, compiled for one clip."""
+    """A trained network with its intervals, compiled for one clip.
+
+    Attributes:
+      limits: of the gate; those of the run's config if not given.
+    """
 
     def __init__(self, trained: TrainedNurture, factors: Intervals,
                  limits: quality.Limits | None = None):
-        self._trained, self._factors, self._limits = trained, factors, limits
+        self._trained, self._factors = trained, factors
+        self.limits = limits or trained.experiment.gate
         data = trained.experiment.data
-        self._model_hash = _hash(trained.variables)
+        self._model = model_sha256(trained, factors)
         trained.observe(_batch(np.zeros((data.frames, data.size, data.size, 3), np.uint8),
                                _visit("")))  # compiles
 
@@ -78,31 +88,41 @@ class Predictor:
         Raises:
           ValueError: for numbers out of range or a video that cannot be used.
         """
-        visit = _visit(str(video), age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
-                       gestational_age_days=gestational_age_days)
-        check(visit)
-        if not Path(video).is_file():
-            raise VideoError("missing", f"{video} does not exist; give the path of a video")
+        visit = recording(video, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
+                          gestational_age_days=gestational_age_days)
         data = self._trained.experiment.data
         clip = sample_clip(video, data.frames, data.size, fit=data.fit, minimum_s=data.minimum_s)
         found = {name: value[0] for name, value in
                  self._trained.observe(_batch(clip.images, visit)).items()}
-        duration_s = float(clip.times_s[-1] + clip.times_s[0])
-        gate = quality.inspect(clip.images, duration_s, found.get("shares"),
-                               found.get("keypoints"), self._limits)
+        gate = quality.inspect(clip.images, clip.duration_s, found.get("shares"),
+                               found.get("keypoints"), self.limits, fit=data.fit)
         estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
         assessment = assess(estimates, self._factors)[0] if gate.accepted else None
         audit = {
-            "model_sha256": self._model_hash, "git_commit": git_commit(),
+            "model_sha256": self._model, "version": package_version(), "git_commit": git_commit(),
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "video": {"name": Path(video).name, "sha256": _file_hash(Path(video)),
-                      "duration_s": duration_s, "width": clip.width, "height": clip.height},
+                      "duration_s": clip.duration_s, "width": clip.width, "height": clip.height},
             "inputs": {name: getattr(visit, name) for name in
                        ("age_days", "sex", "birth_weight_g", "gestational_age_days")},
-            "gate": {"accepted": gate.accepted, "not_done": list(gate.not_done),
+            "gate": {"accepted": gate.accepted, "measured": dict(gate.measured),
+                     "limits": dataclasses.asdict(self.limits), "not_done": list(gate.not_done),
                      "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
             "estimate": _plain(assessment) if assessment else None}
         return Prediction(gate, assessment, audit, draw(clip.images, found))
+
+
+def recording(video: str | Path, **known) -> Visit:
+    """What is asked about, before anything is opened; `known` as for `Predictor`.
+
+    Raises:
+      ValueError: for numbers out of range or a video that does not exist.
+    """
+    visit = _visit(str(video), **known)
+    check(visit)
+    if not Path(video).is_file():
+        raise VideoError("missing", f"{video} does not exist; give the path of a video")
+    return visit
 
 
 def check(visit: Visit) -> None:
@@ -185,9 +205,19 @@ def _batch(frames: np.ndarray, visit: Visit) -> dict[str, np.ndarray]:
     return {name: np.asarray(value)[None] for name, value in row.items()}
 
 
-def _hash(variables) -> str:
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+def model_sha256(trained: TrainedNurture, factors: Intervals) -> str:
+    """Of all that makes the estimate: weights, constants, backbone, settings and intervals.
+
+    Not of what a continued run may change: paths, and the gate, whose limits the audit tells.
+    """
+    settings = flatten(dataclasses.asdict(trained.experiment))
+    plain = {"standard": dataclasses.asdict(trained.model.standard),
+             "backbone": describe(trained.model.backbone),
+             "settings": {name: value for name, value in settings.items()
+                          if not name.startswith(MAY_DIFFER)},
+             "intervals": dataclasses.asdict(factors)}
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
         digest.update(json.dumps([str(key) for key in path]).encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()

@@ -5,13 +5,15 @@ reference object are there needs the model's masks; a model without mask head (a
 cannot tell, and the gate then says which checks were not done.
 
 Limits are our choice. Those of light, sharpness and size were set on synthetic recordings
-(docs/nurture_evaluation.md has the numbers), so they must be set again on real ones.
+(docs/nurture_evaluation.md has the numbers), so they must be set again on real ones: section
+`gate` of a config.
 """
 from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
 
 import cv2
 import numpy as np
@@ -20,6 +22,10 @@ from nurture_jax.annotations import CATEGORIES, KEYPOINTS, REFERENCE_POINTS
 
 NEWBORN, REFERENCE = (CATEGORIES.index(name) + 1 for name in ("newborn", "reference_object"))
 SMOOTHING_PX = 1.0
+_IN_VIEW_ADVICE = {
+    "letterbox": "hold the phone higher, so that head and feet are in the picture",
+    "crop": "hold the phone higher, so that head and feet are within the middle square of the "
+            "picture: the rest is not looked at"}
 _ENDS = [KEYPOINTS.index(name) for name in REFERENCE_POINTS]
 
 
@@ -41,6 +47,9 @@ class Limits:
       least_contact: share of a side of the picture that the mask must touch to count as reaching
         it; single cells are noise.
       least_end_confidence: of both ends of the reference object, when keypoints are given.
+
+    Raises:
+      ValueError: for a limit that no recording, or every one, could be on the right side of.
     """
 
     least_duration_s: float = 1.5
@@ -54,6 +63,18 @@ class Limits:
     most_cut_frames: float = 0.5
     least_contact: float = 0.05
     least_end_confidence: float = 0.3
+
+    def __post_init__(self):
+        highest = {"least_duration_s": np.inf, "least_brightness": 255, "most_brightness": 255,
+                   "least_sharpness": np.inf}
+        for name, value in dataclasses.asdict(self).items():
+            most = highest.get(name, 1)
+            if not 0 <= value <= most:
+                raise ValueError(f"gate.{name} {value!r} is not a number from 0 to {most:g}; set "
+                                 f"it to one")
+        if self.least_brightness >= self.most_brightness:
+            raise ValueError(f"gate.least_brightness {self.least_brightness:g} is not below "
+                             f"gate.most_brightness {self.most_brightness:g}; set it so")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +102,17 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """What the gate found: empty `failures` is a recording that may be estimated."""
+    """What the gate found: empty `failures` is a recording that may be estimated.
+
+    Attributes:
+      measured: what was compared with the limits, of passed checks too: "duration_s",
+        "brightness", "sharpness" and, with masks, shares of the frames: "found_frames",
+        "cut_frames" (of those found, so absent where none is), "reference_frames".
+    """
 
     failures: tuple[Failure, ...]
     not_done: tuple[str, ...] = ()
+    measured: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def accepted(self) -> bool:
@@ -92,7 +120,8 @@ class Gate:
 
 
 def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarray | None = None,
-            keypoints: np.ndarray | None = None, limits: Limits | None = None) -> Gate:
+            keypoints: np.ndarray | None = None, limits: Limits | None = None, *,
+            fit: str = "letterbox") -> Gate:
     """Every check that can be done, all failures at once.
 
     Args:
@@ -100,6 +129,8 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
       duration_s: of the recording.
       mask_probabilities: [t h' w' 3] neither, newborn, reference object; None without mask head.
       keypoints: [t 19 3] x, y, confidence 0-1; None without keypoint head.
+      fit: how the frames were cut from the picture, see `video.ClipSettings`; with "crop" a baby
+        may be cut off that is wholly in the picture.
 
     Raises:
       ValueError: for arrays of another shape.
@@ -117,16 +148,17 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
     top, bottom, left, right = _picture(frames)
     grey = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
                      for frame in frames[:, top:bottom, left:right]])
-    failures = [*_duration(duration_s, limits), *_light(grey, limits), *_sharp(grey, limits)]
+    measured = {"duration_s": float(duration_s), "brightness": float(np.median(grey)),
+                "sharpness": sharpness(grey)}
     if mask_probabilities is None:
-        return Gate(tuple(failures), ("newborn_not_found", "newborn_cut_off",
-                                      "reference_not_seen"))
+        return Gate(_failures(measured, limits, fit), ("newborn_not_found", "newborn_cut_off",
+                                                       "reference_not_seen"), measured)
     rows, columns = np.array(mask_probabilities.shape[1:3]) / frames.shape[1:3]
     owner = np.asarray(mask_probabilities).argmax(-1)[:, round(top * rows):round(bottom * rows),
                                                       round(left * columns):round(right * columns)]
-    failures += _newborn(owner == NEWBORN, limits)
-    failures += _reference(owner == REFERENCE, keypoints, limits)
-    return Gate(tuple(failures))
+    measured |= _newborn(owner == NEWBORN, limits)
+    measured |= _reference(owner == REFERENCE, keypoints, limits)
+    return Gate(_failures(measured, limits, fit), (), measured)
 
 
 def rejections(gates: Iterable[Gate]) -> dict[str, int]:
@@ -165,15 +197,44 @@ def _picture(frames: np.ndarray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _duration(duration_s: float, limits: Limits) -> list[Failure]:
-    if duration_s >= limits.least_duration_s:
+def _newborn(mask: np.ndarray, limits: Limits) -> dict[str, float]:
+    """mask: [t h' w'] bool."""
+    found = mask.mean((1, 2)) >= limits.least_newborn_share
+    measured = {"found_frames": float(found.mean())}
+    if found.any():
+        contact = np.stack([mask[:, 0].mean(1), mask[:, -1].mean(1), mask[:, :, 0].mean(1),
+                            mask[:, :, -1].mean(1)])
+        cut = contact.max(0) >= limits.least_contact
+        measured["cut_frames"] = float(cut[found].mean())
+    return measured
+
+
+def _reference(mask: np.ndarray, keypoints: np.ndarray | None, limits: Limits) -> dict[str, float]:
+    """Seen by its area or by both its ends: each head alone is trained on few frames."""
+    seen = mask.mean((1, 2)) >= limits.least_reference_share
+    if keypoints is not None:
+        seen |= np.asarray(keypoints)[:, _ENDS, 2].min(1) >= limits.least_end_confidence
+    return {"reference_frames": float(seen.mean())}
+
+
+def _failures(measured: Mapping[str, float], limits: Limits, fit: str) -> tuple[Failure, ...]:
+    """The checks that were done and not passed."""
+    in_view = functools.partial(_in_view, advice=_IN_VIEW_ADVICE[fit])
+    return tuple(failure for check in (_duration, _light, _sharp, in_view, _beside)
+                 for failure in check(measured, limits))
+
+
+def _duration(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
+    # Some containers count milliseconds and round each frame.
+    if round(measured["duration_s"], 2) >= limits.least_duration_s:
         return []
-    return [Failure("too_short", "the video is too short", duration_s, limits.least_duration_s, "s",
+    return [Failure("too_short", "the video is too short", measured["duration_s"],
+                    limits.least_duration_s, "s",
                     "film slowly from the left side of the baby to the right")]
 
 
-def _light(grey: np.ndarray, limits: Limits) -> list[Failure]:
-    brightness = float(np.median(grey))
+def _light(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
+    brightness = measured["brightness"]
     if brightness < limits.least_brightness:
         return [Failure("too_dark", "it is too dark", brightness, limits.least_brightness,
                         "grey of 255", "go to a window or switch on a light")]
@@ -183,39 +244,30 @@ def _light(grey: np.ndarray, limits: Limits) -> list[Failure]:
     return []
 
 
-def _sharp(grey: np.ndarray, limits: Limits) -> list[Failure]:
-    measured = sharpness(grey)
-    if measured >= limits.least_sharpness:
+def _sharp(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
+    if measured["sharpness"] >= limits.least_sharpness:
         return []
-    return [Failure("too_blurred", "the picture is blurred", measured, limits.least_sharpness,
-                    "(edges over contrast)",
+    return [Failure("too_blurred", "the picture is blurred", measured["sharpness"],
+                    limits.least_sharpness, "(edges over contrast)",
                     "wipe the lens, hold the phone with both hands and move slowly")]
 
 
-def _newborn(mask: np.ndarray, limits: Limits) -> list[Failure]:
-    """mask: [t h' w'] bool."""
-    found = mask.mean((1, 2)) >= limits.least_newborn_share
-    if found.mean() < limits.least_found_frames:
-        return [Failure("newborn_not_found", "the baby was not found", 100 * float(found.mean()),
+def _in_view(measured: Mapping[str, float], limits: Limits, advice: str) -> list[Failure]:
+    found, cut = measured.get("found_frames", 1), measured.get("cut_frames", 0)
+    if found < limits.least_found_frames:
+        return [Failure("newborn_not_found", "the baby was not found", 100 * found,
                         100 * limits.least_found_frames, "% of the frames",
                         "film the baby from above, undressed, so that it fills half the picture")]
-    contact = np.stack([mask[:, 0].mean(1), mask[:, -1].mean(1), mask[:, :, 0].mean(1),
-                        mask[:, :, -1].mean(1)])
-    cut = float((contact.max(0) >= limits.least_contact)[found].mean())
     if cut <= limits.most_cut_frames:
         return []
     return [Failure("newborn_cut_off", "the baby is not wholly in view", 100 * cut,
-                    100 * limits.most_cut_frames, "% of the frames",
-                    "hold the phone higher, so that head and feet are in the picture")]
+                    100 * limits.most_cut_frames, "% of the frames", advice)]
 
 
-def _reference(mask: np.ndarray, keypoints: np.ndarray | None, limits: Limits) -> list[Failure]:
-    """Seen by its area or by both its ends: each head alone is trained on few frames."""
-    seen = mask.mean((1, 2)) >= limits.least_reference_share
-    if keypoints is not None:
-        seen |= np.asarray(keypoints)[:, _ENDS, 2].min(1) >= limits.least_end_confidence
-    if seen.mean() >= limits.least_reference_frames:
+def _beside(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
+    seen = measured.get("reference_frames", 1)
+    if seen >= limits.least_reference_frames:
         return []
-    return [Failure("reference_not_seen", "no reference object was seen", 100 * float(seen.mean()),
+    return [Failure("reference_not_seen", "no reference object was seen", 100 * seen,
                     100 * limits.least_reference_frames, "% of the frames",
                     "lay the ruler beside the baby, where nothing covers it")]

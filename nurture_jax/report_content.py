@@ -26,7 +26,7 @@ from nurture_jax.evaluate import (
 )
 from nurture_jax.growth import NoStandard
 from nurture_jax.intervals import Coverage, Intervals, covered
-from nurture_jax.quality import Gate, rejections
+from nurture_jax.quality import Gate, Limits, rejections
 from nurture_jax.records import Visit
 from nurture_jax.reference_quality import (
     Heaping,
@@ -59,6 +59,7 @@ class RunFacts:
       left_out: videos that could not be used, by reason.
       gated: every usable video with what the gate found; empty without a gate.
       training: anything worth telling: data, backbone, steps, parameters, seed.
+      limits: of the gate.
     """
 
     name: str
@@ -68,6 +69,7 @@ class RunFacts:
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     gated: tuple[tuple[Visit, Gate], ...] = ()
     training: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    limits: Limits = dataclasses.field(default_factory=Limits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +138,8 @@ class Report:
             "reference": {"heaping": plain(self.heaping),
                           "technical_errors": plain(self.technical_errors)},
             "standards": self.standards, "advice": self.advice,
-            "training": dict(self.facts.training)}
+            "training": dict(self.facts.training),
+            "gate": dataclasses.asdict(self.facts.limits)}
 
     @property
     def infants(self) -> int:

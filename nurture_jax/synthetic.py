@@ -15,7 +15,8 @@ import os
 import sys
 from pathlib import Path
 
-from deps_jax.common.cli import BAD_INPUT, INTERRUPTED, keep_compiled_programs
+import deps_jax.common.extras  # noqa: F401, before what needs them
+from deps_jax.common.cli import BAD_INPUT, INTERRUPTED, keep_compiled_programs, sentence
 from nurture_jax.synthetic_dataset import ABOUT, Work, time_rendering, write
 from nurture_jax.synthetic_sheet import contact_sheet
 from nurture_jax.synthetic_visit import Settings
@@ -35,8 +36,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(_parser().parse_args(arguments))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
-REASONS = ("missing", "not_a_video", "picture", "audio_only", "no_frames", "truncated", "damaged",
-           "too_short")
+REASONS = ("missing", "not_a_video", "picture", "audio_only", "no_frames", "no_index", "truncated",
+           "damaged", "too_short")
 FITS = ("crop", "letterbox")
 MINIMUM_S = 1.0  # a shorter video cannot show the newborn from several sides
 SEEK_GAP_S = 8.0  # wanted frames further apart are sought; phones write a key frame every 1-2 s
@@ -59,10 +60,13 @@ class Clip:
     """Frames of one video.
 
     Attributes:
-      images: [t, size, size, 3] uint8 RGB.
+      images: [t, size, size, 3] uint8 RGB, evenly spaced over the video.
       times_s: [t] float32, presentation times counted from the first frame of the video.
       width, height: of the shown picture, in pixels.
       affine: [2, 3] float32, clip pixel = affine @ (x, y, 1) of a shown pixel.
+      duration_s: of the whole video.
+      exact_images, exact_times_s: [k, size, size, 3] and [k], frames that were asked for by their
+        times; k is at most t.
     """
 
     images: np.ndarray
@@ -70,6 +74,9 @@ class Clip:
     width: int
     height: int
     affine: np.ndarray
+    duration_s: float
+    exact_images: np.ndarray
+    exact_times_s: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,23 +109,52 @@ def sample_clip(path: str | Path, frames: int = 25, size: int = 224, *, fit: str
     """`frames` evenly spaced frames of a video as small square images.
 
     Args:
-      exact_times_s: times of annotated frames; each replaces the nearest evenly spaced one, so
-        that what was drawn on a frame meets that very frame.
+      exact_times_s: times of annotated frames that are wanted beside those; of more than `frames`
+        the ones nearest to them.
 
     Raises:
       VideoError: with the reason, for a file that cannot be used.
     """
     settings = ClipSettings(frames, size, fit, minimum_s)
     info = probe(path, minimum_s)
-    wanted = wanted_times(info, frames, exact_times_s)
-    affine = fit_affine(info.width, info.height, size, fit)
-    images, times = np.empty((frames, size, size, 3), np.uint8), np.empty(frames, np.float32)
+    even = (np.arange(frames) + 0.5) * info.duration_s / frames  # the middles of equal parts
+    # The annotated frame itself, not one before it by rounding.
+    exact = np.unique([frame_time(info, time_s) for time_s in exact_times_s])
+    exact = exact[_pairs(exact, even)[0]]
+    wanted = np.concatenate([even, exact])
+    images = np.empty((len(wanted), size, size, 3), np.uint8)
+    times = np.empty(len(wanted), np.float32)
+    order = np.argsort(wanted, kind="stable")
     with av.open(str(path)) as container:
-        last = None
-        for i, (time_s, frame) in enumerate(_frames_at(container, wanted, path)):
-            images[i] = images[i - 1] if frame is last else _to_image(frame, settings)
-            times[i], last = time_s, frame
-    return Clip(images, times, info.width, info.height, affine)
+        last, before = None, 0
+        for i, (time_s, frame) in zip(order, _frames_at(container, wanted[order], path),
+                                      strict=True):
+            images[i] = images[before] if frame is last else _to_image(frame, settings)
+            times[i], last, before = time_s, frame, i
+    return Clip(images[:frames], times[:frames], info.width, info.height,
+                fit_affine(info.width, info.height, size, fit), info.duration_s, images[frames:],
+                times[frames:])
+
+
+def on_exact_frames(clip: Clip) -> Clip:
+    """The clip with every exact frame in the place of an evenly spaced one near it."""
+    if not len(clip.exact_times_s):
+        return clip
+    images, times = clip.images.copy(), clip.times_s.copy()
+    _, slots = _pairs(clip.exact_times_s, clip.times_s)
+    images[slots], times[slots] = clip.exact_images, clip.exact_times_s
+    return dataclasses.replace(clip, images=images, times_s=times)
+
+
+def _pairs(exact: np.ndarray, even: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places in two ascending lists of times, paired so that the distances are least in sum.
+
+    Returns:
+      [min of both lengths] places in each, ascending: every slot is taken once, and times stay in
+      order.
+    """
+    rows, columns = linear_sum_assignment(np.abs(exact[:, None] - even[None, :]))
+    return rows, np.sort(columns)
 
 
 def probe(path: str | Path, minimum_s: float = MINIMUM_S) -> VideoInfo:
@@ -149,16 +185,6 @@ def probe(path: str | Path, minimum_s: float = MINIMUM_S) -> VideoInfo:
     turned = round(first.rotation / 90) % 2 == 1
     width, height = (first.height, first.width) if turned else (first.width, first.height)
     return VideoInfo(width, height, times, duration)
-
-
-def wanted_times(info: VideoInfo, frames: int, exact_times_s: Sequence[float] = ()) -> np.ndarray:
-    """[frames] ascending times: the middles of equal parts, the nearest moved to exact ones."""
-    wanted = (np.arange(frames) + 0.5) * info.duration_s / frames
-    even = wanted.copy()
-    for time_s in exact_times_s:
-        # The frame itself, not one before it by rounding.
-        wanted[np.argmin(np.abs(even - time_s))] = frame_time(info, time_s)
-    return np.sort(wanted)
 
 
 def frame_time(info: VideoInfo, time_s: float) -> float:
@@ -202,17 +228,24 @@ def _first_frame(container, stream, name: str):
                                     f"from the phone") from error
     if frame is None:
         raise VideoError("no_frames", f"{name} holds no frames; record it again")
-    container.seek(0)
+    try:
+        container.seek(0)
+    except av.error.FFmpegError as error:
+        raise VideoError("no_index", f"{name} holds no index, so no frame has a time (raw H.264, "
+                                     f"for example); convert it to mp4") from error
     return frame
 
 
 def _packet_times(container, stream) -> tuple[np.ndarray, np.ndarray]:
     """Ascending start times and the ends of all frames, in seconds from the first."""
     found = sorted((packet.pts, packet.duration or 0) for packet in _packets(container, stream))
-    pts, lengths = np.array(found, np.float64).T * float(stream.time_base)
+    pts, lengths = np.array(found, np.float64).T
     if not lengths[-1]:  # some containers leave the last one out
         lengths[-1] = np.median(np.diff(pts)) if len(pts) > 1 else 0
-    return pts - pts[0], pts - pts[0] + lengths
+    # Whole ticks divided once: 1.5 s are 1.5, not 1.5 and a rounding error.
+    tick = stream.time_base
+    seconds = lambda ticks: ticks * tick.numerator / tick.denominator
+    return seconds(pts - pts[0]), seconds(pts - pts[0] + lengths)
 
 
 def _packets(container, stream):

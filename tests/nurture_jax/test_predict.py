@@ -1,7 +1,16 @@
-"""One video after the other, by a run of next to no training: what is said, kept, and refused."""
+"""One video after the other, by a run of next to no training: what is said, kept, and refused.
+
+The run is trained where no network can be reached and every folder it could write to is watched.
+"""
 import dataclasses
 import json
+import socket
+import tempfile
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +23,8 @@ from test_nurture_experiment import config_of
 
 from nurture_jax import intervals
 from nurture_jax.experiment import Experiment, train
-from nurture_jax.predict import Predictor, check, draw, text
+from nurture_jax.inference import TrainedNurture
+from nurture_jax.predict import Predictor, check, draw, model_sha256, text
 from nurture_jax.quality import Limits
 from nurture_jax.records import Visit
 
@@ -22,14 +32,61 @@ from nurture_jax.records import Visit
 LENIENT = Limits(least_newborn_share=0, least_reference_share=0, most_cut_frames=1,
                  least_sharpness=0, least_duration_s=0.5)
 KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F"}
+# What docs/nurture_evaluation.md says a training writes: nobody can be seen in any of it, but in
+# the clips beside the videos.
+WRITTEN = ("run/config.json", "run/splits.json", "run/model.json", "run/records.txt",
+           "run/refit.json", "run/metrics.jsonl", "run/tensorboard/*", "run/checkpoints/*",
+           "run/best/*", "set/cache/*/clips-*.array_record", "set/cache/*/clips-*.json",
+           "set/cache/*/lock")
+PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*",
+                  b"\x1aE\xdf\xa3")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    data = write_records(tmp_path_factory.mktemp("data") / "set", infants=8)
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    config = config_of(data, **{"training.epochs": 2.0})
-    train(Experiment.from_dict(config), folder, config)
+def watched(tmp_path_factory):
+    """Data set, run, home, working folder and temporary files of the module, side by side."""
+    folder = tmp_path_factory.mktemp("watched")
+    for name in ("home", "cwd", "tmp"):
+        (folder / name).mkdir()
+    return folder
+
+
+@contextmanager
+def cut_off(folder):
+    """Without a network, and at home in `folder`."""
+    def refuse(*_):
+        raise AssertionError("something asked for the network")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, refuse)
+        for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+            patch.setenv(name, str(folder / "home"))
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+        patch.chdir(folder / "cwd")
+        yield
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def written(watched):
+    """What training has written beside the data set."""
+    data, folder = write_records(watched / "set", infants=8), watched / "run"
+    config = config_of(data, **{"training.epochs": 2.0, **{
+        f"gate.{name}": float(value) for name, value in dataclasses.asdict(LENIENT).items()}})
+    before = files(watched)
+    with cut_off(watched):
+        train(Experiment.from_dict(config), folder, config)
+    return files(watched) - before
+
+
+@pytest.fixture(scope="module")
+def run(watched, written):
+    folder = watched / "run"
     half = {name: 2.0 for name in ("weight_g", "length_cm", "head_cm", "chest_cm")}
     counts = dict.fromkeys(half, 40)
     empty = {band: {} for band in intervals.AGE_BANDS}
@@ -41,7 +98,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictor(run):
-    return Predictor.open(run, LENIENT)
+    return Predictor.open(run)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +107,18 @@ def video(tmp_path_factory):
     images = np.random.default_rng(0).integers(60, 200, (20, 64, 48, 3), np.uint8)
     write_video(path, times_s=np.arange(20) / 10, width=48, height=64, images=images)
     return path
+
+
+def test_no_network_and_no_frame_where_nobody_asked(watched, written, run, video):
+    surprises = [name for name in written if not any(fnmatch(name, p) for p in WRITTEN)]
+    assert not surprises and {name.split("/")[0] for name in written} == {"run", "set"}
+    for name in written:
+        start = (watched / name).read_bytes()[:12]
+        assert not start.startswith(PICTURE_STARTS) and start[4:8] != b"ftyp", name
+    before = files(watched)
+    with cut_off(watched):
+        found = Predictor.open(run)(video, **KNOWN)
+    assert found.assessment and files(watched) == before
 
 
 def test_an_estimate_says_all_that_a_health_worker_needs(predictor, video):
@@ -68,9 +137,72 @@ def test_audit_is_plain_and_whole(predictor, video):
     assert audit["inputs"] == {**KNOWN, "gestational_age_days": None}
     assert len(audit["model_sha256"]) == len(audit["video"]["sha256"]) == 64
     assert audit["gate"]["accepted"] and audit["estimate"]["measures"]["weight_g"]["low"] > 0
-    assert audit["video"]["duration_s"] == pytest.approx(2, abs=0.11)
+    assert audit["video"]["duration_s"] == 2
     again = predictor(video, **KNOWN).audit
     assert again["estimate"] == audit["estimate"]
+
+
+def test_audit_tells_code_limits_and_what_was_measured(predictor, video, monkeypatch):
+    monkeypatch.setattr("nurture_jax.predict.package_version", lambda: "1.2.3")
+    audit = json.loads(json.dumps(predictor(video, **KNOWN).audit))
+    assert audit["version"] == "1.2.3" and "git_commit" in audit
+    assert audit["gate"]["limits"] == dataclasses.asdict(LENIENT)
+    measured = audit["gate"]["measured"]
+    assert measured["duration_s"] == audit["video"]["duration_s"]
+    assert 60 < measured["brightness"] < 200 and measured["found_frames"] == 1
+    assert set(measured) == {"duration_s", "brightness", "sharpness", "found_frames",
+                             "cut_frames", "reference_frames"}
+
+
+def test_hash_is_of_all_that_makes_the_estimate(run):
+    trained, factors = TrainedNurture.open(run), intervals.load(run)
+    settings, model = trained.experiment, trained.model
+    change = lambda part, **values: dataclasses.replace(part, **values)
+    standard = change(model.standard, gain_std=2 * model.standard.gain_std)
+    others = [
+        model_sha256(trained, change(factors, coverage=0.8)),
+        model_sha256(change(trained, model=model.clone(standard=standard)), factors),
+        model_sha256(change(trained, experiment=change(
+            settings, data=change(settings.data, fit="letterbox"))), factors),
+        model_sha256(change(trained, variables={**trained.variables, "more": np.ones(1)}),
+                     factors)]
+    same = model_sha256(trained, factors)
+    assert len({same, *others}) == 5
+    moved = change(settings, data=change(settings.data, dir="elsewhere"), gate=Limits())
+    assert model_sha256(change(trained, experiment=moved), factors) == same
+
+
+def test_limits_are_those_of_the_run_or_those_given(run, predictor):
+    assert predictor.limits == TrainedNurture.open(run).experiment.gate == LENIENT
+    old = json.loads((run / "config.json").read_text())
+    del old["gate"]  # as of a run from before
+    assert Experiment.from_dict(old).gate == Limits()
+    with pytest.raises(ValueError, match=r"gate has no field 'least_sharp'; did you mean"):
+        Experiment.from_dict({**old, "gate": {"least_sharp": 1.0}})
+
+
+def seeing(run, cells):
+    """The run's predictor with heads that see these cells, [8, 8] of 0 to 2, in every frame."""
+    trained = TrainedNurture.open(run)
+    seen = {"mean": np.array([[3000.0, 50.0, 34.0, 33.0]]), "scale": np.ones((1, 4)),
+            "shares": np.eye(3)[np.stack([cells, cells])][None],
+            "keypoints": np.zeros((1, 2, 19, 3))}
+    fake = SimpleNamespace(experiment=trained.experiment, model=trained.model,
+                           variables=trained.variables, observe=lambda batch: seen)
+    return Predictor(fake, intervals.load(run), Limits(least_duration_s=0.5))
+
+
+def test_without_reference_object(run, video):
+    cells = np.zeros((8, 8), int)
+    cells[2:6, 1:7] = 1
+    found = seeing(run, cells)(video, **KNOWN)
+    assert found.assessment is None and found.audit["estimate"] is None
+    assert text(found) == ("no estimate:\n  no reference object was seen (0 % of the frames, limit "
+                           "30): lay the ruler beside the baby, where nothing covers it")
+    assert found.audit["gate"]["measured"]["reference_frames"] == 0
+    assert found.audit["gate"]["failures"][0]["check"] == "reference_not_seen"
+    cells[2:6, 7] = 2
+    assert seeing(run, cells)(video, **KNOWN).assessment
 
 
 def test_a_rejected_recording_has_reasons_and_no_estimate(run, video):
@@ -96,7 +228,11 @@ def test_numbers_out_of_range_are_refused_before_decoding(predictor, known, sent
 
 def test_files_that_are_no_recording(predictor, tmp_path):
     write_sound(tmp_path / "sound.mp4")
-    for name, sentence in (("nothing.mp4", "does not exist; give the path of a video"),
+    for name in ("photo.jpg", "photo.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((64, 64, 3), 120, np.uint8))
+    for name, sentence in (("photo.jpg", r"photo\.jpg is a picture .*, not a video"),
+                           ("photo.png", "is a picture"),
+                           ("nothing.mp4", "does not exist; give the path of a video"),
                            ("sound.mp4", "no picture|no video")):
         with pytest.raises(ValueError, match=sentence):
             predictor(tmp_path / name)

@@ -71,6 +71,7 @@ def test_too_short():
     assert (failure.check, failure.measured, failure.limit, failure.unit) \
         == ("too_short", 0.8, Limits().least_duration_s, "s")
     assert "the video is too short (0.8 s, limit 1.5)" in str(failure)
+    assert look(duration_s=1.499).accepted  # 1.5 s in a container of whole milliseconds
 
 
 def test_newborn_absent_or_cut_off():
@@ -79,6 +80,9 @@ def test_newborn_absent_or_cut_off():
     cut = masks.copy()
     cut[:, 0:20, 8:16] = 1
     assert checks(look(masks=cut)) == ["newborn_cut_off"]
+    advice = {fit: look(masks=cut, fit=fit).failures[0].advice for fit in ("crop", "letterbox")}
+    assert "head and feet are within the middle square" in advice["crop"]
+    assert "head and feet are in the picture" in advice["letterbox"]
     cut[:3] = masks[:3]  # half of the frames is not most of them
     assert look(masks=cut).accepted
     speck = masks.copy()
@@ -124,6 +128,28 @@ def test_without_masks_the_gate_says_what_it_did_not_look_at():
     gate = inspect(recording()[0], 5.0)
     assert gate.accepted and gate.not_done == ("newborn_not_found", "newborn_cut_off",
                                                "reference_not_seen")
+
+
+def test_what_passed_is_measured_too():
+    frames, masks = recording()
+    measured = look().measured
+    assert measured == {"duration_s": 5.0, "brightness": np.median(frames),
+                        "sharpness": sharpness(frames[..., 0]), "found_frames": 1.0,
+                        "cut_frames": 0.0, "reference_frames": 1.0}
+    nobody = look(masks=np.zeros_like(masks)).measured
+    assert nobody["found_frames"] == 0 and "cut_frames" not in nobody
+    assert set(inspect(frames, 5.0).measured) == {"duration_s", "brightness", "sharpness"}
+
+
+@pytest.mark.parametrize(("limits", "sentence"), [
+    ({"least_found_frames": 50.0}, "gate.least_found_frames 50.0 is not a number from 0 to 1"),
+    ({"least_sharpness": -1.0}, "gate.least_sharpness -1.0 is not a number from 0 to inf"),
+    ({"least_duration_s": float("nan")}, "gate.least_duration_s nan is not a number"),
+    ({"least_brightness": 230.0}, "gate.least_brightness 230 is not below gate.most_brightness"),
+])
+def test_limits_that_cannot_be(limits, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Limits(**limits)
 
 
 def test_refusals():

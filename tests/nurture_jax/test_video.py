@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
-from make_videos import SQUARE, picture, step_of, write_sound, write_video
+from make_videos import SQUARE, picture, step_of, write_raw, write_sound, write_video
 
-from nurture_jax.video import ClipSettings, VideoError, probe, sample_clip
+from nurture_jax.video import ClipSettings, VideoError, on_exact_frames, probe, sample_clip
 
 
 def red_square(image):
@@ -37,6 +37,12 @@ def test_variable_frame_rate_by_time_not_by_index(tmp_path):
     np.testing.assert_allclose(clip.times_s, [0.2333, 0.7333, 1.2, 1.6], atol=4e-3)
     steps = [step_of(image, 35) for image in clip.images]
     assert np.abs(np.array(steps) - [7, 22, 31, 33]).max() <= 1
+
+
+@pytest.mark.parametrize("fps", [6, 30])
+def test_duration_is_to_the_end_of_the_last_frame(tmp_path, fps):
+    path = write_video(tmp_path / "a.mp4", times_s=np.arange(int(1.5 * fps)) / fps)
+    assert sample_clip(path, 4, 32, exact_times_s=[0.0]).duration_s == 1.5
 
 
 def test_last_frame_held_long_is_not_truncated(tmp_path):
@@ -108,7 +114,28 @@ def test_long_videos_are_sought(tmp_path):
 def test_annotated_frames_are_met_exactly(tmp_path):
     path = write_video(tmp_path / "a.mp4")
     clip = sample_clip(path, 4, 32, exact_times_s=[9 / 15])
-    np.testing.assert_allclose(clip.times_s, [3 / 15, 9 / 15, 18 / 15, 26 / 15], atol=2e-3)
+    moved = on_exact_frames(clip)
+    np.testing.assert_allclose(moved.times_s, [3 / 15, 9 / 15, 18 / 15, 26 / 15], atol=2e-3)
+    assert [step_of(image, 30) for image in moved.images] == [3, 9, 18, 26]
+    plain = sample_clip(path, 4, 32)  # what an estimate sees does not depend on annotations
+    np.testing.assert_array_equal(clip.images, plain.images)
+    np.testing.assert_array_equal(clip.times_s, plain.times_s)
+    assert on_exact_frames(plain) is plain
+
+
+@pytest.mark.parametrize(("steps", "expected"), [
+    ([11, 9], [9, 11, 18, 26]),  # both nearest to frame 11, and to 9 / 15 s
+    ([9, 9, 10, 11, 12], [9, 10, 11, 12]),
+    ([0, 1, 2], [0, 1, 2, 26]),
+    ([29], [3, 11, 18, 29]),
+    (range(30), [4, 11, 19, 26]),  # more than there is room for: spread evenly
+])
+def test_no_annotated_frame_is_lost_to_another(tmp_path, steps, expected):
+    path = write_video(tmp_path / "a.mp4")
+    clip = on_exact_frames(sample_clip(path, 4, 32, exact_times_s=[step / 15 for step in steps]))
+    np.testing.assert_allclose(clip.times_s, np.array(expected) / 15, atol=2e-3)
+    shown = np.array([step_of(image, 30) for image in clip.images])
+    assert np.abs(shown - expected).max() <= 1  # grey values are rounded
 
 
 def bad_file(folder, reason):
@@ -150,6 +177,15 @@ def test_cut_before_the_index_is_not_a_video(tmp_path):
     with pytest.raises(VideoError, match="it may be cut off") as caught:
         sample_clip(path)
     assert caught.value.reason == "not_a_video"
+
+
+def test_a_raw_stream_has_no_index(tmp_path):
+    path = write_raw(write_video(tmp_path / "a.mp4"), tmp_path / "bad.h264")
+    for read in (probe, sample_clip):
+        with pytest.raises(VideoError, match=r"bad.h264 holds no index.* convert it to mp4$") \
+                as caught:
+            read(path)
+        assert caught.value.reason == "no_index"
 
 
 def test_damaged_inside_is_not_a_stack_trace(tmp_path):
