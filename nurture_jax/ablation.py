@@ -12,26 +12,23 @@ asked for, so at the end one call with all of them, which trains nothing, collec
     python -m launch.nurture_ablation ... --seeds 2
     wait; python -m launch.nurture_ablation ... --seeds 0,1,2
 
-A process that comes to a run another one is at work on waits for it (files named `lock`; what
-locks them is gone with its process).
+A process that comes to a run another one is at work on waits for it.
 """
 from __future__ import annotations
 
-import contextlib
 import copy
 import csv
 import dataclasses
-import fcntl
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from deps_jax.common import workdir
-from nurture_jax import clip_cache, experiment, plots, records, splits
+from nurture_jax import experiment, locks, plots, records, splits
 from nurture_jax.baselines import CarryForward, Tabular
 from nurture_jax.clip_batches import LABELS, ClipSource, eval_batches
 from nurture_jax.estimates import Estimates
@@ -91,7 +88,10 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
     for name, seed in plans:  # what can be refused is refused before the first training
         experiment.Experiment.from_dict(_changed(config, name, seed))
     folder, outcomes = Path(folder), []
-    _prepare(folder, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locks.alone(folder, f"waiting for another process in {folder}"):
+        # Every run has a seed of its own, so that of the config says nothing.
+        workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"))
     for name, seed in tqdm(plans, desc="ablation", unit="run"):
         run = folder / name.replace(" + ", "_").replace(" ", "_") / f"seed_{seed}"
         outcomes.append(_outcome(name, seed, run, _changed(config, name, seed)))
@@ -187,25 +187,6 @@ def _shown(number: Number | None) -> str:
     return f"{number.value:+.0f}{interval}"
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process is at work in the folder, and keeps others waiting."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _prepare(folder: Path, config: Mapping) -> None:
-    """Claims the folder and decodes the videos, so that no two processes decode the same."""
-    data = experiment.Experiment.from_dict(dict(config)).data
-    with _alone(folder):
-        # Every run has a seed of its own, so that of the config says nothing.
-        workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"))
-        clip_cache.build(records.load(data.dir, minimum_s=data.minimum_s), data.cache_folder,
-                         data.clip, workers=data.workers)
-
-
 def _changed(config: Mapping, name: str, seed: int) -> dict:
     config = copy.deepcopy(dict(config))
     config["model"] = {**config["model"], **VARIANTS[name]}
@@ -213,7 +194,8 @@ def _changed(config: Mapping, name: str, seed: int) -> dict:
 
 
 def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
-    with _alone(run):
+    run.mkdir(parents=True, exist_ok=True)
+    with locks.alone(run, f"waiting for another process in {run}"):
         workdir.claim(run, config, may_differ=experiment.MAY_DIFFER)
         if not _tested(run):
             experiment.train(experiment.Experiment.from_dict(config), run, config)

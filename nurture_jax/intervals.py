@@ -90,6 +90,8 @@ def calibrate(estimates: Estimates, *, coverage: float = COVERAGE,
               infants_per_band: int = INFANTS_PER_BAND) -> Intervals:
     """Factors from visits that trained nothing: the validation split.
 
+    It has chosen which weights were kept, though, so the guarantee holds only nearly.
+
     Raises:
       ValueError: when the infants are too few for any interval of this coverage.
     """

@@ -1,7 +1,6 @@
 """The ablation on numbers alone: every run once, a table, a figure, and nothing repeated."""
 import csv
 import json
-import threading
 
 import numpy as np
 import pytest
@@ -76,21 +75,6 @@ def test_a_run_tested_by_an_older_version_is_tested_again(ablated):
     steps = sorted((path.parent / "checkpoints").iterdir())
     assert ablate(config, folder, seeds=(0,), variants=["tabular only"])[0] == outcomes[0]
     assert sorted((path.parent / "checkpoints").iterdir()) == steps
-
-
-def test_a_second_process_waits_for_the_first(tmp_path):
-    entered = threading.Event()
-
-    def second():
-        with ablation._alone(tmp_path / "run"):
-            entered.set()
-
-    with ablation._alone(tmp_path / "run"):
-        other = threading.Thread(target=second)
-        other.start()
-        assert not entered.wait(0.2)
-    other.join(10)
-    assert entered.is_set()
 
 
 def outcome(variant, seed, weights, infants):

