@@ -30,6 +30,7 @@ BODY_POINTS = (
 REFERENCE_POINTS = ("reference_start", "reference_end")
 KEYPOINTS = BODY_POINTS + REFERENCE_POINTS
 _POINT_COUNTS = {"newborn": (17, 19), "reference_object": (2,)}
+MAX_SIDE_PX = 16384  # no video is larger
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,20 +83,17 @@ def read(folder: Path) -> tuple[dict[str, list[tuple[int, Frame]]], list[Problem
                                   "annotations; export it as COCO")]
     images, categories, annotations = parts
     names, problems = _category_names(categories)
-    grouped = {image.get("id"): [] for image in images}
-    for annotation in annotations:
-        if annotation.get("image_id") in grouped:
-            grouped[annotation["image_id"]].append(annotation)
-        else:
-            problems.append(Problem(
-                FILE, f"of annotation {annotation.get('id')} is not an image of the file; give "
-                      f"one that is", column="image_id", value=str(annotation.get("image_id"))))
+    grouped, found = _by_image(images, annotations)
+    problems += found
     frames: dict[str, list] = {}
     for image in images:
-        frame, found = _frame(image, grouped[image.get("id")], names)
+        image_id = image.get("id")
+        # Of two images with one id, the first gets the annotations; the file is refused anyway.
+        marks = grouped.pop(image_id, []) if _is_id(image_id) else []
+        frame, found = _frame(image, marks, names)
         problems += found
         if frame is not None:
-            frames.setdefault(image["video"], []).append((image["id"], frame))
+            frames.setdefault(image["video"], []).append((image_id, frame))
     return frames, problems
 
 
@@ -122,73 +120,151 @@ def place(frame: Frame, image_id, info: VideoInfo, video: str) -> tuple[Frame, l
     return dataclasses.replace(frame, time_s=time_s), problems
 
 
+def _is_id(value) -> bool:
+    return type(value) in (int, str)  # not bool
+
+
+def _are_numbers(values) -> bool:
+    """Whether it is a list of finite numbers; no coordinate is anywhere near the limit."""
+    return isinstance(values, list) and all(
+        type(value) in (int, float) and -1e9 < value < 1e9 for value in values)
+
+
 def _category_names(categories) -> tuple[dict, list[Problem]]:
-    names = {category.get("id"): category.get("name") for category in categories}
-    unknown = [name for name in names.values() if name not in CATEGORIES]
-    return names, [Problem(FILE, f"is not a known category; use {' and '.join(CATEGORIES)}",
-                           column="categories", value=str(name)) for name in unknown]
+    """Names by id, and ids and names that cannot be used."""
+    names, problems = {}, []
+    for category in categories:
+        category_id, name = category.get("id"), category.get("name")
+        if not _is_id(category_id) or category_id in names:
+            problems.append(Problem(FILE, f"of category {name!r} is not an id of its own; number "
+                                          f"the categories", column="id", value=str(category_id)))
+        else:
+            names[category_id] = name
+        if name not in CATEGORIES:
+            problems.append(Problem(
+                FILE, f"is not a known category; use {' and '.join(CATEGORIES)}",
+                column="categories", value=str(name)))
+    return names, problems
+
+
+def _by_image(images, annotations) -> tuple[dict, list[Problem]]:
+    """Annotations by the id of their image, and ids that cannot be used."""
+    grouped, problems = {}, []
+    for image in images:
+        image_id = image.get("id")
+        if _is_id(image_id) and image_id not in grouped:
+            grouped[image_id] = []
+            continue
+        fault = "is also the id of another image" if _is_id(image_id) else "is not an id"
+        problems.append(Problem(FILE, f"of an image of {image.get('video')!r} {fault}; give every "
+                                      f"image a number of its own", column="id",
+                                value=str(image_id)))
+    for annotation in annotations:
+        image_id = annotation.get("image_id")
+        if _is_id(image_id) and image_id in grouped:
+            grouped[image_id].append(annotation)
+        else:
+            problems.append(Problem(
+                FILE, f"of annotation {annotation.get('id')} is not an image of the file; give "
+                      f"one that is", column="image_id", value=str(image_id)))
+    return grouped, problems
 
 
 def _frame(image: dict, annotations: list, names: dict) -> tuple[Frame | None, list[Problem]]:
     """A Frame of one COCO image and its annotations."""
-    problems = []
-
-    def wrong(column, value, sentence):
-        problems.append(Problem(FILE, f"of image {image.get('id')} {sentence}", column=column,
-                                value=str(value)))
-
-    if not isinstance(image.get("video"), str):
-        wrong("video", image.get("video"), "is not a path; every image needs its video")
-    for key in ("width", "height"):
-        if not isinstance(image.get(key), int) or image[key] < 1:
-            wrong(key, image.get(key), "is not a number of pixels; give that of the shown frame")
-    time_s, index = image.get("time_s"), image.get("frame_index")
-    if not isinstance(index, int if time_s is None else (int, NoneType)) \
-            or not isinstance(time_s, (int, float, NoneType)):
-        wrong("time_s, frame_index", f"{time_s}, {index}", "is not a time in seconds or a number "
-                                                           "of a frame; give one of them")
-    if problems:
-        return None, problems
+    problem = lambda column, value, sentence: Problem(
+        FILE, f"of image {image.get('id')} {sentence}", column=column, value=str(value))
+    if faults := _image_faults(image):
+        return None, [problem(*fault) for fault in faults]
     segments, points = [], np.zeros((len(KEYPOINTS), 3))
     for annotation in annotations:
-        name = names.get(annotation.get("category_id"))
+        category_id = annotation.get("category_id")
+        name = names.get(category_id) if _is_id(category_id) else None
         if name not in CATEGORIES:
-            wrong("category_id", annotation.get("category_id"), "is not a category of the file")
+            faults.append(("category_id", category_id, "is not a category of the file"))
             continue
-        if sentence := _check_segment(annotation.get("segmentation"), image):
-            wrong("segmentation", name, sentence)
-        elif annotation.get("segmentation"):
-            segments.append((name, annotation["segmentation"]))
+        segment = annotation.get("segmentation")
+        if sentence := _segment_fault(segment, image["height"], image["width"]):
+            faults.append(("segmentation", name, sentence))
+        elif segment:
+            segments.append((name, segment))
         if sentence := _add_points(points, name, annotation.get("keypoints")):
-            wrong("keypoints", name, sentence)
+            faults.append(("keypoints", name, sentence))
     keypoints = tuple((float(x), float(y), int(v)) for x, y, v in points)
     # The frame number is exact, a time has been rounded.
-    return Frame(int(image["width"]), int(image["height"]), time_s, index, tuple(segments),
-                 keypoints), problems
+    return Frame(image["width"], image["height"], image.get("time_s"), image.get("frame_index"),
+                 tuple(segments), keypoints), [problem(*fault) for fault in faults]
 
 
-def _check_segment(segment, image: dict) -> str:
-    if not segment:
+def _image_faults(image: dict) -> list[tuple[str, object, str]]:
+    """(column, value, sentence) of what is wrong with an entry of `images`."""
+    faults = []
+    if not isinstance(image.get("video"), str):
+        faults.append(("video", image.get("video"), "is not a path; every image needs its video"))
+    for key in ("width", "height"):
+        value = image.get(key)
+        if type(value) is not int or not 1 <= value <= MAX_SIDE_PX:
+            faults.append((key, value, f"is not 1 to {MAX_SIDE_PX} pixels; give that of the shown "
+                                       f"frame"))
+    time_s, index = image.get("time_s"), image.get("frame_index")
+    if type(time_s) not in (int, float, NoneType) or type(index) not in (int, NoneType) \
+            or (time_s is None and index is None):
+        faults.append(("time_s, frame_index", f"{time_s}, {index}",
+                       "is not a time in seconds or a number of a frame; give one of them"))
+    return faults
+
+
+def _segment_fault(segment, height: int, width: int) -> str:
+    """Why the outline of an annotation cannot be drawn, or nothing."""
+    if segment is None or segment == []:
         return ""
     if isinstance(segment, dict):
-        size = segment.get("size")
-        if size != [image["height"], image["width"]]:
-            return f"is RLE of size {size}; it must be [{image['height']}, {image['width']}]"
-        if not isinstance(segment.get("counts"), (str, list)):
-            return "is RLE without counts; export it again"
-        if isinstance(segment["counts"], list) and sum(segment["counts"]) != size[0] * size[1]:
-            return "is RLE that does not fill the picture; export it again"
-        return ""
-    polygons_ok = isinstance(segment, list) and all(
-        isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        for polygon in segment)
-    return "" if polygons_ok else "is no polygon of three points or more, and no RLE"
+        size, counts = segment.get("size"), segment.get("counts")
+        if size != [height, width]:
+            return f"is RLE of size {size}; it must be [{height}, {width}]"
+        runs = _uncompressed(counts) if isinstance(counts, str) else counts
+        if not isinstance(runs, list) or any(type(run) is not int or run < 0 for run in runs):
+            return "is RLE without run lengths that can be read; export it again"
+        return "" if sum(runs) == height * width else ("is RLE that does not fill the picture; "
+                                                       "export it again")
+    if not isinstance(segment, list) or not all(
+            _are_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0
+            for polygon in segment):
+        return "is no polygon of three points or more (finite numbers), and no RLE"
+    # A little outside is cut off; far outside is another picture, and drawing it takes for ever.
+    far = [xy for polygon in segment for xy in zip(polygon[::2], polygon[1::2], strict=True)
+           if not (-width <= xy[0] <= 2 * width and -height <= xy[1] <= 2 * height)]
+    return f"has a point at {far[0]}, far outside of {width} x {height} pixels" if far else ""
+
+
+def _uncompressed(counts: str) -> list[int] | None:
+    """Run lengths of COCO's compressed text; None when it is something else.
+
+    Of every character from "0" on, 5 bits are value and the sixth says that more follow; from the
+    fourth run on, a run is told as the difference from the one before the last. Written here,
+    because pycocotools reads past the end of a damaged text or makes an empty mask of it.
+    """
+    runs, value, shift = [], 0, 0
+    for byte in (ord(character) - 48 for character in counts):
+        if not 0 <= byte < 64 or shift > 30:
+            return None
+        value |= (byte & 31) << shift
+        shift += 5
+        if byte & 32:
+            continue
+        if byte & 16:  # negative
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    return None if shift else runs
 
 
 def _add_points(points: np.ndarray, name: str, flat) -> str:
     """Writes the keypoints of one annotation into [19, 3]; returns what is wrong."""
-    if not flat:
+    if flat is None or flat == []:
         return ""
+    if not _are_numbers(flat):
+        return "is not a list of finite numbers; give x, y, v of every point"
     counts = _POINT_COUNTS[name]
     if len(flat) not in [3 * count for count in counts]:
         return (f"has {len(flat)} numbers; it takes x, y, v of "

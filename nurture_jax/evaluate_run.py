@@ -150,7 +150,5 @@ def _cell(errors) -> str:
 
 
 def _left_out(cache) -> dict[str, int]:
-    """Visits of these infants whose video could not be used, by reason."""
-    infants = tuple({f"{visit.infant_id}/" for visit in cache.records.visits})
-    return dict(collections.Counter(out.reason for out in cache.records.left_out
-                                    if out.visit.startswith(infants)).most_common())
+    """Visits of the split whose video could not be used, by reason."""
+    return dict(collections.Counter(out.reason for out in cache.records.left_out).most_common())

@@ -3,6 +3,7 @@
 `Experiment.from_dict` is where a config becomes frozen dataclasses; nothing below knows configs.
 
     WORKDIR/config.json, splits.json, model.json   what was trained on what
+    WORKDIR/records.txt                            visits that could not be used, and why
     WORKDIR/checkpoints/                           the newest states, to continue from
     WORKDIR/best/                                  weights of the smallest validation error
 """
@@ -143,7 +144,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     check_batch_size(training.batch_size)
     check_batch_size(training.eval_batch_size)
     start = starting_backbone(experiment)
-    found = records.load(experiment.data.dir, minimum_s=experiment.data.minimum_s)
+    found = records.load(experiment.data.dir, minimum_s=experiment.data.minimum_s, workdir=folder)
     parts = read_splits(experiment.data, found, folder)
     standard = Standard.of(parts["train"])
     build_recipe(experiment, standard, start, len(parts["train"]))
@@ -151,6 +152,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     splits.write(parts, folder)
     write_model(folder, standard, start.module)
     sources = open_sources(experiment.data, found, parts)
+    _tell_left_out(folder, found, sources["train"].cache.left_out)
     recipe = build_recipe(experiment, standard, start, len(sources["train"]))
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
     clip = (experiment.data.frames, experiment.data.size, experiment.data.size)
@@ -215,8 +217,7 @@ def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, C
     prediction would see.
     """
     cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
-    return {name: ClipSource(cache.of_infants({visit.infant_id for visit in part.visits}),
-                             exact=name == "train")
+    return {name: ClipSource(cache.of_infants(part.infants), exact=name == "train")
             for name, part in parts.items()}
 
 
@@ -272,6 +273,16 @@ def summary(errors: dict[str, float]) -> str:
         shown = "no label" if value is None else f"{value:.{0 if unit == 'g' else 2}f} {unit}"
         lines.append(f"{measure:<12}{shown:>20}")
     return "\n".join(lines)
+
+
+def _tell_left_out(folder: Path, found: records.Records, undecodable: tuple) -> None:
+    """Visits without a usable video: all in `records.txt`, the first on the screen."""
+    left_out = (*found.left_out, *undecodable)
+    tell = lambda shown: records.describe(found.folder, len(found) - len(undecodable),
+                                          len(found) + len(found.left_out), left_out, shown)
+    (folder / RECORDS).write_text(tell(None) + "\n", encoding="utf-8")
+    if left_out:
+        print(f"{tell(5)}\nlist: {folder / RECORDS}", flush=True)
 
 
 def _print_plan(experiment, recipe: Recipe, sources, shapes, start_step: int) -> None:

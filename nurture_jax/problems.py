@@ -33,16 +33,26 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """A visit that cannot be used although the table is right: its video and the reason."""
+    """A visit that cannot be used although the table is right.
 
+    Attributes:
+      visit: its key, infant and visit.
+      reason: in one word, to be counted.
+      sentence: what is wrong with its video.
+    """
+
+    infant_id: str
     visit: str
     reason: str
     sentence: str
 
+    def __str__(self) -> str:
+        return f"{self.visit}: {self.sentence}"
 
-def many(problems, shown: int = 20) -> str:
-    """Problems as lines, the rest counted."""
-    lines = [f"  {problem}" for problem in problems[:shown]]
-    if len(problems) > shown:
-        lines.append(f"  and {len(problems) - shown} more")
+
+def many(found, shown: int | None = None) -> str:
+    """Problems or visits as lines: all of them, or the first `shown` with the rest counted."""
+    lines = [f"  {each}" for each in found[:shown]]
+    if len(lines) < len(found):
+        lines.append(f"  and {len(found) - len(lines)} more")
     return "\n".join(lines)

@@ -17,6 +17,9 @@ def split(records: Records, seed: int, fractions: Mapping[str, float] = FRACTION
           ) -> dict[str, Records]:
     """Records by split. The same infants and seed give the same splits, in any order of visits.
 
+    Infants without a usable video are in one, too: their visits are counted, and a video that is
+    mended later moves nobody.
+
     Args:
       fractions: of the infants, by the name of the split.
 
@@ -27,8 +30,7 @@ def split(records: Records, seed: int, fractions: Mapping[str, float] = FRACTION
             or not math.isclose(sum(fractions.values()), 1):
         raise ValueError(f"fractions {dict(fractions)} are not above 0 or do not add up to 1; "
                          f"give parts such as {FRACTIONS}")
-    infants = sorted({visit.infant_id for visit in records.visits},
-                     key=lambda infant: (_place(seed, infant), infant))
+    infants = sorted(records.infants, key=lambda infant: (_place(seed, infant), infant))
     ends, total = [], 0.0
     for part in fractions.values():
         total += part
@@ -43,7 +45,7 @@ def split(records: Records, seed: int, fractions: Mapping[str, float] = FRACTION
 
 def write(splits: Mapping[str, Records], workdir: str | Path) -> None:
     """Writes the infants of every split to `splits.json` in the folder of a run."""
-    content = {name: _infants(records) for name, records in splits.items()}
+    content = {name: records.infants for name, records in splits.items()}
     _check(content)
     part = Path(workdir) / f"{FILE}.part"
     part.write_text(json.dumps(content, indent=1))
@@ -54,7 +56,8 @@ def read(records: Records, workdir: str | Path) -> dict[str, Records]:
     """The splits that a run has written, of these records.
 
     Raises:
-      ValueError: when an infant is in two splits, in none, or no longer in the records.
+      ValueError: when an infant is in two splits, with a usable video in none, or no longer in
+        the records.
     """
     path = Path(workdir) / FILE
     try:
@@ -66,9 +69,9 @@ def read(records: Records, workdir: str | Path) -> dict[str, Records]:
         raise ValueError(f"{path} cannot be read ({error}); start the run anew") from error
     _check(content)
     placed = {infant for infants in content.values() for infant in infants}
-    present = set(_infants(records))
-    for infants, what in ((present - placed, "are in no split of"),
-                          (placed - present, "are gone from the records but in")):
+    usable = {visit.infant_id for visit in records.visits}
+    for infants, what in ((usable - placed, "are in no split of"),
+                          (placed - set(records.infants), "are gone from the records but in")):
         if infants:
             raise ValueError(f"infants {_some(infants)} {what} {path}; use the records of that run "
                              f"or start a new one")
@@ -83,10 +86,6 @@ def _check(content: Mapping[str, list[str]]) -> None:
             if other != name:
                 raise ValueError(f"infant {infant!r} is in splits {other!r} and {name!r}; keep "
                                  f"every infant in one")
-
-
-def _infants(records: Records) -> list[str]:
-    return sorted({visit.infant_id for visit in records.visits})
 
 
 def _place(seed: int, infant: str) -> bytes:

@@ -6,6 +6,7 @@ import difflib
 import io
 import math
 import warnings
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -61,7 +62,7 @@ COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age
 def read(folder: Path) -> tuple[list[tuple[int, dict]], list[Problem]]:
     """Rows as (row number, {column: str, float or None}), and what is wrong with them.
 
-    Numbers that are refused are None; rows without an id or a video are left out.
+    What is refused or stands for an empty cell is None or ""; rows without a video are left out.
     """
     frame, problems = _read_cells(folder / FILE)
     if frame is None:
@@ -74,7 +75,7 @@ def read(folder: Path) -> tuple[list[tuple[int, dict]], list[Problem]]:
             continue
         row, found = _check_row(number, cells, seen)
         problems += found
-        if row["infant_id"] and row["visit_id"] and row["video"]:
+        if row["video"]:
             rows.append((number, row))
     if not rows and not problems:
         problems.append(Problem(FILE, "holds no visits; write one row for each"))
@@ -97,10 +98,17 @@ def _read_cells(path: Path) -> tuple[pd.DataFrame | None, list[Problem]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than columns
-            frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False,
-                                index_col=False, skip_blank_lines=False)
+            table = partial(pd.read_csv, dtype=str, keep_default_na=False, index_col=False,
+                            skip_blank_lines=False)
+            frame = table(io.StringIO(text))
+            header = table(io.StringIO(text), header=None, nrows=1)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
         return None, [Problem(FILE, f"is not a table ({str(error).strip()}); {SAVE_AS}")]
+    # pandas would rename the second of two equal columns, and one of them would be ignored.
+    names = [name.strip() for name in header.iloc[0]]
+    if double := [name for name in COLUMNS if names.count(name) > 1]:
+        return None, [Problem(FILE, f"has more than one column {', '.join(double)}; keep one of "
+                                    f"each", row=1)]
     return frame.rename(columns=lambda name: name.strip()), []
 
 
@@ -135,16 +143,15 @@ def _check_row(number: int, cells: dict, seen: dict) -> tuple[dict, list[Problem
     def wrong(column, sentence):
         problems.append(Problem(FILE, sentence, number, column, cells.get(column, "")))
 
-    row = {name: cells.get(name, "") for name in TEXT}
+    row = {name: _text(cells.get(name, "")) for name in (*TEXT, "sex")}
     for name in ("infant_id", "visit_id", "video"):
-        if name in cells and not cells[name]:
-            wrong(name, "is empty; every visit needs one")
+        if name in cells and not row[name]:
+            wrong(name, "is an empty cell; every visit needs one")
     for name, allowed in RANGES.items():
         value, sentence = _number(cells.get(name, ""), allowed)
         row[name] = value
         if sentence:
             wrong(name, sentence)
-    row["sex"] = cells.get("sex", "") if cells.get("sex", "").lower() not in EMPTY else ""
     if row["sex"] not in ("F", "M", ""):
         wrong("sex", "is not F or M; use one of them or leave it empty")
         row["sex"] = ""
@@ -152,14 +159,17 @@ def _check_row(number: int, cells: dict, seen: dict) -> tuple[dict, list[Problem
     if "\\" in row["video"] or path.is_absolute() or ".." in path.parts or ":" in row["video"][:2]:
         wrong("video", "is not a path inside the folder; write it like videos/a.mp4")
         row["video"] = ""
-    for what, column, key in (("visit", "visit_id", (row["infant_id"], row["visit_id"])),
-                              ("video", "video", row["video"])):
-        if not all(key):
-            continue
+    visit = row["infant_id"] and row["visit_id"] and f"{row['infant_id']}/{row['visit_id']}"
+    for what, column, key in (("visit", "visit_id", visit),
+                              ("video", "video", row["video"] and str(path))):
         first = seen[what].setdefault(key, number)
-        if first != number:
+        if key and first != number:
             wrong(column, f"is the same {what} as row {first}; keep one of them")
     return row, problems
+
+
+def _text(cell: str) -> str:
+    return "" if cell.lower() in EMPTY else cell
 
 
 def _number(text: str, allowed: Range) -> tuple[float | None, str]:

@@ -34,10 +34,12 @@ def sources(tmp_path_factory):
     for visit in visits:
         write_video(folder / visit.video, times_s=np.arange(6) / 5, width=32, height=32,
                     images=moving(visit.infant_id == DARK))
-    lost = (LeftOut("n030/7", "damaged", ""), LeftOut("n000/7", "truncated", ""))
+    # n034 and n035 have no video that can be used.
+    lost = tuple(LeftOut(infant, f"{infant}/7", reason, "") for infant, reason in (
+        ("n030", "damaged"), ("n000", "truncated"), ("n034", "truncated"), ("n035", "damaged")))
     cache = clip_cache.build(Records(folder, visits, lost), tmp_path_factory.mktemp("cache"),
                              ClipSettings(frames=3, size=32))
-    infants = [f"n{i:03}" for i in range(34)]
+    infants = [f"n{i:03}" for i in range(36)]
     return {name: ClipSource(cache.of_infants(part)) for name, part in (
         ("train", infants[:14]), ("validation", infants[14:24]), ("test", infants[24:]))}
 
@@ -62,7 +64,8 @@ def test_report_of_a_run(sources, tmp_path):
     found = evaluate_model(tmp_path, observe, sources, name="fabricated", synthetic=True,
                            limits=LIMITS, training={"steps": 0})
     flow = found.flow
-    assert (flow.eligible, flow.left_out, flow.captured) == (21, {"damaged": 1}, 20)
+    assert (flow.eligible, flow.left_out, flow.captured) == (
+        23, {"damaged": 2, "truncated": 1}, 20)
     assert (flow.rejected, flow.predicted) == (2, 18)
     assert flow.rejected_by_check == {"too_dark": 2, "too_blurred": 2}
     with (tmp_path / "evaluation" / "test" / "predictions.csv").open(newline="") as file:

@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +157,32 @@ def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, 
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", data, **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_visits_that_are_left_out_are_told_before_training(data, tmp_path, monkeypatch, capsys):
+    folder, run_folder = shutil.copytree(data, tmp_path / "set"), tmp_path / "run"
+    for name in ("n0_0", "n0_1", "n1_0", "n2_1", "n4_1"):
+        (folder / f"videos/{name}.mp4").write_bytes(b"")
+    late = folder / "videos/n6_0.mp4"  # opens, but its pictures are gone
+    content = late.read_bytes()
+    late.write_bytes(content[:100] + bytes(len(content) // 2 - 100) + content[len(content) // 2:])
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "ClipBatches", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(run_folder, folder)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == f"{folder}: 10 of 16 visits can be used"
+    assert shown[1].startswith("left out: 5 not_a_video, 1 ")
+    assert shown[2].startswith("  n0/0: n0_0.mp4 cannot be read as a video")
+    assert shown[-2:] == ["  and 1 more", f"list: {run_folder / 'records.txt'}"]
+    lines = (run_folder / "records.txt").read_text().splitlines()
+    assert lines[:2] == shown[:2] and len(lines) == 8 and lines[-1].startswith("  n6/0: ")
+    # n0 has no video that can be used, but is in a split.
+    parts = json.loads((run_folder / FILE).read_text())
+    assert {name for part in parts.values() for name in part} == {f"n{i}" for i in range(8)}
 
 
 def test_a_backbone_of_other_pixels_is_refused(data, monkeypatch):
