@@ -96,7 +96,7 @@ def evaluation(*, batch_size: int, calibration_images: int = 2000,
     })
 
 
-def clips(*, frames: int, size: int) -> ConfigDict:
+def clips(*, frames: int, size: int, test_fraction: float = 0.15) -> ConfigDict:
     """See nurture_jax.experiment.Data."""
     return ConfigDict({
         "dir": "",  # --data
@@ -108,7 +108,7 @@ def clips(*, frames: int, size: int) -> ConfigDict:
         "fit": "crop",  # or letterbox, where a picture shows the newborn from edge to edge
         "minimum_s": 1.0,
         "validation_fraction": 0.15,
-        "test_fraction": 0.15,
+        "test_fraction": test_fraction,
         "split_seed": 0,
     })
 
@@ -119,11 +119,13 @@ def clip_augment() -> ConfigDict:
         "mean": (0.485, 0.456, 0.406),
         "std": (0.229, 0.224, 0.225),
         "flip": True,
-        "zoom": (0.85, 1.2),
-        "shift": 0.08,
+        "zoom": (0.85, 1.08),  # more would often push an end of the ruler out of the picture
+        "shift": 0.03,
         "brightness": 0.15,
         "contrast": 0.2,
         "colour": 0.1,
+        "frames": 0,  # all
+        "annotated_first": 0.5,
     })
 
 

@@ -94,11 +94,11 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, mode: Mode) -> dict[int, jax.Array]:
-        """[b, h, w, 3] normalised -> feature maps at strides 4, 8, 16, 32 (of its stages)."""
+        """[b, h, w, 3] normalised -> feature maps at strides 2, 4, 8, 16, 32 (of its stages)."""
         x = ConvNorm(self.width, 7, 2, activation="relu", name="conv1")(images, mode)
+        features = {2: x}
         x = _max_pool(x)
         block = Bottleneck if self.depth >= BOTTLENECK_FROM else BasicBlock
-        features = {}
         for s, blocks in enumerate(RESNET_BLOCKS[self.depth][:self.stages]):
             for i in range(blocks):
                 stride = 2 if s and not i else 1

@@ -43,6 +43,8 @@ class ClipAugment:
       shift: largest move of the centre, as a part of the side.
       brightness: largest change of all values, of 1.
       contrast, colour: largest relative change of the contrast, and of one channel.
+      frames: so many of a clip's frames in a step, drawn anew; 0 takes all. An estimate sees all.
+      annotated_first: how much sooner an annotated frame is drawn, 0 (as any other) to 1 (always).
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -53,6 +55,8 @@ class ClipAugment:
     brightness: float = 0.0
     contrast: float = 0.0
     colour: float = 0.0
+    frames: int = 0
+    annotated_first: float = 0.5
 
     def __post_init__(self):
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -61,7 +65,10 @@ class ClipAugment:
         if len(self.zoom) != 2 or not 0.25 <= self.zoom[0] <= self.zoom[1] <= 4:
             raise ValueError(f"zoom {self.zoom} is not (smallest, largest) between 0.25 and 4; use "
                              f"(1.0, 1.0) to leave it out")
-        for name, limit in (("shift", 0.5), ("brightness", 1), ("contrast", 0.9), ("colour", 0.9)):
+        if self.frames < 0:
+            raise ValueError(f"frames {self.frames} is negative; use 0 to take all of a clip")
+        for name, limit in (("shift", 0.5), ("brightness", 1), ("contrast", 0.9), ("colour", 0.9),
+                            ("annotated_first", 1)):
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"{name} {getattr(self, name)} is not 0 to {limit}; use 0 to "
                                  f"leave it out")
@@ -89,6 +96,8 @@ def augment(key: jax.Array, batch: dict, settings: ClipAugment, first: jax.Array
     """
     size = batch["frames"].shape[0]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(size))
+    if settings.frames and settings.frames < batch["frames"].shape[1]:
+        batch = {**batch, **_some_frames(keys, batch, settings)}
     move_keys, colour_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
     # Integers would round twice.
     frames = batch["frames"].astype(jnp.float32) / 255
@@ -104,6 +113,18 @@ def augment(key: jax.Array, batch: dict, settings: ClipAugment, first: jax.Array
             changed["keypoints"] = jax.vmap(move)(batch["keypoints"], scale, offset)
     mean, std = jnp.array(settings.mean), jnp.array(settings.std)
     return {**batch, **changed, "frames": (changed["frames"] - mean) / std}
+
+
+def _some_frames(keys, batch, settings: ClipAugment) -> dict:
+    """What a clip has by frame, for `settings.frames` of them in their order."""
+    own = {name: batch[name] for name in ("frames", "masks", "keypoints", "annotated")
+           if name in batch}
+    b, t = batch["frames"].shape[:2]
+    annotated = batch.get("annotated", jnp.zeros((b, t)))
+    draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, t), (t,)))(keys)
+    _, chosen = jax.lax.top_k(draw + settings.annotated_first * annotated, settings.frames)
+    chosen = jnp.sort(chosen, axis=1)  # b t'
+    return {name: jax.vmap(lambda x, at: x[at])(value, chosen) for name, value in own.items()}
 
 
 def _draw_move(key, settings: ClipAugment):

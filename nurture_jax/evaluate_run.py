@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from nurture_jax.inference import TrainedNurture
 from nurture_jax.quality import Gate, Limits, inspect, rejections
 from nurture_jax.records import Visit
 from nurture_jax.report_content import Report, RunFacts, fit_baselines
+from nurture_jax.uncertainty import Number
 
 SPLITS = ("test", "validation")
 # Of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and, with the heads
@@ -135,10 +137,17 @@ def summary(found: Report, folder: Path) -> str:
     for measure in LABELS:
         cells = (each.overall(measure) for each in columns.values())
         lines.append(f"{measure:<22}" + "".join(f"{_cell(cell):>30}" for cell in cells))
+    lines += [f"{row.measure} minus {row.baseline}: {_minus(row.mae_difference)}"
+              for row in found.differences if row.measure == LABELS[0]]
     flow, kind = found.flow, "synthetic recordings" if found.facts.synthetic else "recordings"
     page = Path(folder) / "evaluation" / found.facts.split / "report.html"
     return "\n".join([*lines, "", f"{flow.predicted} of {flow.captured} {kind} estimated, "
                       f"{flow.rejected} rejected by the gate", f"report: {page}"])
+
+
+def _minus(number: Number) -> str:
+    interval = "" if math.isnan(number.low) else f" ({number.low:+.0f} to {number.high:+.0f})"
+    return f"{number.value:+.0f} g{interval}"
 
 
 def _cell(errors) -> str:

@@ -6,6 +6,7 @@
     WORKDIR/records.txt                            visits that could not be used, and why
     WORKDIR/checkpoints/                           the newest states, to continue from
     WORKDIR/best/                                  weights of the smallest validation error
+    WORKDIR/refit.json                             its errors after the last layers' second fit
 """
 from __future__ import annotations
 
@@ -31,12 +32,14 @@ from nurture_jax.clip_batches import LABELS, ClipBatches, ClipSource, eval_batch
 from nurture_jax.losses import Losses
 from nurture_jax.model import ModelSettings, NurtureNet
 from nurture_jax.quality import Limits
+from nurture_jax.refit import Refit, refit
 from nurture_jax.standard import Standard
 from nurture_jax.train import Recipe, Trainer, TrainState, Validator, init_state
 from nurture_jax.video import MINIMUM_S, ClipSettings
 
 MODEL = "model.json"
 RECORDS = "records.txt"
+REFIT = "refit.json"  # says that it was done
 # Fields that a continued run may change: where and how, not what. The gate trains nothing.
 MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence", "gate")
 
@@ -116,6 +119,7 @@ class Experiment:
     training: Training
     cadence: Cadence = dataclasses.field(default_factory=Cadence)
     seed: int = 0
+    refit: Refit = dataclasses.field(default_factory=Refit)
     gate: Limits = dataclasses.field(default_factory=Limits)
 
     @classmethod
@@ -123,7 +127,7 @@ class Experiment:
         """Raises ValueError naming the first field that is unknown, missing or impossible."""
         parts = {"data": Data, "augment": ClipAugment, "backbone": Backbone,
                  "model": ModelSettings, "losses": Losses, "optimizer": Optimizer,
-                 "training": Training, "cadence": Cadence, "gate": Limits}
+                 "training": Training, "refit": Refit, "cadence": Cadence, "gate": Limits}
         return build_settings(cls, {
             name: build_settings(parts[name], value, name) if name in parts else value
             for name, value in config.items()})
@@ -174,10 +178,23 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
                     evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
         if best.latest_step != recipe.total_steps and start_step < recipe.total_steps:
             writer.write(recipe.total_steps, best(recipe.total_steps, state))
+        if experiment.refit.epochs and not (folder / REFIT).is_file():
+            errors = _refit(experiment, recipe, state, sources["train"], best, step_key)
+            writer.write(recipe.total_steps + 1, errors)
+            (folder / REFIT).write_text(json.dumps(errors, indent=1) + "\n")
     finally:
         batches.close()
         writer.close()
     return best.errors
+
+
+def _refit(experiment: Experiment, recipe: Recipe, state: TrainState, source: ClipSource, best,
+           key: jax.Array) -> dict[str, float]:
+    """Validation errors with the last layers fitted once more; kept if they are the best."""
+    as_in_use = dataclasses.replace(source, exact=False)
+    state = refit(experiment.refit, recipe, state, as_in_use, experiment.training.eval_batch_size,
+                  jax.random.fold_in(key, recipe.total_steps))
+    return best(recipe.total_steps + 1, state)
 
 
 def starting_backbone(experiment: Experiment) -> Start:

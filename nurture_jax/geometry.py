@@ -32,6 +32,7 @@ _ENDS = np.array([[(k in end) / len(end) - (k in start) / len(start)
                    for k in range(len(KEYPOINTS))] for start, end in (*SPANS, RULER)], np.float32)
 _SHARPNESS = 3  # power of a heatmap: noise between peaks fades, the peak stays wider than a cell
 _SMALLEST_CELLS = 0.5  # a length below half a cell cannot be told from none
+_LEAST_CLEAR = 0.02  # so that a clip without any reference object has an average, too
 GAIN = 4.0  # brings logarithms of ratios, which spread by about a quarter, to unit scale
 
 
@@ -81,3 +82,15 @@ def features(probabilities: jax.Array | None, heatmaps: jax.Array | None) -> jax
         if probabilities is not None:
             found.append(newborn - ruler)
     return GAIN * jnp.concatenate(found, -1)
+
+
+def over_frames(sizes: jax.Array, heatmaps: jax.Array | None) -> jax.Array:
+    """[b, t, g] of `features` -> [b, g], frames with a clearer reference object counting more.
+
+    The weight of a frame is the square of the lower of the peaks at both ends; without heatmaps
+    [b, t, h, w, 19] all frames count the same.
+    """
+    if heatmaps is None:
+        return sizes.mean(1)
+    clear = jnp.clip(heatmaps[..., -2:].max((2, 3)).min(-1), _LEAST_CLEAR, 1) ** 2  # b t
+    return (sizes * clear[..., None]).sum(1) / clear.sum(1)[:, None]

@@ -14,10 +14,12 @@ from jax import lax
 
 from deps_jax.common.metrics import Mean
 from deps_jax.common.parallel import mean_over_devices
+from nurture_jax import geometry
 from nurture_jax.clip_batches import LABELS
 from nurture_jax.standard import Standard
 
 REGRESSIONS = ("laplace", "huber")
+FARTHEST_CELLS = 4.0  # a peak at another place altogether is the heatmap's affair
 LOG_SCALE_RANGE = (-5.0, 3.0)  # of a standard deviation; keeps a likelihood from running away
 
 
@@ -32,6 +34,7 @@ class Losses:
       measures: weights of weight_g, length_cm, head_cm, chest_cm.
       segmentation, keypoints: weights of cross entropy + Dice, and of the heatmaps.
       heatmap_cells: standard deviation of a target peak, in cells of 4 px.
+      points: of a cell's distance of a peak from its point, beside 1 for the heatmap.
     """
 
     regression: str = "huber"
@@ -40,6 +43,7 @@ class Losses:
     segmentation: float = 0.5
     keypoints: float = 0.5
     heatmap_cells: float = 1.0
+    points: float = 0.0
 
     def __post_init__(self):
         if self.regression not in REGRESSIONS:
@@ -111,16 +115,37 @@ def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: f
     return jnp.square(heatmaps - target).sum((2, 3)) / (jnp.pi * cells**2)
 
 
-def keypoint_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: float
+def point_distance(heatmaps: jax.Array, keypoints: jax.Array, side: int) -> jax.Array:
+    """How far the peak that `geometry.peaks` reads lies from the point, in cells: -> [b, t, k].
+
+    Sizes are made of these points, so they are taught as well (integral regression, Sun et al.
+    2018). A peak counts by its height: where none has formed yet its place means nothing.
+
+    Args:
+      as `heatmap_error`.
+    """
+    at = keypoints[..., :2] * heatmaps.shape[3] / side
+    distance = jnp.abs(geometry.peaks(heatmaps) - at).sum(-1)
+    height = lax.stop_gradient(jnp.clip(heatmaps.max((2, 3)), 0, 1))
+    return height * jnp.minimum(distance, FARTHEST_CELLS)
+
+
+def keypoint_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, settings: Losses
                    ) -> jax.Array:
-    """`heatmap_error`, with the two ends of the reference object in the cheaper order.
+    """`heatmap_error` and `point_distance`, the ends of the reference object in the cheaper order.
 
     The ends of a ruler look alike. Asked to tell them apart, a network would show half a peak at
     both, and the middle between them would be taken for either.
     """
-    straight = heatmap_error(heatmaps, keypoints, side, cells)
+    def error(maps, points):
+        found = heatmap_error(maps, points, side, settings.heatmap_cells)
+        if settings.points:
+            found = found + settings.points * point_distance(maps, points, side)
+        return found
+
+    straight = error(heatmaps, keypoints)
     ends = keypoints[..., -2:, :]
-    turned = heatmap_error(heatmaps[..., :-3:-1], ends, side, cells)
+    turned = error(heatmaps[..., :-3:-1], ends)
     gain = jnp.where(ends[..., 2] > 0, straight[..., -2:] - turned, 0).sum(-1, keepdims=True)
     return jnp.concatenate([straight[..., :-2],
                             jnp.where(gain > 0, turned, straight[..., -2:])], -1)
@@ -180,6 +205,5 @@ def _proxies(settings: Losses, outputs, batch):
     if "heatmaps" in outputs:
         keypoints = batch["keypoints"]
         seen = (keypoints[..., 2] > 0) * batch["annotated"][..., None]
-        errors = keypoint_error(outputs["heatmaps"], keypoints, batch["frames"].shape[2],
-                                settings.heatmap_cells)
+        errors = keypoint_error(outputs["heatmaps"], keypoints, batch["frames"].shape[2], settings)
         yield "keypoints", errors, seen, settings.keypoints

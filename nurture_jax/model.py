@@ -3,8 +3,7 @@
     frames b t h w 3 -> backbone -> top-down maps at stride 4 -> masks, heatmaps (proxy heads)
                                  -> pooled over space and time -> video b c
     masks, heatmaps -> sizes relative to the reference object b g (geometry.py)
-    tabular b 4 -> tabular b d
-    video, sizes, tabular -> mean, log scale of each measure
+    video, sizes, tabular b 4 -> mean, log scale of each measure (fusion.py)
 
 "NurtureNet" (arXiv 2405.05530) fixes the inputs, the outputs and the two proxy tasks; everything
 else is our design. `Standard` holds the numbers that bring inputs and measures to unit scale.
@@ -22,7 +21,8 @@ from deps_jax.elastic import Mode
 from nurture_jax import geometry
 from nurture_jax.annotations import CATEGORIES, KEYPOINTS
 from nurture_jax.backbones import ConvNorm
-from nurture_jax.clip_batches import LABELS, MASK_STRIDE, TABULAR
+from nurture_jax.clip_batches import MASK_STRIDE
+from nurture_jax.fusion import Fusion
 from nurture_jax.standard import Standard
 
 POOLINGS = ("mask", "mean")
@@ -86,6 +86,11 @@ class ModelSettings:
         return (self.segmentation or self.keypoints) and (
             self.geometry or (self.segmentation and self.pooling == "mask"))
 
+    def fusion(self, standard: Standard, name: str | None = None) -> Fusion:
+        """The module from what was seen to the measures; its weights are under "fusion"."""
+        return Fusion(self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain,
+                      standard, name=name)
+
 
 class NurtureNet(nn.Module):
     """The whole network; pure through `apply`.
@@ -110,55 +115,32 @@ class NurtureNet(nn.Module):
           heads: also the outputs of proxy heads that the measures do not need.
 
         Returns:
-          "mean", "log_scale" [b, 4]; "features" [b, c]; with their heads "segmentation"
-          [b, t, h', w', 3] logits and "heatmaps" [b, t, h', w', 19].
+          "mean", "log_scale" [b, 4]; of the video "pooled" [b, c] and "sizes" [b, g]; with their
+          heads "segmentation" [b, t, h', w', 3] logits and "heatmaps" [b, t, h', w', 19].
         """
-        outputs, parts, sizes = {}, [], None
+        outputs = {}
         if self.settings.use_video:
-            video = Video(self.settings, self.backbone, name="video")
-            pooled, sizes, outputs = video(frames, mode, heads)
-            if mode.train and self.settings.dropout_rate:
-                pooled = _dropout(self.make_rng("dropout"), pooled, self.settings.dropout_rate,
-                                  mode)
-            parts += [pooled] if sizes is None else [pooled, sizes]
-        if self.settings.use_tabular:
-            parts.append(Tabular(self.settings.tabular_width, name="tabular")(
-                self.standard.inputs(tabular, tabular_mask), tabular_mask))
-        fused = jnp.concatenate(parts, -1)
-        x = nn.relu(nn.Dense(self.settings.hidden_width, name="fuse1")(fused))
-        x = nn.relu(nn.Dense(self.settings.hidden_width, name="fuse2")(x))
-        birth, known = tabular[:, :1], tabular_mask[:, :1]
-        return {**outputs, **self._measures(x, sizes, birth, known), "features": fused}
-
-    def _measures(self, x, sizes, birth_weight_g, is_known) -> dict:
-        """The last layer; its fifth output is the gain since birth, of its own unit scale."""
-        width = 2 * (len(LABELS) + 1)
-        raw = nn.Dense(width, kernel_init=nn.initializers.normal(0.01), name="measures")(x)
-        if sizes is not None:  # logarithms of sizes add up to those of measures
-            raw = raw + nn.Dense(width, use_bias=False, kernel_init=nn.initializers.zeros,
-                                 name="from_sizes")(sizes)
-        mean, log_scale = jnp.split(raw, 2, -1)  # b 5
-        if not self.settings.predict_gain:
-            return {"mean": mean[:, :-1], "log_scale": log_scale[:, :-1]}
-        known = jnp.concatenate([is_known, jnp.zeros((x.shape[0], len(LABELS) - 1))], -1)
-        gained, shift = self.standard.from_gain(mean[:, -1:], birth_weight_g, is_known)
-        return {"mean": jnp.where(known > 0, gained, mean[:, :-1]),
-                "log_scale": jnp.where(known > 0, log_scale[:, -1:] + shift, log_scale[:, :-1])}
+            outputs = Video(self.settings, self.backbone, name="video")(frames, mode, heads)
+        pooled = outputs.get("pooled")
+        if pooled is not None and mode.train and self.settings.dropout_rate:
+            pooled = _dropout(self.make_rng("dropout"), pooled, self.settings.dropout_rate, mode)
+        fusion = self.settings.fusion(self.standard, name="fusion")
+        return {**outputs, **fusion(pooled, outputs.get("sizes"), tabular, tabular_mask)}
 
 
 class Video(nn.Module):
-    """Frames to pooled features [b, c], sizes [b, g] (None without them), and the heads' maps."""
+    """Frames to "pooled" [b, c], "sizes" [b, g] if the settings ask for them, and heads' maps."""
 
     settings: ModelSettings
     backbone: nn.Module
 
     @nn.compact
-    def __call__(self, frames, mode: Mode, heads: bool):
+    def __call__(self, frames, mode: Mode, heads: bool) -> dict[str, jax.Array]:
         settings, (b, t) = self.settings, frames.shape[:2]
         images = frames.reshape(b * t, *frames.shape[2:]).astype(settings.dtype)
         maps = self.backbone(images, mode)
         pooled = [maps[max(maps)].mean((1, 2), dtype=jnp.float32)]  # (b t) c
-        outputs, sizes = {}, None
+        outputs = {}
         if settings.heads_in_use or (heads and (settings.segmentation or settings.keypoints)):
             neck = Neck(settings.neck_width, name="neck")(maps, mode)
             outputs = {name: head.reshape(b, t, *head.shape[1:]) for name, head in
@@ -168,21 +150,25 @@ class Video(nn.Module):
             if shares is not None and settings.pooling == "mask":
                 pooled += _means_by_mask(neck, shares.reshape(b * t, *shares.shape[2:]))
             if settings.geometry:
-                sizes = geometry.features(shares, outputs.get("heatmaps"))  # b t g
+                sizes = geometry.over_frames(
+                    geometry.features(shares, outputs.get("heatmaps")), outputs.get("heatmaps"))
                 if not settings.geometry_gradient:
                     sizes = jax.lax.stop_gradient(sizes)
+                outputs["sizes"] = sizes
         per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled], -1)
         per_frame = nn.relu(nn.Dense(settings.hidden_width, name="frame")(per_frame))
         if settings.time_pooling == "attention":
             attention = nn.softmax(nn.Dense(1, name="attention")(per_frame), axis=1)  # b t 1
         else:
             attention = jnp.full((b, t, 1), 1 / t)
-        pooled = (per_frame * attention).sum(1)
-        return pooled, None if sizes is None else jnp.median(sizes, axis=1), outputs
+        return {**outputs, "pooled": (per_frame * attention).sum(1)}
 
 
 class Neck(nn.Module):
-    """Top-down path (as in feature pyramids, Lin et al. 2017) to the map at stride 4."""
+    """Top-down path (as in feature pyramids, Lin et al. 2017) to the map at stride 4.
+
+    Finer maps join it from below: where in a cell a point lies is told by its finest edges.
+    """
 
     width: int
 
@@ -192,9 +178,13 @@ class Neck(nn.Module):
             raise ValueError(f"the backbone has strides {sorted(maps)}, masks need {MASK_STRIDE}; "
                              f"choose another one or switch the proxy heads off")
         x = None
-        for stride in sorted((stride for stride in maps if stride >= MASK_STRIDE), reverse=True):
-            lateral = ConvNorm(self.width, name=f"lateral{stride}")(maps[stride], mode)
-            x = lateral if x is None else lateral + _doubled(x, lateral.shape)
+        for stride in sorted(maps, reverse=True):
+            if stride >= MASK_STRIDE:
+                lateral = ConvNorm(self.width, name=f"lateral{stride}")(maps[stride], mode)
+                x = lateral if x is None else lateral + _doubled(x, lateral.shape)
+            else:
+                x = x + ConvNorm(self.width, MASK_STRIDE // stride + 1, MASK_STRIDE // stride,
+                                 name=f"lateral{stride}")(maps[stride], mode)
         return ConvNorm(self.width, 3, activation="relu", name="smooth")(x, mode)
 
 
@@ -216,22 +206,6 @@ class ProxyHeads(nn.Module):
                              name=name)(y)
                 outputs[name] = y.astype(jnp.float32)
         return outputs
-
-
-class Tabular(nn.Module):
-    """Standardised numbers to a vector, [b, n] -> [b, d]; each has an embedding for "missing"."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, values: jax.Array, mask: jax.Array) -> jax.Array:
-        assert values.shape == mask.shape == (values.shape[0], len(TABULAR)), values.shape
-        shape, draw = (len(TABULAR), self.width), nn.initializers.normal(1.0)
-        slope, offset, missing = (self.param(name, draw, shape)
-                                  for name in ("slope", "offset", "missing"))
-        present = nn.relu(values[..., None] * slope + offset)  # b n d
-        x = jnp.where(mask[..., None] > 0, present, missing)
-        return nn.relu(nn.Dense(self.width, name="mix")(x.reshape(x.shape[0], -1)))
 
 
 def _means_by_mask(neck, shares):

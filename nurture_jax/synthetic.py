@@ -21,9 +21,9 @@ from nurture_jax.synthetic_dataset import ABOUT, Work, time_rendering, write
 from nurture_jax.synthetic_sheet import contact_sheet
 from nurture_jax.synthetic_visit import Settings
 
-# Small and few frames, for a model of 12 to 16 frames that is trained in minutes.
-DEMO = Settings(infants=250, visits_per_infant=3, seconds=2.4, short_sides_px=(96,), fps=6.0,
-                annotated_frames=3)
+# Small and few frames, for a model of 8 frames that is trained in minutes.
+DEMO = Settings(infants=400, visits_per_infant=3, seconds=2.4, short_sides_px=(96,), fps=6.0,
+                annotated_frames=5)
 BENCHMARK_PX = 224
 BENCHMARK_FRAMES = 100
 

@@ -43,8 +43,9 @@ def test_resnets_have_the_published_size(depth, millions):
     # torchvision's 11.690 and 25.557 million, less the classifier of 1000 classes.
     assert count(variables["params"]) / 1e6 == pytest.approx(millions, abs=1e-3)
     widths = [256, 512, 1024, 2048] if depth == 50 else [64, 128, 256, 512]
+    expected = {4 * 2**s: (2, 56 // 2**s, 56 // 2**s, width) for s, width in enumerate(widths)}
     assert {stride: leaf.shape for stride, leaf in features.items()} == {
-        4 * 2**s: (2, 56 // 2**s, 56 // 2**s, width) for s, width in enumerate(widths)}
+        2: (2, 112, 112, 64), **expected}
 
 
 def test_mobilenet_gives_every_stride():

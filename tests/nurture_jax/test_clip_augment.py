@@ -112,6 +112,30 @@ def test_draws_do_not_depend_on_the_devices(batch):
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[4:], whole), part, atol=1e-5)
 
 
+def test_some_frames_of_a_clip(batch):
+    numbered = np.broadcast_to(np.arange(6, dtype=np.uint8)[:, None, None, None], (6, 8, 8, 3))
+    clips = {"frames": np.stack([numbered] * 64), "masks": np.zeros((64, 6, 2, 2), np.uint8),
+             "keypoints": np.zeros((64, 6, 19, 3), np.float32),
+             "annotated": np.tile(np.float32([0, 1, 0, 0, 1, 0]), (64, 1)), "labels": np.ones(64)}
+    clips["masks"] += np.arange(6, dtype=np.uint8)[:, None, None]
+    settings = dict(PLAIN, frames=3)
+    draw = lambda first: jax.tree.map(np.asarray, augment(
+        jax.random.key(0), clips, ClipAugment(**settings, annotated_first=first)))
+    found = draw(0.0)
+    chosen = np.round(found["frames"][:, :, 0, 0, 0] * 255).astype(int)
+    assert (np.diff(chosen) > 0).all()  # in their order, none twice
+    np.testing.assert_array_equal(found["masks"][:, :, 0, 0], chosen)
+    np.testing.assert_array_equal(found["annotated"], np.isin(chosen, (1, 4)))
+    assert found["keypoints"].shape == (64, 3, 19, 3) and found["labels"].shape == (64,)
+    counts = np.bincount(chosen.ravel(), minlength=6)
+    assert counts.min() > 64 * 0.3  # 32 of 64 are expected
+    assert (draw(1.0)["annotated"].sum(1) == 2).all()
+    some = draw(0.5)["annotated"].mean()
+    assert found["annotated"].mean() < some < 2 / 3
+    whole = augment(jax.random.key(0), clips, ClipAugment(**dict(PLAIN, frames=9)))
+    assert whole["frames"].shape[1] == 6
+
+
 def test_without_annotations(batch):
     found = augment(jax.random.key(0), {"frames": jnp.asarray(batch["frames"])}, TRAINING)
     assert set(found) == {"frames"} and found["frames"].dtype == jnp.float32
@@ -121,6 +145,7 @@ def test_without_annotations(batch):
     (dict(zoom=(1.2, 0.8)), r"zoom \(1.2, 0.8\) is not \(smallest, largest\) between"),
     (dict(shift=0.7), "shift 0.7 is not 0 to 0.5; use 0"),
     (dict(std=(0.0, 1.0, 1.0)), "std above 0"),
+    (dict(frames=-1), "frames -1 is negative; use 0"),
     (dict(colour=2.0), "colour 2.0 is not 0 to 0.9")])
 def test_settings_are_checked(fields, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -75,6 +75,8 @@ def test_report_of_a_run(sources, tmp_path):
     assert intervals.load(tmp_path) == found.intervals
     text = summary(found, tmp_path)
     assert "18 of 20 synthetic recordings estimated, 2 rejected" in text and "report.html" in text
+    row = next(row for row in found.differences if row.baseline == "table without video")
+    assert f"weight_g minus table without video: {row.mae_difference.value:+.0f} g" in text
 
 
 def test_estimates_stand_beside_their_visits(sources):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nurture_jax.geometry import GAIN, RULER, SPANS, features, peaks, spans
+from nurture_jax.geometry import GAIN, RULER, SPANS, features, over_frames, peaks, spans
 
 
 def heatmaps(points, side=24, cells=1.0):
@@ -71,3 +71,15 @@ def test_gradients_reach_every_point_and_mask():
     used = sorted({i for ends in (*SPANS, RULER) for end in ends for i in end})
     assert (np.abs(by_maps).max((0, 1, 2, 3))[used] > 0).all()
     assert np.isfinite(jax.grad(lambda m: features(None, m).sum())(0 * maps)).all()
+
+
+def test_frames_with_a_clear_ruler_count_more(points):
+    maps = jnp.tile(heatmaps(points), (1, 3, 1, 1, 1))
+    maps = maps.at[:, 1, ..., 17].multiply(0.5).at[:, 2, ..., 18].multiply(0)
+    sizes = jnp.array([[[1.0], [2.0], [100.0]]])
+    ends = maps[0, :, :, :, -2:].max((1, 2))
+    one, half = float(ends[0].min()), float(ends[1].min())
+    expected = (one**2 * 1 + half**2 * 2 + 0.02**2 * 100) / (one**2 + half**2 + 0.02**2)
+    np.testing.assert_allclose(over_frames(sizes, maps), [[expected]], rtol=1e-5)
+    np.testing.assert_allclose(over_frames(sizes, None), [[103 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(over_frames(sizes, 0 * maps), [[103 / 3]], rtol=1e-6)

@@ -7,6 +7,7 @@ from make_batches import STANDARD, batch
 
 from nurture_jax.clip_batches import LABELS
 from nurture_jax.losses import (
+    FARTHEST_CELLS,
     Losses,
     cross_entropy,
     dice,
@@ -15,6 +16,7 @@ from nurture_jax.losses import (
     keypoint_error,
     laplace,
     masked_mean,
+    point_distance,
     total_loss,
 )
 
@@ -50,21 +52,40 @@ def test_a_heatmap_is_judged_by_its_peak():
     assert error(jnp.swapaxes(peak, 2, 3)) > 1
 
 
-def test_the_ends_of_a_ruler_may_change_places_and_nothing_else_may():
+@pytest.mark.parametrize("weight, tolerance", [(0.0, 1e-5), (0.5, 0.05)])
+def test_the_ends_of_a_ruler_may_change_places_and_nothing_else_may(weight, tolerance):
     points = np.random.default_rng(0).uniform(6, 26, (1, 1, 19, 3))
     points[..., 2] = 2
     turned = points[:, :, [*range(17), 18, 17]]
     grid = np.arange(8) + 0.5
     across, down = (np.exp(-(grid - points[..., i, None] / 4)**2 / 2) for i in (0, 1))
     maps = jnp.asarray(np.einsum("btkh,btkw->bthwk", down, across))
-    error = lambda keypoints: np.asarray(keypoint_error(maps, jnp.asarray(keypoints), 32, 1.0))
-    np.testing.assert_allclose(error(points), 0, atol=1e-5)
-    np.testing.assert_allclose(error(turned), 0, atol=1e-5)
+    error = lambda keypoints: np.asarray(
+        keypoint_error(maps, jnp.asarray(keypoints), 32, Losses(points=weight)))
+    np.testing.assert_allclose(error(points), 0, atol=tolerance)
+    np.testing.assert_allclose(error(turned), 0, atol=tolerance)
     swapped = error(points[:, :, [1, 0, *range(2, 19)]])
-    assert (swapped[..., :2] > 0.1).all() and np.allclose(swapped[..., 2:], 0, atol=1e-5)
+    assert (swapped[..., :2] > 0.1).all() and np.allclose(swapped[..., 2:], 0, atol=tolerance)
     # An end out of the picture says nothing about the order.
     turned[..., 17, 2] = 0
-    np.testing.assert_allclose(error(turned)[..., 18], 0, atol=1e-5)
+    np.testing.assert_allclose(error(turned)[..., 18], 0, atol=tolerance)
+
+
+def test_the_distance_of_a_peak_counts_by_its_height():
+    x, y = jnp.meshgrid(jnp.arange(16) + 0.5, jnp.arange(16) + 0.5)
+    peak = jnp.exp(-(jnp.square(x - 8) + jnp.square(y - 6)) / 2)[None, None, ..., None]
+    at = lambda x, y: jnp.array([[[[4.0 * x, 4.0 * y, 2.0]]]])  # cells of 4 px
+    distance = lambda height, point: float(point_distance(height * peak, point, 64)[0, 0, 0])
+    height = float(peak.max())
+    assert distance(1, at(8, 6)) == pytest.approx(0, abs=0.02)
+    assert distance(1, at(9.5, 5)) == pytest.approx(2.5 * height, abs=0.03)
+    assert distance(0.5, at(9.5, 5)) == pytest.approx(1.25 * height, abs=0.03)
+    assert distance(1, at(1, 1)) == pytest.approx(FARTHEST_CELLS * height)
+    # The gradient pulls the peak to the point: up on the near side, down on the far side.
+    pull = jax.grad(lambda maps: point_distance(maps, at(9.5, 6), 64).sum())(peak)[0, 0, 6, :, 0]
+    assert pull[9] < 0 < pull[6]
+    empty = jax.grad(lambda maps: point_distance(maps, at(9.5, 6), 64).sum())(0 * peak)
+    assert not empty.any()  # and no nan where nothing was seen
 
 
 def test_only_what_is_labelled_counts():

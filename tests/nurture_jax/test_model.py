@@ -41,11 +41,13 @@ def test_full_size(backbone):
     module = ResNet(50) if backbone == "resnet50" else of_subnet(space, decode(space, "d2e3k5"))
     model = NurtureNet(ModelSettings(dtype="bfloat16"), STANDARD, module)
     outputs, variables = shapes(model, (25, 224, 224, 3))
-    assert outputs.pop("features")[0] == 2
+    assert outputs.pop("pooled") == (2, 128)
+    assert outputs.pop("sizes")[0] == 2
     assert outputs == {"mean": (2, 4), "log_scale": (2, 4), "segmentation": (2, 25, 56, 56, 3),
                        "heatmaps": (2, 25, 56, 56, 19)}
-    assert set(variables["params"]) == {"backbone", "video", "tabular", "fuse1", "fuse2",
-                                        "measures", "from_sizes"}
+    assert set(variables["params"]) == {"backbone", "video", "fusion"}
+    assert set(variables["params"]["fusion"]) == {"tabular", "fuse1", "fuse2", "measures",
+                                                  "from_sizes"}
 
 
 @pytest.mark.parametrize("size", [36, 50])
@@ -55,16 +57,19 @@ def test_sides_that_no_stride_divides(size):
 
 
 @pytest.mark.parametrize(("switches", "heads", "parts"), [
-    (dict(use_video=False), set(), {"tabular"}),
+    (dict(use_video=False), set(), set()),
     (dict(use_tabular=False), {"segmentation", "heatmaps"}, {"backbone", "video"}),
-    (dict(segmentation=False), {"heatmaps"}, {"backbone", "video", "tabular"}),
-    (dict(keypoints=False), {"segmentation"}, {"backbone", "video", "tabular"}),
-    (dict(segmentation=False, keypoints=False), set(), {"backbone", "video", "tabular"})])
+    (dict(segmentation=False), {"heatmaps"}, {"backbone", "video"}),
+    (dict(keypoints=False), {"segmentation"}, {"backbone", "video"}),
+    (dict(segmentation=False, keypoints=False), set(), {"backbone", "video"})])
 def test_switches(switches, heads, parts):
     outputs, variables = shapes(net(**switches), (FRAMES, SIZE, SIZE, 3))
-    assert set(outputs) - {"mean", "log_scale", "features"} == heads
-    assert set(variables["params"]) - {"fuse1", "fuse2", "measures", "from_sizes"} == parts
-    assert ("from_sizes" in variables["params"]) == bool(heads)
+    assert set(outputs) - {"mean", "log_scale", "pooled", "sizes"} == heads
+    assert ("pooled" in outputs, "sizes" in outputs) == ("video" in parts, bool(heads))
+    assert set(variables["params"]) - {"fusion"} == parts
+    fusion = variables["params"]["fusion"]
+    assert ("from_sizes" in fusion) == bool(heads)
+    assert ("tabular" in fusion) == switches.get("use_tabular", True)
 
 
 def test_heads_that_the_measures_do_not_need_can_be_left_out():
@@ -84,7 +89,7 @@ def tabular():
     _, values, mask = inputs()
     variables = model.init(jax.random.key(0), frames, values, mask, EVALUATION)
     # As if trained: the last layer starts too near to 0 for any input to matter.
-    last = variables["params"]["measures"]
+    last = variables["params"]["fusion"]["measures"]
     last["kernel"] = 30 * last["kernel"]
     apply = jax.jit(lambda variables, values, mask: model.apply(variables, frames, values, mask,
                                                                 EVALUATION)["mean"])
@@ -100,18 +105,18 @@ def test_a_missing_value_is_its_embedding_and_nothing_else(tabular, column):
     other[:, column] = 123.0
     missing = apply(variables, values, mask)
     np.testing.assert_array_equal(missing, apply(variables, other, mask))
-    params = {**variables["params"], "tabular": dict(variables["params"]["tabular"])}
-    embedding = params["tabular"]["missing"]
-    params["tabular"]["missing"] = embedding.at[column].add(1)
+    params = jax.tree.map(lambda x: x, variables["params"])
+    embedding = params["fusion"]["tabular"]["missing"]
+    params["fusion"]["tabular"]["missing"] = embedding.at[column].add(1)
     assert np.abs(missing - apply({"params": params}, values, mask)).max() > 1e-4
-    params["tabular"]["missing"] = embedding.at[(column + 1) % 4].add(1)
+    params["fusion"]["tabular"]["missing"] = embedding.at[(column + 1) % 4].add(1)
     np.testing.assert_array_equal(missing, apply({"params": params}, values, mask))
 
 
 def test_gain_is_added_to_the_birth_weight_where_it_is_known(tabular):
     apply, variables = tabular
-    params = {**variables["params"], "measures": {"kernel": jnp.zeros((16, 10)),
-                                                  "bias": jnp.zeros(10).at[4].set(2.0)}}
+    last = {"kernel": jnp.zeros((16, 10)), "bias": jnp.zeros(10).at[4].set(2.0)}
+    params = {"fusion": {**variables["params"]["fusion"], "measures": last}}
     _, values, mask = inputs()
     mask[:2, 0] = 0
     mean, _ = STANDARD.measures(apply({"params": params}, values, mask), jnp.zeros((4, 4)))

@@ -64,7 +64,10 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
     folder, errors = finished
     records = read(folder)
     validated = [r["validation/mae_weight_g"] for r in records if "validation/mae_weight_g" in r]
-    assert len(validated) == 4 and errors["mae_weight_g"] == min(validated)
+    assert len(validated) == 5 and errors["mae_weight_g"] == min(validated)
+    refitted = json.loads((folder / experiment.REFIT).read_text())  # the fifth, after 20 steps
+    assert records[-1]["step"] == 21 and refitted["validation/mae_weight_g"] == validated[-1]
+    assert validated[-1] != validated[-2]
     assert all(0 <= r["data_wait_fraction"] <= 1 for r in records if "loss" in r)
     assert any("loss_segmentation" in r for r in records)  # one video of training is annotated
     table = experiment.summary(errors)
@@ -121,8 +124,13 @@ def test_twenty_steps_equal_eight_a_stop_and_the_rest(data, tmp_path, monkeypatc
     lines = [[{k: v for k, v in r.items() if k not in ("clips_per_second", "data_wait_fraction")}
               for r in read(tmp_path / name)] for name in ("whole", "part")]
     assert lines[0] == lines[1]
-    # Running the command once more changes nothing.
+    # Running the command once more changes nothing; stopped before the second fit of the last
+    # layers, it would have come to the same.
     assert run(tmp_path / "part", data, **NUMBERS) == whole
+    marker = tmp_path / "part" / experiment.REFIT
+    before = marker.read_text()
+    marker.unlink()
+    assert run(tmp_path / "part", data, **NUMBERS) == whole and marker.read_text() == before
     opened = TrainedNurture.open(tmp_path / "part")
     assert "backbone" not in opened.variables["params"]
 
@@ -212,7 +220,7 @@ def test_published_configs_are_whole(option, data):
     side, frames = settings.data.size, settings.data.frames
     shapes = jax.eval_shape(lambda: experiment.init_state(jax.random.key(0), recipe,
                                                           (frames, side, side)))
-    assert {"backbone", "video", "tabular"} < set(shapes.params)
+    assert {"backbone", "video", "fusion"} <= set(shapes.params)
     assert ClipSource.mask_stride == 4 and side % 4 == 0
 
 
