@@ -175,8 +175,8 @@ def gate() -> ConfigDict:
         "least_newborn_share": 0.03,
         "least_reference_share": 0.003,
         "least_found_frames": 0.5,
-        "least_reference_frames": 0.3,
+        "least_reference_frames": 0.5,
         "most_cut_frames": 0.5,
         "least_contact": 0.05,
-        "least_end_confidence": 0.3,
+        "least_end_confidence": 0.4,
     })

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 
 from nurture_jax.clip_batches import LABELS
@@ -100,6 +101,11 @@ def ablation(errors: Mapping[str, Sequence[float]]):
         axes.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.5)
         axes.plot(np.mean(values), row, "|", color=ORANGE, markersize=16, markeredgewidth=2)
     axes.set_yticks(range(len(errors)), list(reversed(errors)))
+    # Near ones are to be told apart beside one that knows nothing.
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 4, 6)))
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes.grid(axis="x", alpha=0.3)
     return figure
 

@@ -90,7 +90,7 @@ def test_newborn_absent_or_cut_off():
     assert look(masks=speck).accepted
 
 
-def test_reference_by_mask_or_by_its_ends():
+def test_reference_by_its_ends_or_without_them_by_its_mask():
     _, masks = recording()
     hidden = np.where(masks == 2, 0, masks)
     assert checks(look(masks=hidden)) == ["reference_not_seen"]
@@ -100,6 +100,9 @@ def test_reference_by_mask_or_by_its_ends():
     assert not look(masks=hidden, keypoints=keypoints).accepted  # one end is no ruler
     keypoints[:, 18, 2] = 1
     assert look(masks=hidden, keypoints=keypoints).accepted
+    # A mask in the pattern of a cloth, with faint ends, is none.
+    faint = np.where(np.arange(19)[:, None] >= 17, 0.25, keypoints)
+    assert checks(look(keypoints=faint)) == ["reference_not_seen"]
 
 
 def test_a_letterbox_is_not_dark_and_its_edge_is_a_border():
