@@ -52,7 +52,7 @@ def observe(batch):
     scale = np.array([100, 1, 1, 1]) * np.ones((len(real), 1))
     error = np.random.default_rng(batch["index"].sum()).laplace(0, 1, (len(real), 4))
     found = {"mean": batch["labels"] + scale * error, "scale": scale, "shares": np.eye(3)[mask],
-             "keypoints": np.zeros((*mask.shape[:2], 19, 3))}
+             "keypoints": np.ones((*mask.shape[:2], 19, 3))}
     return {name: value[real] for name, value in found.items()}
 
 

@@ -29,7 +29,7 @@ from nurture_jax.quality import Limits
 from nurture_jax.records import Visit
 
 # The masks of an untrained head are noise: only light and duration are judged here.
-LENIENT = Limits(least_newborn_share=0, least_reference_share=0, most_cut_frames=1,
+LENIENT = Limits(least_newborn_share=0, least_reference_frames=0, most_cut_frames=1,
                  least_sharpness=0, least_duration_s=0.5)
 KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F"}
 # What docs/nurture_evaluation.md says a training writes: nobody can be seen in any of it, but in
@@ -181,12 +181,13 @@ def test_limits_are_those_of_the_run_or_those_given(run, predictor):
         Experiment.from_dict({**old, "gate": {"least_sharp": 1.0}})
 
 
-def seeing(run, cells):
-    """The run's predictor with heads that see these cells, [8, 8] of 0 to 2, in every frame."""
+def seeing(run, cells, ends=0.0):
+    """The run's predictor with heads that see these cells, [8, 8] of 0 to 2, in every frame, and
+    the ends of the ruler with this confidence."""
     trained = TrainedNurture.open(run)
     seen = {"mean": np.array([[3000.0, 50.0, 34.0, 33.0]]), "scale": np.ones((1, 4)),
             "shares": np.eye(3)[np.stack([cells, cells])][None],
-            "keypoints": np.zeros((1, 2, 19, 3))}
+            "keypoints": np.full((1, 2, 19, 3), ends)}
     fake = SimpleNamespace(experiment=trained.experiment, model=trained.model,
                            variables=trained.variables, observe=lambda batch: seen)
     return Predictor(fake, intervals.load(run), Limits(least_duration_s=0.5))
@@ -198,11 +199,11 @@ def test_without_reference_object(run, video):
     found = seeing(run, cells)(video, **KNOWN)
     assert found.assessment is None and found.audit["estimate"] is None
     assert text(found) == ("no estimate:\n  no reference object was seen (0 % of the frames, limit "
-                           "30): lay the ruler beside the baby, where nothing covers it")
+                           "50): lay the ruler beside the baby, where nothing covers it")
     assert found.audit["gate"]["measured"]["reference_frames"] == 0
     assert found.audit["gate"]["failures"][0]["check"] == "reference_not_seen"
     cells[2:6, 7] = 2
-    assert seeing(run, cells)(video, **KNOWN).assessment
+    assert seeing(run, cells, ends=0.9)(video, **KNOWN).assessment
 
 
 def test_a_rejected_recording_has_reasons_and_no_estimate(run, video):
