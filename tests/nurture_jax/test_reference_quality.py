@@ -30,6 +30,16 @@ def test_heaps_show():
     assert row.visits == 160 and row.share == 70 / 160 and row.expected == 0.1
 
 
+def test_heaps_of_a_fine_scale_show_in_spite_of_mistyped_values():
+    """As in a real cohort: 62 of 100 are whole hundreds, the rest are read to 5 g, 4 are odd."""
+    fine = [1805 + 35 * i for i in range(34)]
+    row, = heaping(of_weights([1800 + 100 * (i % 12) for i in range(62)] + fine
+                              + [2001, 2502, 2503, 3004]))
+    whole = 62 + sum(weight % 100 == 0 for weight in fine)
+    assert row.visits == 100 and row.reading == 5 and row.expected == 0.05
+    assert row.share == whole / 100 and 0.5 < row.share < 0.75
+
+
 def test_life_cohort_weights_are_heaped(shared):
     with open(shared / "data" / "growth" / "gigs_life6mo_subset300.csv", newline="") as file:
         weights = [1000 * float(row["wt_kg"]) for row in csv.DictReader(file)
