@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import TINY, save_run
+from make_resnet_record import PIXELS, RECORD, WIDTH, images, torchvision_tensors
 
 from configs import deps_digits
 from deps_jax import network, supernet
@@ -132,46 +133,35 @@ def test_a_subnet_of_a_finished_run(tmp_path):
     assert start.variables["batch_stats"]["stem"]["norm"]["mean"][0] == 1
 
 
-@pytest.fixture(scope="module")
-def torchvision_tensors():
-    """Random tensors under the names and shapes that torchvision gives a ResNet-50 of width 4."""
-    rng = np.random.default_rng(0)
-    state = {"fc.weight": np.zeros((10, 128)), "fc.bias": np.zeros(10)}
-
-    def convolution(name, norm, inputs, outputs, kernel):
-        state[f"{name}.weight"] = rng.normal(size=(outputs, inputs, kernel, kernel))
-        for tensor in ("weight", "bias", "running_mean", "running_var"):
-            state[f"{norm}.{tensor}"] = rng.uniform(0.5, 1, outputs)
-        state[f"{norm}.num_batches_tracked"] = np.array(1)
-
-    convolution("conv1", "bn1", 3, 4, 7)
-    inputs = 4
-    for s, blocks in enumerate((3, 4, 6, 3)):
-        width = 4 * 2**s
-        for i in range(blocks):
-            block = f"layer{s + 1}.{i}"
-            convolution(f"{block}.conv1", f"{block}.bn1", inputs, width, 1)
-            convolution(f"{block}.conv2", f"{block}.bn2", width, width, 3)
-            convolution(f"{block}.conv3", f"{block}.bn3", width, 4 * width, 1)
-            if not i:
-                convolution(f"{block}.downsample.0", f"{block}.downsample.1", inputs, 4 * width, 1)
-            inputs = 4 * width
-    return state
+@pytest.mark.parametrize("depth", [18, 50])
+def test_torchvision_weights_give_the_features_of_torchvision(depth, tmp_path):
+    """The record is PyTorch's, of the same tensors and images; the files hold float32."""
+    np.savez(tmp_path / "w.npz", **torchvision_tensors(depth))
+    start = backbone_weights.start(Backbone(depth=depth, width=WIDTH,
+                                            init_from=str(tmp_path / "w.npz")), PIXELS)
+    found = jax.jit(start.module.apply, static_argnums=2)(
+        start.variables, jnp.asarray(images().transpose(0, 2, 3, 1), jnp.float32), EVALUATION)
+    with np.load(RECORD) as record:
+        for s in range(4):
+            expected = record[f"resnet{depth}_layer{s + 1}"].transpose(0, 2, 3, 1)
+            np.testing.assert_allclose(found[4 * 2**s], expected, rtol=1e-4,
+                                       atol=1e-5 * expected.max())
 
 
-def test_weights_by_torchvision_names(torchvision_tensors, tmp_path):
-    np.savez(tmp_path / "w.npz", **torchvision_tensors)
+def test_weights_by_torchvision_names(tmp_path):
+    tensors = torchvision_tensors(50)
+    np.savez(tmp_path / "w.npz", **tensors)
     start = backbone_weights.start(Backbone(width=4, init_from=str(tmp_path / "w.npz")), 32)
     _, wanted = shapes_of(start.module, 64)
     chex.assert_trees_all_equal_shapes(start.variables, wanted)
     params, stats = start.variables["params"], start.variables["batch_stats"]
-    weight = torchvision_tensors["layer3.0.downsample.0.weight"]
+    weight = tensors["layer3.0.downsample.0.weight"]
     np.testing.assert_allclose(params["layer3_0"]["downsample"]["kernel"],
                                weight.transpose(2, 3, 1, 0), rtol=1e-6)
     np.testing.assert_allclose(params["layer1_2"]["conv3"]["norm"]["scale"],
-                               torchvision_tensors["layer1.2.bn3.weight"], rtol=1e-6)
+                               tensors["layer1.2.bn3.weight"], rtol=1e-6)
     np.testing.assert_allclose(stats["conv1"]["norm"]["var"],
-                               torchvision_tensors["bn1.running_var"], rtol=1e-6)
+                               tensors["bn1.running_var"], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -180,8 +170,8 @@ def test_weights_by_torchvision_names(torchvision_tensors, tmp_path):
     (lambda state: state.update({"layer1.0.bn1.weight": np.ones(5)}),
      r"layer1\.0\.bn1\.weight is \(5,\) in the weights"),
     (lambda state: state.update(extra=np.ones(5)), r"does not know, first \['extra'\]")])
-def test_weights_that_do_not_fit_are_refused_by_name(torchvision_tensors, change, message):
-    state = dict(torchvision_tensors)
+def test_weights_that_do_not_fit_are_refused_by_name(change, message):
+    state = torchvision_tensors(50)
     change(state)
     with pytest.raises(ValueError, match=message):
         from_torchvision(ResNet(50, 4), state)
