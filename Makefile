@@ -1,13 +1,14 @@
 # make demo   installs into .venv, trains a small supernet and evaluates its subnets (minutes)
 # make demo-nurture   renders newborns, trains NurtureNet on them, evaluates, estimates one (minutes)
-# make test   installs into .venv, runs lint and all tests
+# make test   installs into .venv, runs lint and the tests (minutes)
+# make test-long   grids, kills, damaged runs, comparisons with PyTorch, which it installs, and pages
 # make bench  the benchmark, beside PyTorch (installs it)
 
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo demo-nurture test bench
+.PHONY: demo demo-nurture test test-long bench
 
 demo: .venv/installed
 	$(BIN)/python -m launch.train_supernet --config configs/deps_digits.py --workdir runs/demo
@@ -22,15 +23,23 @@ demo-nurture: .venv/installed
 	$(BIN)/python -m launch.predict_nurture --workdir runs/newborns --video $(NEWBORNS)/videos/n00022_1.mp4 \
 		--age_days 8 --birth_weight_g 2890 --sex F --gestational_age_days 269 --picture runs/newborns/example.png
 
-test: .venv/installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-bench: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable .[bench]
+test: .venv/installed
+	$(PYTEST)
+
+test-long: .venv/torch_installed
+	$(PYTEST) -m long
+
+bench: .venv/torch_installed
 	$(BIN)/python -m launch.bench
 
 .venv/installed: setup.cfg
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; set PYTHON=')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .[test,export,nurture]
+	touch $@
+
+.venv/torch_installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable .[bench]
 	touch $@

@@ -1,9 +1,10 @@
-"""Two CPU devices, and what many tests share."""
+"""Two CPU devices, programs that do not outlive their file, and what many tests share."""
 import os
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import gc
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,15 @@ TINY = SearchSpace(
     head_width=24, feature_width=32, num_classes=5, resolution=9, kernel_transform=True,
 )
 PIXELS = Augment(mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_end_with_their_file():
+    """Frees what a file compiled: see `footprint`. Equal programs come back out of the cache."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

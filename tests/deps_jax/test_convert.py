@@ -70,6 +70,7 @@ def test_npz_and_plain_containers(tmp_path):
     assert load_state_dict(tmp_path / "b.pth") == {}
 
 
+@pytest.mark.long  # installs PyTorch
 def test_checkpoint_saved_by_torch(tmp_path):
     torch = pytest.importorskip("torch", reason="needs torch, the extra `bench`")
     weight = torch.arange(12.0).reshape(3, 4).t()  # strides that are not contiguous

@@ -21,6 +21,7 @@ from deps_jax.train import TrainState, update
 STEPS = 5  # two of the full model, two on the ramp, one at full rate
 
 
+@pytest.mark.long  # installs PyTorch
 def test_losses_equal_those_of_pytorch(shared):
     pytest.importorskip("torch", reason="needs torch, the extra `bench`")
     from torch_deps import trajectory
