@@ -75,8 +75,9 @@ class WholeRun:
         largest = sorted(self._all().items(), key=lambda item: -item[1].maps)
         terminalreporter.section("largest processes")
         for (pid, name), reached in largest[:4]:
-            write(f"{reached.resident_bytes / 1e9:5.2f} GB {reached.maps:6d} maps  {pid or ''} {name}")
-        for (_, name), reached in self._too_large():
+            write(f"{reached.resident_bytes / 1e9:5.2f} GB {reached.maps:6d} maps  "
+                  f"{pid or ''} {name}")
+        for (_, name), _reached in self._too_large():
             write(f"{name}: more than {MAX_BYTES / 1e9:g} GB or {MAX_MAPS} maps; free what a file "
                   f"compiled, or cut it in two", red=True)
         needed = len(self._skipped) - len(self._wrongly_skipped())
