@@ -8,13 +8,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -100,7 +99,9 @@ class Tabular:
     def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
         """The scale is the error in cross-validation, the same for every visit."""
         inputs, nothing = _inputs(visits), np.full(len(visits), np.nan)
-        mean = np.stack([model.predict(inputs) if model else nothing for model in self.models], 1)
+        with threadpool_limits(1, "openmp"):
+            mean = np.stack([model.predict(inputs) if model else nothing
+                             for model in self.models], 1)
         scale = [found[name] if model else np.nan
                  for model, name, found in zip(self.models, self.names, self.errors, strict=True)]
         return Estimates(tuple(visits), mean, np.tile(scale, (len(visits), 1)))
@@ -134,27 +135,29 @@ def _candidates(seed: int) -> dict:
     return {"ridge of second order": ridge, "gradient boosting": boosting}
 
 
-def _choose(measure: str, inputs, labels, infants, candidates: dict, folds: int) -> tuple:
-    """(model fitted to all visits, its name, errors of every candidate) for one measure."""
+def _choose(measure: str, inputs: np.ndarray, labels: np.ndarray, infants: np.ndarray,
+            candidates: dict, folds: int) -> tuple:
+    """(model fitted to all visits, its name, errors of every candidate) for one measure.
+
+    An error is the mean over folds of the mean absolute error over visits whose infants the model
+    has not seen.
+    """
     rows = np.isfinite(labels)
-    x, y, groups = inputs[rows], labels[rows], infants[rows]
     if not rows.any():
         return None, "never measured", {}
+    groups = infants[rows]
     if len(np.unique(groups)) < folds:
         raise ValueError(f"{measure} was measured in {len(np.unique(groups))} infants of the "
                          f"training split; {folds} are needed to choose a baseline")
-    errors = {name: max(_cross_validated(model, x, y, groups, folds), LEAST_SCALE)
-              for name, model in candidates.items()}
-    best = min(errors, key=errors.get)
-    return clone(candidates[best]).fit(x, y), best, errors
-
-
-def _cross_validated(model, x, y, groups, folds: int) -> float:
-    """Mean absolute error over visits whose infants the model has not seen."""
-    errors = np.empty(len(y))
-    for train, test in GroupKFold(folds).split(x, y, groups):
-        errors[test] = np.abs(clone(model).fit(x[train], y[train]).predict(x[test]) - y[test])
-    return float(errors.mean())
+    names, models = zip(*candidates.items(), strict=True)
+    search = GridSearchCV(Pipeline([("regressor", models[0])]), {"regressor": list(models)},
+                          scoring="neg_mean_absolute_error", cv=GroupKFold(folds),
+                          error_score="raise")
+    search.fit(inputs[rows], labels[rows], groups=groups)
+    scores = search.cv_results_["mean_test_score"]
+    errors = {name: max(float(-score), LEAST_SCALE)
+              for name, score in zip(names, scores, strict=True)}
+    return search.best_estimator_, names[search.best_index_], errors
 
 
 def _inputs(visits: tuple[Visit, ...]) -> np.ndarray:

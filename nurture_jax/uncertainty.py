@@ -1,21 +1,22 @@
 """How sure a number is: bootstrap intervals by infant, Wilson intervals of a share.
 
 Visits of one infant resemble each other, so infants are drawn, never visits: an interval over
-visits would be too narrow. All statistics here are functions of sums over visits; drawing infants
-is then one matrix product.
+visits would be too narrow. All statistics here are functions of sums over visits, so what is drawn
+are the sums of an infant's visits.
 """
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtri
+from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-MINIMUM_INFANTS = 10  # below, percentiles of so few distinct samples mean little (our choice)
+MINIMUM_INFANTS = 10  # below, so few distinct samples say little (our choice)
+_BATCH = 200  # resamples at a time: quickest, and 20,000 infants fit into memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Number:
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
               seed: int = 0, resamples: int = RESAMPLES) -> tuple[Number, ...]:
-    """Percentile bootstrap by infant (Efron 1979) of statistics of sums.
+    """Bootstrap intervals by infant of statistics of sums: BCa (Efron 1987) of scipy.
+
+    Where all resamples agree, or none lies beyond the value, BCa is not defined; the percentiles
+    of the resamples stand there.
 
     Args:
       infants: [n] whose visit each row is.
@@ -37,7 +41,8 @@ def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., t
       statistic: m sums, each of any shape, to a tuple of arrays of that shape.
 
     Returns:
-      One Number for each statistic; without interval below MINIMUM_INFANTS infants.
+      One Number for each statistic; without interval below MINIMUM_INFANTS infants, and where the
+      statistic is nan for some of the resamples.
     """
     _, owner = np.unique(infants, return_inverse=True)
     count = owner.max() + 1 if len(owner) else 0
@@ -47,20 +52,27 @@ def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., t
             return tuple(Number(value) for value in values)
         sums = np.zeros((count, np.shape(terms)[1]))
         np.add.at(sums, owner, terms)
-        replicates = statistic(*(_draws(count, seed, resamples) @ sums).T)
-    tails = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
-    # A sample without one case of a rare kind has no share; it says nothing about the interval.
-    return tuple(Number(value, *map(float, np.nanpercentile(replicate, tails)))
-                 if np.isfinite(replicate).any() else Number(value)
-                 for value, replicate in zip(values, replicates, strict=True))
+        low, high = _intervals(sums, statistic, seed, resamples)
+    return tuple(Number(value, float(first), float(last))
+                 for value, first, last in zip(values, low, high, strict=True))
 
 
-@lru_cache(maxsize=4)  # the same groups come again for every measure and method
-def _draws(count: int, seed: int, resamples: int) -> np.ndarray:
-    """[resamples, count] how often each infant is drawn, with replacement."""
-    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
-    drawn += count * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)
+def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, resamples: int
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends, one for each statistic, from the sums [infants, m]."""
+    def of_drawn(*drawn, axis):
+        return np.stack(statistic(*(each.sum(axis) for each in drawn)))
+
+    with warnings.catch_warnings():  # where BCa is not defined, and we know what to do
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap(tuple(sums.T), of_drawn, paired=True, vectorized=True,
+                                n_resamples=resamples, confidence_level=CONFIDENCE, method="BCa",
+                                batch=_BATCH, rng=np.random.default_rng(seed))
+    low, high = found.confidence_interval
+    tails = 50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)
+    percentiles = np.percentile(found.bootstrap_distribution, tails, axis=-1)
+    defined = np.isfinite(low + high)
+    return np.where(defined, low, percentiles[0]), np.where(defined, high, percentiles[1])
 
 
 def wilson(hits: int, total: int) -> Number:
@@ -69,11 +81,5 @@ def wilson(hits: int, total: int) -> Number:
         raise ValueError(f"{hits} of {total} is not a share; give 0 <= hits <= total")
     if total == 0:
         return Number(float("nan"))
-    z = ndtri((1 + CONFIDENCE) / 2)
-    share = hits / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * np.sqrt(share * (1 - share) / total
-                                            + z * z / (4 * total * total))
-    # At 0 and 1 the bound is exact; rounding must not leave the share outside.
-    return Number(share, float(min(max(centre - half, 0), share)),
-                  float(max(min(centre + half, 1), share)))
+    low, high = stats.binomtest(hits, total).proportion_ci(CONFIDENCE, method="wilson")
+    return Number(hits / total, float(low), float(high))

@@ -55,6 +55,19 @@ def test_tabular_beats_the_median_with_missing_inputs(tabular):
     assert (ratio > 0.5).all() and (ratio < 2).all()
 
 
+def test_cross_validation_never_sees_the_infant_that_it_estimates():
+    """Weights that only the infant explains: by visit, boosting would know them by heart."""
+    random, visits = np.random.default_rng(0), []
+    for infant, birth_g in enumerate(random.permutation(np.linspace(2000, 4000, 12))):
+        weight_g = random.normal(3000, 300)
+        visits += [Visit(f"n{infant:02}", str(j), "", 7.0, "F", 270.0, birth_g, weight_g=weight_g)
+                   for j in range(30)]
+    found = Tabular.fit(tuple(visits)).errors[0]
+    weights = measured(tuple(visits))[:, 0]
+    spread = np.abs(weights - np.median(weights)).mean()
+    assert min(found.values()) > 0.8 * spread
+
+
 def test_same_seed_same_estimates_and_no_row_looks_at_another(tabular):
     estimates = tabular.estimate(TEST)
     again = Tabular.fit(TRAIN).estimate(TEST[::-1])
