@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 from deps_jax.common import workdir
+from deps_jax.common.batches import Order
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Cadence, fit
 from deps_jax.common.parallel import check_batch_size
@@ -17,7 +18,7 @@ from deps_jax.common.settings import build_settings
 from deps_jax.common.writer import Writer
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, load, squares, train_batches
-from deps_jax.data.pipeline import check_batch_fits, eval_batches
+from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import Source, Splits, in_memory
 from deps_jax.evaluate import PAPER_SUBNETS, Evaluator
 from deps_jax.families import SPACES
@@ -164,7 +165,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
                             experiment.seed, space.resolution)
     start_step = checkpoints.latest_step() or 0
     if start_step:
-        state = checkpoints.restore(shapes, batches.iterator)
+        state = checkpoints.restore(shapes, batches)
     else:
         state = init_state(init_key, recipe)
         state = state.replace(params={**state.params, **loaded["params"]},
@@ -183,6 +184,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
                    checkpoints=checkpoints, writer=writer, start_step=start_step,
                    evaluate=evaluate)
     finally:
+        batches.close()
         writer.close()
 
 
@@ -203,7 +205,7 @@ def build(experiment: Experiment) -> tuple[SearchSpace, Splits]:
 def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) -> Recipe:
     """The settings of the training step for a data set of this size."""
     training = experiment.training
-    steps_per_epoch = check_batch_fits(train_images, training.batch_size)
+    steps_per_epoch = Order(train_images, training.batch_size, experiment.seed).steps_per_epoch
     total_steps = max(1, round(training.epochs * steps_per_epoch))
     return Recipe(
         space=space, method=experiment.method, optimizer=experiment.optimizer,

@@ -14,13 +14,12 @@ Units are grams, centimetres and days; sex is 0 for F and 1 for M. Standardising
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 
 import cv2
-import grain
 import numpy as np
 
+from deps_jax.common.batches import Batches
 from nurture_jax.annotations import CATEGORIES, KEYPOINTS, Frame
 from nurture_jax.clip_cache import ClipCache
 from nurture_jax.records import Visit
@@ -66,61 +65,12 @@ class ClipSource:
                 "example_mask": np.float32(1), "index": np.int32(index)}
 
 
-class ClipBatches:
-    """Endless shuffled batches; an iterator as grain's checkpoints want it.
-
-    The order depends on `seed` and the number of visits only, and the state on how many batches
-    were taken: a run may continue with other `workers` (processes; grain wants absl's flags parsed
-    then, as by a launcher) or `threads` (of each). As many batches as there are threads wait in
-    memory; one of 16 clips of 25 frames and 224 px has 60 MB, and grain's own default would keep
-    500.
-    """
+class ClipBatches(Batches):
+    """Endless shuffled batches of visits; one of 16 clips of 25 frames and 224 px has 60 MB."""
 
     def __init__(self, source: ClipSource, batch_size: int, seed: int, *, workers: int = 0,
                  threads: int = 2):
-        if not 1 <= batch_size <= len(source):
-            raise ValueError(f"batch size {batch_size} does not fit {len(source)} visits; use 1 to "
-                             f"{len(source)}")
-        self.steps_per_epoch = len(source) // batch_size
-        examples = grain.MapDataset.source(source).seed(seed).shuffle()
-        examples = examples[:self.steps_per_epoch * batch_size].repeat()
-        self._batches = examples.batch(batch_size, drop_remainder=True)
-        self._workers, self._threads = workers, threads
-        self._start(0)
-
-    @property
-    def iterator(self) -> ClipBatches:
-        return self
-
-    def __next__(self) -> dict:
-        batch = next(self._iterator)
-        self._taken += 1
-        return batch
-
-    def __iter__(self) -> Iterator[dict]:
-        return self
-
-    def get_state(self) -> bytes:
-        return json.dumps({"next_index": self._taken}).encode()
-
-    def set_state(self, state: bytes) -> None:
-        self.close()
-        self._start(json.loads(state)["next_index"])
-
-    def start_prefetch(self) -> None:
-        self._iterator.start_prefetch()
-
-    def close(self) -> None:
-        """Ends the processes that read."""
-        self._iterator.close()
-
-    def _start(self, taken: int) -> None:
-        options = grain.ReadOptions(num_threads=self._threads,
-                                    prefetch_buffer_size=max(self._threads, 1))
-        batches = self._batches[taken:].to_iter_dataset(options)
-        if self._workers:
-            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
-        self._iterator, self._taken = iter(batches), taken
+        super().__init__(source, batch_size, seed, workers=workers, threads=threads, unit="visits")
 
 
 def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict]:

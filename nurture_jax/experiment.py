@@ -167,7 +167,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
                           workers=experiment.data.read_workers)
     start_step = checkpoints.latest_step() or 0
-    state = checkpoints.restore(shapes, batches.iterator) if start_step else jax.jit(new_state)()
+    state = checkpoints.restore(shapes, batches) if start_step else jax.jit(new_state)()
     best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
     _print_plan(experiment, recipe, sources, shapes, start_step)
     writer = Writer(folder, start_step)

@@ -16,7 +16,6 @@ from deps_jax import experiment, supernet
 from deps_jax.common import workdir
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.data.augment import Augment
-from deps_jax.data.load import train_batches
 from deps_jax.space import SearchSpace, Stage
 from deps_jax.train import init_state
 
@@ -97,7 +96,5 @@ def save_run(folder: Path, config: dict) -> None:
     state = jax.jit(lambda key: init_state(key, recipe))(jax.random.key(0))
     params = jax.tree.map(lambda leaf: 4 * leaf, state.params["classifier"])
     state = state.replace(params={**state.params, "classifier": params})
-    batches = train_batches(settings.data, splits.train, settings.training.batch_size, 0,
-                            space.resolution)
     workdir.claim(folder, config)
-    Checkpoints(folder / "checkpoints").save(recipe.timeline.total, state, batches.iterator)
+    Checkpoints(folder / "checkpoints").save(recipe.timeline.total, state)

@@ -6,9 +6,10 @@ import math
 import shutil
 from pathlib import Path
 
-import grain
 import jax
 import orbax.checkpoint as ocp
+
+from deps_jax.common.batches import Batches
 
 
 class Checkpoints:
@@ -42,19 +43,20 @@ class Checkpoints:
                              f"need {needed / 1e6:.0f} MB; free some space or choose another "
                              f"--workdir")
 
-    def save(self, step: int, state, iterator=None, record: dict | None = None) -> None:
-        """Saves `state` and the place of a grain iterator; ValueError when the disk is full.
+    def save(self, step: int, state, position: int | None = None,
+             record: dict | None = None) -> None:
+        """Saves `state` and the place in the data; ValueError when the disk is full.
 
         Args:
-          iterator: None for a state that is not continued from.
+          position: how many batches were taken; None where that is the step.
           record: plain values that `record()` gives back.
         """
         if step == self.latest_step():
             return
-        data = {} if iterator is None else {"data": grain.checkpoint.CheckpointSave(iterator)}
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            meta=ocp.args.JsonSave({"shapes": _shapes(state), "record": record or {}}), **data)
+        meta = {"shapes": _shapes(state), "record": record or {},
+                "position": step if position is None else position}
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state),
+                                   meta=ocp.args.JsonSave(meta))
         try:
             self._manager.save(step, args=items)
         except OSError as error:
@@ -64,8 +66,8 @@ class Checkpoints:
                                  f"space and run the same command again") from error
             raise
 
-    def restore(self, state, iterator):
-        """The newest state, with `iterator` set to where it was.
+    def restore(self, state, batches: Batches):
+        """The newest state, with `batches` set to where they were.
 
         Args:
           state: a state of the same shapes, whose values are not used.
@@ -73,11 +75,11 @@ class Checkpoints:
         Raises:
           ValueError: naming the first array of another name or shape.
         """
-        step = self.latest_step()
-        self._check_shapes(step, state)
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(state)),
-                                   data=grain.checkpoint.CheckpointRestore(iterator))
-        return self._manager.restore(step, args=items)["state"]
+        restored = self.restore_state(state)
+        step = self._newest()
+        # A checkpoint of an earlier version holds no position: it took one batch a step.
+        batches.seek(self._meta(step).get("position", step))
+        return restored
 
     def restore_state(self, state):
         """The newest state alone; arguments and errors as in `restore`.

@@ -52,7 +52,7 @@ def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int,
     """Runs `state, metrics = step_fn(step, state, batch)` up to `total_steps`.
 
     Args:
-      batches: `next(batches)` is a batch, `batches.iterator` the grain iterator to save.
+      batches: `next(batches)` is a batch, `batches.position` how many were taken, see `Batches`.
       evaluate: `evaluate(step, state) -> {name: float}`, written beside the metrics.
       unit: what a batch is counted in.
       shown: metrics beside the progress bar.
@@ -107,7 +107,7 @@ def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int,
                 writer.write(done, evaluate(done, state))
                 clock.lap(done)
             if saving:
-                checkpoints.save(done, state, batches.iterator)
+                checkpoints.save(done, state, batches.position)
             if stopping:
                 raise Interrupted(f"stopped after step {done} of {total_steps}, everything is "
                                   f"saved; run the same command to continue")

@@ -9,45 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.batches import Batches
 from deps_jax.data.images import random_resized_crop
 from deps_jax.data.sources import ArraySource, Source
 
 PLACEMENTS = ("resident", "streamed")
 
 
-class ResidentBatches:
-    """Endless shuffled batches gathered on the device; `state()` and `restore()` for resuming."""
+class ResidentBatches(Batches):
+    """Shuffled batches gathered on the device, which holds all images."""
 
     def __init__(self, source: ArraySource, batch_size: int, seed: int):
+        super().__init__(range(len(source)), batch_size, seed, threads=0)
         self._images, self._labels = jnp.asarray(source.images), jnp.asarray(source.labels)
-        self.iterator = iter(_shuffled(grain.MapDataset.range(len(source)), batch_size, seed)
-                             .to_iter_dataset(grain.ReadOptions(num_threads=0)))
 
     def __next__(self) -> dict:
-        return _gather(self._images, self._labels, next(self.iterator))
+        return _gather(self._images, self._labels, super().__next__())
 
 
-class StreamedBatches:
-    """Endless shuffled batches decoded by `workers` processes (0: in this one)."""
+class StreamedBatches(Batches):
+    """Shuffled batches decoded by `workers` processes (0: by threads of this one)."""
 
     def __init__(self, source: Source, batch_size: int, seed: int, *, workers: int,
                  crop_resolution: int = 0):
-        examples = grain.MapDataset.source(source)
-        order = _shuffled_examples(examples, batch_size, seed)
-        if crop_resolution:
-            order = order.random_map(partial(_crop, crop_resolution))
-        batches = order.batch(batch_size, drop_remainder=True).to_iter_dataset()
-        if workers:
-            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-        self.iterator = iter(batches)
+        super().__init__(source, batch_size, seed, workers=workers, threads=1 if workers else 4,
+                         change=partial(_crop, crop_resolution) if crop_resolution else None)
 
     def __next__(self) -> dict:
-        batch = next(self.iterator)
+        batch = super().__next__()
         return {"image": batch["image"], "label": batch["label"].astype(np.int32)}
 
 
@@ -76,24 +69,6 @@ def calibration_batches(source: Source, images: int, batch_size: int, seed: int)
     chosen = np.random.default_rng(seed).choice(len(source), images, replace=False)
     pixels = np.stack([source[int(i)]["image"] for i in chosen])
     return [{"image": jnp.asarray(part)} for part in np.split(pixels, images // batch_size)]
-
-
-def check_batch_fits(examples: int, batch_size: int) -> int:
-    """Steps of one epoch; ValueError when there are fewer examples than one batch takes."""
-    if batch_size < 1 or examples < batch_size:
-        raise ValueError(f"batch size {batch_size} does not fit {examples} training images; use "
-                         f"1 to {examples}")
-    return examples // batch_size
-
-
-def _shuffled(examples: grain.MapDataset, batch_size: int, seed: int) -> grain.MapDataset:
-    return _shuffled_examples(examples, batch_size, seed).batch(batch_size, drop_remainder=True)
-
-
-def _shuffled_examples(examples: grain.MapDataset, batch_size: int, seed: int):
-    """A new order in every epoch, cut to whole batches before it repeats."""
-    steps = check_batch_fits(len(examples), batch_size)
-    return examples.seed(seed).shuffle()[: steps * batch_size].repeat()
 
 
 def _crop(resolution: int, example: dict, generator: np.random.Generator) -> dict:

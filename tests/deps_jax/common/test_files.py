@@ -8,9 +8,11 @@ import chex
 import grain
 import jax
 import jax.numpy as jnp
+import orbax.checkpoint as ocp
 import pytest
 
 from deps_jax.common import workdir
+from deps_jax.common.batches import Batches
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.writer import Writer, read
 
@@ -49,7 +51,7 @@ def test_workdir_belongs_to_one_experiment(tmp_path):
 
 
 def batches():
-    return iter(grain.MapDataset.range(100).seed(0).shuffle().batch(2).to_iter_dataset())
+    return Batches(range(100), 2, seed=0)
 
 
 STATE = {"w": jnp.arange(6.0).reshape(2, 3), "step": jnp.int32(4)}
@@ -66,24 +68,38 @@ def test_a_state_alone_with_a_record(tmp_path):
 
 
 def test_checkpoint_restores_state_and_place_in_the_data(tmp_path):
-    checkpoints, iterator = Checkpoints(tmp_path, keep=2), batches()
+    checkpoints, taken = Checkpoints(tmp_path, keep=2), batches()
+    next(taken)  # so that steps and batches are not the same number
     for step in (1, 2, 3):
-        next(iterator)
-        checkpoints.save(step, jax.tree.map(lambda leaf, s=step: leaf + s, STATE), iterator)
-    expected = next(iterator).tolist()
+        next(taken)
+        checkpoints.save(step, jax.tree.map(lambda leaf, s=step: leaf + s, STATE), taken.position)
+    expected = next(taken).tolist()
     again, fresh = Checkpoints(tmp_path), batches()
     assert again.latest_step() == 3
     state = again.restore(jax.eval_shape(lambda: STATE), fresh)
     chex.assert_trees_all_equal(state, jax.tree.map(lambda leaf: leaf + 3, STATE))
-    assert next(fresh).tolist() == expected
+    assert fresh.position == 4 and next(fresh).tolist() == expected
     assert not (tmp_path / "1").exists()  # two are kept
+
+
+def test_a_checkpoint_of_an_earlier_version_continues_where_it_was(tmp_path):
+    """It held the place in the data as grain's state, which was one batch a step."""
+    checkpoints, place = Checkpoints(tmp_path), grain.MapDataset.range(9).to_iter_dataset()
+    items = ocp.args.Composite(
+        state=ocp.args.StandardSave(STATE),
+        meta=ocp.args.JsonSave({"shapes": {"step": [], "w": [2, 3]}, "record": {}}),
+        data=grain.checkpoint.CheckpointSave(iter(place)))
+    checkpoints._manager.save(5, args=items)
+    fresh = batches()
+    chex.assert_trees_all_equal(Checkpoints(tmp_path).restore(STATE, fresh), STATE)
+    assert fresh.position == 5
 
 
 def test_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(ValueError, match="holds no checkpoint"):
         checkpoints.restore_state(STATE)
-    checkpoints.save(1, STATE, batches())
+    checkpoints.save(1, STATE)
     with pytest.raises(ValueError, match=r"w is \[2, 3\] there and \[2, 4\] here"):
         checkpoints.restore_state({**STATE, "w": jnp.zeros((2, 4))})
     with pytest.raises(ValueError, match=r"more is absent there and \[1\] here"):
@@ -93,7 +109,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
 def test_full_disk_is_told_before_and_while_saving(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.check_disk(STATE)
-    checkpoints.save(1, STATE, batches())
+    checkpoints.save(1, STATE)
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 90, 10))
     with pytest.raises(ValueError, match="0 MB free"):
@@ -104,7 +120,7 @@ def test_full_disk_is_told_before_and_while_saving(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints._manager, "save", full)
     with pytest.raises(ValueError, match="full at step 2, the checkpoint of step 1 is kept"):
-        checkpoints.save(2, STATE, batches())
+        checkpoints.save(2, STATE)
 
 
 def test_flatten():

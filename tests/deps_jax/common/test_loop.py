@@ -14,12 +14,11 @@ class Batches:
     """Counts up; what a run continues from."""
 
     def __init__(self):
-        self.iterator = self
-        self.count = 0
+        self.position = 0
 
     def __next__(self):
-        self.count += 1
-        return self.count
+        self.position += 1
+        return self.position
 
 
 class Saves:
@@ -29,8 +28,8 @@ class Saves:
     def latest_step(self):
         return self.steps[-1] if self.steps else None
 
-    def save(self, step, state, iterator):
-        assert iterator.count == step  # data and state stand at the same place
+    def save(self, step, state, position):
+        assert position == step  # data and state stand at the same place
         self.steps.append(step)
 
 

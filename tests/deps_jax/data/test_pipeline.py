@@ -7,7 +7,6 @@ from deps_jax.data.pipeline import (
     ResidentBatches,
     StreamedBatches,
     calibration_batches,
-    check_batch_fits,
     eval_batches,
 )
 from deps_jax.data.sources import ArraySource, Subset, digits, in_memory, split, tfds
@@ -33,23 +32,6 @@ def test_images_stay_with_their_labels():
         assert batch["image"].dtype == np.uint8
 
 
-def test_an_epoch_shows_no_image_twice_and_the_next_has_another_order():
-    epochs = np.array(labels(ResidentBatches(SOURCE, 5, 0), 6)).reshape(3, 10)
-    for epoch in epochs:
-        assert sorted(epoch) == list(range(10))
-    assert len({tuple(epoch) for epoch in epochs}) == 3
-
-
-def test_the_place_in_the_data_can_be_saved():
-    batches = ResidentBatches(SOURCE, 4, 0)
-    labels(batches, 3)
-    state = batches.iterator.get_state()
-    after = labels(batches, 4)
-    again = ResidentBatches(SOURCE, 4, 0)
-    again.iterator.set_state(state)
-    assert labels(again, 4) == after
-
-
 def test_evaluation_pads_and_masks_the_last_batch():
     batches = list(eval_batches(SOURCE, 4))
     assert [batch["image"].shape[0] for batch in batches] == [4, 4, 4]
@@ -66,12 +48,6 @@ def test_calibration_images_are_the_same_every_time():
     for images, batch_size in ((20, 4), (6, 4), (0, 4)):
         with pytest.raises(ValueError, match="calibration images"):
             calibration_batches(SOURCE, images, batch_size, seed=1)
-
-
-def test_batch_larger_than_the_data_is_refused():
-    assert check_batch_fits(10, 4) == 2
-    with pytest.raises(ValueError, match="batch size 11 does not fit 10"):
-        check_batch_fits(10, 11)
 
 
 def test_split_is_disjoint_and_seeded():
