@@ -111,7 +111,7 @@ def augment(key: jax.Array, batch: dict, settings: ClipAugment, first: jax.Array
         if "keypoints" in batch:
             move = lambda points, s, o: _move_points(points, s, o, frames.shape[2:4])
             changed["keypoints"] = jax.vmap(move)(batch["keypoints"], scale, offset)
-    mean, std = jnp.array(settings.mean), jnp.array(settings.std)
+    mean, std = (jnp.array(value)[(None,) * 4] for value in (settings.mean, settings.std))
     return {**batch, **changed, "frames": (changed["frames"] - mean) / std}
 
 
@@ -190,5 +190,5 @@ def _recolour(key, frames, settings: ClipAugment):
     spread = lambda k, width, shape=(): jax.random.uniform(k, shape, minval=-width, maxval=width)
     mean = frames.mean()
     frames = mean + (frames - mean) * (1 + spread(keys[0], settings.contrast))
-    frames = frames * (1 + spread(keys[1], settings.colour, (3,)))
+    frames = frames * (1 + spread(keys[1], settings.colour, (1, 1, 1, 3)))
     return jnp.clip(frames + spread(keys[2], settings.brightness), 0, 1)

@@ -75,6 +75,6 @@ class Tabular(nn.Module):
         shape, draw = (len(TABULAR), self.width), nn.initializers.normal(1.0)
         slope, offset, missing = (self.param(name, draw, shape)
                                   for name in ("slope", "offset", "missing"))
-        present = nn.relu(values[..., None] * slope + offset)  # b n d
-        x = jnp.where(mask[..., None] > 0, present, missing)
+        present = nn.relu(values[..., None] * slope[None] + offset[None])  # b n d
+        x = jnp.where(mask[..., None] > 0, present, missing[None])
         return nn.relu(nn.Dense(self.width, name="mix")(x.reshape(x.shape[0], -1)))

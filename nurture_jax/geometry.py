@@ -45,8 +45,8 @@ def peaks(heatmaps: jax.Array) -> jax.Array:
     height, width = heatmaps.shape[-3:-1]
     mass = jnp.maximum(heatmaps, 0) ** _SHARPNESS + 1e-6 / (height * width)
     mass = mass / mass.sum((-3, -2), keepdims=True)
-    x = (mass.sum(-3) * (jnp.arange(width)[:, None] + 0.5)).sum(-2)
-    y = (mass.sum(-2) * (jnp.arange(height)[:, None] + 0.5)).sum(-2)
+    x, y = (jnp.sum(share * jnp.broadcast_to(jnp.arange(size)[:, None] + 0.5, share.shape), -2)
+            for share, size in ((mass.sum(-3), width), (mass.sum(-2), height)))
     return jnp.stack([x, y], -1)
 
 

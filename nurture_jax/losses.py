@@ -109,7 +109,8 @@ def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: f
     b, t, height, width, k = heatmaps.shape
     chex.assert_shape(keypoints, (b, t, k, 3))
     x, y = (keypoints[..., i] * size / side for i, size in ((0, width), (1, height)))  # b t k
-    across, down = (jnp.exp(-jnp.square(jnp.arange(size) + 0.5 - at[..., None]) / (2 * cells**2))
+    centres = lambda size: jnp.arange(size)[None, None, None] + 0.5
+    across, down = (jnp.exp(-jnp.square(centres(size) - at[..., None]) / (2 * cells**2))
                     for at, size in ((x, width), (y, height)))  # b t k w, b t k h
     target = jnp.einsum("btkh,btkw->bthwk", down, across)
     return jnp.square(heatmaps - target).sum((2, 3)) / (jnp.pi * cells**2)

@@ -182,7 +182,7 @@ def _ellipsoid_weights(frame: Frame, look: Look, at: Rays) -> jax.Array:
     Where two parts of the body meet their normals are blended, as skin is smooth.
     """
     c, q = _columns(frame.centre[:FLESH]), _columns(frame.quadric[:FLESH])
-    p = [at[k] - c[k] for k in range(3)]
+    p = [at[k][None] - c[k] for k in range(3)]
     g = _form(q, *p)
     inverse = jax.lax.rsqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2] + 1e-12)
     above = 0.5 * (p[0] * g[0] + p[1] * g[1] + p[2] * g[2] - 1) * inverse  # about the distance
@@ -193,7 +193,7 @@ def _capsule_weights(frame: Frame, look: Look, at: Rays) -> tuple[jax.Array, jax
     """[m p] shares of the capsules, and the same times the place along each nearest to a point."""
     c, span = _columns(frame.start), _columns(frame.span)
     radius = look.radius[:, None]
-    p = [at[k] - c[k] for k in range(3)]
+    p = [at[k][None] - c[k] for k in range(3)]
     square = span[0] ** 2 + span[1] ** 2 + span[2] ** 2
     share = jnp.clip((p[0] * span[0] + p[1] * span[1] + p[2] * span[2]) / square, 0, 1)
     p = [p[k] - share * span[k] for k in range(3)]
@@ -227,7 +227,7 @@ def _normals(frame: Frame, at: Rays, owner: jax.Array, weights: tuple) -> jax.Ar
     g = [jnp.where(owner < 0, flat[k],
                    jnp.where(owner == FLESH, nappy[k], flesh[k] + summed[6 + k]))
          for k in range(3)]
-    return jnp.stack(g) * jax.lax.rsqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2 + 1e-12)
+    return jnp.stack(g) * jax.lax.rsqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2 + 1e-12)[None]
 
 
 def _shadows(frame: Frame, light: jax.Array, at: Rays) -> tuple[jax.Array, jax.Array]:
@@ -287,7 +287,8 @@ def _develop(picture: jax.Array, frame: Frame, look: Look, noise: jax.Array) -> 
     picture = sum(kernel[i, j] * shifted(i, j) for i in range(size) for j in range(size))
     v = jnp.linspace(-1, 1, height)[:, None, None]
     u = jnp.linspace(-1, 1, width)[None, :, None] * (width / height)
-    picture = picture * frame.exposure * (1 - look.vignette * (u * u + v * v)) * look.white
+    vignette = 1 - look.vignette * (u * u + v * v)
+    picture = picture * frame.exposure * vignette * look.white[None, None]
     grain = jax.lax.dynamic_slice(noise, (frame.noise_at[0], frame.noise_at[1], 0),
                                   (height, width, 3))
     picture += grain * jnp.sqrt(look.noise[0] ** 2 + look.noise[1] ** 2 * picture)

@@ -41,8 +41,8 @@ class Augment:
 
 def normalise(images: jax.Array, settings: Augment) -> jax.Array:
     """[b, h, w, 3] uint8 to float32 with mean 0 and standard deviation 1 by channel."""
-    scale = 1 / (255 * jnp.array(settings.std))
-    return images * scale - jnp.array(settings.mean) / jnp.array(settings.std)
+    mean, std = (jnp.array(value)[None, None, None] for value in (settings.mean, settings.std))
+    return images * (1 / (255 * std)) - mean / std
 
 
 def augment(key: jax.Array, images: jax.Array, first: jax.Array | int, settings: Augment):
@@ -88,5 +88,5 @@ def _squares(keys, shape, size: int):
     rows = jnp.floor(centres[:, 0] * height)[:, None] - size // 2
     columns = jnp.floor(centres[:, 1] * width)[:, None] - size // 2
     inside = lambda positions, start: (positions >= start) & (positions < start + size)
-    tall, wide = inside(jnp.arange(height), rows), inside(jnp.arange(width), columns)
+    tall, wide = inside(jnp.arange(height)[None], rows), inside(jnp.arange(width)[None], columns)
     return (tall[:, :, None] & wide[:, None, :])[..., None]

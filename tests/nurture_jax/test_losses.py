@@ -140,7 +140,7 @@ def test_scales_follow_a_huber_loss_without_moving_the_means(outputs):
 def test_metrics_are_in_the_units_of_the_measures(outputs):
     whole = batch()
     loss, metrics = total_loss(Losses(), STANDARD, outputs, whole)
-    logs = np.array(STANDARD.label_mean) + outputs["mean"] * np.array(STANDARD.label_std)
+    logs = np.array(STANDARD.label_mean) + np.array(outputs["mean"]) * np.array(STANDARD.label_std)
     expected = np.abs(np.exp(logs) - whole["labels"]).mean(0)
     found = [metrics[f"mae_{name}"].compute() for name in LABELS]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
