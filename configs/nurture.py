@@ -72,7 +72,7 @@ def _real(config: ConfigDict) -> None:
 
 def _demo(config: ConfigDict) -> None:
     config.data.workers = 2
-    config.training.epochs = 50.0  # a third of the clips
+    config.training.epochs = 50.0  # two fifths of the clips
 
 
 def _runlocal(config: ConfigDict) -> None:

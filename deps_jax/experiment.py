@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -17,8 +18,8 @@ from deps_jax.common.parallel import check_batch_size
 from deps_jax.common.settings import build_settings
 from deps_jax.common.writer import Writer
 from deps_jax.data.augment import Augment
-from deps_jax.data.load import Data, calibration, load, squares, train_batches
-from deps_jax.data.pipeline import eval_batches
+from deps_jax.data.load import Data, calibration, check_placement, load, squares, train_batches
+from deps_jax.data.pipeline import check_calibration, eval_batches
 from deps_jax.data.sources import Source, Splits, in_memory
 from deps_jax.evaluate import PAPER_SUBNETS, Evaluator
 from deps_jax.families import SPACES
@@ -92,6 +93,14 @@ class Evaluation:
     calibration_batch_size: int = 200
     calibration_seed: int = 0
 
+    def __post_init__(self):
+        for field in ("batch_size", "calibration_images", "calibration_batch_size"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"evaluation.{field} {getattr(self, field)} must be 1 or more")
+        if self.calibration_images % self.calibration_batch_size:
+            raise ValueError(f"evaluation.calibration_images {self.calibration_images} must be a "
+                             f"multiple of calibration_batch_size {self.calibration_batch_size}")
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -150,15 +159,18 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
     Args:
       config: what `experiment` was made from; kept beside the results.
     """
+    check_placement(experiment.data)
     check_batches(experiment)
     space, splits = build(experiment)
+    check_calibration(len(splits.train), experiment.evaluation.calibration_images,
+                      experiment.evaluation.calibration_batch_size)
     for name in (*experiment.evaluation.subnets, experiment.subnet or "largest"):
         decode(space, name)
     recipe = build_recipe(experiment, space, len(splits.train))
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
     loaded = initial_weights(experiment.init_from, space)
     shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
-    workdir.claim(folder, config, may_differ=MAY_DIFFER)
+    workdir.claim(folder, config, may_differ=may_differ(experiment.data))
     checkpoints = Checkpoints(Path(folder) / "checkpoints")
     checkpoints.check_disk(shapes)
     batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
@@ -188,6 +200,15 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
         writer.close()
 
 
+def may_differ(data: Data) -> tuple[str, ...]:
+    """Fields that a continued run may change without changing its result.
+
+    Batches are the same from both placements. But runs of an earlier version, which had images of
+    many sizes resident, were trained on centre crops.
+    """
+    return tuple(name for name in MAY_DIFFER if not (data.resize and name == "data.placement"))
+
+
 def check_batches(experiment: Experiment) -> None:
     """Raises ValueError unless every batch divides by the devices."""
     check_batch_size(experiment.training.batch_size)
@@ -195,10 +216,15 @@ def check_batches(experiment: Experiment) -> None:
     check_batch_size(experiment.evaluation.calibration_batch_size)
 
 
-def build(experiment: Experiment) -> tuple[SearchSpace, Splits]:
-    """The search space, its number of classes taken from the data, and the data."""
+def build(experiment: Experiment, known: Mapping[str, Sequence[str]] | None = None
+          ) -> tuple[SearchSpace, Splits]:
+    """The search space, its number of classes taken from the data, and the data.
+
+    Args:
+      known: which examples are in which split, see `load`; None draws them.
+    """
     resolution = experiment.space.build(num_classes=2).resolution
-    splits = load(experiment.data, resolution)
+    splits = load(experiment.data, resolution, known)
     return experiment.space.build(len(splits.class_names)), splits
 
 

@@ -17,7 +17,8 @@ def finetune_config(folder: Path, name: str, *, epochs: float, rate: float = RAT
                     data_dir: str | None = None) -> dict:
     """The config of plain training of one subnet that starts from the run in `folder`.
 
-    Data, augmentation, regularisation, batch size and optimizer stay those of the run.
+    Data, augmentation, regularisation, batch size and optimizer stay those of the run. Images of
+    one size are resized to another resolution as a search and an export measure them.
 
     Args:
       name: of the subnet, with "@" and a resolution if it is another than the space's.
@@ -39,6 +40,8 @@ def finetune_config(folder: Path, name: str, *, epochs: float, rate: float = RAT
     text = encode(space, subnet)
     config |= {"init_from": str(folder), "subnet": text, "method": {"name": "plain"}}
     config["space"]["resolution"] = resolution
+    if resolution != space.resolution and not config["data"].get("resize"):
+        config["data"]["resolution"] = config["data"].get("resolution") or space.resolution
     config["training"]["epochs"] = epochs
     config["evaluation"]["subnets"] = [text]
     config.setdefault("cadence", {})["evaluate_every"] = 0

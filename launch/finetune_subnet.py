@@ -30,8 +30,10 @@ def main(_):
     folder, out = Path(WORKDIR.value), Path(OUT.value)
     config = finetune_config(folder, SUBNET.value, epochs=EPOCHS.value, rate=RATE_FLAG.value,
                              data_dir=DATA_DIR.value)
-    before = MeasuredAccuracy(TrainedRun.open(folder, DATA_DIR.value))([SUBNET.value])[0]
+    measure = MeasuredAccuracy(TrainedRun.open(folder, DATA_DIR.value))
+    # First, since whatever is wrong is told before the first step.
     experiment.train(experiment.Experiment.from_dict(config), out, config)
+    before = measure([SUBNET.value])[0]
     tuned = TrainedRun.open(out)
     exported = export(tuned, decode(tuned.space, tuned.chosen("")), out / "exported",
                       ExportSettings(precision=PRECISION.value))

@@ -89,5 +89,7 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
 
 def check_batch_size(batch_size: int, device_count: int | None = None) -> None:
     """Raises ValueError unless the batch divides by the devices; cheap, for before a run."""
+    if batch_size < 1:
+        raise ValueError(f"batch size {batch_size} must be 1 or more")
     device_count = device_count or jax.local_device_count()
     shard_batch(jnp.empty((batch_size, 0)), device_count)

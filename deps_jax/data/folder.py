@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +20,21 @@ class FolderSource:
     """Images of a folder of class folders, decoded when asked for, of any size.
 
     Attributes:
-      paths, labels: of every image, classes in alphabetical order.
+      root: the folder.
+      names: of the image files in it, such as "cat/001.jpg", class by class in alphabetical order.
+      labels: [n] int32, the number of each image's class.
     """
 
-    paths: tuple[Path, ...]
+    root: Path
+    names: tuple[str, ...]
     labels: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> dict:
-        return {"image": read_image(self.paths[index]), "label": int(self.labels[index])}
+        return {"image": read_image(self.root / self.names[index]),
+                "label": int(self.labels[index])}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +54,17 @@ class Centred:
                                                 self.short_side)}
 
 
-def folder(root: str, *, validation_images: int, seed: int, skip_unreadable: bool = False
-           ) -> Splits:
+def folder(root: str, *, validation_images: int, seed: int, skip_unreadable: bool = False,
+           verified: bool = False) -> Splits:
     """Splits of a folder; the part that is missing is cut from train, by `seed`.
 
     With `train/` inside `root`, the test split is `test/`, `val/` or `validation/`; otherwise the
     class folders lie in `root` and a fifth of the images is the test split.
+
+    Args:
+      skip_unreadable: leave damaged images out instead of refusing them.
+      verified: the images have been decoded before (see `select`), so none is decoded now, and
+        damaged ones are among them.
 
     Raises:
       ValueError: for a folder that is missing, empty or of one class, for classes that differ
@@ -65,24 +75,29 @@ def folder(root: str, *, validation_images: int, seed: int, skip_unreadable: boo
         raise ValueError(f"data folder {root!r} does not exist; set --config.data.dir to a folder "
                          f"of class folders")
     parted = (top / "train").is_dir()
-    train, classes = scan(top / "train" if parted else top)
+    train, classes = scan(top / "train" if parted else top, top)
     test = None
     for name in _HELD_OUT if parted else ():
         if (top / name).is_dir():
-            test, other = scan(top / name)
+            test, other = scan(top / name, top)
             if other != classes:
                 raise ValueError(f"{top / name} has classes {other}, {top / 'train'} has "
                                  f"{classes}; both need the same class folders")
             break
-    sources = [check_images(source, skip_unreadable) for source in (train, test) if source]
+    sources = [source if verified else check_images(source, skip_unreadable)
+               for source in (train, test) if source]
     if test is None:
         sources = list(split(sources[0], len(sources[0]) // 5, seed=0))
     train, validation = split(sources[0], validation_images, seed)
     return Splits(train, validation, sources[1], classes)
 
 
-def scan(top: Path) -> tuple[FolderSource, tuple[str, ...]]:
-    """Image files of the class folders in `top`, and the class names; nothing is decoded."""
+def scan(top: Path, root: Path) -> tuple[FolderSource, tuple[str, ...]]:
+    """Image files of the class folders in `top`, and the class names; nothing is decoded.
+
+    Args:
+      root: `top`, or the folder above it that names of images begin in.
+    """
     found = {}
     for entry in sorted(top.iterdir()):
         if entry.is_dir() and not entry.name.startswith("."):
@@ -95,10 +110,10 @@ def scan(top: Path) -> tuple[FolderSource, tuple[str, ...]]:
     if len(classes) == 1:
         raise ValueError(f"{top} holds one class, {classes[0]!r}; a classifier needs two or more "
                          f"class folders")
-    paths = tuple(path for name in classes for path in found[name])
+    names = tuple(path.relative_to(root).as_posix() for name in classes for path in found[name])
     labels = np.repeat(np.arange(len(classes), dtype=np.int32),
                        [len(found[name]) for name in classes])
-    return FolderSource(paths, labels), classes
+    return FolderSource(root, names, labels), classes
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -111,19 +126,25 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def check_images(source: FolderSource, skip_unreadable: bool) -> FolderSource:
-    """Decodes every image once, before any training; unreadable ones are named or left out."""
-    bad = []
-    for i, path in enumerate(tqdm(source.paths, desc="checking images", unit="image", leave=False)):
+    """Decodes every image once, on all cores; unreadable ones are named or left out."""
+    def readable(name: str) -> bool:
         try:
-            read_image(path)
+            read_image(source.root / name)
         except ValueError:
-            bad.append(i)
+            return False
+        return True
+
+    with ThreadPool() as pool:
+        good = np.array(list(tqdm(pool.imap(readable, source.names, chunksize=8),
+                                  total=len(source), desc="checking images", unit="image",
+                                  leave=False)))
+    bad = [str(source.root / source.names[i]) for i in np.flatnonzero(~good)]
     if not bad:
         return source
-    names = ", ".join(str(source.paths[i]) for i in bad[:3]) + (", ..." if len(bad) > 3 else "")
+    names = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
     if not skip_unreadable:
         raise ValueError(f"{len(bad)} of {len(source)} images cannot be read: {names}; remove them "
                          f"or set --config.data.skip_unreadable=True")
     print(f"skipping {len(bad)} of {len(source)} images that cannot be read: {names}")
-    keep = np.setdiff1d(np.arange(len(source)), bad)
-    return FolderSource(tuple(source.paths[i] for i in keep), source.labels[keep])
+    return FolderSource(source.root, tuple(source.names[i] for i in np.flatnonzero(good)),
+                        source.labels[good])

@@ -10,8 +10,14 @@ import numpy as np
 
 def read_image(path: Path) -> np.ndarray:
     """[h, w, 3] uint8 RGB, turned as its EXIF says; ValueError when it cannot be decoded."""
-    data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ValueError(f"image {path} cannot be read: {error.strerror}") from error
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:  # such as a size that no picture has
+        image = None
     if image is None:
         raise ValueError(f"image {path} cannot be read; it is damaged or not an image")
     return np.ascontiguousarray(image[..., ::-1])

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
+from deps_jax.common.batches import Batches
 from deps_jax.data.folder import Centred, folder
 from deps_jax.data.images import with_margin
 from deps_jax.data.pipeline import (
@@ -18,6 +20,7 @@ from deps_jax.data.sources import (
     check_resolution,
     digits,
     in_memory,
+    select,
     split,
     tfds,
 )
@@ -37,9 +40,11 @@ class Data:
       train_images: use only so many of the rest, by `seed`; 0 is all.
       seed: of these cuts, not of the shuffling.
       resize: images have many sizes: random resized crops in training, centre crops otherwise.
-        Without it they must have the space's resolution.
+        Without it they must have the space's resolution, or `resolution`.
+      resolution: pixels of the side of the images as they lie there, when they are to be resized
+        to the space's, in training as in evaluation; 0: they have the space's.
       placement: "resident" keeps all training images on the device, "streamed" decodes them
-        on the way.
+        on the way. Both give the same batches; with `resize` only "streamed" does what it says.
       workers: processes that decode streamed images; 0 decodes in the training process.
       skip_unreadable: leave damaged files of a folder out instead of refusing it.
     """
@@ -50,6 +55,7 @@ class Data:
     train_images: int = 0
     seed: int = 0
     resize: bool = False
+    resolution: int = 0
     placement: str = "resident"
     workers: int = 0
     skip_unreadable: bool = False
@@ -59,30 +65,40 @@ class Data:
             raise ValueError(f"data set {self.name!r} is unknown; use one of {NAMES}")
         if self.placement not in PLACEMENTS:
             raise ValueError(f"placement {self.placement!r} is unknown; use one of {PLACEMENTS}")
-        for field in ("validation_images", "train_images", "workers"):
+        for field in ("validation_images", "train_images", "resolution", "workers"):
             if getattr(self, field) < 0:
                 raise ValueError(f"data.{field} {getattr(self, field)} is negative; use 0 or more")
 
 
-def load(data: Data, resolution: int) -> Splits:
-    """The splits of a data set; `resolution` is the size digits are enlarged to.
+def load(data: Data, resolution: int, known: Mapping[str, Sequence[str]] | None = None) -> Splits:
+    """The splits of a data set.
+
+    Args:
+      resolution: pixels of the side of the space's images; digits are enlarged to it.
+      known: `names_of` the examples of each split, from an earlier call; then nothing is drawn,
+        and no image of a folder is decoded to check it.
 
     Raises:
-      ValueError: for a folder that is missing or wrong, or images of another size.
+      ValueError: for a folder that is missing or wrong, images of another size, more images asked
+        for than there are, and known ones that are gone.
     """
+    resolution = data.resolution or resolution
+    validation_images = 0 if known else data.validation_images
     if data.name == "digits":
-        splits = digits(resolution, data.validation_images, data.seed)
+        splits = digits(resolution, validation_images, data.seed)
     elif data.name == "folder":
-        splits = folder(data.dir, validation_images=data.validation_images, seed=data.seed,
-                        skip_unreadable=data.skip_unreadable)
+        splits = folder(data.dir, validation_images=validation_images, seed=data.seed,
+                        skip_unreadable=data.skip_unreadable, verified=known is not None)
     else:
-        splits = tfds(data.name, data.dir, data.validation_images, data.seed)
-    if not data.resize:
-        check_resolution(splits.train[0]["image"], resolution)
-    if data.train_images:
+        splits = tfds(data.name, data.dir, validation_images, data.seed)
+    if known:
+        splits = select(splits, known)
+    elif data.train_images not in (0, len(splits.train)):
         rest, used = split(splits.train, data.train_images, data.seed + 1)
         del rest
         splits = dataclasses.replace(splits, train=used)
+    if not data.resize:
+        check_resolution(splits.train[0]["image"], resolution)
     return splits
 
 
@@ -98,11 +114,26 @@ def squares(data: Data, source: Source, resolution: int) -> Source:
     return Centred(source, resolution, short_side(data, resolution))
 
 
-def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolution: int):
-    """Endless shuffled batches in the chosen placement."""
+def check_placement(data: Data) -> None:
+    """Raises ValueError for images that are to lie on the device and be cropped before."""
+    if data.resize and data.placement == "resident":
+        raise ValueError("data.resize cuts another random part out of every image each time, but "
+                         "data.placement 'resident' keeps images on the device as they are; use "
+                         "--config.data.placement=streamed")
+
+
+def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolution: int
+                  ) -> Batches:
+    """Endless shuffled batches, the same in every placement and with any number of workers.
+
+    Raises:
+      ValueError: as `check_placement`, and when a batch is larger than the data.
+    """
+    check_placement(data)
+    if not data.resize:
+        source = squares(data, source, resolution)
     if data.placement == "resident":
-        return ResidentBatches(in_memory(squares(data, source, resolution), resolution),
-                               batch_size, seed)
+        return ResidentBatches(in_memory(source, resolution), batch_size, seed)
     return StreamedBatches(source, batch_size, seed, workers=data.workers,
                            crop_resolution=resolution if data.resize else 0)
 

@@ -62,13 +62,18 @@ def calibration_batches(source: Source, images: int, batch_size: int, seed: int)
     Raises:
       ValueError: when there are too few examples or they do not fill whole batches.
     """
-    if images > len(source) or images % batch_size or not images:
-        raise ValueError(f"{images} calibration images in batches of {batch_size} cannot be drawn "
-                         f"from {len(source)} training images; use a multiple of the batch size "
-                         f"that is at most that many")
+    check_calibration(len(source), images, batch_size)
     chosen = np.random.default_rng(seed).choice(len(source), images, replace=False)
     pixels = np.stack([source[int(i)]["image"] for i in chosen])
     return [{"image": jnp.asarray(part)} for part in np.split(pixels, images // batch_size)]
+
+
+def check_calibration(examples: int, images: int, batch_size: int) -> None:
+    """Raises ValueError unless so many images can be drawn from so many examples."""
+    if not 0 < images <= examples or images % batch_size:
+        raise ValueError(f"{images} calibration images in batches of {batch_size} cannot be drawn "
+                         f"from {examples} training images; use a multiple of the batch size "
+                         f"that is at most that many")
 
 
 def _crop(resolution: int, example: dict, generator: np.random.Generator) -> dict:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -72,9 +72,18 @@ class Subset:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsSource:
-    """A data set prepared by tensorflow-datasets as array_record, read without TensorFlow."""
+    """A data set prepared by tensorflow-datasets as array_record, read without TensorFlow.
+
+    Attributes:
+      part: its split there, such as "train".
+    """
 
     source: Sequence
+    part: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{self.part}/{i}" for i in range(len(self)))
 
     def __len__(self) -> int:
         return len(self.source)
@@ -85,6 +94,46 @@ class TfdsSource:
         if image.shape[-1] == 1:
             image = np.repeat(image, 3, axis=-1)
         return {"image": image, "label": int(example["label"])}
+
+
+def names_of(source: Source) -> list[str]:
+    """The names by which the examples of a source are found again, in its order.
+
+    An image of a folder is called by its file, such as "cat/001.jpg", an example of
+    tensorflow-datasets by its split and number there, such as "train/17", any other by its number.
+    """
+    if isinstance(source, Subset):
+        every = names_of(source.source)
+        return [every[index] for index in source.indices]
+    return list(getattr(source, "names", None) or map(str, range(len(source))))
+
+
+def select(splits: Splits, names: Mapping[str, Sequence[str]]) -> Splits:
+    """The data set cut in another way: as it was when `names_of` its splits was kept.
+
+    Args:
+      names: of the examples of every split, {"train": [...], "validation": [...], "test": [...]}.
+
+    Raises:
+      ValueError: naming the first examples that are not in the data set any more.
+    """
+    wholes = {}  # {name: (the source it is in, its place there)}
+    for part in ("train", "validation", "test"):
+        whole = getattr(splits, part)
+        while isinstance(whole, Subset):
+            whole = whole.source
+        wholes |= {name: (whole, i) for i, name in enumerate(names_of(whole))}
+    missing = [name for part in names.values() for name in part if name not in wholes]
+    if missing:
+        raise ValueError(f"{len(missing)} images are no longer in the data set: "
+                         f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; put them "
+                         f"back, or train anew in another --workdir")
+    parts = {}
+    for part, chosen in names.items():
+        whole = wholes[chosen[0]][0] if chosen else splits.train
+        assert all(wholes[name][0] is whole for name in chosen), "a split lies in one source"
+        parts[part] = Subset(whole, np.array([wholes[name][1] for name in chosen], int))
+    return dataclasses.replace(splits, **parts)
 
 
 def split(source: Source, count: int, seed: int) -> tuple[Subset, Subset]:
@@ -166,7 +215,7 @@ def tfds(name: str, folder: str, validation_images: int, seed: int) -> Splits:
         builder = tensorflow_datasets.builder(name, data_dir=folder)
         train, test = (
             TfdsSource(tensorflow_datasets.data_source(name, split=part, data_dir=folder,
-                                                       download=False))
+                                                       download=False), part)
             for part in ("train", held_out))
     except Exception as error:
         raise ValueError(f"data set {name!r} in {folder} cannot be read ({error}); prepare it "

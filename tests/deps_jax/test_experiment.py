@@ -8,6 +8,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from absl import flags
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
 from deps_jax import experiment
@@ -15,8 +16,9 @@ from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Interrupted
 from deps_jax.common.writer import read
 from deps_jax.convert import to_state_dict
+from deps_jax.data.load import Data
 from deps_jax.evaluate_run import evaluate_run
-from deps_jax.experiment import Experiment, build_recipe, train
+from deps_jax.experiment import Experiment, build_recipe, may_differ, train
 from deps_jax.families import SPACES
 from deps_jax.supernet import init
 from deps_jax.train import Trainer, init_state
@@ -62,7 +64,8 @@ def test_forty_steps_equal_twenty_a_stop_and_twenty_more(finished, tmp_path, mon
     with pytest.raises(Interrupted, match="after step 20 of 40"):
         run(tmp_path)
     monkeypatch.undo()
-    continued = run(tmp_path)
+    flags.FLAGS.mark_as_parsed()  # as launchers do; a process that reads wants it
+    continued = run(tmp_path, **{"data.placement": "streamed", "data.workers": 1})
     assert int(continued.step) == 40
     chex.assert_trees_all_equal(continued, state)
     losses = lambda folder: [r["loss"] for r in read(folder) if "loss" in r]
@@ -104,6 +107,13 @@ def test_workdir_of_another_experiment_is_refused(finished):
         run(folder, **{"training.batch_size": 10})
 
 
+def test_where_images_lie_may_change_unless_they_are_cropped():
+    """An earlier version trained on centre crops of resident images, and on random ones else."""
+    assert "data.placement" in may_differ(Data("digits"))
+    cropped = may_differ(Data("folder", resize=True, placement="streamed"))
+    assert "data.placement" not in cropped and "data.workers" in cropped
+
+
 def test_checkpoint_of_another_space_is_refused(finished, tmp_path):
     folder, _ = finished
     recipe = build_recipe(Experiment.from_dict(tiny_config()), SPACES["mobilenet_v3_cifar"], 100)
@@ -120,6 +130,13 @@ def test_checkpoint_of_another_space_is_refused(finished, tmp_path):
     ({"space.resolution": 4}, "resolution 4 px is smaller than the total stride 8"),
     ({"data.name": "folder"}, "does not exist"),
     ({"data.validation_images": 5000}, "5000 images cannot be cut"),
+    ({"data.resize": True}, r"use --config\.data\.placement=streamed"),
+    ({"evaluation.batch_size": 0}, r"evaluation\.batch_size 0 must be 1 or more"),
+    ({"evaluation.calibration_batch_size": 0}, r"calibration_batch_size 0 must be 1 or more"),
+    ({"evaluation.calibration_images": 0}, r"calibration_images 0 must be 1 or more"),
+    ({"evaluation.calibration_images": 50}, "must be a multiple of calibration_batch_size 20"),
+    ({"evaluation.calibration_images": 120},
+     "120 calibration images in batches of 20 cannot be drawn from 100 training images"),
     ({"evaluation.subnets": ("d3e1",)}, "depth 3 is not in the depths"),
     ({"method.sampling": "best"}, "sampling 'best' is unknown"),
     ({"method.name": "ofa"}, "method.name 'ofa' is unknown"),

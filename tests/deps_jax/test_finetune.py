@@ -7,6 +7,9 @@ from conftest import save_run
 from test_experiment import tiny_config
 
 from deps_jax import experiment
+from deps_jax.common.batches import Order
+from deps_jax.data import load
+from deps_jax.data.sources import ArraySource, Splits
 from deps_jax.experiment import Experiment, build, train
 from deps_jax.finetune import finetune_config
 from deps_jax.initial_weights import initial_weights
@@ -57,8 +60,44 @@ def test_settings_are_those_of_the_run_but_for_the_rate(supernet_run):
     old, new = supernet_run.config, config
     assert new["optimizer"]["learning_rate"] == 0.5 * old["optimizer"]["learning_rate"]
     assert new["space"]["resolution"] == 16 and new["training"]["epochs"] == 3
-    assert {name: new[name] for name in ("data", "augment", "seed")} == {
-        name: old[name] for name in ("data", "augment", "seed")}
+    assert new["data"] == {**old["data"], "resolution": 8}
+    assert (new["augment"], new["seed"]) == (old["augment"], old["seed"])
+    same = finetune_config(supernet_run.folder, "d1e2", epochs=3)
+    assert same["data"] == old["data"]
+
+
+@pytest.fixture
+def photos(monkeypatch):
+    """A data set that comes in one size, 12 px, as CIFAR comes in 32."""
+    generator = np.random.default_rng(0)
+    train, held_out = (ArraySource(generator.integers(0, 256, (n, 12, 12, 3), np.uint8),
+                                   np.arange(n, dtype=np.int32) % 10) for n in (60, 20))
+    splits = Splits(train, held_out, held_out, tuple("0123456789"))
+    monkeypatch.setattr(load, "tfds", lambda *_: splits)
+    return {"data.name": "cifar10", "data.train_images": 0, "space.resolution": 12}
+
+
+def test_another_resolution_trains_on_the_pixels_that_a_search_measures(photos, tmp_path,
+                                                                        monkeypatch):
+    save_run(tmp_path / "run", tiny_config(**photos))
+    searched = TrainedRun.open(tmp_path / "run")
+    images = lambda run, part: run.meter(getattr(run.splits, part), resolution=8).held_out.images
+    config = finetune_config(searched.folder, "d1e2@8", epochs=1)
+    monkeypatch.setattr(experiment, "fit", lambda _, __, batches, **___: next(batches))
+    batch = train(Experiment.from_dict(config), tmp_path / "tuned", config)
+    order = Order(60, 20, config["seed"])
+    np.testing.assert_array_equal(batch["image"],
+                                  images(searched, "train")[[order[i] for i in range(20)]])
+    save_run(tmp_path / "tuned", config)  # as training would have left it
+    tuned = TrainedRun.open(tmp_path / "tuned")
+    assert tuned.space.resolution == 8
+    np.testing.assert_array_equal(images(tuned, "validation"), images(searched, "validation"))
+
+
+def test_digits_too_are_resized_from_what_the_run_was_trained_on(supernet_run):
+    config = finetune_config(supernet_run.folder, "d1e2@16", epochs=1)
+    _, splits = build(Experiment.from_dict(config))
+    assert splits.train[0]["image"].shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [

@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -5,7 +7,8 @@ import pytest
 from deps_jax.data.folder import folder
 from deps_jax.data.images import centre_crop, random_resized_crop
 from deps_jax.data.load import Data, calibration, load, squares, train_batches
-from deps_jax.data.sources import in_memory
+from deps_jax.data.pipeline import StreamedBatches
+from deps_jax.data.sources import in_memory, names_of
 
 
 @pytest.fixture
@@ -66,6 +69,39 @@ def test_damaged_images_are_named_and_skipped_only_if_asked(pets, capsys):
     splits = folder(str(pets), validation_images=0, seed=0, skip_unreadable=True)
     assert len(splits.train) + len(splits.test) == 18
     assert "skipping 2 of 20" in capsys.readouterr().out
+
+
+def test_a_known_folder_is_not_decoded_again(pets, monkeypatch):
+    data = Data("folder", dir=str(pets), resize=True, validation_images=3)
+    splits = load(data, 16)
+    names = {part: names_of(getattr(splits, part)) for part in ("train", "validation", "test")}
+    assert sorted(itertools.chain(*names.values())) == [
+        f"{name}/{i}.png" for name in ("cat", "dog") for i in range(9)]
+    cv2.imwrite(str(pets / "cat" / "00.png"), np.zeros((8, 8, 3), np.uint8))
+    decoded = []
+    monkeypatch.setattr("deps_jax.data.folder.read_image", decoded.append)
+    again = load(data, 16, names)
+    assert not decoded and again.class_names == ("cat", "dog")
+    assert {part: names_of(getattr(again, part)) for part in names} == names
+    labels = {part: [getattr(again, part)[i]["label"] for i in range(len(names[part]))]
+              for part in names}
+    assert labels == {part: [int(name.startswith("dog")) for name in names[part]]
+                      for part in names}
+    (pets / names["test"][1]).unlink()
+    with pytest.raises(ValueError, match=rf"1 images are no longer .*: {names['test'][1]}; put"):
+        load(data, 16, names)
+
+
+def test_an_image_that_cannot_be_read_later_is_named(pets):
+    """What was whole when training began may be damaged or gone in the middle of it."""
+    splits = load(Data("folder", dir=str(pets), resize=True, placement="streamed"), 16)
+    path = pets / names_of(splits.train)[0]
+    for damage, sentence in ((lambda: path.write_bytes(b"nothing"), "damaged or not an image"),
+                             (path.unlink, "No such file")):
+        damage()
+        batches = StreamedBatches(splits.train, len(splits.train), 0, workers=0, crop_resolution=16)
+        with pytest.raises(ValueError, match=f"{path} cannot be read.*{sentence}"):
+            next(batches)
 
 
 def test_images_of_any_size_become_squares(pets):

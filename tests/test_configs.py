@@ -1,0 +1,37 @@
+"""What the docstring of a config says is what its fields hold."""
+import pytest
+
+from configs import deps_cifar10, deps_digits, deps_imagenet, nurture
+
+PARTS = {0.25: "a quarter of", 0.125: "an eighth of"}
+
+
+def training(config):
+    return f"{config.training.epochs:g} epochs"
+
+
+def width(config):
+    return PARTS[config.space.width_mult]
+
+
+def side(config):
+    return f"{config.space.resolution} px"
+
+
+@pytest.mark.parametrize(("module", "option", "phrases"), [
+    (deps_digits, "", (width, side, lambda c: "kernels of {} and {}".format(*c.space.kernels))),
+    (deps_cifar10, "", (training, lambda c: "K = {},".format(*c.space.kernels))),
+    (deps_cifar10, "runlocal", (width, training, lambda c: f"{c.data.train_images:,} images")),
+    (deps_imagenet, "", (training, lambda c: f"batch {c.training.batch_size}.",
+                         lambda c: "K = {},".format(*c.space.kernels),
+                         lambda c: c.training.dtype)),
+    (deps_imagenet, "runlocal", (width, side, training, lambda c: f"batch {c.training.batch_size}",
+                                 lambda c: c.training.dtype)),
+    (nurture, "synthetic", (lambda c: f"at {c.data.size} px",)),
+    (nurture, "demo", (lambda c: f"at {c.data.size} px",)),
+    (nurture, "real", (lambda c: f"ResNet-{c.backbone.depth}, {c.data.size} px, {c.data.frames}",)),
+])
+def test_docstrings_agree_with_their_numbers(module, option, phrases):
+    said = " ".join(module.__doc__.split())
+    config = module.get_config(option)
+    assert [phrase(config) for phrase in phrases if phrase(config) not in said] == []
