@@ -7,29 +7,24 @@ or on another machine: all it has to keep is how many batches it has taken.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import grain
 import numpy as np
+from grain.experimental import index_shuffle
+
+from deps_jax.common import reading
 
 # What seeds are derived for. The numbers are those of grain's own pipeline (an operation's distance
 # from `.seed()`), which an earlier version of this file was.
 _SHUFFLING, _CHANGING = 1, 4
 
-# After SIGTERM, seconds for the run to take the batch that it waits for and to save.
-GRACE_S = 60.0
-
 
 class Examples(Protocol):
-    """Random access to examples: dicts of arrays and numbers, all of the same shapes."""
+    """Random access to examples: numbers, or dicts of numbers and arrays, each of one shape."""
 
     def __len__(self) -> int: ...
 
@@ -43,9 +38,9 @@ class Order:
     An epoch is a permutation of all examples, another one each time, cut to whole batches. The few
     that are cut off (fewer than a batch) are others in every epoch.
 
-    Permutations are grain's; epochs are counted here, because releases of grain differ in what a
-    shuffled, sliced and repeated data set is (up to 0.2.12 every epoch had the same order, and the
-    examples that were cut off were never seen).
+    Permutations are those of grain's `shuffle`. Epochs are counted here, because releases of grain
+    differ in what a shuffled, sliced and repeated data set is: up to 0.2.12 every epoch had the
+    same order, and the examples that were cut off were never seen.
 
     Attributes:
       examples: how many there are.
@@ -72,8 +67,12 @@ class Order:
 
     def __getitem__(self, place: int) -> int:
         epoch, place = divmod(place, self.steps_per_epoch * self.batch_size)
-        seed = (_derived(self.seed, _SHUFFLING) + epoch) % 2**32
-        return int(_permutation(self.examples, seed)[place])
+        return index_shuffle(place, max_index=self.examples - 1,
+                             seed=(self._seed + epoch) % 2**32, rounds=4)
+
+    @cached_property
+    def _seed(self) -> int:
+        return _derived(self.seed, _SHUFFLING)
 
     def generator(self, place: int) -> np.random.Generator:
         """Random numbers for what is done to the example at this place, the same at every call."""
@@ -107,7 +106,7 @@ class Batches:
                  threads: int = 2, change: Callable | None = None, unit: str = "training images"):
         order = Order(len(examples), batch_size, seed, unit)
         self.steps_per_epoch = order.steps_per_epoch
-        self._batches = grain.MapDataset.source(_Run(examples, order, change)).batch(batch_size)
+        self._batches = grain.MapDataset.source(_Run(examples, order, change))
         self._workers, self._threads = workers, threads
         self.position = 0
         self._reader = None  # started by the first batch that is asked for
@@ -118,7 +117,9 @@ class Batches:
     def __next__(self) -> dict:
         if self._reader is None:
             self._reader = self._read()
-        batch = next(self._reader)
+            batch = reading.first(self._reader) if self._workers else next(self._reader)
+        else:
+            batch = next(self._reader)
         self.position += 1
         return batch
 
@@ -141,13 +142,13 @@ class Batches:
         batches = self._batches[self.position:].to_iter_dataset(options)
         if self._workers:
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers),
-                                          worker_init_fn=_start_worker)
+                                          worker_init_fn=reading.outlive_signals)
         return iter(batches)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """Examples by their place in an endless run."""
+    """The endless run, batch by batch."""
 
     examples: Examples
     order: Order
@@ -156,42 +157,19 @@ class _Run:
     def __len__(self) -> int:
         return sys.maxsize
 
-    def __getitem__(self, place: int):
+    def __getitem__(self, position: int):
+        first = position * self.order.batch_size
+        examples = [self._example(first + i) for i in range(self.order.batch_size)]
+        if not isinstance(examples[0], dict):
+            return np.stack(examples)
+        return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+    def _example(self, place: int):
         example = self.examples[self.order[place]]
         return self.change(example, self.order.generator(place)) if self.change else example
-
-
-@lru_cache(maxsize=8)
-def _permutation(examples: int, seed: int) -> grain.MapDataset:
-    return grain.MapDataset.range(examples).shuffle(seed=seed)
 
 
 @lru_cache
 def _derived(seed: int, use: int) -> int:
     """A seed of its own for every use."""
     return int(np.random.SeedSequence([seed, use]).generate_state(1, np.uint32)[0])
-
-
-def _start_worker(*_) -> None:
-    """A process that reads outlives what stops the run (which still wants a batch), but not it.
-
-    Ctrl-C in a terminal, and the SIGTERM of some batch systems, reach the whole group of processes.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: _in_background(_end_after_grace))
-    _in_background(_end_with_the_run)
-
-
-def _in_background(target: Callable[[], None]) -> None:
-    threading.Thread(target=target, daemon=True).start()
-
-
-def _end_after_grace() -> None:
-    time.sleep(GRACE_S)
-    os._exit(1)
-
-
-def _end_with_the_run() -> None:
-    """grain's workers wait for the run to say that they may stop; killed, it never does."""
-    multiprocessing.parent_process().join()
-    os._exit(1)

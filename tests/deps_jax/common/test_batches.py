@@ -43,7 +43,7 @@ def test_the_order_is_what_it_always_was():
 
 def test_every_example_is_seen_in_time_and_none_twice_in_an_epoch():
     """10 examples, batches of 4: two are left out of every epoch, and not always the same."""
-    batches = Batches(range(10), 4, seed=0)
+    batches = Batches(range(10), 4, seed=0, threads=0)
     epochs = [np.concatenate([next(batches), next(batches)]).tolist() for _ in range(50)]
     assert all(len(set(epoch)) == 8 for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 50
@@ -52,7 +52,7 @@ def test_every_example_is_seen_in_time_and_none_twice_in_an_epoch():
 
 
 def test_whole_epochs_are_permutations():
-    batches = Batches(range(10), 5, seed=0)
+    batches = Batches(range(10), 5, seed=0, threads=0)
     epochs = [np.concatenate([next(batches), next(batches)]).tolist() for _ in range(3)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
@@ -145,11 +145,13 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: asked.append(number))
     batches = Batches(range(1000), 5, seed=0, workers=2)
-    next(batches)
-    print("started", flush=True)
+    print("starting", flush=True)
+    for _ in range(40):  # more than wait in memory
+        next(batches)
+    print("running", flush=True)
     while not asked:
         next(batches)
-    for _ in range(40):  # more than wait in memory
+    for _ in range(40):
         next(batches)
     batches.close()
     print("saved", flush=True)
@@ -165,21 +167,30 @@ def started(tmp_path):
     process = subprocess.Popen([sys.executable, str(tmp_path / "program.py")], cwd=ROOT, text=True,
                                env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
                                stdout=subprocess.PIPE)
-    assert process.stdout.readline() == "started\n"
+    assert process.stdout.readline() == "starting\n"
     return process
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_whole_group_leaves_the_readers_alive(tmp_path, number):
+@pytest.mark.parametrize("seconds", [0, 1, None])
+def test_a_signal_to_the_whole_group_leaves_the_readers_alive(tmp_path, number, seconds):
+    """Also while they start, which takes a few seconds; None is when they run."""
     process = started(tmp_path)
+    said = ""
+    if seconds is None:
+        said = process.stdout.readline()
+    else:
+        time.sleep(seconds)
     os.killpg(process.pid, number)
-    assert process.communicate(timeout=60)[0] == "saved\n" and process.returncode == 0
+    said += process.communicate(timeout=120)[0]
+    assert said == "running\nsaved\n" and process.returncode == 0
 
 
 @pytest.mark.long
 def test_readers_end_with_a_run_that_was_killed(tmp_path):
     process = started(tmp_path)
+    assert process.stdout.readline() == "running\n"
     process.kill()
     process.wait()
     for _ in range(100):
