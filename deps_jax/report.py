@@ -3,14 +3,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.figure
 
-from deps_jax.common.page import inline, page, png
+from deps_jax.common.page import inline, png, render
 from deps_jax.common.workdir import flatten
 
 
@@ -114,22 +113,14 @@ _LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, 
 def write_html(path: Path, results: Sequence[SubnetResult], details: dict, records: Sequence[dict],
                config: dict) -> None:
     """One self-contained page: the table, both plots and every setting of the run."""
-    rows = "".join(
-        f"<tr><td><code>{html.escape(r.subnet)}</code><td>{r.macs / 1e6:.2f}<td>"
-        f"{r.params / 1e6:.3f}<td>{r.top1:.2%}<td>{r.top5:.2%}<td>{r.loss:.3f}</tr>"
-        for r in results)
-    settings = "".join(f"<tr><td>{html.escape(name)}<td>{html.escape(str(value))}</tr>"
-                       for name, value in flatten(config).items())
-    about = "; ".join(f"{html.escape(str(k).replace('_', ' '))}: {html.escape(str(v))}"
-                      for k, v in details.items())
-    accuracy = inline(plot_accuracy({details["method"]: results}))
-    training = inline(plot_training(records))
-    path.write_text(page("Subnets of one supernet", f"""<p>{about}</p>
-<table><tr><th>subnet<th>MACs (M)<th>parameters (M)<th>top-1<th>top-5<th>loss</tr>{rows}</table>
-<p><img alt="top-1 accuracy over MACs" src="{accuracy}">
-<h2>Training</h2>
-<p><img alt="losses and accuracy over steps" src="{training}">
-<details><summary>Settings</summary><table>{settings}</table></details>"""))
+    rows = [(r.subnet, f"{r.macs / 1e6:.2f}", f"{r.params / 1e6:.3f}", f"{r.top1:.2%}",
+             f"{r.top5:.2%}", f"{r.loss:.3f}") for r in results]
+    path.write_text(render(
+        "deps_jax", "report.html.j2", title="Subnets of one supernet", rows=rows,
+        about=[f"{name.replace('_', ' ')}: {value}" for name, value in details.items()],
+        settings=list(flatten(config).items()),
+        accuracy=inline(plot_accuracy({details["method"]: results})),
+        training=inline(plot_training(records))))
 
 
 def read_results(workdir: Path, split: str) -> dict:

@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deps_jax import front_report, onnx_writer
 from deps_jax.candidate import parse_candidate
-from deps_jax.common.page import page
+from deps_jax.common.page import render
 from deps_jax.device_timer import describe_device, measure
 from deps_jax.export import Exported, ExportSettings, export, summary
 from deps_jax.latency import LatencyTable, Question
@@ -19,10 +18,6 @@ from deps_jax.search import Goal, check_feasible
 from deps_jax.search_run import SearchSettings, best_within, cost_functions, search_run
 from deps_jax.space import SearchSpace
 from deps_jax.trained import TrainedRun
-
-FACTS_STYLE = """
-.facts td { text-align: left; font: inherit } .facts th { white-space: nowrap; text-align: left }
-"""
 
 
 def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
@@ -125,7 +120,8 @@ def _page(exported: Exported, limits: Mapping[str, float], searched: Path,
     card, check = exported.card, exported.card["check"]
     latency = card.get("latency", {})
     pixels = card["preprocessing"]["resolution"]
-    chosen = card["subnet"] + f"@{pixels}" * (pixels != card["space"]["resolution"])
+    own = pixels == card["space"]["resolution"]
+    chosen = card["subnet"] if own else f"{card['subnet']}@{pixels}"
     asked = ", ".join(f"{name} at most {limit:g}" for name, limit in limits.items()) or "no limit"
     facts = {"asked for": asked, "subnet": chosen, "file": exported.path.name,
              "top-1 of the file": f"{check['top1']:.2%} on {check['images']} {check['split']} "
@@ -142,9 +138,6 @@ def _page(exported: Exported, limits: Mapping[str, float], searched: Path,
     groups = {"searched": points, **{name: record[name] for name in (
         "random search", "uniform subnets")}}
     cost = record["goal"]["objectives"][0]
-    rows = "".join(f"<tr><th>{html.escape(name)}<td>{html.escape(value)}"
-                   for name, value in facts.items())
-    return page("One network for one device", f"""<table class="facts">{rows}</table>
-<h2>The front it was chosen from</h2>
-{front_report.chart(groups, cost, chosen)}
-{front_report.table(points, chosen)}""", front_report.STYLE + FACTS_STYLE)
+    return render("deps_jax", "specialized.html.j2", title="One network for one device",
+                  facts=facts, chart=front_report.chart(groups, cost, chosen),
+                  table=front_report.table(points, chosen))

@@ -3,8 +3,10 @@ doi 10.1145/3287560.3287596)."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 
+from deps_jax.common.page import render
 from deps_jax.common.source import package_version
 from nurture_jax.advice import RULES
 from nurture_jax.clip_batches import LABELS, TABULAR
@@ -54,65 +56,45 @@ def fill(report: Report) -> dict:
 
 
 def markdown(card: Mapping) -> str:
-    """The same card for people."""
+    """The same card for people; its text is in `templates/model_card.md.j2`."""
     found = card["evaluation"]
-    data = "synthetic data" if card["synthetic_data"] else "recordings of infants"
     errors = [[measure, row["visits"], f"{_shown(row['mae'])} {row['unit']}",
                f"{_shown(row['relative_error_percent'])} %", f"{_shown(row['bias'])} {row['unit']}"]
               for measure, row in found["errors"].items()]
-    rules = [[rule["under"], rule["sure"], rule["only_estimate"], rule["source"]]
-             for rule in card["advice"]]
-    limits = [[name, f"{value:g}"] for name, value in card["gate"].items()]
-    low = found["below_2500_g"]
-    parts = [
-        f"# Model card: {card['name']}", f"Measured on {data}. {card['date']}, code "
-        f"{card['package_version']} {card['git_commit'] or 'not under version control'}.",
-        "## For", card["use"], "## Not for", "\n".join(f"- {line}" for line in card["not_for"]),
-        f"## Visits of the {found['split']} split", _flow(found["flow"]),
-        f"## Errors on the {found['split']} split",
-        f"{found['visits']} visits of {found['infants']} infants; 95 % intervals by infant.",
-        _table(["measure", "visits", "mean absolute error", "relative error", "bias"], errors),
-        f"{card['outputs']['interval']} intervals covered: " + "; ".join(
-            f"{name} {_shown(share, 100)} %"
-            for name, share in found["interval_coverage"].items()) + ".",
-        f"Below 2500 g: {low['found']} of {low['found'] + low['missed']} found, "
-        f"{low['false_alarms']} of {low['false_alarms'] + low['rightly_left']} others taken for "
-        f"low.",
-        "## Compared with what needs no video", _table(
-            ["measure", "baseline", "mean absolute error, model minus baseline"],
-            [[row["measure"], row["baseline"], f"{_shown(row['mae_difference'])} {row['unit']}"]
-             for row in found["mae_minus_baseline"]]),
-        "## Training", "\n".join(f"- {name}: {value}" for name, value in card["training"].items())
-        or "Nothing was recorded.",
-        "## Advice for the health worker",
-        _table(["weight under", "all of the interval", "only the estimate", "source"], rules),
-        "z-scores: " + "; ".join(card["outputs"]["z_scores"]) + ".",
-        "## The gate before an estimate", _table(["limit", "value"], limits)]
-    return "\n\n".join(parts) + "\n"
+    return render(
+        "nurture_jax", "model_card.md.j2", name=card["name"], synthetic=card["synthetic_data"],
+        date=card["date"], version=card["package_version"], commit=card["git_commit"],
+        use=card["use"], not_for=card["not_for"], split=found["split"], flow=_flow(found["flow"]),
+        visits=found["visits"], infants=found["infants"], errors=errors,
+        interval=card["outputs"]["interval"],
+        coverage=[f"{name} {_shown(share, 100)} %"
+                  for name, share in found["interval_coverage"].items()],
+        low=found["below_2500_g"],
+        differences=[[row["measure"], row["baseline"],
+                      f"{_shown(row['mae_difference'])} {row['unit']}"]
+                     for row in found["mae_minus_baseline"]],
+        training=card["training"], z_scores=card["outputs"]["z_scores"],
+        rules=[[rule["under"], rule["sure"], rule["only_estimate"], rule["source"]]
+               for rule in card["advice"]],
+        limits=[[name, f"{value:g}"] for name, value in card["gate"].items()])
 
 
-def _flow(flow: Mapping) -> str:
+def _flow(flow: Mapping) -> list[list[object]]:
     """Counts of visits from the table to the estimates, with the reasons of those lost."""
     def lost(count: int, reasons: Mapping[str, int]) -> str:
         why = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
         return f"{count} ({why})" if why else str(count)
 
-    rows = [["eligible", flow["eligible"]],
+    rejected = lost(flow["rejected"], flow["rejected_by_check"])
+    return [["eligible", flow["eligible"]],
             ["left out, video not usable", lost(sum(flow["left_out"].values()), flow["left_out"])],
             ["captured", flow["captured"]],
             ["rejected by the gate; one may fail several checks",
-             lost(flow["rejected"], flow["rejected_by_check"]) if flow["gated"]
-             else "no gate used"],
+             rejected if flow["gated"] else "no gate used"],
             ["predicted", flow["predicted"]]]
-    return _table(["visits", "count"], rows)
 
 
 def _shown(number: Mapping, factor: float = 1) -> str:
     value, low, high = (factor * number[name] for name in ("value", "low", "high"))
-    interval = f" ({low:.3g} to {high:.3g})" if low == low else ""
+    interval = f" ({low:.3g} to {high:.3g})" if math.isfinite(low) else ""
     return f"{value:.3g}{interval}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (header, *rows)]
-    return "\n".join([lines[0], "| --- " * len(header) + "|", *lines[1:]])

@@ -43,10 +43,10 @@ def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.csv", report.assessments, facts.gated)
     (folder / "evaluation.json").write_text(_json(report.numbers()))
-    (folder / "report.html").write_text(report_page.render(report))
+    (folder / "report.html").write_text(report_page.page(report), encoding="utf-8")
     card = model_card.fill(report)
     (folder / "model_card.json").write_text(_json(card))
-    (folder / "model_card.md").write_text(model_card.markdown(card))
+    (folder / "model_card.md").write_text(model_card.markdown(card), encoding="utf-8")
     return report
 
 

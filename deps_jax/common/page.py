@@ -1,40 +1,31 @@
-"""Parts of a self-contained HTML page: nothing is loaded from anywhere."""
+"""Self-contained pages out of templates: text is escaped, nothing is loaded from anywhere.
+
+Templates are Jinja files in the folder `templates` of a package. They extend `base.html.j2` and
+take their tables from `parts.html.j2`, which lie here.
+"""
 from __future__ import annotations
 
 import base64
-import html
 import io
-from collections.abc import Sequence
+from functools import cache
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem; text-align: right }
-td:first-child, th:first-child { text-align: left } tr:nth-child(even) { background: #f3f3f3 }
-img { max-width: 100% } summary { cursor: pointer }
-"""
+import jinja2
+import matplotlib.figure
+
+SHARED = "deps_jax.common"  # the package of the base and the parts
 
 
-def page(title: str, body: str, style: str = "") -> str:
-    """A whole page; `body` is HTML, `style` is added to STYLE."""
-    return (f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
-            f'<meta name="viewport" content="width=device-width">'
-            f"<title>{html.escape(title)}</title>\n<style>{STYLE}{style}</style>\n"
-            f"<h1>{html.escape(title)}</h1>\n{body}\n</html>\n")
+def render(package: str, template: str, **values: object) -> str:
+    """The template of a package, filled.
+
+    Args:
+      package: such as "nurture_jax"; the template is a file in its folder `templates`.
+      values: what the template names. Text in them is escaped; one that is missing is an error.
+    """
+    return _environment(package).get_template(template).render(**values)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain text; everything is escaped."""
-    head = "".join(f"<th>{html.escape(cell)}" for cell in header)
-    lines = ("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows)
-    return f"<table><tr>{head}\n" + "\n".join(lines) + "</table>"
-
-
-def picture(figure, text: str) -> str:
-    """A matplotlib figure as an image inside the page; `text` says what it shows."""
-    return f'<img alt="{html.escape(text)}" src="{inline(png(figure))}">'
-
-
-def png(figure) -> bytes:
+def png(figure: matplotlib.figure.Figure) -> bytes:
     """A matplotlib figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
@@ -44,3 +35,18 @@ def png(figure) -> bytes:
 def inline(data: bytes) -> str:
     """A PNG as a URL that holds it."""
     return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+@cache
+def _environment(package: str) -> jinja2.Environment:
+    loaders = [jinja2.PackageLoader(name) for name in dict.fromkeys((package, SHARED))]
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters["markdown_cell"] = _markdown_cell
+    return environment
+
+
+def _markdown_cell(value: object) -> str:
+    """Text for a cell of a table in Markdown, which a bar or a line end would break."""
+    return str(value).replace("|", "\\|").replace("\n", " ")

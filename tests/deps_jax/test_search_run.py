@@ -133,5 +133,5 @@ def test_one_call_from_run_to_file(searched, tmp_path):
     assert exported.path.stat().st_size <= limit and not exported.failures
     page = (tmp_path / "specialized.html").read_text()
     assert exported.path.name in page and "file_bytes_fp32 at most" in page
-    assert page.count("class=chosen") == 1 and page.count('stroke-width="2"') >= 1
+    assert page.count('class="chosen"') == 1 and page.count('stroke-width="2"') >= 1
     assert text.splitlines()[-1].startswith("report:")

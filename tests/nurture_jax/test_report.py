@@ -1,12 +1,14 @@
 """The files of a report on fabricated visits: they agree with each other and hide nothing."""
 import csv
 import dataclasses
+import html
 import json
 import math
 import re
 
 import numpy as np
 import pytest
+from html_pages import Page
 from make_estimates import make_estimates, make_visits
 
 from nurture_jax import report
@@ -94,15 +96,70 @@ def test_evaluation_json(written):
 
 
 def test_page_is_whole_and_says_synthetic(written):
-    page = (written[1] / "report.html").read_text()
-    assert "(synthetic data)</h1>" in page and "&lt;first&gt; run" in page
-    assert "<first>" not in page and "fabricated &amp; random" in page
-    assert page.count("data:image/png;base64,") == 3
-    assert not re.findall(r'(?:src|href)="(?!data:)', page) and "<script" not in page
-    weight = written[0].evaluation.overall("weight_g")
-    assert f"{weight.mae.value:.0f}\N{NO-BREAK SPACE}g\n" in page
+    source = (written[1] / "report.html").read_text(encoding="utf-8")
+    page = Page(source)
+    assert "(synthetic data)</h1>" in source and "&lt;first&gt; run" in source
+    assert page.text.startswith("Newborn measures from video: <first> run (synthetic data)")
+    assert page.count("img") == 3 and ["backbone", "none: fabricated & random"] in page.rows
     for name in (TABULAR_ONLY, CARRY_FORWARD, WHO, INTERGROWTH, "1 (1.4%)"):
-        assert name in page
+        assert name in page.text
+
+
+def shown(number, digits, unit, sign="", factor=1):
+    """A Number as cells have it."""
+    texts = [f"{factor * value:{sign if value else ''}.{digits}f}"
+             for value in (number.value, number.low, number.high)]
+    return f"{texts[0]} {unit}\n{texts[1]} to {texts[2]}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def test_the_page_has_the_numbers_of_the_report(written):
+    report_, rows = written[0], Page((written[1] / "report.html").read_text("utf-8")).rows
+    for column, measure in enumerate(("weight_g", "length_cm", "head_cm", "chest_cm")):
+        found, (digits, unit) = report_.evaluation.overall(measure), (
+            (0, "g") if measure == "weight_g" else (2, "cm"))
+        assert rows[1 + 3 * column][2:] == [
+            shown(found.mae, digits, unit), shown(found.relative_error_percent, 2, "%"),
+            shown(found.bias, digits, unit, "+"), shown(found.within_5_percent, 1, "%", factor=100),
+            shown(found.within_10_percent, 1, "%", factor=100), ""]
+        for row, name in zip(rows[2 + 3 * column:], (TABULAR_ONLY, CARRY_FORWARD), strict=False):
+            other = next(each for each in report_.differences
+                         if (each.measure, each.baseline) == (measure, name))
+            assert row[:2] == ["", name] and row[-1] == shown(other.mae_difference, digits, unit,
+                                                              "+")
+    for found in (*report_.evaluation.detection, report_.screening):
+        row = next(row for row in rows if row[0] == found.what)
+        assert row[1:5] == [str(count) for count in (
+            found.found, found.missed, found.false_alarms, found.rightly_left)]
+        assert row[5:] == [shown(share, 1, "%", factor=100)
+                           for share in (found.sensitivity, found.specificity)]
+    for found in report_.coverage:
+        assert [found.band, str(found.visits), str(found.infants),
+                shown(found.share, 1, "%", factor=100)] in [row[1:5] for row in rows]
+    for line, count in report_.advice.items():
+        assert [line, str(count)] in rows
+    groups = [(row.group, str(row.visits)) for row in report_.evaluation.errors
+              if row.by != "all visits"]
+    assert set(groups) <= {(row[1], row[2]) for row in rows if len(row) == 9}
+
+
+def test_markup_in_the_table_of_visits_stays_text(parts, tmp_path):
+    """Sites, devices and ids come from other people's files."""
+    markup = '<img src="http://x/y.png" onerror="f()">'
+    visits = tuple(dataclasses.replace(
+        visit, infant_id=visit.infant_id + markup, site=f"{markup}&{visit.site}",
+        device=f"</td>{visit.device}") for visit in KEPT)
+    estimates = dataclasses.replace(parts[0], visits=visits)
+    baselines = {f"{name}{markup}": dataclasses.replace(each, estimates=dataclasses.replace(
+        each.estimates, visits=visits)) for name, each in parts[1].items()}
+    facts = RunFacts(f"run {markup}", False, "test", len(visits), training={markup: "a | b"})
+    report.write(tmp_path, estimates, baselines, parts[2], facts)
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    cells = {cell for row in page.rows for cell in row}
+    assert {f"{markup}&A", f"{markup}&B", "</td>phone", f"{TABULAR_ONLY}{markup}"} <= cells
+    assert [markup, "a | b"] in page.rows and page.count("img") == 3
+    card = (tmp_path / "model_card.md").read_text("utf-8")
+    assert "<" not in card and f"| {html.escape(TABULAR_ONLY + markup)} |".replace(
+        "&quot;", "&#34;") in card
 
 
 def test_real_recordings_are_not_called_synthetic(parts, tmp_path):
@@ -120,6 +177,11 @@ def test_card(written):
     assert card["evaluation"]["errors"]["weight_g"]["mae"]["value"] \
         == pytest.approx(weight.mae.value)
     assert f"{weight.mae.value:.3g} (" in text and "nan" not in text
+    assert text.startswith("# Model card: &lt;first&gt; run\n\nMeasured on synthetic data. ")
+    assert text.count("&") == 3  # of the name and the backbone: nothing of our own is escaped
+    tables = [line.count(" | ") for line in text.splitlines() if line.startswith("| ")]
+    limits = len(dataclasses.fields(Limits))
+    assert tables == [1] * 7 + [4] * 6 + [2] * 10 + [3] * 8 + [1] * (2 + limits)
     assert card["training"] == dict(FACTS.training)
     assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text
     for line in (f"| eligible | {len(TEST) + 3} |", "| 3 (damaged 2, truncated 1) |",
@@ -149,7 +211,7 @@ def test_few_infants_missing_measures_and_no_gate(parts, tmp_path):
 def test_a_single_visit_is_a_page(parts, tmp_path):
     one = parts[0].take(np.isfinite(parts[0].truth[:, 0]).nonzero()[0][:1])
     report.write(tmp_path, one, {}, parts[2], RunFacts("one", False, "test", 1))
-    assert "Bland" not in (tmp_path / "report.html").read_text()
+    assert "Bland" not in Page((tmp_path / "report.html").read_text("utf-8")).text
 
 
 def test_counts_must_add_up(parts):
