@@ -5,18 +5,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import jax
 
-from deps_jax.common import workdir
 from deps_jax.common.batches import Order
-from deps_jax.common.checkpoint import Checkpoints
-from deps_jax.common.loop import Cadence, fit
+from deps_jax.common.loop import Cadence
 from deps_jax.common.parallel import check_batch_size
+from deps_jax.common.run import claim, continue_or_start, saved
 from deps_jax.common.settings import build_settings
-from deps_jax.common.writer import Writer
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, check_placement, load, squares, train_batches
 from deps_jax.data.pipeline import check_calibration, eval_batches
@@ -158,6 +157,9 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
 
     Args:
       config: what `experiment` was made from; kept beside the results.
+
+    Raises:
+      ValueError: also when another process trains in the folder.
     """
     check_placement(experiment.data)
     check_batches(experiment)
@@ -168,36 +170,35 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
         decode(space, name)
     recipe = build_recipe(experiment, space, len(splits.train))
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
-    loaded = initial_weights(experiment.init_from, space)
+    weights = cache(lambda: initial_weights(experiment.init_from, space))
+    if not saved(folder).any():
+        weights()  # refused before there is a folder; a run that continues needs none
+
+    def new_state() -> TrainState:
+        state, start = init_state(init_key, recipe), weights()
+        return state.replace(params={**state.params, **start["params"]},
+                             batch_stats={**state.batch_stats, **start["batch_stats"]})
+
     shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
-    workdir.claim(folder, config, may_differ=may_differ(experiment.data))
-    checkpoints = Checkpoints(Path(folder) / "checkpoints")
-    checkpoints.check_disk(shapes)
-    batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
-                            experiment.seed, space.resolution)
-    start_step = checkpoints.latest_step() or 0
-    if start_step:
-        state = checkpoints.restore(shapes, batches)
-    else:
-        state = init_state(init_key, recipe)
-        state = state.replace(params={**state.params, **loaded["params"]},
-                              batch_stats={**state.batch_stats, **loaded["batch_stats"]})
-    _print_plan(experiment, recipe.timeline, len(splits.train), start_step)
-    evaluate = None
-    if experiment.cadence.evaluate_every and len(splits.validation):
-        meter = Meter(experiment, space, splits.train, splits.validation)
-        evaluate = lambda _, state: {
-            f"validation/{name}": meter(state.params, decode(space, name))[0].top1
-            for name in ([experiment.subnet] if experiment.subnet else ["smallest", "largest"])}
-    writer = Writer(Path(folder), start_step)
-    try:
-        return fit(Trainer(recipe, step_key), state, batches, total_steps=recipe.timeline.total,
-                   batch_size=experiment.training.batch_size, cadence=experiment.cadence,
-                   checkpoints=checkpoints, writer=writer, start_step=start_step,
-                   evaluate=evaluate)
-    finally:
-        batches.close()
-        writer.close()
+    with claim(folder, config, may_differ=may_differ(experiment.data)):
+        batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
+                                experiment.seed, space.resolution)
+        with continue_or_start(folder, shapes, new_state, batches) as run:
+            _print_plan(experiment, recipe.timeline, len(splits.train), run.start_step)
+            return run.fit(
+                Trainer(recipe, step_key), total_steps=recipe.timeline.total,
+                batch_size=experiment.training.batch_size, cadence=experiment.cadence,
+                evaluate=_validation(experiment, space, splits))
+
+
+def _validation(experiment: Experiment, space: SearchSpace, splits: Splits) -> Callable | None:
+    """What is measured on the way: the ends of the space, or the one subnet that is trained."""
+    if not (experiment.cadence.evaluate_every and len(splits.validation)):
+        return None
+    meter = Meter(experiment, space, splits.train, splits.validation)
+    names = [experiment.subnet] if experiment.subnet else ["smallest", "largest"]
+    return lambda _, state: {
+        f"validation/{name}": meter(state.params, decode(space, name))[0].top1 for name in names}
 
 
 def may_differ(data: Data) -> tuple[str, ...]:
@@ -245,7 +246,7 @@ def load_trained(experiment: Experiment, space: SearchSpace, train_images: int, 
     """The newest training state of a run."""
     recipe = build_recipe(experiment, space, train_images)
     shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
-    return Checkpoints(Path(folder) / "checkpoints").restore_state(shapes)
+    return saved(folder).restore_state(shapes)
 
 
 class Meter:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from deps_jax import model_card, network, onnx_writer
+from deps_jax.common import sealed
 from deps_jax.data.folder import images_in
 from deps_jax.data.images import read_image
 from deps_jax.data.load import short_side
@@ -98,8 +99,7 @@ def export(run: TrainedRun, subnet: Subnet, folder: Path,
     content = _content(cut, settings, preprocessing, photos, meter)
     name = f"{file_name(encode(run.space, subnet))}_{resolution}px_{settings.precision}"
     path = Path(folder) / f"{name}.{settings.format}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    sealed.replace(path, content)
     card = model_card.describe(run, subnet, cut, preprocessing, settings.precision)
     card |= {"model": path.name, "size_bytes": len(content),
              "sha256": hashlib.sha256(content).hexdigest()}

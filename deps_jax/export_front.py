@@ -1,14 +1,13 @@
 """Every subnet of a front as a file, and whether the files keep what the front promises."""
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
 from pathlib import Path
 
 from tqdm import tqdm
 
 from deps_jax.candidate import parse_candidate
+from deps_jax.common import sealed
 from deps_jax.export import Exported, ExportSettings, export
 from deps_jax.trained import TrainedRun
 
@@ -16,14 +15,13 @@ PROMISE = 0.005  # most that the accuracy of a file may differ from the front's
 
 
 def read_front(path: Path) -> list[dict]:
-    """Points of a `front.json`; ValueError when it is none."""
+    """Points of a `front.json`; ValueError when it is none or damaged."""
     if not path.is_file():
         raise ValueError(f"{path} does not exist; give the front.json that launch.search wrote")
-    try:
-        points = json.loads(path.read_text())["front"]
-    except (KeyError, TypeError, ValueError):
-        points = []
-    if not points or any(not {"subnet", "top1"} <= set(point) for point in points):
+    points = sealed.read(path, "search again, or give another front.json").get("front")
+    if not isinstance(points, list) or not points or any(
+            not isinstance(point, dict) or not {"subnet", "top1"} <= set(point)
+            for point in points):
         raise ValueError(f"{path} holds no front; give the front.json that launch.search wrote")
     return points
 
@@ -52,10 +50,7 @@ def export_front(run: TrainedRun, points: list[dict], folder: Path, settings: Ex
         if abs(rows[-1]["difference"]) > PROMISE:
             failures.append(f"{point['subnet']}: promised {point['top1']:.2%}, the file has "
                             f"{rows[-1]['top1']:.2%}")
-    with (folder / "files.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    sealed.replace(folder / "files.csv", sealed.rows(rows))
     return failures, f"{_text(rows)}\n\nfiles: {folder}/"
 
 

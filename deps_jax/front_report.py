@@ -1,13 +1,12 @@
 """A searched front for people: CSV, JSON, and one HTML page whose points tell their subnet."""
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
+from deps_jax.common import sealed
 from deps_jax.common.page import render
 
 WIDTH, HEIGHT, MARGIN = 760, 460, 60
@@ -21,20 +20,15 @@ COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")
 
 def write_front(folder: Path, points: Sequence[Mapping], details: Mapping) -> None:
     """`front.csv` and `front.json` (with `details`); a point has subnet, top1 and its costs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "front.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(points[0]))
-        writer.writeheader()
-        writer.writerows(points)
-    (folder / "front.json").write_text(
-        json.dumps({**details, "front": list(points)}, indent=2) + "\n")
+    sealed.replace(folder / "front.csv", sealed.rows(points))
+    sealed.write(folder / "front.json", {**details, "front": list(points)})
 
 
 def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, about: str) -> None:
     """One self-contained page: top-1 over `cost`, by group; hovering over a point names it."""
     points = next(iter(groups.values()))
-    path.write_text(render("deps_jax", "front.html.j2", title="Searched subnets", about=about,
-                           chart=chart(groups, cost), table=table(points)))
+    sealed.replace(path, render("deps_jax", "front.html.j2", title="Searched subnets", about=about,
+                                chart=chart(groups, cost), table=table(points)))
 
 
 def chart(groups: Mapping[str, Sequence[Mapping]], cost: str, chosen: str = "") -> dict:

@@ -8,7 +8,7 @@ import jax
 
 from deps_jax import supernet
 from deps_jax.common import workdir
-from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common.run import saved
 from deps_jax.convert import convert, count_classes, load_state_dict
 from deps_jax.space import SearchSpace
 
@@ -44,7 +44,7 @@ def _of_file(path: Path, space: SearchSpace) -> tuple[dict, int]:
 
 def _of_run(folder: Path, space: SearchSpace) -> tuple[dict, int]:
     workdir.load(folder)  # says so when this is no run
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = saved(folder)
     classes = checkpoints.shapes().get("params/classifier/bias", [space.num_classes])[0]
     shapes = jax.eval_shape(lambda: dict(zip(("params", "batch_stats"), supernet.init(
         jax.random.key(0), dataclasses.replace(space, num_classes=classes)), strict=True)))

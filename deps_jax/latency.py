@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
 from deps_jax import onnx_writer
+from deps_jax.common import sealed
 from deps_jax.cost import BlockTable
 from deps_jax.layers import Layer, layers
 from deps_jax.network import random_weights
@@ -179,23 +180,25 @@ class LatencyTable:
             f"{self.rank_correlation:.3f}; one scale, {self.scale:.3f}"])
 
     def save(self, path: Path) -> None:
-        record = dataclasses.asdict(self) | {"quality": {
+        sealed.write(path, dataclasses.asdict(self) | {"quality": {
             "rank_correlation": self.rank_correlation,
             "largest_error": float(np.abs(self.errors).max()),
-            "within_8_percent": float((np.abs(self.errors) <= 0.08).mean())}}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=2) + "\n")
+            "within_8_percent": float((np.abs(self.errors) <= 0.08).mean())}})
 
     @classmethod
     def load(cls, path: Path) -> LatencyTable:
-        """Reads what `save` wrote; ValueError for anything else."""
-        record = _read_json(path, "a latency table, as launch.latency_table writes it")
-        record.pop("quality", None)
+        """Reads what `save` wrote; ValueError for anything else, also for a damaged table."""
+        content = _read_json(path, "a latency table, as launch.latency_table writes it")
         names = {field.name for field in dataclasses.fields(cls)}
-        if record.keys() != names:
-            raise ValueError(f"{path} is not a latency table: {sorted(names ^ record.keys())} are "
-                             f"missing or unknown; make one with launch.latency_table")
-        return cls(**record)
+        if names - content.keys():
+            raise ValueError(f"{path} is not a latency table: {sorted(names - content.keys())} are "
+                             f"missing; make one with launch.latency_table")
+        content = sealed.unseal(content, path, "make it again with launch.latency_table")
+        content.pop("quality", None)
+        if content.keys() != names:
+            raise ValueError(f"{path} is not a latency table: {sorted(names ^ content.keys())} are "
+                             f"unknown; make one with launch.latency_table")
+        return cls(**content)
 
 
 def write_kit(path: Path, question: Question) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deps_jax.candidate import parse_candidate
+from deps_jax.common import sealed
 from deps_jax.trained import TrainedRun
 
 FILE = "measurements.jsonl"  # in the folder of the run, shared by all searches
@@ -44,32 +45,22 @@ class Measurements:
 
     Args:
       path: of the file; made when the first subnet is measured.
-      settings: of the measurement, kept with every line; lines of other settings do not count.
+      settings: of the measurement, kept with every line; lines of other settings do not count, nor
+        damaged ones.
     """
 
     def __init__(self, path: Path, settings: dict):
         self.path, self.settings, self.top1 = path, json.loads(json.dumps(settings)), {}
-        if path.is_file():
-            for line in path.read_text().splitlines():
-                record = _parsed(line)
-                if record.get("settings") == self.settings:
-                    self.top1[record["subnet"]] = record["top1"]
+        for record in sealed.read_lines(path):
+            if record.get("settings") == self.settings:
+                self.top1[record["subnet"]] = record["top1"]
 
     def __call__(self, names: Sequence[str], measure: Callable[[str], float], progress=iter
                  ) -> np.ndarray:
         """[n] top-1 of subnets, measuring those that are missing."""
         missing = [name for name in dict.fromkeys(names) if name not in self.top1]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         for name in progress(missing):
             self.top1[name] = float(measure(name))
             record = {"subnet": name, "top1": self.top1[name], "settings": self.settings}
-            with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            sealed.append(self.path, record)
         return np.array([self.top1[name] for name in names])
-
-
-def _parsed(line: str) -> dict:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:  # cut off by the crash after which we continue
-        return {}

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from pathlib import Path
 
 from deps_jax import onnx_writer
+from deps_jax.common import sealed
 from deps_jax.common.source import git_commit
 from deps_jax.cost import macs, params, peak_activation_bytes
 from deps_jax.device_timer import EXPAND_INT8
@@ -48,5 +48,5 @@ def describe(run: TrainedRun, subnet: Subnet, cut: Network, preprocessing: Prepr
 def write(model: Path, card: dict) -> Path:
     """Writes the card beside its model."""
     path = model.with_suffix(".json")
-    path.write_text(json.dumps(card, indent=2) + "\n")
+    sealed.write(path, card)
     return path

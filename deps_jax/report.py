@@ -1,14 +1,13 @@
 """What a run found, for people: a table, CSV, JSON, a plot of accuracy over MACs, one HTML page."""
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.figure
 
+from deps_jax.common import sealed
 from deps_jax.common.page import inline, png, render
 from deps_jax.common.workdir import flatten
 
@@ -45,15 +44,10 @@ def table(results: Sequence[SubnetResult]) -> str:
 
 def write_results(folder: Path, results: Sequence[SubnetResult], details: dict) -> None:
     """`subnets.csv`, `subnets.json` (with `details`) and `accuracy_over_macs.png` in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [field.name for field in dataclasses.fields(SubnetResult)]
-    with (folder / "subnets.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(result) for result in results)
-    record = {**details, "subnets": [dataclasses.asdict(result) for result in results]}
-    (folder / "subnets.json").write_text(json.dumps(record, indent=2) + "\n")
-    (folder / "accuracy_over_macs.png").write_bytes(plot_accuracy({details["method"]: results}))
+    rows = [dataclasses.asdict(result) for result in results]
+    sealed.replace(folder / "subnets.csv", sealed.rows(rows))
+    sealed.write(folder / "subnets.json", {**details, "subnets": rows})
+    sealed.replace(folder / "accuracy_over_macs.png", plot_accuracy({details["method"]: results}))
 
 
 def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
@@ -115,7 +109,7 @@ def write_html(path: Path, results: Sequence[SubnetResult], details: dict, recor
     """One self-contained page: the table, both plots and every setting of the run."""
     rows = [(r.subnet, f"{r.macs / 1e6:.2f}", f"{r.params / 1e6:.3f}", f"{r.top1:.2%}",
              f"{r.top5:.2%}", f"{r.loss:.3f}") for r in results]
-    path.write_text(render(
+    sealed.replace(path, render(
         "deps_jax", "report.html.j2", title="Subnets of one supernet", rows=rows,
         about=[f"{name.replace('_', ' ')}: {value}" for name, value in details.items()],
         settings=list(flatten(config).items()),
@@ -124,14 +118,22 @@ def write_html(path: Path, results: Sequence[SubnetResult], details: dict, recor
 
 
 def read_results(workdir: Path, split: str) -> dict:
-    """The record that `write_results` left in an evaluated run, with its SubnetResults."""
+    """The record that `write_results` left in an evaluated run, with its SubnetResults.
+
+    Raises:
+      ValueError: naming the file when it is missing, damaged or was edited by hand.
+    """
     path = workdir / "evaluation" / split / "subnets.json"
     if not path.is_file():
         raise ValueError(f"{workdir} has no evaluation on {split}; run launch.evaluate_subnets "
                          f"--workdir {workdir} first")
-    record = json.loads(path.read_text())
-    record["subnets"] = [SubnetResult(**result) for result in record["subnets"]]
-    return record
+    found = sealed.read(path, f"run launch.evaluate_subnets --workdir {workdir} again")
+    try:
+        found["subnets"] = [SubnetResult(**result) for result in found["subnets"]]
+    except (KeyError, TypeError):
+        raise ValueError(f"{path} holds no results of subnets; run launch.evaluate_subnets "
+                         f"--workdir {workdir} again") from None
+    return found
 
 
 def curves(records: Sequence[dict]) -> dict[str, list[SubnetResult]]:

@@ -5,12 +5,13 @@ A model is two files: `NAME.onnx` and its card `NAME.json`.
 from __future__ import annotations
 
 import dataclasses
-import json
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from deps_jax.common import sealed
 from deps_jax.data.images import centre_crop, read_image
 from deps_jax.device_timer import session
 
@@ -60,7 +61,11 @@ class Model:
         self.card = read_card(path)
         self.preprocessing = Preprocessing(**self.card["preprocessing"])
         self.classes = self.card["classes"]
-        self._session = session(path.read_bytes(), threads, self.card["session_options"])
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.card["sha256"]:
+            raise ValueError(f"{path} is damaged, or it is not the model of {path.stem}.json: "
+                             f"their SHA-256 differ; export the model again")
+        self._session = session(content, threads, self.card["session_options"])
 
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """[b, classes] float32 logits of uint8 RGB images of any size."""
@@ -80,14 +85,14 @@ class Model:
 
 
 def read_card(path: Path) -> dict:
-    """The card of a model file; ValueError when one of the two is missing."""
+    """The card of a model file; ValueError when one is missing or the card is damaged."""
     path = Path(path)
     card = path.with_suffix(".json")
     for file, what in ((path, "model"), (card, "card of the model")):
         if not file.is_file():
             raise ValueError(f"{file} does not exist; the {what} is written by "
                              f"launch.export_subnet, and both files stay together")
-    content = json.loads(card.read_text())
-    if not isinstance(content, dict) or "preprocessing" not in content:
+    content = sealed.read(card, "export the model again")
+    if "preprocessing" not in content:
         raise ValueError(f"{card} is not a model card; export the model again")
     return content

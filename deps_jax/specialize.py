@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deps_jax import front_report, onnx_writer
 from deps_jax.candidate import parse_candidate
+from deps_jax.common import sealed
 from deps_jax.common.page import render
 from deps_jax.device_timer import describe_device, measure
 from deps_jax.export import Exported, ExportSettings, export, summary
@@ -58,7 +58,8 @@ def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
     exported = dataclasses.replace(exported, failures=(
         *exported.failures, *_broken(exported, limits, timed.get(best))))
     text = "\n\n".join(part for part in (searched, timings, summary(exported)) if part)
-    (folder / "specialized.html").write_text(_page(exported, limits, folder / "search", timed))
+    sealed.replace(folder / "specialized.html",
+                   _page(exported, limits, folder / "search", timed))
     return exported, f"{text}\n\nreport: {folder / 'specialized.html'}"
 
 
@@ -132,7 +133,7 @@ def _page(exported: Exported, limits: Mapping[str, float], searched: Path,
              "latency": f"{latency['p10_ms']:.3f} ms (p10), {latency['median_ms']:.3f} ms (median)"
                         f", {latency['device']['processor']}" if latency else "not measured",
              "verdict": "; ".join(exported.failures) or "OK"}
-    record = json.loads((searched / "front.json").read_text())
+    record = sealed.read(searched / "front.json", "specialize again")
     points = [{**point, "measured_latency_ms": timed[point["subnet"]]} if timed else point
               for point in record["front"]]
     groups = {"searched": points, **{name: record[name] for name in (

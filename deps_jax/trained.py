@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from deps_jax.common import workdir
+from deps_jax.common import sealed, workdir
 from deps_jax.data.sources import Source, Splits, split
 from deps_jax.experiment import Experiment, Meter, build, check_batches, load_trained
 from deps_jax.space import SearchSpace
@@ -125,10 +126,11 @@ def _read_experiment(folder: Path, data_dir: str | None) -> Experiment:
 
 def save_statistics(path: Path, batch_stats) -> None:
     """Batch statistics of one subnet as .npz, named by their place in the supernet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **{
+    content = io.BytesIO()
+    np.savez_compressed(content, **{
         jax.tree_util.keystr(key, simple=True, separator="/"): np.asarray(leaf)
         for key, leaf in jax.tree_util.tree_leaves_with_path(batch_stats)})
+    sealed.replace(path, content.getvalue())
 
 
 def file_name(subnet: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from absl import flags
 
 from deps_jax import report
+from deps_jax.common import sealed
 from deps_jax.common.cli import run
 
 WORKDIRS = flags.DEFINE_list("workdirs", None, "folders of evaluated runs", required=True)
@@ -18,9 +19,8 @@ def main(_):
     records = [report.read_results(Path(folder), SPLIT.value) for folder in WORKDIRS.value]
     text = report.comparison(records)
     out = Path(OUT.value)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "comparison.md").write_text(text + "\n")
-    (out / "comparison.png").write_bytes(report.plot_accuracy(report.curves(records)))
+    sealed.replace(out / "comparison.md", text + "\n")
+    sealed.replace(out / "comparison.png", report.plot_accuracy(report.curves(records)))
     print(f"{text}\n\nfiles: {out}/")
 
 

@@ -14,6 +14,7 @@ from absl import flags
 from tqdm import tqdm
 
 from deps_jax import report
+from deps_jax.common import sealed
 from deps_jax.common.cli import run
 from deps_jax.device_timer import describe_device, measure
 from deps_jax.latency import LatencyTable, Question, read_timings, write_kit
@@ -48,7 +49,7 @@ def main(_):
     table = LatencyTable.fit(question, timings)
     path = Path(OUT.value or Path(WORKDIR.value) / "latency_table.json")
     table.save(path)
-    path.with_suffix(".png").write_bytes(report.plot_latency(
+    sealed.replace(path.with_suffix(".png"), report.plot_latency(
         *([record[f"{what}_ms"] for record in table.held_out] for what in (
             "measured", "predicted"))))
     print(f"{table.summary()}\n\nfiles: {path}, {path.with_suffix('.png')}")

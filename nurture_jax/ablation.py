@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from deps_jax.common import workdir
-from nurture_jax import experiment, locks, plots, records, splits
+from deps_jax.common import locks, workdir
+from nurture_jax import experiment, plots, records, splits
 from nurture_jax.baselines import CarryForward, Tabular
 from nurture_jax.clip_batches import LABELS, ClipSource, eval_batches
 from nurture_jax.estimates import Estimates

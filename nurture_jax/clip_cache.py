@@ -28,7 +28,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from tqdm import tqdm
 
-from nurture_jax import locks
+from deps_jax.common import locks
 from nurture_jax.problems import LeftOut
 from nurture_jax.records import Records, Visit
 from nurture_jax.video import Clip, ClipSettings, VideoError, sample_clip

@@ -264,7 +264,7 @@ class Best:
     """Validates, and keeps the weights of the smallest error of the weight."""
 
     def __init__(self, folder: Path, validator: Validator, source: ClipSource, batch_size: int):
-        self._checkpoints = Checkpoints(folder / "best", keep=1)
+        self._checkpoints = Checkpoints(folder / "best")
         self._validator, self._source, self._batch_size = validator, source, batch_size
         self.errors = self._checkpoints.record()
         self.latest_step = None

@@ -1,32 +1,56 @@
-"""Checkpoints: training state, place in the data, and what they belong to, written as one."""
+"""Checkpoints: training state, place in the data, and what they belong to, written as one.
+
+    FOLDER/STEP/state/       arrays, as orbax writes them
+    FOLDER/STEP/meta.json    their shapes, the place in the data, what was recorded
+
+`steps` says how they are protected from damage.
+"""
 from __future__ import annotations
 
-import errno
+import contextlib
+import logging
 import math
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from deps_jax.common import sums
 from deps_jax.common.batches import Batches
+from deps_jax.common.sealed import digest
+from deps_jax.common.steps import Step, Steps
 
 
 class Checkpoints:
     """The newest checkpoints of a run.
 
+    All are of the newest step that is whole; that newer ones are damaged is told once. Opening and
+    reading creates nothing and deletes nothing.
+
     Args:
       folder: made when the first is saved.
-      keep: how many.
+      keep: how many, two or more.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
-        self.folder, self._keep = Path(folder).absolute(), keep
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._steps = Steps(folder, keep)
+        self.folder = self._steps.folder
 
     def latest_step(self) -> int | None:
-        return self._manager.latest_step()
+        """The newest whole one; None when none was ever saved.
+
+        Raises:
+          ValueError: when there are some and none is whole.
+        """
+        found = self._steps.newest()
+        return found.step if found else None
+
+    def any(self) -> bool:
+        """Whether something was ever saved, whole or not."""
+        return self._steps.any()
 
     def check_disk(self, state) -> None:
         """Raises ValueError when the disk cannot hold the checkpoints of a run.
@@ -36,8 +60,9 @@ class Checkpoints:
         """
         leaves = jax.tree.leaves(state)
         each = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-        needed = each * (self._keep + 1) * 1.1
-        free = shutil.disk_usage(self.folder).free
+        needed = each * (self._steps.keep + 1) * 1.1
+        there = next(path for path in (self.folder, *self.folder.parents) if path.is_dir())
+        free = shutil.disk_usage(there).free
         if free < needed:
             raise ValueError(f"{self.folder} has {free / 1e6:.0f} MB free, checkpoints of this run "
                              f"need {needed / 1e6:.0f} MB; free some space or choose another "
@@ -45,26 +70,23 @@ class Checkpoints:
 
     def save(self, step: int, state, position: int | None = None,
              record: dict | None = None) -> None:
-        """Saves `state` and the place in the data; ValueError when the disk is full.
+        """Saves `state` and the place in the data, in place of damaged and later steps.
 
         Args:
           position: how many batches were taken; None where that is the step.
           record: plain values that `record()` gives back.
+
+        Raises:
+          FullDisk: when the disk is full; the checkpoints that were there stay.
         """
         if step == self.latest_step():
             return
         meta = {"shapes": _shapes(state), "record": record or {},
                 "position": step if position is None else position}
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state),
-                                   meta=ocp.args.JsonSave(meta))
-        try:
-            self._manager.save(step, args=items)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ValueError(f"the disk of {self.folder} is full at step {step}, the "
-                                 f"checkpoint of step {self.latest_step()} is kept; free some "
-                                 f"space and run the same command again") from error
-            raise
+        with _quiet():
+            self._steps.put(step, meta, lambda folder: ocp.Checkpointer(
+                ocp.StandardCheckpointHandler()).save(
+                    folder / "state", args=ocp.args.StandardSave(state)))
 
     def restore(self, state, batches: Batches):
         """The newest state, with `batches` set to where they were.
@@ -76,9 +98,9 @@ class Checkpoints:
           ValueError: naming the first array of another name or shape.
         """
         restored = self.restore_state(state)
-        step = self._newest()
+        found = self._newest()
         # A checkpoint of an earlier version holds no position: it took one batch a step.
-        batches.seek(self._meta(step).get("position", step))
+        batches.seek(found.meta.get("position", found.step))
         return restored
 
     def restore_state(self, state):
@@ -87,10 +109,8 @@ class Checkpoints:
         Raises:
           ValueError: also when there is no checkpoint.
         """
-        step = self._newest()
-        self._check_shapes(step, state)
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(state)))
-        return self._manager.restore(step, args=items)["state"]
+        args = ocp.args.StandardRestore(_abstract(state))
+        return self._read(state, (), ocp.StandardCheckpointHandler, args)
 
     def restore_part(self, part: dict) -> dict:
         """Some fields of the newest state.
@@ -101,12 +121,10 @@ class Checkpoints:
         Raises:
           ValueError: as `restore_state`.
         """
-        step = self._newest()
-        self._check_shapes(step, part, fields=tuple(part))
-        part = _abstract(part)
-        items = ocp.args.Composite(state=ocp.args.PyTreeRestore(
-            part, ocp.checkpoint_utils.construct_restore_args(part), partial_restore=True))
-        return self._manager.restore(step, args=items)["state"]
+        wanted = _abstract(part)
+        args = ocp.args.PyTreeRestore(
+            wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True)
+        return self._read(part, tuple(part), ocp.PyTreeCheckpointHandler, args)
 
     def shapes(self) -> dict[str, list[int]]:
         """Shapes of the arrays in the newest state, by name such as "params/stem/kernel".
@@ -114,33 +132,65 @@ class Checkpoints:
         Raises:
           ValueError: when there is no checkpoint.
         """
-        return self._meta(self._newest())["shapes"]
+        return self._newest().meta["shapes"]
 
     def record(self) -> dict:
         """What was saved as `record` with the newest state; empty without a checkpoint."""
-        step = self.latest_step()
-        return {} if step is None else self._meta(step).get("record", {})
+        found = self._steps.newest()
+        return found.meta.get("record", {}) if found else {}
 
-    def _newest(self) -> int:
-        step = self.latest_step()
-        if step is None:
+    def sha256(self) -> str:
+        """Which checkpoint the newest is, for results that belong to it: a hash of all its files.
+
+        Raises:
+          ValueError: when there is no checkpoint.
+        """
+        return digest(sums.of_files(self._newest().folder))
+
+    def _newest(self) -> Step:
+        found = self._steps.newest()
+        if found is None:
             raise ValueError(f"{self.folder} holds no checkpoint; train first")
-        return step
+        return found
 
-    def _meta(self, step: int) -> dict:
-        return self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))[
-            "meta"]
+    def _read(self, state, fields: tuple[str, ...], handler: Callable, args: Any):
+        """The state of the newest step, as far as `fields`; () is all of them."""
+        while True:
+            found = self._newest()
+            self._check_shapes(found, state, fields)
+            try:
+                with _quiet():
+                    return ocp.Checkpointer(handler()).restore(found.folder / "state", args=args)
+            except Exception as error:  # orbax and TensorStore raise all kinds
+                why = f"orbax cannot read it ({str(error).splitlines()[0]:.200})"
+                if found.verified and found.folder.is_dir():
+                    raise ValueError(
+                        f"step {found.step} in {self.folder} is whole, but {why}; use the versions "
+                        f"of JAX and orbax that wrote it") from error
+                self._steps.refuse(found.step, why)
 
-    def _check_shapes(self, step: int, state, fields: tuple[str, ...] = ()) -> None:
-        saved, wanted = self._meta(step)["shapes"], _shapes(state)
+    def _check_shapes(self, found: Step, state, fields: tuple[str, ...]) -> None:
+        saved, wanted = found.meta["shapes"], _shapes(state)
         if fields:
             saved = {name: shape for name, shape in saved.items() if name.split("/")[0] in fields}
         for name in sorted(saved.keys() | wanted.keys()):
             if saved.get(name) != wanted.get(name):
                 raise ValueError(
-                    f"the checkpoint of step {step} in {self.folder} is of another network: "
+                    f"the checkpoint of step {found.step} in {self.folder} is of another network: "
                     f"{name} is {saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} "
                     f"here; use the space it was trained in or another --workdir")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tracebacks that orbax logs of every error that it also raises."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _shapes(state) -> dict[str, list[int]]:

@@ -10,6 +10,7 @@ import jax
 from absl import app, flags, logging
 
 from deps_jax.common.loop import Interrupted
+from deps_jax.common.sealed import FullDisk, is_full
 
 BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
@@ -57,6 +58,9 @@ def fail(message: str) -> None:
 
 def sentence(error: Exception) -> str:
     """What to tell the user; of a file or folder that cannot be used, its path and why."""
+    if is_full(error) and not isinstance(error, FullDisk):
+        path = getattr(error, "filename", None) or "this run"
+        return f"the disk of {path} is full; free some space and run the same command again"
     if not isinstance(error, OSError) or error.filename is None:
         return str(error)
     path = error.filename if error.filename2 is None else error.filename2

@@ -2,46 +2,84 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+from deps_jax.common import sealed
+
 CONFIG = "config.json"
+_MEND = "put it back from a copy, or start anew in another --workdir"
 
 
-def claim(folder: Path, config: dict, *, may_differ: tuple[str, ...] = ()) -> None:
+def make(folder: Path) -> None:
+    """Makes the folder, where it is missing; ValueError when it is a file."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise ValueError(f"--workdir {folder} is a file; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def check(folder: Path, config: dict, *, may_differ: tuple[str, ...] = ()) -> None:
+    """Raises ValueError, naming the first fields that differ, unless `claim` would agree."""
+    if not (Path(folder) / CONFIG).exists():
+        return
+    old, now = flatten(load(folder)), flatten(json.loads(json.dumps(config)))
+    differing = sorted(
+        name for name in old.keys() | now.keys()
+        if (name not in old or name not in now or old[name] != now[name])
+        and not any(name == m or name.startswith(m + ".") for m in may_differ))
+    if differing:
+        shown = "; ".join(f"{name} is {old.get(name, 'absent')!r} there and "
+                          f"{now.get(name, 'absent')!r} now" for name in differing[:3])
+        raise ValueError(f"{folder} belongs to another experiment: {shown}; use another "
+                         f"--workdir, or the same config to continue")
+
+
+def claim(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
+          records: Mapping[str, Mapping] | None = None) -> None:
     """Makes the folder, or checks that it is of the same experiment.
 
     Args:
       config: nested dict of plain values, kept as `config.json`.
       may_differ: dotted fields or sections that may change when a run continues.
+      records: {file: content} of what the experiment was made of, written once. The config is
+        written last, so a folder that has one has them all, wherever the process was stopped.
 
     Raises:
-      ValueError: naming the first fields that differ.
+      ValueError: naming the first fields that differ, or the file when it is damaged.
     """
-    folder = Path(folder)
-    path = folder / CONFIG
-    new = json.loads(json.dumps(config))
-    if path.exists():
-        differing = [name for name in _differences(load(folder), new)
-                     if not any(name == m or name.startswith(m + ".") for m in may_differ)]
-        if differing:
-            old, now = flatten(load(folder)), flatten(new)
-            shown = "; ".join(f"{name} is {old.get(name, 'absent')!r} there and "
-                              f"{now.get(name, 'absent')!r} now" for name in differing[:3])
-            raise ValueError(f"{folder} belongs to another experiment: {shown}; use another "
-                             f"--workdir, or the same config to continue")
-    elif folder.is_file():
-        raise ValueError(f"--workdir {folder} is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(new, indent=2) + "\n")
+    make(folder)
+    check(folder, config, may_differ=may_differ)
+    path = Path(folder) / CONFIG
+    for name, content in (records or {}).items():
+        if not (path.exists() and path.with_name(name).exists()):
+            sealed.write(path.with_name(name), content, indent=None)
+    sealed.write(path, config)
+
+
+def read(folder: Path, name: str) -> dict | None:
+    """What `claim` has written as a record; None in a run of an older version, which had none.
+
+    Raises:
+      ValueError: when it is missing, damaged or was edited by hand.
+    """
+    path = Path(folder) / name
+    if not path.exists() and not sealed.is_sealed(path.with_name(CONFIG)):
+        return None
+    return sealed.read(path, _MEND)
 
 
 def load(folder: Path) -> dict:
-    """The config of the experiment in a folder; ValueError when there is none."""
+    """The config of the experiment in a folder.
+
+    Raises:
+      ValueError: when there is none, or it is damaged or was edited by hand.
+    """
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise ValueError(f"{folder} holds no experiment (no {CONFIG}); give the --workdir of a "
                          f"training run")
-    return json.loads(path.read_text())
+    return sealed.read(path, _MEND)
 
 
 def flatten(config: dict, prefix: str = "") -> dict:
@@ -53,9 +91,3 @@ def flatten(config: dict, prefix: str = "") -> dict:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def _differences(old: dict, new: dict) -> list[str]:
-    old, new = flatten(old), flatten(new)
-    return sorted(name for name in old.keys() | new.keys()
-                  if name not in old or name not in new or old[name] != new[name])

@@ -11,9 +11,9 @@ import pytest
 from absl import flags
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
-from deps_jax import experiment
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Interrupted
+from deps_jax.common.run import Run
 from deps_jax.common.writer import read
 from deps_jax.convert import to_state_dict
 from deps_jax.data.load import Data
@@ -149,7 +149,7 @@ def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, 
     def nothing_is_compiled(*_, **__):
         raise AssertionError("compiled before the settings were checked")
 
-    monkeypatch.setattr(experiment, "fit", nothing_is_compiled)
+    monkeypatch.setattr(Run, "fit", nothing_is_compiled)
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
@@ -162,7 +162,7 @@ def test_weights_one_has_are_used_but_for_a_classifier_of_other_classes(classes,
     space = Experiment.from_dict(config).space.build(classes)
     params, batch_stats = init(jax.random.key(5), space)
     np.savez(tmp_path / "w.npz", **to_state_dict(space, params, batch_stats))
-    monkeypatch.setattr(experiment, "fit", lambda trainer, state, *_, **__: state)
+    monkeypatch.setattr(Run, "fit", lambda run, *_, **__: run.state)
     state = train(Experiment.from_dict(config), tmp_path / "run", config)
     chex.assert_trees_all_equal(state.params["stage2"], params["stage2"])
     assert state.params["classifier"]["bias"].shape == (10,)

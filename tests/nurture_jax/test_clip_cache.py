@@ -1,9 +1,7 @@
 """Clips decoded once: complete, resumable, never stale; batches with their masks."""
 import dataclasses
-import fcntl
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +16,10 @@ pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')"
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_records import write_records
 from make_videos import write_video
+from other_process import holding
 
-from nurture_jax import clip_cache, locks, records
+from deps_jax.common import locks
+from nurture_jax import clip_cache, records
 from nurture_jax.clip_batches import (
     LABELS,
     TABULAR,
@@ -59,9 +59,9 @@ def decoded(monkeypatch):
 
 
 def end_of_the_process():
-    """What the system does then: it closes the folders."""
-    for opened in locks._USED.values():
-        os.close(opened)
+    """What the system does then: it gives the locks back."""
+    for lock in locks._USED.values():
+        lock.release_read_lock()
     locks._USED.clear()
 
 
@@ -157,17 +157,15 @@ def test_a_second_build_waits_and_decodes_nothing(found, tmp_path, monkeypatch, 
     names, printed = decoded(monkeypatch), print
     own = clip_cache.own_folder(tmp_path, SETTINGS)
     own.mkdir()
-    first = (own / "lock").open("a")  # of another process, for all that the system knows
-    fcntl.flock(first, fcntl.LOCK_EX)
+    with holding(own / locks.ALONE) as first:
+        def finish(*words, **options):
+            printed(*words, **options)
+            for shard in clip_cache._plan(found, SETTINGS, 3):
+                clip_cache._write_shard(shard, str(own))
+            first.kill()
 
-    def finish(*words, **options):
-        printed(*words, **options)
-        for shard in clip_cache._plan(found, SETTINGS, 3):
-            clip_cache._write_shard(shard, str(own))
-        first.close()
-
-    monkeypatch.setattr("builtins.print", finish)
-    assert len(clip_cache.build(found, tmp_path, SETTINGS, **SMALL)) == 8
+        monkeypatch.setattr("builtins.print", finish)
+        assert len(clip_cache.build(found, tmp_path, SETTINGS, **SMALL)) == 8
     assert len(names) == 8
     assert "waiting for another run that decodes videos into" in capsys.readouterr().out
 

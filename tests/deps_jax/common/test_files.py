@@ -1,19 +1,13 @@
-"""Writer, workdir and checkpoints: what is on disk, and what is refused."""
+"""What a run leaves beside its checkpoints: its config and records, and its metrics."""
 import errno
 import json
-import shutil
-from collections import namedtuple
+import struct
 
-import chex
-import grain
-import jax
-import jax.numpy as jnp
-import orbax.checkpoint as ocp
 import pytest
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from deps_jax.common import workdir
-from deps_jax.common.batches import Batches
-from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common import sealed, workdir
 from deps_jax.common.writer import Writer, read
 
 
@@ -50,77 +44,76 @@ def test_workdir_belongs_to_one_experiment(tmp_path):
         workdir.load(tmp_path)
 
 
-def batches():
-    return Batches(range(100), 2, seed=0)
+def test_records_are_written_once_and_before_the_config(tmp_path, monkeypatch):
+    """So that a folder with a config has them all, wherever the process was stopped."""
+    config, folder = {"seed": 0}, tmp_path / "run"
+    write = sealed.write
+
+    def killed(path, *rest, **options):
+        if path.name == workdir.CONFIG:
+            raise SystemExit
+        write(path, *rest, **options)
+
+    monkeypatch.setattr(sealed, "write", killed)
+    with pytest.raises(SystemExit):
+        workdir.claim(folder, config, records={"a.json": {"of": "the first"}})
+    monkeypatch.undo()
+    workdir.claim(folder, config, records={"a.json": {"of": "the second"}})
+    workdir.claim(folder, config, records={"a.json": {"of": "the third"}})
+    assert workdir.read(folder, "a.json") == {"of": "the second"}
+    (folder / "a.json").unlink()
+    with pytest.raises(ValueError, match=r"a\.json does not exist; put it back from a copy, or"):
+        workdir.read(folder, "a.json")
+    (folder / "config.json").write_text('{"seed": 0}')  # of an older version
+    assert workdir.read(folder, "a.json") is None
 
 
-STATE = {"w": jnp.arange(6.0).reshape(2, 3), "step": jnp.int32(4)}
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda text: text[:-20], "config.json is damaged, it is no longer JSON"),
+    (lambda text: text.replace("0", "1", 1), "config.json is damaged or was edited by hand"),
+])
+def test_a_broken_config_is_named(tmp_path, change, message):
+    workdir.claim(tmp_path, {"seed": 0})
+    path = tmp_path / "config.json"
+    path.write_text(change(path.read_text()))
+    for call in (workdir.load, lambda folder: workdir.claim(folder, {"seed": 0})):
+        with pytest.raises(ValueError, match=message):
+            call(tmp_path)
 
 
-def test_a_state_alone_with_a_record(tmp_path):
-    assert Checkpoints(tmp_path, keep=1).record() == {}
-    for step, error in ((3, 2.5), (7, 1.5)):
-        Checkpoints(tmp_path, keep=1).save(step, STATE, record={"error": error})
-    again = Checkpoints(tmp_path, keep=1)
-    assert again.record() == {"error": 1.5} and again.latest_step() == 7
-    chex.assert_trees_all_equal(again.restore_state(STATE), STATE)
-    assert [path.name for path in tmp_path.iterdir()] == ["7"]
+def test_a_full_disk_ends_the_metrics_with_a_sentence(tmp_path, monkeypatch):
+    """tensorboardX's own writer would wait for ever for its thread, which the disk has ended."""
+    writer = Writer(tmp_path)
+    writer.write(1, {"loss": 1.0})
 
-
-def test_checkpoint_restores_state_and_place_in_the_data(tmp_path):
-    checkpoints, taken = Checkpoints(tmp_path, keep=2), batches()
-    next(taken)  # so that steps and batches are not the same number
-    for step in (1, 2, 3):
-        next(taken)
-        checkpoints.save(step, jax.tree.map(lambda leaf, s=step: leaf + s, STATE), taken.position)
-    expected = next(taken).tolist()
-    again, fresh = Checkpoints(tmp_path), batches()
-    assert again.latest_step() == 3
-    state = again.restore(jax.eval_shape(lambda: STATE), fresh)
-    chex.assert_trees_all_equal(state, jax.tree.map(lambda leaf: leaf + 3, STATE))
-    assert fresh.position == 4 and next(fresh).tolist() == expected
-    assert not (tmp_path / "1").exists()  # two are kept
-
-
-def test_a_checkpoint_of_an_earlier_version_continues_where_it_was(tmp_path):
-    """It held the place in the data as grain's state, which was one batch a step."""
-    checkpoints, place = Checkpoints(tmp_path), grain.MapDataset.range(9).to_iter_dataset()
-    items = ocp.args.Composite(
-        state=ocp.args.StandardSave(STATE),
-        meta=ocp.args.JsonSave({"shapes": {"step": [], "w": [2, 3]}, "record": {}}),
-        data=grain.checkpoint.CheckpointSave(iter(place)))
-    checkpoints._manager.save(5, args=items)
-    fresh = batches()
-    chex.assert_trees_all_equal(Checkpoints(tmp_path).restore(STATE, fresh), STATE)
-    assert fresh.position == 5
-
-
-def test_checkpoint_of_another_network_is_refused(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(ValueError, match="holds no checkpoint"):
-        checkpoints.restore_state(STATE)
-    checkpoints.save(1, STATE)
-    with pytest.raises(ValueError, match=r"w is \[2, 3\] there and \[2, 4\] here"):
-        checkpoints.restore_state({**STATE, "w": jnp.zeros((2, 4))})
-    with pytest.raises(ValueError, match=r"more is absent there and \[1\] here"):
-        checkpoints.restore({**STATE, "more": jnp.zeros(1)}, batches())
-
-
-def test_full_disk_is_told_before_and_while_saving(tmp_path, monkeypatch):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.check_disk(STATE)
-    checkpoints.save(1, STATE)
-    Usage = namedtuple("Usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 90, 10))
-    with pytest.raises(ValueError, match="0 MB free"):
-        checkpoints.check_disk(STATE)
-
-    def full(*_, **__):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints._manager, "save", full)
-    with pytest.raises(ValueError, match="full at step 2, the checkpoint of step 1 is kept"):
-        checkpoints.save(2, STATE)
+    monkeypatch.setattr(EventsWriter, "flush", full)
+    with pytest.raises(ValueError, match=r"the disk of .*metrics\.jsonl is full, the last check"):
+        writer.write(2, {"loss": 1.0})
+    writer.close()
+    monkeypatch.undo()
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is full, what was there before is kept"):
+        Writer(tmp_path, start_step=1)
+    assert [line["step"] for line in read(tmp_path)] == [1, 2]
+
+
+def test_tensorboard_sees_what_was_written(tmp_path):
+    writer = Writer(tmp_path, start_step=20)
+    writer.write(30, {"validation/top1": 0.5})
+    writer.close()
+    data = next((tmp_path / "tensorboard").iterdir()).read_bytes()
+    events = []
+    while data:
+        size, = struct.unpack("Q", data[:8])
+        events.append(Event.FromString(data[12:12 + size]))
+        data = data[16 + size:]
+    assert [event.step for event in events] == [0, 21, 30]
+    assert events[1].session_log.status == SessionLog.START
+    value, = events[2].summary.value
+    assert (value.tag, value.simple_value) == ("validation/top1", 0.5)
 
 
 def test_flatten():

@@ -1,0 +1,216 @@
+"""Files of a run that a command reads back: written whole, and refused when they have changed.
+
+A record is a JSON object whose last field, "seal", holds the version of the layout and the
+SHA-256 of all other fields. So a file tells of itself whether it is what was written, wherever it
+is copied to, and there is no second file that a stopped process could leave out of step. White
+space and the order of fields do not count.
+
+A log is lines of JSON that are appended, each with the CRC-32 of its other fields.
+"""
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+FORMAT = 1  # raise it when older versions of this program would read a record wrongly
+SEAL, LINE_SEAL = "seal", "crc32"
+
+
+class FullDisk(ValueError):
+    """Nothing more could be written."""
+
+
+def write(path: Path, content: Mapping, *, indent: int | None = 2) -> None:
+    """Writes a record, whole or not at all.
+
+    Args:
+      content: plain values, as JSON has them; tuples are read back as lists.
+      indent: as of `json.dumps`; None for long lists.
+
+    Raises:
+      FullDisk: when the disk is full; a record that was there before stays.
+    """
+    seal = {"format": FORMAT, "sha256": digest({**content, SEAL: FORMAT})}
+    sealed = {**content, SEAL: seal}
+    replace(path, json.dumps(sealed, indent=indent) + "\n")
+
+
+def read(path: Path, mend: str) -> dict:
+    """The content of a record. Of an older version, which has no seal, that is told.
+
+    Args:
+      mend: what to do about a file that is missing or damaged, in the imperative, such as
+        "evaluate the run again".
+
+    Raises:
+      ValueError: naming the file, when it is missing, damaged, edited by hand, or of a newer
+        version.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist; {mend}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged, it is no longer JSON ({error}); {mend}") from None
+    return unseal(content, path, mend)
+
+
+def unseal(content, path: Path, mend: str) -> dict:
+    """The fields of a record without its seal; arguments and errors as in `read`.
+
+    Args:
+      content: what the JSON of the file says.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not JSON with named fields; {mend}")
+    seal = content.pop(SEAL, None)
+    if seal is None:
+        tell(f"{path} was written by an older version, or its field {SEAL!r} was taken out: "
+             f"whether it has changed since cannot be told")
+        return content
+    if not isinstance(seal, dict) or not isinstance(seal.get("format"), int):
+        raise ValueError(f"{path} is damaged, its field {SEAL!r} is {seal!r}; {mend}")
+    if seal.get("sha256") != digest({**content, SEAL: seal["format"]}):
+        raise ValueError(f"{path} is damaged or was edited by hand, its content is not what was "
+                         f"written; {mend} (to use it as it is, take its field {SEAL!r} out)")
+    if seal["format"] > FORMAT:
+        raise ValueError(f"{path} was written by a newer version of this program (format "
+                         f"{seal['format']}, this one reads {FORMAT}); update this program")
+    return content
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is a record of this or a later version, whole or not."""
+    try:
+        return f'"{SEAL}"' in path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return False
+
+
+def digest(content: Mapping) -> str:
+    """SHA-256 of plain values, the same after a round trip through a file."""
+    plain = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def rows(content: Sequence[Mapping]) -> str:
+    """Mappings with the same fields as CSV text with a head line."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(content[0]))
+    table.writeheader()
+    table.writerows(content)
+    return text.getvalue()
+
+
+def line(content: Mapping) -> str:
+    """One line of a log, with its line end."""
+    return json.dumps({**content, LINE_SEAL: _checksum(content)}) + "\n"
+
+
+def append(path: Path, content: Mapping) -> None:
+    """Adds one line to a log, in the place of one that a stopped process has left half written.
+
+    Raises:
+      FullDisk: when the disk is full; the lines before stay.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    there = path.read_bytes() if path.exists() else b""
+    with told_if_full(path), path.open("ab") as file:
+        if not there.endswith(b"\n"):
+            file.truncate(there.rfind(b"\n") + 1)
+        file.write(line(content).encode())
+
+
+def read_lines(path: Path) -> list[dict]:
+    """The whole lines of a log; empty where there is none.
+
+    A last line without its end is what a stopped process leaves, and is left out. Others that are
+    damaged are left out, too, and that is told. Lines of older versions have no checksum.
+    """
+    path = Path(path)
+    text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
+    whole, found, damaged = text.splitlines(keepends=True), [], []
+    for number, row in enumerate(whole, 1):
+        content = _parsed(row)
+        if content is not None:
+            found.append(content)
+        elif row.endswith("\n") or number < len(whole):
+            damaged.append(str(number))
+    if damaged:
+        shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
+        tell(f"{path} is damaged in {len(damaged)} of {len(whole)} lines ({shown}), they are left "
+             f"out")
+    return found
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Writes a file so that it is at any time the old one or the new one, and whole.
+
+    Raises:
+      FullDisk: when the disk is full; the old file stays.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    data = content.encode() if isinstance(content, str) else content
+    with told_if_full(path):
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def told_if_full(path: Path, kept: str = "what was there before is kept") -> Iterator[None]:
+    """Turns the error of a full disk, in whichever form, into a `FullDisk` of one sentence."""
+    try:
+        yield
+    except Exception as error:
+        if not is_full(error):
+            raise
+        raise FullDisk(f"the disk of {path} is full, {kept}; free some space and run the same "
+                       f"command again") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, or one's share of it, was full; TensorStore tells that in its text only."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return (isinstance(error, FullDisk) or (isinstance(error, OSError) and error.errno in full)
+            or any(f"os_error_code='{number}'" in str(error) for number in full))
+
+
+def tell(text: str) -> None:
+    """What a user should know without being stopped, apart from what a command prints."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+def _parsed(row: str) -> dict | None:
+    try:
+        content = json.loads(row)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(content, dict):
+        return None
+    checksum = content.pop(LINE_SEAL, None)
+    return content if checksum in (None, _checksum(content)) else None
+
+
+def _checksum(content: Mapping) -> str:
+    plain = json.loads(json.dumps(content))
+    return f"{zlib.crc32(json.dumps(plain, sort_keys=True).encode()):08x}"
