@@ -7,7 +7,10 @@ from pathlib import Path
 from absl import flags
 
 from deps_jax.common.cli import run
-from nurture_jax.evaluate_run import SPLITS, evaluate_run, summary
+from deps_jax.common.extras import needs
+
+with needs("nurture"):
+    from nurture_jax.evaluate_run import SPLITS, evaluate_run, summary
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "whose visits")

@@ -11,9 +11,12 @@ from absl import flags
 
 from deps_jax.candidate import parse_candidate
 from deps_jax.common.cli import run
-from deps_jax.export import FORMATS, PRECISIONS, ExportSettings, export, summary
-from deps_jax.export_front import export_front, read_front
+from deps_jax.common.extras import needs
 from deps_jax.trained import TrainedRun
+
+with needs("export"):
+    from deps_jax.export import FORMATS, PRECISIONS, ExportSettings, export, summary
+    from deps_jax.export_front import export_front, read_front
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 SUBNET = flags.DEFINE_string("subnet", "", "name, such as d2e3, smallest or d2e3k7@24; empty is "

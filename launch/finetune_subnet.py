@@ -11,11 +11,14 @@ from absl import flags
 
 from deps_jax import experiment
 from deps_jax.common.cli import run
-from deps_jax.export import PRECISIONS, ExportSettings, export, summary
+from deps_jax.common.extras import needs
 from deps_jax.finetune import RATE, finetune_config
 from deps_jax.measured import MeasuredAccuracy
 from deps_jax.subnet import decode
 from deps_jax.trained import TrainedRun
+
+with needs("export"):
+    from deps_jax.export import PRECISIONS, ExportSettings, export, summary
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the supernet's run", required=True)
 SUBNET = flags.DEFINE_string("subnet", None, "name, such as d2e3 or d2e3k7@24", required=True)

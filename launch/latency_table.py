@@ -3,7 +3,6 @@
     python -m launch.latency_table --workdir runs/c10 --out table.json
 
 For another machine: pack a kit, run its script there, read the result back.
-
     python -m launch.latency_table --workdir runs/c10 --kit kit.zip
     (there)  unzip kit.zip && python device_timer.py --out timings.json
     python -m launch.latency_table --workdir runs/c10 --timings timings.json --out table.json
@@ -16,10 +15,13 @@ from tqdm import tqdm
 from deps_jax import report
 from deps_jax.common import sealed
 from deps_jax.common.cli import run
+from deps_jax.common.extras import needs
 from deps_jax.device_timer import describe_device, measure
-from deps_jax.latency import LatencyTable, Question, read_timings, write_kit
-from deps_jax.onnx_writer import PRECISIONS
 from deps_jax.trained import read_space
+
+with needs("export"):
+    from deps_jax.latency import LatencyTable, Question, read_timings, write_kit
+    from deps_jax.onnx_writer import PRECISIONS
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 OUT = flags.DEFINE_string("out", "", "the table; empty is WORKDIR/latency_table.json")
@@ -49,9 +51,8 @@ def main(_):
     table = LatencyTable.fit(question, timings)
     path = Path(OUT.value or Path(WORKDIR.value) / "latency_table.json")
     table.save(path)
-    sealed.replace(path.with_suffix(".png"), report.plot_latency(
-        *([record[f"{what}_ms"] for record in table.held_out] for what in (
-            "measured", "predicted"))))
+    sealed.replace(path.with_suffix(".png"), report.plot_latency(*(
+        [record[name] for record in table.held_out] for name in ("measured_ms", "predicted_ms"))))
     print(f"{table.summary()}\n\nfiles: {path}, {path.with_suffix('.png')}")
 
 

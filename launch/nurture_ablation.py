@@ -11,7 +11,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from deps_jax.common.cli import run
-from nurture_jax.ablation import VARIANTS, ablate, table
+from deps_jax.common.extras import needs
+
+with needs("nurture"):
+    from nurture_jax.ablation import VARIANTS, ablate, table
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of all runs and of the table")

@@ -13,7 +13,10 @@ import cv2
 from absl import flags
 
 from deps_jax.common.cli import output_file, run
-from nurture_jax.predict import Predictor, recording, text
+from deps_jax.common.extras import needs
+
+with needs("nurture"):
+    from nurture_jax.predict import Predictor, recording, text
 
 REJECTED = 3
 PICTURES = (".png", ".jpg", ".jpeg")

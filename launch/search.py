@@ -11,11 +11,14 @@ from pathlib import Path
 from absl import flags
 
 from deps_jax.common.cli import run
-from deps_jax.onnx_writer import PRECISIONS
-from deps_jax.search import Goal
-from deps_jax.search_run import SearchSettings, best_within, search_run
+from deps_jax.common.extras import needs
 from deps_jax.trained import TrainedRun
-from launch import limits
+
+with needs("export"):
+    from deps_jax.onnx_writer import PRECISIONS
+    from deps_jax.search import Goal
+    from deps_jax.search_run import SearchSettings, best_within, search_run
+    from launch import limits
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 OBJECTIVES = flags.DEFINE_list("objectives", [], "costs to keep low: macs, params, latency_ms, "

@@ -8,11 +8,14 @@ from absl import flags
 from tqdm import tqdm
 
 from deps_jax.common.cli import run
-from deps_jax.export import PRECISIONS, ExportSettings
-from deps_jax.search_run import SearchSettings
-from deps_jax.specialize import specialize
+from deps_jax.common.extras import needs
 from deps_jax.trained import TrainedRun
-from launch import limits
+
+with needs("export"):
+    from deps_jax.export import PRECISIONS, ExportSettings
+    from deps_jax.search_run import SearchSettings
+    from deps_jax.specialize import specialize
+    from launch import limits
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 PRECISION = flags.DEFINE_enum("precision", "fp32", PRECISIONS, "int8 is weights only")

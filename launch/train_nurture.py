@@ -9,7 +9,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from deps_jax.common.cli import run
-from nurture_jax import experiment
+from deps_jax.common.extras import needs
+
+with needs("nurture"):
+    from nurture_jax import experiment
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of checkpoints, metrics and splits")

@@ -15,11 +15,13 @@ import os
 import sys
 from pathlib import Path
 
-import deps_jax.common.extras  # noqa: F401, before what needs them
-from deps_jax.common.cli import BAD_INPUT, INTERRUPTED, keep_compiled_programs, sentence
-from nurture_jax.synthetic_dataset import ABOUT, Work, time_rendering, write
-from nurture_jax.synthetic_sheet import contact_sheet
-from nurture_jax.synthetic_visit import Settings
+from deps_jax.common.cli import BAD_INPUT, INTERRUPTED, prepare_jax, sentence
+from deps_jax.common.extras import needs
+
+with needs("nurture"):
+    from nurture_jax.synthetic_dataset import ABOUT, Work, time_rendering, write
+    from nurture_jax.synthetic_sheet import contact_sheet
+    from nurture_jax.synthetic_visit import Settings
 
 # Small and few frames, for a model of 8 frames that is trained in minutes.
 DEMO = Settings(infants=400, visits_per_infant=3, seconds=2.4, short_sides_px=(96,), fps=6.0,
@@ -116,5 +118,5 @@ def _sides(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    keep_compiled_programs()
+    prepare_jax()
     sys.exit(main())

@@ -11,6 +11,7 @@ from absl import app, flags, logging
 
 from deps_jax.common.loop import Interrupted
 from deps_jax.common.sealed import FullDisk, is_full
+from deps_jax.common.vectors import prefer_wide_vectors
 
 BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
@@ -22,14 +23,13 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     A ValueError, or a file or folder that cannot be used, is the user's to mend, so it is one
     sentence. With DEPS_JAX_TRACEBACK=1 in the environment the traceback is shown all the same.
 
-    Compiled programs are kept in `~/.cache/deps_jax` (or JAX_COMPILATION_CACHE_DIR), so that the
-    second start takes seconds.
+    JAX is set up by `prepare_jax` first, so a launcher must make no array where it is imported.
     """
     def guarded(argv):
         if len(argv) > 1:
             fail(f"unexpected argument {argv[1]!r}; every option is a flag, see --help")
         logging.set_verbosity(logging.WARNING)
-        keep_compiled_programs()
+        prepare_jax()
         try:
             return main(argv)
         except Interrupted as stop:
@@ -43,8 +43,13 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     app.run(guarded, flags_parser=_parse)
 
 
-def keep_compiled_programs() -> None:
-    """Persistent compilation cache, unless the environment has chosen one already."""
+def prepare_jax() -> None:
+    """What every command sets before JAX computes anything, unless the environment has chosen.
+
+    Vectors as wide as the processor has them (see `vectors`), and a cache of compiled programs in
+    `~/.cache/deps_jax` (or JAX_COMPILATION_CACHE_DIR), so that the second start takes seconds.
+    """
+    prefer_wide_vectors()
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "deps_jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -1,21 +1,35 @@
-"""Importing this makes a missing package of an extra one sentence instead of a traceback.
+"""A missing package of an extra is one sentence to the user instead of a traceback."""
+from __future__ import annotations
 
-To be imported before whatever needs the package.
-"""
-import os
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-EXTRAS = {"onnx": "export", "onnxruntime": "export", "pymoo": "export", "array_record": "nurture",
-          "av": "nurture", "pandas": "nurture", "pycocotools": "nurture", "pygrowup": "nurture"}
+from deps_jax.common.cli import fail
 
-
-def _tell_extra(kind, error, trace, otherwise=sys.excepthook):
-    package = (getattr(error, "name", "") or "").split(".")[0]
-    if not (issubclass(kind, ModuleNotFoundError) and package in EXTRAS):
-        return otherwise(kind, error, trace)
-    print(f"error: {package} is not installed; install the extra that holds it: pip install "
-          f"'deps-jax[{EXTRAS[package]}]'", file=sys.stderr, flush=True)
-    os._exit(2)  # as for any bad input; an exception hook cannot choose the code otherwise
+# What the packages of each extra (setup.cfg) are called where they are imported.
+EXTRAS = {
+    "bench": ("torch",),
+    "export": ("onnx", "onnxruntime", "pymoo"),
+    "nurture": ("array_record", "av", "pandas", "PIL", "pycocotools", "pygrowup", "scipy"),
+}
 
 
-sys.excepthook = _tell_extra
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Goes around the imports of a command that work only with an extra installed:
+
+        with needs("export"):
+            from deps_jax.search_run import search_run
+
+    Where a package of the extra is missing, the process ends with one sentence that names both,
+    and the exit code of bad input. Every other error, also of a package that is no extra's, is
+    passed on.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRAS[extra]:
+            raise
+        fail(f"{package} is not installed; install the extra that holds it: pip install "
+             f"'deps-jax[{extra}]'")

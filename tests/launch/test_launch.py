@@ -51,15 +51,37 @@ def test_after_training_too(module, arguments, message, tmp_path):
     assert message in result.stderr and "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("module", "package", "extra"), [
-    ("search", "pymoo", "export"), ("export_subnet", "onnx", "export"),
-    ("train_nurture", "av", "nurture")])
-def test_a_missing_extra_is_named(module, package, extra):
-    code = (f"import runpy, sys; sys.modules[{package!r}] = None; "
-            f"runpy.run_module('launch.{module}', run_name='__main__')")
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-                            check=False)
-    assert result.returncode == 2, result.stderr
-    assert result.stderr.strip().splitlines()[-1] == (
-        f"error: {package} is not installed; install the extra that holds it: pip install "
-        f"'deps-jax[{extra}]'")
+EXTRAS = {**dict.fromkeys(("export_subnet", "finetune_subnet", "latency_table", "search",
+                           "specialize"), "export"),
+          **dict.fromkeys(("bench_nurture", "evaluate_nurture", "nurture_ablation",
+                           "predict_nurture", "train_nurture"), "nurture")}
+
+
+def test_a_missing_extra_is_named_and_others_do_without():
+    modules = sorted(path.stem for path in (ROOT / "launch").glob("*.py")
+                     if path.stem not in ("__init__", "limits"))
+    code = """
+import runpy, sys
+from absl import flags
+
+for package in ("av", "onnx", "onnxruntime", "pandas", "pycocotools", "pygrowup", "pymoo"):
+    sys.modules[package] = None
+for module in sys.argv[1:]:
+    before = set(flags.FLAGS)
+    try:
+        runpy.run_module(f"launch.{module}")
+        print("imported")
+    except SystemExit as stop:
+        print(stop.code)
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+"""
+    result = subprocess.run([sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True,
+                            text=True, check=False)
+    outcomes = dict(zip(modules, result.stdout.split(), strict=True))
+    assert outcomes == {module: "2" if module in EXTRAS else "imported" for module in modules}
+    for line, module in zip(result.stderr.splitlines(), (m for m in modules if m in EXTRAS),
+                            strict=True):
+        package = line.split()[1]
+        assert line == (f"error: {package} is not installed; install the extra that holds it: pip "
+                        f"install 'deps-jax[{EXTRAS[module]}]'")
