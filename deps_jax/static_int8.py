@@ -5,7 +5,6 @@ keeps more of the accuracy. onnxruntime's quantisation does the work.
 """
 from __future__ import annotations
 
-import logging
 import tempfile
 from pathlib import Path
 
@@ -34,16 +33,12 @@ def quantise_statically(model: onnx.ModelProto, inputs: np.ndarray, *,
     with tempfile.TemporaryDirectory() as folder:
         given, prepared, result = (Path(folder) / name for name in ("a.onnx", "b.onnx", "c.onnx"))
         onnx.save(model, given)
-        logging.disable(logging.WARNING)  # it warns of steps that we do on purpose
-        try:
-            quant_pre_process(given, prepared, skip_symbolic_shape=True)
-            quantize_static(
-                prepared, result, _Batches(inputs, batch_size), quant_format=QuantFormat.QDQ,
-                per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": PERCENTILE})
-        finally:
-            logging.disable(logging.NOTSET)
+        quant_pre_process(given, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared, result, _Batches(inputs, batch_size), quant_format=QuantFormat.QDQ,
+            per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": PERCENTILE})
         return onnx.load(result)
 
 
