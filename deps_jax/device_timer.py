@@ -95,13 +95,14 @@ def _durations(call, slice_ms: float) -> list[float]:
 
 def describe_device(threads: int) -> dict[str, str | int]:
     """What the figures were measured on."""
-    return {"processor": _processor(), "cores": os.cpu_count() or 0, "threads": threads,
+    return {"processor": processor(), "cores": os.cpu_count() or 0, "threads": threads,
             "system": f"{platform.system()} {platform.machine()}",
             "onnxruntime": onnxruntime.__version__ if onnxruntime else "",
             "python": platform.python_version()}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor, as Linux or else Python tells it."""
     information = Path("/proc/cpuinfo")
     if information.is_file():
         for line in information.read_text().splitlines():

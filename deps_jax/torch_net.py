@@ -1,6 +1,6 @@
 """The same network in plain PyTorch, built from `layers()`: the yardstick of the benchmark.
 
-Needs the extra `bench`; nothing else in the project imports this file.
+Needs the extra `bench`.
 """
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from deps_jax.layers import Layer
 
 _ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish,
                 "identity": nn.Identity}
+MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
 class TorchNet(nn.Module):
@@ -63,7 +64,7 @@ def gradient_function(layers: tuple[Layer, ...], images, labels, layout: str):
       images: [b, 3, h, w] float32 array; labels: [b] integer array.
       layout: "channels_last" or "contiguous".
     """
-    memory = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}[layout]
+    memory = MEMORY_FORMATS[layout]
     net = TorchNet(layers).train().to(memory_format=memory)
     images = torch.tensor(images).contiguous(memory_format=memory)
     labels = torch.tensor(labels).long()
