@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from deps_jax.by_platform import by_platform
 from deps_jax.dispatch import is_static, switch
 
 _PARTIAL_SUMS = 16  # weight gradient: batch slices summed apart; 8 to 16 measured best
@@ -31,15 +32,13 @@ def depthwise(x: jax.Array, kernels: tuple[jax.Array, ...], choice, stride: int)
       [b, ceil(h / stride), ceil(w / stride), c].
     """
     if is_static(choice):
-        kernels, choice = (kernels[int(choice)],), None
+        return _depthwise(x, (kernels[int(choice)],), None, stride)
     return _depthwise(x, kernels, choice, stride)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _depthwise(x, kernels, choice, stride):
-    return lax.platform_dependent(
-        x, kernels, choice, cpu=partial(_shifted, stride=stride),
-        default=partial(_native, stride=stride))
+    return _convolve(x, kernels, choice, stride=stride, precision=_precision())
 
 
 def _forward(x, kernels, choice, stride):
@@ -48,40 +47,50 @@ def _forward(x, kernels, choice, stride):
 
 def _backward(stride, residuals, dy):
     x, kernels, choice = residuals
-    dx, dkernels = lax.platform_dependent(
-        x, kernels, choice, dy, cpu=partial(_shifted_pullback, stride=stride),
-        default=partial(_native_pullback, stride=stride))
+    dx, dkernels = _pull_back(x, kernels, choice, dy, stride=stride, precision=_precision())
     return dx, dkernels, None
 
 
 _depthwise.defvjp(_forward, _backward)
 
 
-def _native(x, kernels, choice, *, stride):
-    branches = [partial(_grouped_convolution, stride=stride, i=i) for i in range(len(kernels))]
+def _precision() -> str | None:
+    """What `jax.default_matmul_precision` asks for here; lowering, later, is outside of it."""
+    return jax.config.jax_default_matmul_precision
+
+
+# jit here and below is for tracing only: equal shapes share one jaxpr, in the forward pass, in the
+# backward pass and in blocks alike. XLA inlines the call.
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _native(x, kernels, choice, *, stride, precision):
+    branches = [partial(_grouped_convolution, stride=stride, i=i, precision=precision)
+                for i in range(len(kernels))]
     return switch(choice, branches, x, kernels)
 
 
-def _native_pullback(x, kernels, choice, dy, *, stride):
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _native_pullback(x, kernels, choice, dy, *, stride, precision):
     def pull(x, kernels, dy, i):
-        return jax.vjp(partial(_grouped_convolution, stride=stride, i=i), x, kernels)[1](dy)
+        convolution = partial(_grouped_convolution, stride=stride, i=i, precision=precision)
+        return jax.vjp(convolution, x, kernels)[1](dy)
 
     branches = [partial(pull, i=i) for i in range(len(kernels))]
     return switch(choice, branches, x, kernels, dy)
 
 
-def _grouped_convolution(x, kernels, *, stride, i):
+def _grouped_convolution(x, kernels, *, stride, i, precision):
     k = kernels[i].shape[0]
     return lax.conv_general_dilated(
         x, kernels[i][:, :, None], (stride, stride), [(k // 2, k // 2)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=x.shape[-1])
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=x.shape[-1],
+        precision=precision)
 
 
-# jit here is for tracing only: equal shapes share one jaxpr, in the forward pass, in the backward
-# pass and in blocks alike. XLA inlines the call. The padding stands outside the switch, so that
-# the forward pass a block repeats in its pullback and the pullback itself share it.
-@partial(jax.jit, static_argnames="stride")
-def _shifted(x, kernels, choice, *, stride):
+# The padding stands outside the switch, so that the forward pass a block repeats in its pullback
+# and the pullback itself share it.
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _shifted(x, kernels, choice, *, stride, precision):
+    del precision  # of matrix units, which are not used here
     height, width = _out_size(x.shape[1], stride), _out_size(x.shape[2], stride)
     margin = max(kernel.shape[0] for kernel in kernels) // 2
     branches = [
@@ -92,8 +101,9 @@ def _shifted(x, kernels, choice, *, stride):
     return switch(choice, branches, _pad(x, margin), kernels)
 
 
-@partial(jax.jit, static_argnames="stride")
-def _shifted_pullback(x, kernels, choice, dy, *, stride):
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _shifted_pullback(x, kernels, choice, dy, *, stride, precision):
+    del precision
     _, h, w, _ = x.shape
     margin = max(kernel.shape[0] for kernel in kernels) // 2
     # The adjoint spreads dy over the grid of x (dilation), then convolves with the turned kernel.
@@ -113,10 +123,14 @@ def _shifted_pullback(x, kernels, choice, dy, *, stride):
     return switch(choice, branches, _pad(x, margin), kernels, dy, spread)
 
 
+_convolve = by_platform("depthwise", cpu=_shifted, default=_native)
+_pull_back = by_platform("depthwise_pullback", cpu=_shifted_pullback, default=_native_pullback)
+
+
 def _sum_of_shifts(padded, kernel, offset, height, width, stride):
     """Convolution of an input padded by `offset` more than the kernel needs."""
     k, _, channels = kernel.shape
-    weights, total = kernel.reshape(k * k, channels), None
+    weights, total = kernel.reshape(k * k, 1, 1, 1, channels), None
     for i in range(k):
         for j in range(k):
             weight = lax.index_in_dim(weights, i * k + j, keepdims=False)

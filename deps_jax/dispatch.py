@@ -51,14 +51,6 @@ def switched(branches: Sequence[Callable]) -> Elastic:
     return Elastic(forward, pullback)
 
 
-def fixed(op: Elastic, choice) -> Elastic:
-    """`op` with a static choice built in, which compiles its branch alone."""
-    return Elastic(
-        lambda params, x, _, aux: op.forward(params, x, choice, aux),
-        lambda params, x, _, aux, dy: op.pullback(params, x, choice, aux, dy),
-    )
-
-
 def switch(index, branches: Sequence[Callable], *operands):
     """`lax.switch`, or a plain call when there is one branch or the index is a Python int."""
     if len(branches) == 1:

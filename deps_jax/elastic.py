@@ -55,7 +55,9 @@ def pointwise_norm(x, params, stats, mode: Mode, epsilon: float):
 
     In training, the mean and variance of x @ kernel follow from those of x: with the covariance G
     of x, var_j = kernel_j' G kernel_j. So the normalisation is a scale and shift of the kernel, as
-    in evaluation.
+    in evaluation. Where a kernel is nearly orthogonal to what varies most in x, its variance is a
+    small difference of large numbers, so these (small) products are computed in full precision:
+    the default would round float32 to TF32 on GPUs and to bfloat16 on TPUs.
 
     Args:
       params: {"kernel": [i, o], "norm": {"scale", "bias": [o]}}.
@@ -67,16 +69,17 @@ def pointwise_norm(x, params, stats, mode: Mode, epsilon: float):
     kernel, norm = params["kernel"], params["norm"]
     if not mode.train:
         scale, shift = _scale_and_shift(norm, stats["norm"], epsilon)
-        return pointwise(x, kernel * scale) + shift.astype(x.dtype), stats
+        return pointwise(x, kernel * scale[None]) + _along(x, shift.astype(x.dtype)), stats
     flat, wide = x.reshape(-1, x.shape[-1]), _wide(x)
+    product = partial(jnp.matmul, precision=lax.Precision.HIGHEST, preferred_element_type=wide)
     mean = mean_over_devices(flat.mean(0, dtype=wide), mode.axis_name)
-    centred = flat - mean.astype(x.dtype)
-    covariance = jnp.matmul(centred.T, centred, preferred_element_type=wide)
-    covariance = mean_over_devices(covariance / flat.shape[0], mode.axis_name)
-    var = jnp.maximum((kernel * (covariance @ kernel)).sum(0), 0)
-    scaled = kernel * (lax.rsqrt(var + epsilon) * norm["scale"])
-    y = centred @ scaled.astype(x.dtype) + norm["bias"].astype(x.dtype)
-    statistics = {"norm": {"mean": mean @ kernel, "var": var}}
+    # Rounded after centring, not before: y is made of these very numbers, and so are its moments.
+    centred = (flat.astype(wide) - mean[None]).astype(x.dtype)
+    covariance = mean_over_devices(product(centred.T, centred) / flat.shape[0], mode.axis_name)
+    var = jnp.maximum((kernel * product(covariance, kernel)).sum(0), 0)
+    scaled = kernel * (lax.rsqrt(var + epsilon) * norm["scale"])[None]
+    y = centred @ scaled.astype(x.dtype) + norm["bias"].astype(x.dtype)[None]
+    statistics = {"norm": {"mean": product(mean, kernel), "var": var}}
     return y.reshape(*x.shape[:-1], -1), lax.stop_gradient(statistics)
 
 
@@ -92,7 +95,8 @@ def batch_norm(x, params, stats, mode: Mode, epsilon: float):
     """
     if not mode.train:
         scale, shift = _scale_and_shift(params, stats, epsilon)
-        return x * scale.astype(x.dtype) + shift.astype(x.dtype), stats
+        scale, shift = (_along(x, vector.astype(x.dtype)) for vector in (scale, shift))
+        return x * scale + shift, stats
     y, mean, var = _normalise(x, params["scale"], params["bias"], epsilon, mode.axis_name)
     return y, {"mean": mean, "var": var}
 
@@ -105,10 +109,10 @@ def _normalise(x, scale, bias, epsilon, axis_name):
 def _normalise_forward(x, scale, bias, epsilon, axis_name):
     axes = tuple(range(x.ndim - 1))
     mean = mean_over_devices(x.mean(axes, dtype=_wide(x)), axis_name)
-    centred = x.astype(_wide(x)) - mean
+    centred = x.astype(_wide(x)) - _along(x, mean)
     var = mean_over_devices((centred * centred).mean(axes), axis_name)
     inverse = lax.rsqrt(var + epsilon)
-    y = (centred * (inverse * scale) + bias).astype(x.dtype)
+    y = (centred * _along(x, inverse * scale) + _along(x, bias)).astype(x.dtype)
     return (y, mean, var), (x, mean, inverse, scale)
 
 
@@ -117,10 +121,11 @@ def _normalise_backward(epsilon, axis_name, residuals, cotangents):
     x, mean, inverse, scale = residuals
     dy = cotangents[0].astype(_wide(x))
     axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
-    normalised = (x.astype(_wide(x)) - mean) * inverse
+    normalised = (x.astype(_wide(x)) - _along(x, mean)) * _along(x, inverse)
     dbias, dscale = dy.sum(axes), (dy * normalised).sum(axes)
     mean_dbias, mean_dscale = mean_over_devices((dbias / count, dscale / count), axis_name)
-    dx = (dy - mean_dbias - normalised * mean_dscale) * (inverse * scale)
+    dx = dy - _along(x, mean_dbias) - normalised * _along(x, mean_dscale)
+    dx = dx * _along(x, inverse * scale)
     return dx.astype(x.dtype), dscale, dbias
 
 
@@ -130,6 +135,11 @@ _normalise.defvjp(_normalise_forward, _normalise_backward)
 def _wide(x):
     """Type of sums over a feature map."""
     return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _along(x, vector):
+    """[c] as [1, ..., 1, c], of the rank of x."""
+    return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
 
 
 def _scale_and_shift(params, stats, epsilon):
@@ -148,9 +158,15 @@ def squeeze_excite(x: jax.Array, params) -> jax.Array:
     return x * hard_sigmoid(dense(hidden, params["expand"]))[:, None, None]
 
 
-def dense(x: jax.Array, params) -> jax.Array:
-    """[b, i] -> [b, o] with {"kernel": [i, o], "bias": [o]}."""
-    return x @ params["kernel"].astype(x.dtype) + params["bias"].astype(x.dtype)
+def dense(x: jax.Array, params, dtype=None) -> jax.Array:
+    """[b, i] -> [b, o] with {"kernel": [i, o], "bias": [o]}.
+
+    Args:
+      dtype: of the sums of products, to which the bias is added; None is that of x.
+    """
+    dtype = dtype or x.dtype
+    y = jnp.matmul(x, params["kernel"].astype(x.dtype), preferred_element_type=dtype)
+    return y + params["bias"].astype(dtype)[None]
 
 
 def kernel_candidates(params, kernels: tuple[int, ...]) -> tuple[jax.Array, ...]:
@@ -216,6 +232,11 @@ def inverted_residual(block: Block, expand_choice: int, mode: Mode, params, x, k
     if block.residual:
         y = y + x
     return y, _pad_statistics(statistics, block.max_middle) if mode.train else {}
+
+
+def nth_block(stage, d: int):
+    """Parameters or statistics of block d out of a stage's {"first": ..., "rest": stacked}."""
+    return stage["first"] if d == 0 else jax.tree.map(lambda leaf: leaf[d - 1], stage["rest"])
 
 
 def slice_block(tree, middle: int):

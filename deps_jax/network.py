@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from deps_jax.elastic import activate, hard_sigmoid, kernel_candidates, slice_block
+from deps_jax.elastic import activate, hard_sigmoid, kernel_candidates, nth_block, slice_block
 from deps_jax.layers import Layer, layers
 from deps_jax.space import SearchSpace
 from deps_jax.subnet import Subnet
@@ -50,7 +50,7 @@ def extract(space: SearchSpace, params, batch_stats, subnet: Subnet,
                       batch_stats["first_block"], 0, 0)
     for s, blocks in enumerate(space.blocks):
         for d in range(int(subnet.depth[s])):
-            own = [_nth_block(tree[f"stage{s}"], d) for tree in (params, batch_stats)]
+            own = [nth_block(tree[f"stage{s}"], d) for tree in (params, batch_stats)]
             weights |= _block(f"stage{s}/block{d}", blocks[d], *own, int(subnet.expand[s, d]),
                               int(subnet.kernel[s, d]))
     head = params["head"]
@@ -87,10 +87,6 @@ def _block(name, block, params, stats, expand_choice: int, kernel_choice: int):
 def _float64_candidates(params, kernels):
     with jax.enable_x64(True):
         return kernel_candidates(params, kernels)
-
-
-def _nth_block(stage, d: int):
-    return stage["first"] if d == 0 else jax.tree.map(lambda leaf: leaf[d - 1], stage["rest"])
 
 
 def _as_1x1(kernel):
@@ -132,16 +128,16 @@ def _run(layer: Layer, weights, x):
         x = lax.conv_general_dilated(
             x, weights["kernel"], (layer.stride,) * 2, padding, feature_group_count=layer.groups,
             dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        return activate(x + weights["bias"], layer.activation)
+        return activate(x + weights["bias"][None, None, None], layer.activation)
     if layer.op == "squeeze_excite":
         pooled = x.mean((1, 2))
-        hidden = jax.nn.relu(pooled @ weights["reduce_kernel"] + weights["reduce_bias"])
-        gate = hard_sigmoid(hidden @ weights["expand_kernel"] + weights["expand_bias"])
+        hidden = jax.nn.relu(pooled @ weights["reduce_kernel"] + weights["reduce_bias"][None])
+        gate = hard_sigmoid(hidden @ weights["expand_kernel"] + weights["expand_bias"][None])
         return x * gate[:, None, None]
     if layer.op == "pool":
         return x.mean((1, 2), keepdims=True)
     assert layer.op == "dense", layer.op
-    return x.reshape(x.shape[0], -1) @ weights["kernel"] + weights["bias"]
+    return x.reshape(x.shape[0], -1) @ weights["kernel"] + weights["bias"][None]
 
 
 def weight_shapes(layer: Layer) -> dict[str, tuple[int, ...]]:

@@ -38,8 +38,8 @@ class Subnet:
 
     @property
     def is_static(self) -> bool:
-        """Whether the choices are known before compilation (NumPy, not JAX, arrays)."""
-        return all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(self))
+        """Whether the choices are known before compilation (no JAX array, traced or not)."""
+        return not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self))
 
 
 def largest(space: SearchSpace) -> Subnet:

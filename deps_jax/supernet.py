@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from deps_jax.common.parallel import first_index
-from deps_jax.dispatch import Elastic, fixed, run_once, run_repeated, switched
+from deps_jax.dispatch import Elastic, run_once, run_repeated, switched
 from deps_jax.elastic import (
     Mode,
     activate,
@@ -72,8 +73,8 @@ def apply(
     x, statistics["head"] = _features(space, params["head"], _of(stats, "head"), x, mode)
     if dropout_key is not None:
         x = _dropout(dropout_key, x, dropout_rate, axis_name)
-    logits = dense(x, params["classifier"])
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    # Never rounded to bfloat16: near 10 its steps are 1/16, and the best two classes would tie.
+    logits = dense(x, params["classifier"], jnp.promote_types(x.dtype, jnp.float32))
     return logits, statistics if train else {}
 
 
@@ -99,22 +100,57 @@ def _patches(images, stride: int):
 
 def _stage(blocks: tuple[Block, ...], mode: Mode, params, stats, x, choice: Subnet):
     """The first block, then as many of the equal ones as the subnet's depth asks for."""
+    if choice.is_static:
+        return _static_stage(blocks, mode, params, stats, x, choice)
     x, first = run_once(_elastic(blocks[0], mode), params["first"], x,
                         (choice.expand[0], choice.kernel[0]), _of(stats, "first"))
     statistics = {"first": first}
     if len(blocks) > 1:
         rest = slice(1, len(blocks))
-        op, choices = _elastic(blocks[1], mode), (choice.expand[rest], choice.kernel[rest])
-        depth = choice.depth - 1
-        if choice.is_static and depth > 0 and _all_equal(choices, int(depth)):
-            op, choices = fixed(op, (int(choices[0][0]), int(choices[1][0]))), None
-        x, statistics["rest"] = run_repeated(op, params["rest"], x, choices, _of(stats, "rest"),
-                                             depth)
+        choices = choice.expand[rest], choice.kernel[rest]
+        x, statistics["rest"] = run_repeated(_elastic(blocks[1], mode), params["rest"], x, choices,
+                                             _of(stats, "rest"), choice.depth - 1)
     return x, statistics
 
 
-def _all_equal(choices, count: int) -> bool:
-    return all((values[:count] == values[0]).all() for values in choices)
+def _static_stage(blocks: tuple[Block, ...], mode: Mode, params, stats, x, choice: Subnet):
+    """The chosen blocks alone, neighbours of equal choices in one loop: no choice at run time.
+
+    As in the elastic form a block remembers its input and is computed again in the backward pass,
+    so that the full model alone needs no more memory than a sandwich.
+    """
+    depth, count = int(choice.depth), len(blocks) - 1
+    own = params["first"], _of(stats, "first")
+    x, first = jax.checkpoint(_static_block(blocks[0], mode, choice, 0))(x, own)
+    if not count:
+        return x, {"first": first}
+    none = init_batch_stats(params["rest"]) if mode.train else {}
+    rest = [jax.tree.map(lambda leaf: jnp.zeros_like(leaf[depth - 1:]), none)]
+    for start, stop in _equal_neighbours(choice, depth):
+        own = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a - 1:b - 1],
+                           (params["rest"], _of(stats, "rest")))
+        block = _static_block(blocks[1], mode, choice, start)
+        x, new = lax.scan(jax.checkpoint(block, prevent_cse=False), x, own)
+        rest.insert(-1, new)
+    return x, {"first": first, "rest": jax.tree.map(lambda *parts: jnp.concatenate(parts), *rest)}
+
+
+def _static_block(block: Block, mode: Mode, choice: Subnet, d: int):
+    """A function (x, (params, stats)) -> (y, statistics) with the choices of block d of a stage."""
+    expand, kernel = int(choice.expand[d]), int(choice.kernel[d])
+
+    def run(x, own):
+        params, stats = own
+        return inverted_residual(block, expand, mode, params, x, kernel, stats)
+
+    return run
+
+
+def _equal_neighbours(choice: Subnet, depth: int) -> list[tuple[int, int]]:
+    """[start, stop) of the longest runs of equal choices among blocks 1 to depth - 1 of a stage."""
+    choices = list(zip(choice.expand, choice.kernel, strict=True))
+    borders = [d for d in range(1, depth) if d == 1 or choices[d] != choices[d - 1]]
+    return list(pairwise([*borders, depth]))
 
 
 def _elastic(block: Block, mode: Mode) -> Elastic:

@@ -15,7 +15,7 @@ import numpy as np
 
 from deps_jax.convert import load_state_dict
 from deps_jax.data.load import calibration
-from deps_jax.elastic import Mode, kernel_candidates, slice_block
+from deps_jax.elastic import Mode, kernel_candidates, nth_block, slice_block
 from deps_jax.evaluate import Evaluator
 from deps_jax.families import SPACES
 from deps_jax.layers import layers
@@ -186,7 +186,7 @@ def from_supernet(space: SearchSpace, params, batch_stats, subnet: Subnet) -> di
                batch_stats["first_block"], 0, 0)]
     blocks += [
         (f"stage{s}_block{d}", space.blocks[s][d],
-         *(_nth_block(tree[f"stage{s}"], d) for tree in (params, batch_stats)),
+         *(nth_block(tree[f"stage{s}"], d) for tree in (params, batch_stats)),
          int(subnet.expand[s, d]), int(subnet.kernel[s, d]))
         for s in range(len(space.blocks)) for d in range(int(subnet.depth[s]))]
     for name, block, own, stats, expand, kernel in blocks:
@@ -198,10 +198,6 @@ def from_supernet(space: SearchSpace, params, batch_stats, subnet: Subnet) -> di
             keep(f"{name}_{part}", own[part], stats.get(part))
     keep("head_expand", params["head"]["expand"], batch_stats["head"]["expand"])
     return jax.tree.map(jnp.asarray, found)
-
-
-def _nth_block(stage, d: int):
-    return stage["first"] if d == 0 else jax.tree.map(lambda leaf: leaf[d - 1], stage["rest"])
 
 
 def read_statistics(path: Path) -> dict:
@@ -221,5 +217,5 @@ def _recalibrate(run: TrainedRun, subnet: Subnet):
     batches = calibration(
         data, run.splits.train, evaluation.calibration_images, evaluation.calibration_batch_size,
         evaluation.calibration_seed, run.space.resolution)
-    evaluator = Evaluator(run.space, run.experiment.augment, dtype=run.experiment.training.dtype)
+    evaluator = Evaluator(run.space, run.experiment.augment)
     return evaluator.recalibrate(run.params, subnet, batches)

@@ -1,0 +1,56 @@
+"""One function in two forms, one of them for CPUs: a program holds the form of its platform alone.
+
+`jax.lax.platform_dependent` traces both forms and leaves a conditional, which XLA has to resolve.
+Here a primitive is lowered to the form of its platform: what is not used is not written anywhere,
+and a program without choices of its own holds no conditional.
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import jax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+
+
+def by_platform(name: str, *, cpu: Callable, default: Callable) -> Callable:
+    """The function that runs `cpu` on CPUs and `default` everywhere else.
+
+    It has no derivative and cannot be mapped with `jax.vmap`.
+
+    Args:
+      name: of the primitive, as it stands in a jaxpr.
+      cpu, default: functions of pytrees of arrays and of hashable keyword arguments. Both return
+        arrays of the same shapes and types.
+    """
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+    primitive.def_abstract_eval(lambda *_, results, **__: results)
+
+    @functools.cache
+    def compiled(**parameters) -> Callable:
+        return jax.jit(functools.partial(primitive.bind, **parameters))
+
+    primitive.def_impl(lambda *leaves, **parameters: compiled(**parameters)(*leaves))
+
+    def rule(form: Callable) -> Callable:
+        def flat(*leaves, arguments, static, results):
+            del results
+            return jax.tree.leaves(form(*jax.tree.unflatten(arguments, leaves), **dict(static)))
+
+        return mlir.lower_fun(flat)
+
+    mlir.register_lowering(primitive, rule(default))
+    mlir.register_lowering(primitive, rule(cpu), platform="cpu")
+
+    def call(*arguments, **static):
+        leaves, tree = jax.tree.flatten(arguments)
+        shapes, result_tree = jax.tree.flatten(
+            jax.eval_shape(functools.partial(default, **static), *arguments))
+        results = tuple(ShapedArray(shape.shape, shape.dtype) for shape in shapes)
+        return jax.tree.unflatten(result_tree, primitive.bind(
+            *leaves, arguments=tree, static=tuple(sorted(static.items())), results=results))
+
+    return call
