@@ -23,13 +23,18 @@ from deps_jax.subnet import Subnet
 PAPER_SUBNETS = ("d2e3", "d3e3", "d4e3", "d4e4", "d3e6", "d4e6")  # DepS, Figures 5 to 8
 
 
+# As a decorator: products of float32 matrices in float32. The default rounds their numbers to TF32
+# on GPUs and to bfloat16 on TPUs, and no exported file would agree with what is measured here.
+full_precision = jax.default_matmul_precision("highest")
+
+
 class Evaluator:
     """Recalibration and evaluation of any subnet of a space, each compiled once.
 
     Args:
       space: of the supernet.
       preprocess: normalisation of the images; nothing else is applied to them.
-      dtype: of the computation, "float32" or "bfloat16".
+      dtype: of the computation, "float32" (in full precision on every device) or "bfloat16".
       devices: to share the batches; None is all local ones.
     """
 
@@ -77,6 +82,7 @@ class Evaluator:
             for batch in batches])
 
 
+@full_precision
 def _batch_statistics(space, preprocess, dtype, state, batch, _, *, axis_name):
     params, subnet = state
     images = normalise(batch["image"], preprocess)
@@ -98,6 +104,7 @@ def _batch_metrics(space, preprocess, dtype, state, batch, _, *, axis_name):
     }, axis_name)
 
 
+@full_precision
 def _batch_logits(space, preprocess, dtype, state, images):
     params, batch_stats, subnet = state
     return supernet.apply(space, params, batch_stats, normalise(images, preprocess), subnet,

@@ -29,7 +29,7 @@ from deps_jax.optim import Optimizer
 from deps_jax.report import SubnetResult
 from deps_jax.space import SearchSpace
 from deps_jax.subnet import Subnet, decode, encode
-from deps_jax.train import Recipe, Trainer, TrainState, init_state
+from deps_jax.train import DTYPES, Recipe, Trainer, TrainState, init_state
 
 # Fields that a continued run may change: where and how, not what.
 MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluation")
@@ -84,6 +84,8 @@ class Evaluation:
       batch_size: of the evaluation; the last batch is padded.
       calibration_images, calibration_batch_size, calibration_seed: training images that give a
         subnet its batch statistics (2000 in batches of 200 in the reference).
+      dtype: of the computation, whatever the run has trained in: "float32", or "bfloat16", which
+        is faster on accelerators and rounds. Exports are made and checked in float32.
     """
 
     subnets: tuple[str, ...] = PAPER_SUBNETS
@@ -91,8 +93,11 @@ class Evaluation:
     calibration_images: int = 2000
     calibration_batch_size: int = 200
     calibration_seed: int = 0
+    dtype: str = "float32"
 
     def __post_init__(self):
+        if self.dtype not in DTYPES:
+            raise ValueError(f"evaluation.dtype {self.dtype!r} is unknown; use one of {DTYPES}")
         for field in ("batch_size", "calibration_images", "calibration_batch_size"):
             if getattr(self, field) < 1:
                 raise ValueError(f"evaluation.{field} {getattr(self, field)} must be 1 or more")
@@ -263,7 +268,9 @@ class Meter:
                  held_out: Source):
         data, evaluation = experiment.data, experiment.evaluation
         self._space, self._batch_size = space, evaluation.batch_size
-        self._evaluator = Evaluator(space, experiment.augment, dtype=experiment.training.dtype)
+        self._evaluator = Evaluator(space, experiment.augment, dtype=evaluation.dtype)
+        self._exact = self._evaluator if evaluation.dtype == "float32" else Evaluator(
+            space, experiment.augment)
         self.calibration = calibration(
             data, train, evaluation.calibration_images, evaluation.calibration_batch_size,
             evaluation.calibration_seed, space.resolution)
@@ -281,10 +288,10 @@ class Meter:
             **metrics), batch_stats
 
     def logits(self, params, subnet: Subnet):
-        """([n, classes] logits of the held-out images, batch statistics)."""
-        batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
+        """([n, classes] logits of the held-out images, batch statistics), always in float32."""
+        batch_stats = self._exact.recalibrate(params, subnet, self.calibration)
         batches = eval_batches(self.held_out, self._batch_size)
-        return self._evaluator.logits(params, batch_stats, subnet, batches), batch_stats
+        return self._exact.logits(params, batch_stats, subnet, batches), batch_stats
 
 
 def _print_plan(experiment: Experiment, timeline: Timeline, images: int, start_step: int) -> None:

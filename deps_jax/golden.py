@@ -29,6 +29,7 @@ from deps_jax.convert import (
 from deps_jax.data.augment import Augment
 from deps_jax.distill import hard_loss
 from deps_jax.elastic import select_channels
+from deps_jax.evaluate import full_precision
 from deps_jax.families import SPACES
 from deps_jax.layers import layers
 from deps_jax.methods import DEPS, Timeline
@@ -111,16 +112,8 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
         record = dict(file)
     images, labels = _channels_last(record["x"]), jnp.asarray(record["y"])
     calibration = _channels_last(record["calibration"])
-    evaluate = jax.jit(partial(supernet.apply, space, train=False))
-    train = jax.jit(partial(supernet.apply, space, train=True))
-
-    @jax.jit
-    def gradient(params, images, labels, subnet):
-        def loss_fn(params):
-            logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
-            return hard_loss(logits, labels, label_smoothing=0.1).mean(), logits
-        return jax.value_and_grad(loss_fn, has_aux=True)(params)
-
+    evaluate, train = (jax.jit(partial(apply, space, train=train)) for train in (False, True))
+    gradients_of = jax.jit(partial(gradient, space))
     for i, arch in enumerate(meta["archs"]):
         static = _subnet(space, arch)
         check = partial(Check, folder.name, encode(space, static))
@@ -128,7 +121,7 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
         yield check("MACs", abs(sum(la.macs for la in network) - arch["macs"]), 0)
         yield check("parameters", abs(sum(la.params for la in network) - arch["params"]), 0)
         subnet = jax.tree.map(jnp.asarray, static)
-        (loss, train_logits), gradients = gradient(params, images, labels, subnet)
+        (loss, train_logits), gradients = gradients_of(params, images, labels, subnet)
         statistics = [train(params, None, batch, subnet)[1] for batch in calibration]
         recalibrated = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *statistics)
         for mode, logits in (
@@ -143,6 +136,22 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
                     _norm_deviation(to_state_dict(space, gradients), arch["grad_norms"]), GRADIENTS)
 
 
+@full_precision
+def apply(space: SearchSpace, params, batch_stats, images, subnet: Subnet, *, train: bool):
+    """`supernet.apply` as records are compared with it."""
+    return supernet.apply(space, params, batch_stats, images, subnet, train=train)
+
+
+@full_precision
+def gradient(space: SearchSpace, params, images, labels, subnet: Subnet):
+    """((loss, logits), gradient) of the recorded loss."""
+    def loss_fn(params):
+        logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
+        return hard_loss(logits, labels, label_smoothing=0.1).mean(), logits
+
+    return jax.value_and_grad(loss_fn, has_aux=True)(params)
+
+
 def check_sorting(folder: Path, space: SearchSpace) -> Iterator[Check]:
     """Channel sorting against every recorded stage (number of protected expand ratios).
 
@@ -155,7 +164,7 @@ def check_sorting(folder: Path, space: SearchSpace) -> Iterator[Check]:
         params, batch_stats = convert(space, load_state_dict(folder / "unsorted.npz"))
         ours = sort_channels(space, params, batch_stats, protected=protected)[:2]
         theirs = convert(space, load_state_dict(file))
-        free, band = [0.0], [0.0]
+        free, band = [], []
         for s, blocks in enumerate(space.blocks):
             for part in params[f"stage{s}"]:
                 width = blocks[0].middle_widths[-1 - protected]
@@ -165,8 +174,8 @@ def check_sorting(folder: Path, space: SearchSpace) -> Iterator[Check]:
                 importance = [jnp.abs(pair[0]["project"]["kernel"]).sum(-1) for pair in pairs]
                 band.append(_largest(importance[0] - importance[1]))
         check = partial(Check, folder.name, f"{protected} ratios protected")
-        yield check("channels of smaller subnets", max(free), 0)
-        yield check("importance by position", max(band), 1 / 64)
+        yield check("channels of smaller subnets", _worst(free), 0)
+        yield check("importance by position", _worst(band), 1 / 64)
 
 
 def trajectory_space(folder: Path, spaces: Iterable[SearchSpace]) -> SearchSpace | None:
@@ -194,7 +203,7 @@ def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
     recipe = recorded_recipe(space, record, len(record["steps"]))
     with np.load(folder / "data.npz") as data:
         batches = list(zip(_channels_last(data["x"]), jnp.asarray(data["y"]), strict=True))
-    step_fn = jax.jit(partial(update, recipe))
+    step_fn = jax.jit(partial(recorded_step, recipe))
     params, batch_stats = convert(space, load_state_dict(folder / "initial.npz"))
     run = lambda params: _train(step_fn, recipe, space, record, params, batch_stats, batches)
     metrics, ours = run(params)
@@ -207,14 +216,20 @@ def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
         yield check("beta", abs(float(beta(i)) - step["beta"]), 1e-5)
         recorded = {"loss": step["losses"][0], "subnet_loss": np.mean(step["losses"][1:] or 0)}
         for name in recorded.keys() & metrics[i].keys():
-            spread[name] = max(spread.get(name, 0), *(
-                abs(other[i][name] - metrics[i][name]) for other, _ in repeated))
+            spread[name] = _worst([spread.get(name, 0), *(
+                abs(other[i][name] - metrics[i][name]) for other, _ in repeated)])
             yield check(name, abs(metrics[i][name] - recorded[name]),
-                        max(TRAJECTORY, ROUNDING_MARGIN * spread[name]))
+                        _worst([TRAJECTORY, ROUNDING_MARGIN * spread[name]]))
     final = load_state_dict(folder / "final.npz")
-    parted = max(_tree_deviation(ours, other) for _, other in repeated)
+    parted = _worst(_tree_deviation(ours, other) for _, other in repeated)
     yield Check(folder.name, f"step {i}", "final parameters", _tree_deviation(ours, final),
-                max(TRAJECTORY, ROUNDING_MARGIN * parted))
+                _worst([TRAJECTORY, ROUNDING_MARGIN * parted]))
+
+
+@full_precision
+def recorded_step(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None):
+    """`train.update` as a recorded run is repeated with it."""
+    return update(recipe, state, inputs, subnets)
 
 
 def _train(step_fn, recipe, space, record, params, batch_stats, batches):
@@ -268,6 +283,11 @@ def _largest(difference) -> float:
     return float(np.abs(np.asarray(difference)).max())
 
 
+def _worst(deviations: Iterable[float]) -> float:
+    """The largest, or not a number if one is none: Python's `max` would pass over it."""
+    return float(np.max(list(deviations)))
+
+
 def _leading_channels(tree, width: int):
     """Block parameters or statistics (stacked or not) with the first middle channels only."""
     cut = partial(select_channels, middle=slice(width), hidden=slice(None))
@@ -276,7 +296,7 @@ def _leading_channels(tree, width: int):
 
 
 def _tree_distance(first, second) -> float:
-    return max(jax.tree.leaves(jax.tree.map(lambda a, b: _largest(a - b), first, second)))
+    return _worst(jax.tree.leaves(jax.tree.map(lambda a, b: _largest(a - b), first, second)))
 
 
 def _tree_deviation(ours: dict, recorded: dict) -> float:
@@ -284,7 +304,7 @@ def _tree_deviation(ours: dict, recorded: dict) -> float:
                 if not name.endswith("num_batches_tracked")}
     missing = set(recorded) ^ {name for name in ours if name in recorded or "running" not in name}
     assert not missing, sorted(missing)[:5]
-    return max(_largest(ours[name] - value) for name, value in recorded.items())
+    return _worst(_largest(ours[name] - value) for name, value in recorded.items())
 
 
 def _norm_deviation(gradients: dict, norms: dict[str, float]) -> float:
@@ -293,8 +313,8 @@ def _norm_deviation(gradients: dict, norms: dict[str, float]) -> float:
     A bias that a batch norm cancels has no gradient, and what is recorded is rounding error.
     """
     rounding = 1e-6 * np.sqrt(sum(norm**2 for norm in norms.values()))
-    return max(
-        abs(float(np.linalg.norm(gradients[short_name(name)])) - norm) / norm
-        if norm > rounding else 0.0
-        for name, norm in norms.items())
+    ours = {name: float(np.linalg.norm(gradients[short_name(name)])) for name in norms}
+    return _worst(abs(ours[name] - norm) / norm if norm > rounding
+                  else 0 * ours[name]  # not 0: it may be no number
+                  for name, norm in norms.items())
 

@@ -13,16 +13,20 @@ import numpy as np
 from jax import export
 
 from deps_jax import network
+from deps_jax.evaluate import full_precision
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(cut: network.Network) -> bytes:
-    """Serialised `jax.export` artifact of the network, its weights inside."""
+    """Serialised `jax.export` artifact of the network, its weights inside.
+
+    It computes in float32 also where the default would round to TF32 or bfloat16.
+    """
     side, channels = cut.layers[0].size_in, cut.layers[0].in_channels
     batch, = export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, side, side, channels), np.float32)
-    run = jax.jit(partial(network.forward, cut.layers, cut.weights))
+    run = jax.jit(full_precision(partial(network.forward, cut.layers, cut.weights)))
     return bytes(export.export(run, platforms=PLATFORMS)(images).serialize())
 
 

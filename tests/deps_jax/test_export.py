@@ -1,6 +1,8 @@
 """Exported files of a supernet, compared on digits."""
+import dataclasses
 import json
 
+import chex
 import cv2
 import numpy as np
 import pytest
@@ -35,6 +37,31 @@ def test_export_keeps_what_the_supernet_computes(trained, exported):
     result, _ = trained.meter(trained.held_out("validation", 60))(
         trained.params, decode(trained.space, "d2e1"))
     assert exported.card["check"]["top1"] == pytest.approx(result.top1)
+
+
+@pytest.fixture(scope="module")
+def trained_in_bfloat16(tmp_path_factory):
+    """The same weights in a run that has trained in bfloat16."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    save_run(folder, tiny_config(**{"training.dtype": "bfloat16"}))
+    return TrainedRun.open(folder)
+
+
+def test_bfloat16_run_is_evaluated_and_exported_in_float32(trained, trained_in_bfloat16, tmp_path):
+    subnet = decode(trained.space, "d1e2")
+    results = [run.meter(run.held_out("validation", 60))(run.params, subnet)
+               for run in (trained, trained_in_bfloat16)]
+    assert trained_in_bfloat16.experiment.training.dtype == "bfloat16"
+    chex.assert_trees_all_equal(*(statistics for _, statistics in results))
+    assert results[0][0] == results[1][0]
+    asked = dataclasses.replace(trained_in_bfloat16, experiment=dataclasses.replace(
+        trained.experiment, evaluation=dataclasses.replace(trained.experiment.evaluation,
+                                                           dtype="bfloat16")))
+    meter = asked.meter(asked.held_out("validation", 60))
+    assert meter(asked.params, subnet)[0].loss != results[0][0].loss
+    # The export is float32 all the same: it is checked against float32 logits and statistics.
+    exported = export(asked, subnet, tmp_path, ExportSettings(images=60), meter=meter)
+    assert not exported.failures and exported.card["check"]["largest_difference"] < 1e-5
 
 
 def test_card_tells_all_that_is_needed(exported):

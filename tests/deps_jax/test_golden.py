@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from deps_jax import golden
 from deps_jax.golden import Skipped, check_folder, space_of
 
 
@@ -34,6 +35,21 @@ def test_trajectory(shared, tmp_path):
              calibration=np.zeros((1, 1, 3, 32, 32)))
     checks = list(check_folder(tmp_path))
     assert len(checks) == 8 * 3 + 6 + 1 and all(check.passed for check in checks)
+
+
+def test_what_is_no_number_passes_no_check():
+    """Whatever stands before it: Python's `max` drops it unless it comes first."""
+    good, bad = np.zeros((2, 2)), np.array([[0.0, np.nan], [0.0, 0.0]])
+    deviations = [
+        golden._tree_distance({"a": good, "b": good}, {"a": good, "b": bad}),
+        golden._tree_deviation({"a": good, "b": bad}, {"a": good, "b": good}),
+        golden._norm_deviation({"a": good + 1, "b": bad}, {"a": 2.0, "b": 1.0}),
+        # an exact gradient of 0 may be anything small, but a number
+        golden._norm_deviation({"a": good + 1, "b": bad}, {"a": 2.0, "b": 0.0})]
+    assert not any(golden.Check("folder", "subnet", "what", deviation, np.inf).passed
+                   for deviation in deviations)
+    fine = golden._norm_deviation({"a": good + 1, "b": good}, {"a": 2.0, "b": 0.0})
+    assert golden.Check("folder", "subnet", "what", fine, 0.0).passed
 
 
 def test_unknown_families_are_skipped_and_empty_folders_refused(shared, tmp_path):
