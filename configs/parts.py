@@ -30,16 +30,19 @@ def data(name: str, *, validation_images: int, resize: bool = False,
 
 
 def space(family: str, *, width_mult: float = 1.0, resolution: int | None = None,
-          depths: tuple = (2, 3, 4), kernels: tuple = (7,), expands: tuple = (3, 4, 6)
+          depths: tuple | None = None, kernels: tuple | None = None, expands: tuple | None = None
           ) -> ConfigDict:
-    """D, E of OFA; K = 7 only, as in every DepS experiment (deps_reference 1.1)."""
+    """What is None is the family's own: D, E of OFA and K = 7 only, as in every DepS experiment."""
+    def given(value, kind):
+        return config_dict.placeholder(kind) if value is None else value
+
     return ConfigDict({
         "family": family,
-        "depths": depths,
-        "kernels": kernels,
-        "expands": expands,
+        "depths": given(depths, tuple),
+        "kernels": given(kernels, tuple),
+        "expands": given(expands, tuple),
         "width_mult": width_mult,
-        "resolution": resolution or config_dict.placeholder(int),  # None: the family's own
+        "resolution": given(resolution, int),
         "kernel_transform": False,  # off in DepS, on in OFA
     })
 
@@ -93,6 +96,7 @@ def evaluation(*, batch_size: int, calibration_images: int = 2000,
         "calibration_images": calibration_images,
         "calibration_batch_size": calibration_batch_size,
         "calibration_seed": 0,
+        "dtype": "float32",  # also of runs that train in bfloat16
     })
 
 

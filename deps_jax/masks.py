@@ -35,11 +35,12 @@ def _block_mask(block: Block, expand, kernel, alive):
     middle = alive * _first(block.max_middle, block.middle_widths, expand)
     projected = alive[None]
     masks = {
-        "expand": {"kernel": middle[None, :], "norm": {"scale": middle, "bias": middle}},
         "depthwise": {"kernel": _centre(block, kernel)[:, :, None] * middle[None, None, :],
                       "norm": {"scale": middle, "bias": middle}},
         "project": {"kernel": middle[:, None], "norm": {"scale": projected, "bias": projected}},
     }
+    if block.expansion:
+        masks["expand"] = {"kernel": middle[None, :], "norm": {"scale": middle, "bias": middle}}
     if block.kernel_transform:
         masks["depthwise"]["transform"] = {
             name: alive[None, None] for name in block.transform_names}

@@ -50,9 +50,14 @@ def sort_channels(space: SearchSpace, params, batch_stats, momenta: Sequence = (
 
 
 def _orders(block: Block, protected: int | None, params):
-    """Permutations of a block's middle channels [c] and hidden units [m], important first."""
+    """Permutations of a block's middle channels [c] and hidden units [m], important first.
+
+    Without an expansion the middle channels are those of the input, which stay in their places.
+    """
     importance = jnp.abs(params["project"]["kernel"]).sum(1)
     middle = jnp.lexsort((-importance, _bands(block, protected)))
+    if not block.expansion:
+        middle = jnp.arange(block.max_middle)
     if not block.squeeze_excite:
         return middle, jnp.arange(0)
     hidden = jnp.abs(params["squeeze_excite"]["expand"]["kernel"]).sum(1)

@@ -42,7 +42,8 @@ class Stage:
       activation: "relu", "relu6" or "h_swish".
       squeeze_excite: whether every block gates its middle channels.
       depths, kernels, expands: what a subnet may choose, for the stage (depths) and for each of
-        its blocks (kernel sizes, expand ratios). Any order; kept sorted.
+        its blocks (kernel sizes, expand ratios). Any order; kept sorted. With the expand ratio 1
+        alone, blocks have no 1x1 expansion, as in OFA and DepS.
     """
 
     width: int
@@ -66,6 +67,12 @@ class Stage:
     def max_depth(self) -> int:
         return self.depths[-1]
 
+    def with_choices(self, depths=None, kernels=None, expands=None) -> Stage:
+        """This stage with other lists to choose from; None keeps its own."""
+        lists = {"depths": depths, "kernels": kernels, "expands": expands}
+        return dataclasses.replace(self, **{
+            name: tuple(values) for name, values in lists.items() if values is not None})
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
@@ -74,7 +81,8 @@ class SearchSpace:
     Attributes:
       name: of the family; part of what a checkpoint remembers.
       stem_width, stem_stride: the first 3x3 convolution.
-      first_width, first_residual: the fixed 3x3 block after it (expand ratio 1).
+      first_width, first_residual: the fixed 3x3 block after it (expand ratio 1), and whether its
+        input is added to its output, which needs equal widths of both.
       stages: the elastic part.
       head_width: 1x1 convolution with batch norm before the pooling.
       feature_width: 1x1 convolution without batch norm after the pooling; 0 leaves it out.
@@ -112,6 +120,13 @@ class SearchSpace:
             raise ValueError(f"width_mult {self.width_mult} is not positive; 1.0 is the full width")
         for activation in (self.stem_activation, self.first_activation, self.head_activation):
             _check_activation(activation)
+        stem, first = self.scaled(self.stem_width), self.scaled(self.first_width)
+        if self.first_residual and stem != first:
+            raise ValueError(
+                f"first_residual adds the {stem} channels of the stem to the {first} of the first "
+                f"block; make stem_width {self.stem_width} and first_width {self.first_width} "
+                f"equal, or set first_residual=False"
+            )
         if self.resolution < self.total_stride:
             raise ValueError(
                 f"resolution {self.resolution} px is smaller than the total stride "
@@ -156,7 +171,7 @@ class SearchSpace:
             in_channels=self.scaled(self.stem_width), out_channels=self.scaled(self.first_width),
             stride=1, residual=self.first_residual, activation=self.first_activation,
             squeeze_excite=False, kernels=(3,), expands=(1,), kernel_transform=False,
-            epsilon=self.norm_epsilon, expansion=False,
+            epsilon=self.norm_epsilon,
         )
 
     def scaled(self, width: int) -> int:
@@ -174,27 +189,30 @@ class SearchSpace:
         """This space with other choices in every stage, and any other field replaced.
 
         Args:
-          depths, kernels, expands: lists for all stages; None keeps each stage's own.
+          depths: list for all stages but those of a fixed depth, which belongs to their place in
+            the network; None keeps each stage's own.
+          kernels, expands: lists for all stages; None keeps each stage's own.
           **fields: fields of SearchSpace, such as `width_mult=0.25, num_classes=10`.
 
         Raises:
-          ValueError: for an empty or impossible list, or a field that does not exist.
+          ValueError: for an empty or impossible list, depths that no stage can take, or a field
+            that does not exist.
         """
         known = {field.name for field in dataclasses.fields(self)}
         if unknown := sorted(set(fields) - known):
             raise ValueError(f"a search space has no field {unknown[0]!r}; it has {sorted(known)}")
-        lists = {"depths": depths, "kernels": kernels, "expands": expands}
-        given = {name: tuple(values) for name, values in lists.items() if values is not None}
-        stages = tuple(dataclasses.replace(stage, **given) for stage in self.stages)
+        elastic = [len(stage.depths) > 1 for stage in self.stages]
+        if depths is not None and not any(elastic):
+            raise ValueError(f"depths {tuple(depths)} are given, but every stage of space "
+                             f"{self.name!r} has a fixed depth; make its stages anew")
+        stages = tuple(stage.with_choices(depths if changes else None, kernels, expands)
+                       for stage, changes in zip(self.stages, elastic, strict=True))
         return dataclasses.replace(self, **{"stages": stages, **fields})
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One inverted residual in its largest form, channels resolved. Static under jit.
-
-    `expansion=False` is the fixed block at the start, which has no 1x1 expansion.
-    """
+    """One inverted residual in its largest form, channels resolved. Static under jit."""
 
     in_channels: int
     out_channels: int
@@ -206,13 +224,15 @@ class Block:
     expands: tuple[float, ...]
     kernel_transform: bool
     epsilon: float
-    expansion: bool = True
+
+    @property
+    def expansion(self) -> bool:
+        """Whether a 1x1 convolution widens the input; not where 1 is the only expand ratio."""
+        return self.expands[-1] > 1
 
     @property
     def middle_widths(self) -> tuple[int, ...]:
         """Middle channels for every expand ratio, ascending."""
-        if not self.expansion:
-            return (self.in_channels,)
         return tuple(expanded_width(self.in_channels, expand) for expand in self.expands)
 
     @property

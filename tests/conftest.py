@@ -28,6 +28,18 @@ TINY = SearchSpace(
     ),
     head_width=24, feature_width=32, num_classes=5, resolution=9, kernel_transform=True,
 )
+# What TINY has not: stages of one block, single kernels and ratios, no expansion, no features
+# after the pooling, kernels cut out without transforms, another width multiplier.
+PLAIN = SearchSpace(
+    name="plain", stem_width=16, stem_stride=2, first_width=32, first_residual=False,
+    stages=(
+        Stage(16, 1, "relu6", True, depths=(1,), kernels=(3,), expands=(1.5, 2)),
+        Stage(32, 2, "h_swish", True, depths=(1, 2, 3), kernels=(3, 5, 7), expands=(1,)),
+        Stage(32, 1, "relu", False, depths=(2,), kernels=(5,), expands=(2,)),
+    ),
+    head_width=48, feature_width=0, num_classes=4, resolution=11, stem_activation="relu6",
+    first_activation="h_swish", head_activation="relu", width_mult=0.5, norm_epsilon=1e-3,
+)
 PIXELS = Augment(mean=(0.5,) * 3, std=(0.25,) * 3)
 
 

@@ -2,6 +2,7 @@
 import pytest
 
 from configs import deps_cifar10, deps_digits, deps_imagenet, nurture
+from deps_jax.families import SPACES
 
 PARTS = {0.25: "a quarter of", 0.125: "an eighth of"}
 
@@ -18,13 +19,17 @@ def side(config):
     return f"{config.space.resolution} px"
 
 
+def kernels(config):
+    own = SPACES[config.space.family].stages[0].kernels
+    return "K = {},".format(*(config.space.kernels or own))
+
+
 @pytest.mark.parametrize(("module", "option", "phrases"), [
     (deps_digits, "", (width, side, lambda c: "kernels of {} and {}".format(*c.space.kernels))),
-    (deps_cifar10, "", (training, lambda c: "K = {},".format(*c.space.kernels))),
+    (deps_cifar10, "", (training, kernels)),
     (deps_cifar10, "runlocal", (width, training, lambda c: f"{c.data.train_images:,} images")),
     (deps_imagenet, "", (training, lambda c: f"batch {c.training.batch_size}.",
-                         lambda c: "K = {},".format(*c.space.kernels),
-                         lambda c: c.training.dtype)),
+                         kernels, lambda c: c.training.dtype)),
     (deps_imagenet, "runlocal", (width, side, training, lambda c: f"batch {c.training.batch_size}",
                                  lambda c: c.training.dtype)),
     (nurture, "synthetic", (lambda c: f"at {c.data.size} px",)),
