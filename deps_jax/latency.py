@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -132,15 +132,15 @@ class LatencyTable:
         return cls(question.description, dict(timings["device"]), statistic, scale,
                    dict(latencies), records)
 
-    def predict(self, space: SearchSpace, subnets: Subnet) -> np.ndarray:
-        """[n] milliseconds of n stacked subnets.
+    def predictor(self, space: SearchSpace) -> Callable[[Subnet], np.ndarray]:
+        """A function from n stacked subnets of the space to [n] milliseconds.
 
         Raises:
           ValueError: when the table is of another space.
         """
         self.check(space)
         summed = _sum_of_pieces(space, self.question["resolution"], self.latencies, self.statistic)
-        return self.scale * summed(subnets)
+        return lambda subnets: self.scale * summed(subnets)
 
     def check(self, space: SearchSpace) -> None:
         """Raises ValueError, naming the first difference, unless the table is of this space."""

@@ -89,8 +89,8 @@ def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs
                         by_pixels.get(resolution))
         if table is None:
             return model
-        return lambda subnets: {**model(subnets),
-                                "latency_ms": table.predict(genome.space, subnets)}
+        latency_ms = table.predictor(genome.space)
+        return lambda subnets: {**model(subnets), "latency_ms": latency_ms(subnets)}
 
     return by_resolution({resolution: at(resolution) for resolution in genome.resolutions})
 

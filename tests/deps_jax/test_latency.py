@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
-from deps_jax import device_timer
+from deps_jax import cost, device_timer
+from deps_jax.candidate import Candidates
 from deps_jax.cost import BlockTable, macs
 from deps_jax.device_timer import measure
 from deps_jax.latency import CALL, LatencyTable, Question, read_timings, write_kit
 from deps_jax.layers import layers
 from deps_jax.network import weight_shapes
+from deps_jax.search import Genome
+from deps_jax.search_run import cost_functions
 from deps_jax.subnet import decode, stack
 
 CALL_MS = 0.01
@@ -58,8 +61,23 @@ def test_prediction_is_the_scaled_sum_of_pieces(tiny, question, timings):
     assert table.rank_correlation == pytest.approx(1)
     names = ["smallest", "k3e3-k5e1/k3e2", "largest"]
     expected = [1.2 * (CALL_MS + macs(layers(tiny, decode(tiny, name))) / 1e6) for name in names]
-    predicted = table.predict(tiny, stack([decode(tiny, name) for name in names]))
+    predicted = table.predictor(tiny)(stack([decode(tiny, name) for name in names]))
     np.testing.assert_allclose(predicted, expected)
+
+
+def test_predictions_are_looked_up(tiny, question, timings, monkeypatch):
+    """The layers of the space are gone through when a predictor is made, and never again."""
+    table = LatencyTable.fit(question, timings)
+    subnets = stack([decode(tiny, "smallest"), decode(tiny, "largest")])
+    walked = []
+    monkeypatch.setattr(cost, "layers", lambda *a: walked.append(a) or layers(*a))
+    costs = cost_functions(Genome(tiny, (tiny.resolution,)), [table])
+    walked_at_first = len(walked)
+    candidates = Candidates(subnets, np.full(2, tiny.resolution, np.int32))
+    first, second = (costs(candidates)["latency_ms"] for _ in range(2))
+    assert len(walked) == walked_at_first > 0
+    np.testing.assert_array_equal(first, table.predictor(tiny)(subnets))
+    np.testing.assert_array_equal(second, first)
 
 
 def test_every_piece_of_the_space_is_timed_once(tiny, question):
@@ -82,7 +100,7 @@ def test_table_of_another_space_is_refused(tiny, question, timings):
     table = LatencyTable.fit(question, timings)
     other = tiny.with_choices(num_classes=7)
     with pytest.raises(ValueError, match="another space: num_classes is 5 there and 7 here"):
-        table.predict(other, stack([decode(other, "smallest")]))
+        table.predictor(other)
     with pytest.raises(ValueError, match="the timings lack"):
         LatencyTable.fit(Question(tiny.with_choices(kernels=(3, 7)), 9), timings)
 
