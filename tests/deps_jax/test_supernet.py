@@ -1,73 +1,119 @@
+"""The elastic form of a network beside the masked one, in float64, and what only it must keep."""
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import PLAIN, TINY
 from masked import masked_apply
 
 from deps_jax import supernet
 from deps_jax.families import MOBILENET_V3
 from deps_jax.layers import layers
-from deps_jax.subnet import decode, largest, sample, smallest
+from deps_jax.subnet import canonical, decode, largest, sample, smallest
 
-SUBNETS = ("largest", "smallest", "k3e1-k5e2/k5e2x2", "k5e3/k3e3-k3e1-k5e2")
+SUBNETS = {"tiny": ("largest", "smallest", "k3e1-k5e2/k5e2x2", "k5e3/k3e3-k3e1-k5e2"),
+           "plain": ("largest", "smallest", "k3e2/k5e1-k3e1/k5e2x2")}
+in_float64 = jax.enable_x64(True)  # as a decorator, or with `with`
 
 
 def traced(subnet):
     return jax.tree.map(jnp.asarray, subnet)
 
 
-@pytest.mark.parametrize("name", SUBNETS)
-def test_elastic_form_equals_masked_form(name, tiny, tiny_variables, tiny_images, tiny_gradient):
-    params, _ = tiny_variables
-    subnet = decode(tiny, name)
-    (_, (logits, statistics)), gradient = tiny_gradient(params, traced(subnet))
-
-    def loss_fn(params):
-        logits, statistics = masked_apply(tiny, params, tiny_images, subnet)
+def loss_of(apply):
+    """A function (params, images, subnet) -> ((loss, (logits, statistics)), gradient)."""
+    def loss_fn(params, images, subnet):
+        logits, statistics = apply(params, images, subnet)
         return jnp.sum(jnp.sin(logits)), (logits, statistics)
 
-    (_, (expected, expected_statistics)), expected_gradient = jax.value_and_grad(
-        loss_fn, has_aux=True)(params)
-    chex.assert_trees_all_close(logits, expected, atol=2e-5)
-    chex.assert_trees_all_close(statistics, expected_statistics, atol=2e-5)
-    chex.assert_trees_all_close(gradient, expected_gradient, atol=3e-4, rtol=1e-3)
+    return jax.value_and_grad(loss_fn, has_aux=True)
 
 
-def test_one_compilation_serves_twenty_subnets(tiny, tiny_variables, tiny_gradient):
-    params, _ = tiny_variables
+class Case:
+    """A space with parameters that make every part count, and its forms compiled in float64."""
+
+    @in_float64
+    def __init__(self, space):
+        self.space = space
+        generator = np.random.default_rng(0)
+        self.images = jnp.asarray(generator.standard_normal((4, *[space.resolution] * 2, 3)))
+        params, _ = jax.jit(supernet.init, static_argnums=1)(jax.random.key(0), space)
+        self.params = jax.tree.map(
+            lambda leaf: np.float64(leaf) + 0.1 * generator.standard_normal(leaf.shape), params)
+        self._elastic = jax.jit(loss_of(self._apply))
+        self._masked = jax.jit(loss_of(
+            lambda params, images, subnet: masked_apply(space, params, images, subnet)))
+        self.count_traces = lambda: self._elastic._cache_size()
+
+    def _apply(self, params, images, subnet):
+        return supernet.apply(self.space, params, None, images, subnet, train=True,
+                              dtype=jnp.float64)
+
+    @in_float64
+    def elastic(self, subnet):
+        return self._elastic(self.params, self.images, traced(subnet))
+
+    @in_float64
+    def masked(self, subnet):
+        return self._masked(self.params, self.images, traced(subnet))
+
+    @in_float64
+    def static(self, subnet):
+        run = loss_of(lambda params, images, _: self._apply(params, images, subnet))
+        return jax.jit(run)(self.params, self.images, None)
+
+    def subnets(self, sampled):
+        """Those with names, and sampled ones."""
+        keys = jax.random.split(jax.random.key(3), sampled)
+        return [*(decode(self.space, name) for name in SUBNETS[self.space.name]),
+                *(canonical(sample(key, self.space)) for key in keys)]
+
+
+@pytest.fixture(scope="module", params=[TINY, PLAIN], ids=lambda space: space.name)
+def case(request):
+    return Case(request.param)
+
+
+def test_elastic_form_equals_masked_form(case):
     outputs = set()
-    for key in jax.random.split(jax.random.key(3), 20):
-        (loss, _), _ = tiny_gradient(params, sample(key, tiny))
+    for subnet in case.subnets(20):
+        ((loss, (logits, statistics)), gradient) = case.elastic(subnet)
+        (_, (expected, expected_statistics)), expected_gradient = case.masked(subnet)
+        assert logits.dtype == jnp.float64
+        chex.assert_trees_all_close(logits, expected, rtol=0, atol=1e-10)
+        chex.assert_trees_all_close(statistics, expected_statistics, rtol=0, atol=1e-10)
+        chex.assert_trees_all_close(gradient, expected_gradient, rtol=1e-10, atol=1e-10)
         outputs.add(float(loss))
-    assert tiny_gradient._cache_size() == 1
+    assert case.count_traces() == 1  # one compilation served them all
     assert len(outputs) > 10  # and they are different networks
 
 
-def test_evaluation_with_own_statistics_equals_training_mode(
-        tiny, tiny_variables, tiny_images, tiny_gradient, tiny_evaluate):
-    params, _ = tiny_variables
-    for name in SUBNETS:
-        subnet = traced(decode(tiny, name))
-        (_, (logits, statistics)), _ = tiny_gradient(params, subnet)
-        evaluated, _ = tiny_evaluate(params, statistics, tiny_images, subnet)
-        chex.assert_trees_all_close(evaluated, logits, atol=2e-5)
+def test_static_subnet_equals_traced(case):
+    for name in SUBNETS[case.space.name]:
+        subnet = decode(case.space, name)
+        assert subnet.is_static
+        chex.assert_trees_all_close(case.static(subnet), case.elastic(subnet), rtol=1e-10,
+                                    atol=1e-10)
 
 
-def test_static_subnet_equals_traced(tiny, tiny_variables, tiny_images, tiny_evaluate):
-    params, batch_stats = tiny_variables
-    static = largest(tiny)
-    assert static.is_static
-    ours, _ = supernet.apply(tiny, params, batch_stats, tiny_images, static, train=False)
-    expected, _ = tiny_evaluate(params, batch_stats, tiny_images, traced(static))
-    chex.assert_trees_all_close(ours, expected, atol=1e-5)
+def test_evaluation_with_own_statistics_equals_training_mode(case):
+    evaluate = jax.jit(lambda *a: supernet.apply(case.space, *a, train=False, dtype=jnp.float64))
+    for subnet in case.subnets(4):
+        (_, (logits, statistics)), _ = case.elastic(subnet)
+        with in_float64:
+            evaluated, none = evaluate(case.params, statistics, case.images, traced(subnet))
+        chex.assert_trees_all_close(evaluated, logits, rtol=0, atol=1e-10)
+        assert none == {}
 
 
 def test_number_of_parameters_is_that_of_the_largest_network():
-    params, _ = jax.eval_shape(lambda key: supernet.init(key, MOBILENET_V3), jax.random.key(0))
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert count == sum(layer.params for layer in layers(MOBILENET_V3, largest(MOBILENET_V3)))
-    assert count == 7_664_760  # deps_reference 1.6
+    for space in (MOBILENET_V3, PLAIN):
+        params, _ = jax.eval_shape(lambda key, s=space: supernet.init(key, s), jax.random.key(0))
+        count = sum(leaf.size for leaf in jax.tree.leaves(params))
+        assert count == sum(layer.params for layer in layers(space, largest(space)))
+        if space is MOBILENET_V3:
+            assert count == 7_664_760  # deps_reference 1.6
 
 
 def test_dropout_follows_rate_and_place_in_the_batch(tiny, tiny_variables, tiny_images):
