@@ -49,9 +49,10 @@ def space(family: str, *, width_mult: float = 1.0, resolution: int | None = None
 
 def method(name: str, **fields) -> ConfigDict:
     """A value of deps_jax.methods; what stays None is taken from there."""
-    kinds = {"full_model_fraction": float, "ramp_epochs": float, "subnets_per_step": int,
-             "sampling": str, "distill": bool, "temperature": float, "sort_channels": bool,
-             "aggregation": str, "smallest_weight": float, "sampled_weight": float}
+    kinds = {"full_model_fraction": float, "ramp_epochs": float, "ramp_target_epochs": float,
+             "subnets_per_step": int, "sampling": str, "distill": bool, "temperature": float,
+             "sort_channels": bool, "aggregation": str, "smallest_weight": float,
+             "sampled_weight": float}
     config = ConfigDict({"name": name})
     for field, kind in kinds.items():
         config[field] = config_dict.placeholder(kind)

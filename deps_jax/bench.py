@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from deps_jax import supernet
 from deps_jax.bench_report import LAYOUTS, SANDWICH, describe, machine, ratios
-from deps_jax.conditionals import count_conditionals
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, load, train_batches
 from deps_jax.distill import hard_loss
 from deps_jax.layers import layers
 from deps_jax.methods import DEPS, Timeline, sandwich
 from deps_jax.optim import Optimizer
+from deps_jax.program import conditionals
 from deps_jax.space import SearchSpace
 from deps_jax.subnet import Subnet, canonical, largest, sample, smallest, stack, uniform
 from deps_jax.train import Recipe, Trainer, init_state, sandwich_gradients, train_step
@@ -181,10 +181,10 @@ def time_rounds(candidates: dict[str, Callable], rounds: int) -> dict[str, list[
 
 
 def step_conditionals(space: SearchSpace, batch_size: int) -> dict[str, dict[str, int]]:
-    """`count_conditionals` of both training steps."""
+    """`program.conditionals` of both training steps."""
     recipe = _recipe(space)
     shapes = _step_shapes(recipe, batch_size)
-    return {name: count_conditionals(partial(train_step, recipe, trains_subnets), *shapes)
+    return {name: conditionals(jax.jit(partial(train_step, recipe, trains_subnets)).trace(*shapes))
             for name, trains_subnets in zip(STEPS, (False, True), strict=True)}
 
 

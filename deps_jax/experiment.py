@@ -190,8 +190,10 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
                                 experiment.seed, space.resolution)
         with continue_or_start(folder, shapes, new_state, batches) as run:
             _print_plan(experiment, recipe.timeline, len(splits.train), run.start_step)
+            trainer = Trainer(recipe, step_key)
+            trainer.compile(shapes, batch_shapes(experiment, space), run.start_step)
             return run.fit(
-                Trainer(recipe, step_key), total_steps=recipe.timeline.total,
+                trainer, total_steps=recipe.timeline.total,
                 batch_size=experiment.training.batch_size, cadence=experiment.cadence,
                 evaluate=_validation(experiment, space, splits))
 
@@ -213,6 +215,13 @@ def may_differ(data: Data) -> tuple[str, ...]:
     many sizes resident, were trained on centre crops.
     """
     return tuple(name for name in MAY_DIFFER if not (data.resize and name == "data.placement"))
+
+
+def batch_shapes(experiment: Experiment, space: SearchSpace) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and types of a training batch."""
+    size = experiment.training.batch_size
+    return {"image": jax.ShapeDtypeStruct((size, space.resolution, space.resolution, 3), "uint8"),
+            "label": jax.ShapeDtypeStruct((size,), "int32")}
 
 
 def check_batches(experiment: Experiment) -> None:

@@ -5,11 +5,20 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from deps_jax import supernet
 from deps_jax.common import workdir
 from deps_jax.common.run import saved
-from deps_jax.convert import convert, count_classes, load_state_dict
+from deps_jax.convert import (
+    convert,
+    count_classes,
+    load_state_dict,
+    short_name,
+    to_state_dict,
+)
 from deps_jax.space import SearchSpace
 
 NOTHING = {"params": {}, "batch_stats": {}}
@@ -21,6 +30,8 @@ def initial_weights(source: str, space: SearchSpace) -> dict:
     Args:
       source: folder of a training run, PyTorch checkpoint or .npz; "" is nothing. Its classifier
         is left out, and that is said, when it has other classes than `space`.
+
+    Kernel transforms that it lacks are identities, and that is said.
 
     Raises:
       ValueError: when it holds no weights of this space.
@@ -38,14 +49,37 @@ def initial_weights(source: str, space: SearchSpace) -> dict:
 def _of_file(path: Path, space: SearchSpace) -> tuple[dict, int]:
     state_dict = load_state_dict(path)
     classes = count_classes(state_dict)
-    params, batch_stats = convert(dataclasses.replace(space, num_classes=classes), state_dict)
+    space = dataclasses.replace(space, num_classes=classes)
+    empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _shapes(space)["params"])
+    known = {short_name(name) for name in state_dict}
+    absent = {name: np.eye(len(value), dtype=value.dtype)
+              for name, value in to_state_dict(space, empty).items()
+              if name.endswith("_matrix") and name not in known}
+    _say_absent(path, absent)
+    params, batch_stats = convert(space, {**state_dict, **absent})
     return {"params": params, "batch_stats": batch_stats}, classes
 
 
 def _of_run(folder: Path, space: SearchSpace) -> tuple[dict, int]:
     workdir.load(folder)  # says so when this is no run
     checkpoints = saved(folder)
-    classes = checkpoints.shapes().get("params/classifier/bias", [space.num_classes])[0]
-    shapes = jax.eval_shape(lambda: dict(zip(("params", "batch_stats"), supernet.init(
-        jax.random.key(0), dataclasses.replace(space, num_classes=classes)), strict=True)))
-    return checkpoints.restore_part(shapes), classes
+    there = checkpoints.shapes()
+    classes = there.get("params/classifier/bias", [space.num_classes])[0]
+    shapes = flatten_dict(_shapes(dataclasses.replace(space, num_classes=classes)), sep="/")
+    absent = {name: jnp.broadcast_to(jnp.eye(leaf.shape[-1], dtype=leaf.dtype), leaf.shape)
+              for name, leaf in shapes.items() if "/transform/" in name and name not in there}
+    _say_absent(folder, absent)
+    present = {name: leaf for name, leaf in shapes.items() if name not in absent}
+    weights = checkpoints.restore_part(unflatten_dict(present, sep="/"))
+    return unflatten_dict({**flatten_dict(weights, sep="/"), **absent}, sep="/"), classes
+
+
+def _shapes(space: SearchSpace) -> dict:
+    return dict(zip(("params", "batch_stats"), jax.eval_shape(
+        lambda: supernet.init(jax.random.key(0), space)), strict=True))
+
+
+def _say_absent(source: Path, transforms: dict) -> None:
+    """OFA's first phase starts a space with kernel transforms from a network without (or fewer)."""
+    if transforms:
+        print(f"{len(transforms)} kernel transforms that {source} lacks start as identities")

@@ -11,9 +11,9 @@ from deps_jax.subnet import Subnet
 def active_masks(space: SearchSpace, params, subnet: Subnet):
     """A tree like `params` of 0/1 float32 arrays that broadcast to it; `subnet` may be traced.
 
-    Follows depth, middle channels, squeeze-excite channels and, without kernel transforms, the
-    centre of the kernels. (The reference leaves squeeze-excite and kernels at 1, trap T12 of
-    deps_reference; with "sum" aggregation it makes no difference.)
+    A parameter's mask is 1 where the subnet's gradient can be other than zero: it follows depth,
+    middle channels, squeeze-excite channels and kernel windows. (The reference leaves
+    squeeze-excite and kernels at 1; with "sum" aggregation it makes no difference.)
     """
     masks = jax.tree.map(lambda leaf: jnp.ones((1,) * leaf.ndim), params)
     for s, blocks in enumerate(space.blocks):
@@ -35,15 +35,18 @@ def _block_mask(block: Block, expand, kernel, alive):
     middle = alive * _first(block.max_middle, block.middle_widths, expand)
     projected = alive[None]
     masks = {
-        "depthwise": {"kernel": _centre(block, kernel)[:, :, None] * middle[None, None, :],
+        "depthwise": {"kernel": (_window(block, len(block.kernels) - 1, kernel)[:, :, None]
+                                 * middle[None, None]),
                       "norm": {"scale": middle, "bias": middle}},
         "project": {"kernel": middle[:, None], "norm": {"scale": projected, "bias": projected}},
     }
     if block.expansion:
         masks["expand"] = {"kernel": middle[None, :], "norm": {"scale": middle, "bias": middle}}
     if block.kernel_transform:
+        # A matrix makes the kernel of one size, row by row, for that size and all smaller ones.
         masks["depthwise"]["transform"] = {
-            name: alive[None, None] for name in block.transform_names}
+            name: alive * (kernel <= i) * _window(block, i, kernel).reshape(-1, 1)
+            for i, name in enumerate(block.transform_names[::-1])}
     if block.squeeze_excite:
         widths = tuple(squeeze_width(width) for width in block.middle_widths)
         hidden = alive * _first(widths[-1], widths, expand)
@@ -59,10 +62,16 @@ def _first(count: int, widths: tuple[int, ...], choice):
     return (jnp.arange(count) < jnp.asarray(widths)[choice]).astype(jnp.float32)
 
 
-def _centre(block: Block, kernel):
-    """[K, K] float32: ones in the chosen kernel's window; everywhere under kernel transforms."""
-    size = block.kernels[-1]
+def _window(block: Block, position: int, kernel):
+    """[k, k] float32: ones in the part of the kernel of size `kernels[position]` that is read.
+
+    By the chosen kernel, when it is smaller: the window of the next smaller size under kernel
+    transforms, whose matrix then reads all of it (`elastic.kernel_candidates`); without them its
+    own window.
+    """
+    size = block.kernels[position]
+    sides = list(block.kernels)
     if block.kernel_transform:
-        return jnp.ones((size, size))
-    near = jnp.abs(jnp.arange(size) - size // 2) <= jnp.asarray(block.kernels)[kernel] // 2
+        sides = [block.kernels[max(0, position - 1)]] * position + sides[position:]
+    near = jnp.abs(jnp.arange(size) - size // 2) <= jnp.asarray(sides)[kernel] // 2
     return (near[:, None] & near[None, :]).astype(jnp.float32)

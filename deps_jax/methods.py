@@ -6,6 +6,7 @@ ramp. DepS has all three; BigNAS starts supernet steps at once; plain training n
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,8 @@ class Method:
       full_model_fraction: part of the run after which subnets train at full rate (the paper's
         best is about half; its ImageNet run uses epoch 150 of 270, 0.556).
       ramp_epochs: epochs before that point over which the subnets' rate rises from 0 (5).
+      ramp_target_epochs: the ramp ends at the base rate of so many epochs after it: 0.0 at the
+        base rate itself, so that nothing jumps; 1.0 as the reference does (see `shrink`).
       subnets_per_step: the full model, the smallest and n - 2 sampled ones (4); 1 is plain
         training of the full model.
       sampling: "uniform" or "compound" (CompOFA).
@@ -39,6 +42,7 @@ class Method:
     name: str
     full_model_fraction: float = 0.55
     ramp_epochs: float = 5.0
+    ramp_target_epochs: float = 1.0
     subnets_per_step: int = 4
     sampling: str = "uniform"
     distill: bool = True
@@ -52,6 +56,9 @@ class Method:
         if not 0 <= self.full_model_fraction < 1:
             raise ValueError(f"full_model_fraction {self.full_model_fraction} is not in [0, 1); it "
                              f"is the part of the run before subnets train at full rate, e.g. 0.55")
+        if not 0 <= self.ramp_target_epochs < math.inf:
+            raise ValueError(f"ramp_target_epochs {self.ramp_target_epochs} is not 0 or more; use "
+                             f"0 for a ramp that ends at the base rate, 1 for the reference's")
         if self.ramp_epochs < 0 or self.temperature <= 0:
             raise ValueError(f"ramp_epochs {self.ramp_epochs} and temperature {self.temperature} "
                              f"must be >= 0 and > 0; use 5 and 1")

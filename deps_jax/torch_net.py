@@ -39,7 +39,8 @@ class _SqueezeExcite(nn.Module):
 
     def forward(self, x):
         gate = self.expand(self.reduce(x.mean((2, 3), keepdim=True)).relu())
-        return x * nn.functional.hardsigmoid(gate)
+        # Not nn.functional.hardsigmoid: its gradient is 1/6 in float32, whatever the tensor is.
+        return x * (nn.functional.relu6(gate + 3) / 6)
 
 
 def _module(layer: Layer, epsilon: float) -> nn.Module:

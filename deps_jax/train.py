@@ -6,6 +6,7 @@ other slots; `Trainer` compiles each once and sorts the channels between them.
 from __future__ import annotations
 
 import dataclasses
+import time
 from functools import partial
 
 import jax
@@ -15,13 +16,18 @@ from flax import struct
 
 from deps_jax import supernet
 from deps_jax.common.metrics import Mean
-from deps_jax.common.parallel import data_parallel, first_index, mean_over_devices
+from deps_jax.common.parallel import (
+    data_parallel,
+    first_index,
+    mean_over_devices,
+    memory_bytes,
+)
 from deps_jax.data.augment import Augment, augment
 from deps_jax.distill import hard_loss, in_place_distillation
 from deps_jax.masks import active_masks
 from deps_jax.methods import Method, Timeline, sandwich
 from deps_jax.optim import Optimizer, base_optimizer, cosine
-from deps_jax.shrink import ABSENT, epsilon_shrinking
+from deps_jax.shrink import epsilon_shrinking
 from deps_jax.sort import sort_channels
 from deps_jax.space import SearchSpace
 from deps_jax.subnet import Subnet, decode
@@ -31,7 +37,11 @@ DTYPES = ("float32", "bfloat16", "float64")
 
 @struct.dataclass
 class TrainState:
-    """Everything that must survive: a checkpoint of it continues to bit-identical parameters."""
+    """Everything that must survive: a checkpoint of it continues the run as if it had not stopped.
+
+    To bit-identical parameters on a CPU. A GPU has sums without a fixed order unless XLA_FLAGS
+    holds --xla_gpu_deterministic_ops=true, which is left to the user because it is slower.
+    """
 
     step: jax.Array  # [] int32
     params: dict
@@ -66,6 +76,9 @@ class Recipe:
     def __post_init__(self):
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype {self.dtype!r} is unknown; use one of {DTYPES}")
+        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+            raise ValueError("dtype 'float64' would compute in float32; set JAX_ENABLE_X64=1 or "
+                             "use 'float32'")
         for field in ("label_smoothing", "dropout_rate"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} {getattr(self, field)} is not in [0, 1)")
@@ -125,12 +138,7 @@ def update(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None, ax
     gradients, losses, statistics, logits = gradients_of(recipe, state.params, inputs,
                                                          axis_name=axis_name)
     gradients = mean_over_devices(gradients, axis_name)
-    updates, opt_state = recipe.transform().update(
-        gradients, state.opt_state, state.params,
-        masks=_slot_masks(recipe, state.params, gradients, subnets))
-    momentum = recipe.norm_momentum
-    batch_stats = jax.tree.map(lambda old, new: (1 - momentum) * old + momentum * new,
-                               state.batch_stats, statistics)
+    new_state, updates = apply_gradients(recipe, state, gradients, statistics, subnets)
     metrics = {
         "loss": Mean.of(losses[0]),
         "top1": Mean.of(logits.argmax(-1) == inputs[1]),
@@ -140,9 +148,35 @@ def update(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None, ax
     }
     if len(losses) > 1:
         metrics["subnet_loss"] = Mean.of(losses[1:])
-    new_state = TrainState(state.step + 1, optax.apply_updates(state.params, updates), batch_stats,
-                           opt_state)
     return new_state, mean_over_devices(metrics, axis_name)
+
+
+def apply_gradients(recipe: Recipe, state: TrainState, gradients: dict, statistics: dict,
+                    subnets: Subnet | None) -> tuple[TrainState, dict]:
+    """The next state, from gradients that are the same on all devices.
+
+    Args:
+      gradients: a tree for each slot that was trained.
+      statistics: batch statistics of the full model.
+      subnets: stacked in the order of `recipe.method.slots`; None when only the full model was
+        trained.
+
+    Returns:
+      (next state, what was added to the parameters).
+    """
+    masks = None
+    if recipe.method.aggregation != "sum" and subnets is not None:
+        # By position in `slots`: JAX sorts the keys of a dict that has been through a function.
+        masks = {slot: active_masks(recipe.space, state.params,
+                                    jax.tree.map(lambda leaf, i=i: leaf[i], subnets))
+                 for i, slot in enumerate(recipe.method.slots)}
+    updates, opt_state = recipe.transform().update(gradients, state.opt_state, state.params,
+                                                   masks=masks)
+    momentum = recipe.norm_momentum
+    batch_stats = jax.tree.map(lambda old, new: (1 - momentum) * old + momentum * new,
+                               state.batch_stats, statistics)
+    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), batch_stats,
+                      opt_state), updates
 
 
 def full_gradients(recipe: Recipe, params, inputs, *, axis_name):
@@ -159,8 +193,7 @@ def full_gradients(recipe: Recipe, params, inputs, *, axis_name):
         return losses.mean(), (losses, statistics, logits)
 
     gradient, (losses, statistics, logits) = jax.grad(loss_fn, has_aux=True)(params)
-    slots = dict.fromkeys(recipe.method.slots, ABSENT) | {"largest": gradient}
-    return slots, losses[None], statistics, logits
+    return {"largest": gradient}, losses[None], statistics, logits
 
 
 def sandwich_gradients(recipe: Recipe, params, inputs, *, subnets: Subnet, axis_name):
@@ -204,16 +237,6 @@ def sandwich_gradients(recipe: Recipe, params, inputs, *, subnets: Subnet, axis_
     return slots, losses, jax.tree.map(lambda leaf: leaf[0], statistics), logits
 
 
-def _slot_masks(recipe: Recipe, params, gradients, subnets: Subnet | None):
-    """Masks for the aggregation; None when it needs none."""
-    if recipe.method.aggregation == "sum" or subnets is None:
-        return None
-    return {
-        slot: active_masks(recipe.space, params, jax.tree.map(lambda leaf, i=i: leaf[i], subnets))
-        for i, slot in enumerate(gradients)
-    }
-
-
 class Trainer:
     """Runs the right step for each moment of the run: `(step, state, batch) -> (state, metrics)`.
 
@@ -225,25 +248,75 @@ class Trainer:
         compiled = partial(data_parallel, devices=devices, donate=True)
         self.full_step = compiled(partial(train_step, recipe, False))
         self.supernet_step = compiled(partial(train_step, recipe, True))
-        self.sort = jax.jit(partial(sort_state, recipe.space), donate_argnums=0)
+        self.sort = jax.jit(partial(sort_state, recipe.space, recipe.transform()),
+                            donate_argnums=0)
+        self._next_step = None
+
+    def compile(self, state, batch, start_step: int = 0) -> None:
+        """Compiles what the run needs from `start_step` on, and prints how much memory it takes.
+
+        What does not compile or fit is known before training, not when subnets join. (One after
+        the other: XLA shares the work on one program among the cores, two at once are no faster.)
+
+        Args:
+          state, batch: shapes and types, as arrays or jax.ShapeDtypeStruct.
+
+        Raises:
+          ValueError: when a step needs more memory than a device has.
+        """
+        timeline = self.recipe.timeline
+        steps = {"full-model step": (self.full_step, timeline.supernet_start),
+                 "supernet step": (self.supernet_step, timeline.total)}
+        joining = timeline.supernet_start < timeline.total
+        for name, (step, end) in steps.items():
+            if start_step >= end or (step is self.supernet_step and not joining):
+                continue
+            started = time.monotonic()
+            needed = memory_bytes(step.compile(state, batch, self.key))
+            print(f"{name}: compiled in {time.monotonic() - started:.0f} s, takes "
+                  f"{needed / 1e6:.0f} MB", flush=True)
+        if self.recipe.method.sort_channels and start_step <= timeline.supernet_start and joining:
+            self.sort.lower(self.supernet_step.shapes(state)).compile()
 
     def __call__(self, step: int, state: TrainState, batch):
         timeline = self.recipe.timeline
+        # Asking the state waits for the device: at the first step and where subnets join.
+        if step != self._next_step or step == timeline.supernet_start:
+            _check_step(step, state)
+        self._next_step = step + 1
         if step < timeline.supernet_start:
             return self.full_step(state, batch, self.key)
         if step == timeline.supernet_start and self.recipe.method.sort_channels:
-            state = self.sort(state)
+            state = self.sort(self.supernet_step.place(state))
         return self.supernet_step(state, batch, self.key)
 
 
-def sort_state(space: SearchSpace, state: TrainState) -> TrainState:
-    """The state with channels sorted by importance, every momentum permuted along."""
-    structure = jax.tree.structure(state.params)
-    is_momentum = lambda node: jax.tree.structure(node) == structure
-    leaves, tree = jax.tree.flatten(state.opt_state, is_leaf=is_momentum)
-    momenta = [leaf for leaf in leaves if is_momentum(leaf)]
-    params, batch_stats, momenta = sort_channels(space, state.params, state.batch_stats, momenta)
-    momenta = iter(momenta)
-    leaves = [next(momenta) if is_momentum(leaf) else leaf for leaf in leaves]
-    return state.replace(params=params, batch_stats=batch_stats,
-                         opt_state=jax.tree.unflatten(tree, leaves))
+def _check_step(step: int, state: TrainState) -> None:
+    """The loop's step chooses the phase, the state's the rates and random numbers: one number."""
+    if step != int(state.step):
+        raise ValueError(f"the loop is at step {step}, the state at step {int(state.step)}; "
+                         f"continue at the step of the state")
+
+
+def sort_state(space: SearchSpace, transform: optax.GradientTransformation,
+               state: TrainState) -> TrainState:
+    """The state with channels sorted by importance, every momentum permuted along.
+
+    Args:
+      transform: whose state the optimizer state is; it tells what there is shaped like parameters.
+    """
+    places = jax.tree.map(lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape), state.params)
+    params, batch_stats, (places,) = sort_channels(space, state.params, state.batch_stats, [places])
+
+    def permute(leaf, places):
+        # optax.masked leaves this node where a transformation has no parameter.
+        return leaf if isinstance(leaf, optax.MaskedNode) else leaf.reshape(-1)[places]
+
+    def keep(leaf):
+        assert jnp.ndim(leaf) == 0, f"an array {leaf.shape} of the optimizer would stay unsorted"
+        return leaf
+
+    opt_state = optax.tree_map_params(
+        transform, permute, state.opt_state, places, transform_non_params=keep,
+        is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))
+    return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state)

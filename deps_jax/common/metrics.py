@@ -8,7 +8,7 @@ from flax import struct
 
 @struct.dataclass
 class Mean:
-    """Mean of some values, kept as float32 sum and count of shape []."""
+    """Mean of some values, kept as sum and count of shape []; float32, or float64 of float64."""
 
     sum: jax.Array
     count: jax.Array
@@ -16,11 +16,11 @@ class Mean:
     @classmethod
     def of(cls, values: jax.Array, mask: jax.Array | None = None) -> Mean:
         """Of all `values`, or of those where `mask` (same shape) is 1."""
-        values = values.astype(jnp.float32)
+        values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
         if mask is None:
-            return cls(values.sum(), jnp.float32(values.size))
+            return cls(values.sum(), jnp.asarray(values.size, values.dtype))
         assert values.shape == mask.shape, (values.shape, mask.shape)
-        mask = mask.astype(jnp.float32)
+        mask = mask.astype(values.dtype)
         return cls((values * mask).sum(), mask.sum())
 
     def merge(self, other: Mean) -> Mean:

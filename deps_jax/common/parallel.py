@@ -6,11 +6,14 @@ state replicated, so that a step on two devices equals a step on one.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 AXIS = "data"  # name of the mapped axis
 
@@ -63,8 +66,8 @@ def shard_batch(batch, device_count: int):
 
 
 def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
-                  donate: bool = False) -> Callable:
-    """Compiles `fn(state, batch, extra, *, axis_name) -> outputs` for every local device.
+                  donate: bool = False) -> DataParallel:
+    """`fn(state, batch, extra, *, axis_name) -> outputs` on every local device.
 
     On one device this is `jax.jit`; on several, `jax.pmap` over `AXIS` with `state`, `extra` and
     outputs replicated (the function must make its results equal on all devices) and the batch
@@ -73,22 +76,109 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
     Args:
       fn: written for one device's share; receives `axis_name=AXIS`, or None on a single device.
       donate: the state's memory is reused, so the caller keeps only what comes back.
+
+    Raises:
+      ValueError: when several processes take part (`jax.distributed`).
     """
+    _check_one_process()
     devices = list(devices or jax.local_devices())
     donated = (0,) if donate else ()
     if len(devices) == 1:
-        return jax.jit(partial(fn, axis_name=None), donate_argnums=donated)
-    mapped = jax.pmap(partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None), out_axes=None,
-                      devices=devices, donate_argnums=donated)
-    # Virtual CPU devices share few threads: with two programs under way, one device can wait in
-    # the first for another that waits in the second, until XLA aborts the process.
-    finished = jax.block_until_ready if devices[0].platform == "cpu" else lambda outputs: outputs
-    return lambda state, batch, extra: finished(
-        mapped(state, shard_batch(batch, len(devices)), extra))
+        return DataParallel(jax.jit(partial(fn, axis_name=None), donate_argnums=donated), devices)
+    return DataParallel(jax.pmap(
+        partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None), out_axes=None,
+        devices=devices, donate_argnums=donated), devices)
+
+
+class DataParallel:
+    """A function of `data_parallel`: called as it is, or compiled before the first call.
+
+    State and extra are brought to the devices first, if they are not there: arrays that lie
+    elsewhere (a new state, a restored one) would make JAX compile the same program once more.
+    """
+
+    def __init__(self, mapped: Callable, devices: Sequence[jax.Device]):
+        self._mapped, self._devices = mapped, devices
+        self._sharding = SingleDeviceSharding(devices[0]) if len(devices) == 1 else NamedSharding(
+            Mesh(np.array(devices), (AXIS,)), PartitionSpec())
+
+    def __call__(self, state, batch, extra):
+        state, extra = self.place((state, extra))
+        outputs = self._mapped(state, self._shares(batch), extra)
+        # Virtual CPU devices share few threads: with two programs under way, one device can wait in
+        # the first for another that waits in the second, until XLA aborts the process.
+        if len(self._devices) > 1 and self._devices[0].platform == "cpu":
+            jax.block_until_ready(outputs)
+        return outputs
+
+    def trace(self, state, batch, extra) -> jax.stages.Traced:
+        """The program of a single device for such arguments, neither compiled nor run."""
+        assert len(self._devices) == 1, "jax.pmap cannot be traced alone"
+        return self._mapped.trace(self.shapes(state), batch, self.shapes(extra))
+
+    def compile(self, state, batch, extra) -> jax.stages.Compiled:
+        """Compiles for arguments of these shapes and types; calls with such do not compile again.
+
+        Args:
+          state, batch, extra: arrays, or jax.ShapeDtypeStruct in their place.
+
+        Raises:
+          ValueError: when the batch does not divide by the devices, or the program needs more
+            memory than a device has.
+        """
+        lowered = self._mapped.lower(self.shapes(state), jax.eval_shape(self._shares, batch),
+                                     self.shapes(extra))
+        try:
+            compiled = lowered.compile()
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise ValueError(f"the program does not fit the device ({str(error).splitlines()[0]}); "
+                             f"use a smaller batch or network") from error
+        needed, limit = memory_bytes(compiled), (self._devices[0].memory_stats() or {}).get(
+            "bytes_limit", math.inf)
+        if needed > limit:
+            raise ValueError(f"the program needs {needed / 1e6:.1f} MB and a device has "
+                             f"{limit / 1e6:.1f} MB; use a smaller batch or network")
+        return compiled
+
+    def place(self, tree):
+        """Brings the arrays of a state to the devices, unless they are there."""
+        # To ask costs a tenth of what it costs to place what is there already.
+        there = all(isinstance(leaf, jax.Array) and leaf.committed
+                    and leaf.sharding == self._sharding for leaf in jax.tree.leaves(tree))
+        return tree if there else jax.device_put(tree, self._sharding)
+
+    def shapes(self, tree):
+        """Shapes, types and place of the arrays of a state once it is on the devices."""
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype,
+                                                              sharding=self._sharding), tree)
+
+    def _shares(self, batch):
+        return batch if len(self._devices) == 1 else shard_batch(batch, len(self._devices))
+
+
+def memory_bytes(compiled: jax.stages.Compiled) -> int:
+    """Memory that a program takes on each device while it runs, its arguments included."""
+    memory = compiled.memory_analysis()
+    return (memory.argument_size_in_bytes + memory.output_size_in_bytes
+            - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+            + memory.generated_code_size_in_bytes)
+
+
+def _check_one_process() -> None:
+    if jax.process_count() > 1:
+        raise ValueError(f"{jax.process_count()} processes take part (jax.distributed), but each "
+                         f"would train on its own and write into the same folder; use one process "
+                         f"with the devices of one host")
 
 
 def check_batch_size(batch_size: int, device_count: int | None = None) -> None:
-    """Raises ValueError unless the batch divides by the devices; cheap, for before a run."""
+    """Raises ValueError unless this one process can share the batch among its devices.
+
+    Cheap, for before a run.
+    """
+    _check_one_process()
     if batch_size < 1:
         raise ValueError(f"batch size {batch_size} must be 1 or more")
     device_count = device_count or jax.local_device_count()

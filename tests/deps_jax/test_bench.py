@@ -8,8 +8,8 @@ import pytest
 
 from deps_jax import bench, train
 from deps_jax.bench_report import LAYOUTS, machine, ratios, text
-from deps_jax.conditionals import count_conditionals
 from deps_jax.layers import layers
+from deps_jax.program import conditionals
 from deps_jax.space import SearchSpace, Stage
 from deps_jax.subnet import encode, largest, smallest
 
@@ -123,9 +123,9 @@ def test_conditionals_are_counted_wherever_they_are():
 
         return jax.lax.scan(body, x, None, length=3)[0] + choose(i, x)
 
-    assert count_conditionals(fn, jnp.int32(0), jnp.ones(2)) == {
+    assert conditionals(jax.jit(fn).trace(jnp.int32(0), jnp.ones(2))) == {
         "jaxpr": 4, "cpu": 4, "cuda": 4, "tpu": 4}
-    assert set(count_conditionals(jnp.sin, jnp.ones(2)).values()) == {0}
+    assert set(conditionals(jax.jit(jnp.sin).trace(jnp.ones(2))).values()) == {0}
 
 
 @pytest.mark.long

@@ -150,6 +150,7 @@ def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, 
         raise AssertionError("compiled before the settings were checked")
 
     monkeypatch.setattr(Run, "fit", nothing_is_compiled)
+    monkeypatch.setattr(Trainer, "compile", nothing_is_compiled)
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
@@ -163,6 +164,7 @@ def test_weights_one_has_are_used_but_for_a_classifier_of_other_classes(classes,
     params, batch_stats = init(jax.random.key(5), space)
     np.savez(tmp_path / "w.npz", **to_state_dict(space, params, batch_stats))
     monkeypatch.setattr(Run, "fit", lambda run, *_, **__: run.state)
+    monkeypatch.setattr(Trainer, "compile", lambda *_: None)
     state = train(Experiment.from_dict(config), tmp_path / "run", config)
     chex.assert_trees_all_equal(state.params["stage2"], params["stage2"])
     assert state.params["classifier"]["bias"].shape == (10,)

@@ -1,14 +1,18 @@
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deps_jax import supernet
 from deps_jax.families import MOBILENET_V3_CIFAR
 from deps_jax.layers import layers
 from deps_jax.masks import active_masks
 from deps_jax.sort import sort_channels
-from deps_jax.subnet import decode
+from deps_jax.space import SearchSpace, Stage
+from deps_jax.subnet import canonical, decode, encode, sample
 from deps_jax.supernet import init
 
 
@@ -49,13 +53,50 @@ def test_momentum_moves_with_its_channels(tiny, tiny_variables):
     chex.assert_trees_all_equal(new_momentum, jax.tree.map(lambda leaf: 2 * leaf, new_params))
 
 
-def test_gradients_vanish_outside_the_masks(tiny, tiny_variables, tiny_gradient):
-    params, _ = tiny_variables
-    for name in ("largest", "smallest", "k5e3/k3e3-k3e1-k5e2"):
-        subnet = decode(tiny, name)
-        _, gradient = tiny_gradient(params, traced(subnet))
-        masks = active_masks(tiny, params, subnet)
-        chex.assert_trees_all_equal(gradient, jax.tree.map(lambda g, m: g * m, gradient, masks))
+def _small_and_alive(shapes, seed: int):
+    """Random parameters for which no unit of a gate is off for all images."""
+    generator = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        centre = 1.0 if path[-2:] == ("reduce", "bias") else 0.0
+        return jnp.asarray(generator.normal(centre, 0.3, leaf.shape), leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: draw(tuple(entry.key for entry in path), leaf), shapes)
+
+
+# Three kernel sizes: a matrix that a smaller kernel uses in part, and one that it does not use.
+MASKED = SearchSpace(
+    name="masked", stem_width=8, stem_stride=1, first_width=8, first_residual=True,
+    stages=(Stage(8, 1, "h_swish", True, depths=(1, 2, 3), kernels=(3, 5, 7), expands=(1, 2)),),
+    head_width=8, feature_width=0, num_classes=3, resolution=8)
+
+
+@pytest.mark.parametrize("kernel_transform", [True, False])
+def test_masks_are_one_exactly_where_a_gradient_can_be(kernel_transform):
+    space = dataclasses.replace(MASKED, kernel_transform=kernel_transform)
+    images = jax.random.normal(jax.random.key(2), (4, 8, 8, 3))
+
+    @jax.jit
+    def gradient(params, subnet):
+        def loss_fn(params):
+            logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
+            return jnp.sum(jnp.sin(logits))
+        return jax.grad(loss_fn)(params)
+
+    shapes, _ = jax.eval_shape(lambda key: supernet.init(key, space), jax.random.key(0))
+    sets = [_small_and_alive(shapes, seed) for seed in range(3)]
+    subnets = [decode(space, name) for name in ("smallest", "largest", "k3e2x3", "k5e2x2")]
+    subnets += [canonical(sample(jax.random.key(i), space)) for i in range(12)]
+    for subnet in subnets:
+        gradients = [gradient(params, traced(subnet)) for params in sets]
+        alive = jax.tree.map(lambda *leaves: np.any([leaf != 0 for leaf in leaves], axis=0),
+                             *gradients)
+        masks = jax.tree.map(lambda mask, leaf: np.broadcast_to(mask, leaf.shape) > 0,
+                             active_masks(space, shapes, subnet), shapes)
+        wrong = [jax.tree_util.keystr(path) for path, same in jax.tree_util.tree_leaves_with_path(
+            jax.tree.map(np.array_equal, alive, masks)) if not same]
+        assert not wrong, (encode(space, subnet), wrong)
 
 
 @pytest.mark.parametrize("name", ["d2e3k3", "d4e6k7", "d3e4k5"])

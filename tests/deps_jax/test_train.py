@@ -1,119 +1,208 @@
-"""The training step on two devices and one, in every method, and what a step must not do."""
+"""The training step over a whole run: on one device and two, compiled, continued, refused."""
+import contextlib
 import dataclasses
+import io
 from functools import partial
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from conftest import PIXELS, TINY
+from compilations import compilations
+from small_run import RECIPE, SPACE, fresh_state
 
-from deps_jax.data.augment import Augment
+from deps_jax import train
+from deps_jax.common.parallel import DataParallel
 from deps_jax.methods import BIGNAS, DEPS, PLAIN, Timeline
-from deps_jax.optim import Optimizer
-from deps_jax.train import Recipe, Trainer, init_state, sort_state
+from deps_jax.train import Trainer, sort_state
 
-AUGMENT = Augment(mean=PIXELS.mean, std=PIXELS.std, flip=True, crop_padding=2, cutout_size=3)
-RECIPE = Recipe(space=TINY, method=DEPS, timeline=Timeline(2, 4, 8, 2),
-                optimizer=Optimizer(learning_rate=0.05), augment=AUGMENT, dropout_rate=0.2)
 KEY = jax.random.key(7)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
 def batch(step):
+    """Sixteen images never seen before, each of the colour of its class under noise."""
     generator = np.random.default_rng(step)
-    return {"image": generator.integers(0, 256, (8, 9, 9, 3), np.uint8),
-            "label": generator.integers(0, 5, 8).astype(np.int32)}
+    label = generator.integers(0, 5, 16).astype(np.int32)
+    colours = np.array([[0, 0, 0], [90, 0, 0], [0, 90, 0], [0, 0, 90], [90, 90, 90]])
+    noise = generator.integers(0, 160, (16, 9, 9, 3))
+    return {"image": (noise + colours[label][:, None, None]).astype(np.uint8), "label": label}
 
 
-def run(trainer, steps, state=None, start=0):
-    state = init_state(jax.random.key(0), trainer.recipe) if state is None else state
-    history = []
-    for step in range(start, steps):
-        state, metrics = trainer(step, state, batch(step))
-        history.append({name: mean.compute() for name, mean in metrics.items()})
-    return state, history
+class Prepared:
+    """A trainer on so many devices whose steps are compiled, and what was compiled and said."""
+
+    def __init__(self, count: int):
+        self.trainer = Trainer(dataclasses.replace(RECIPE, dtype="float64"), KEY,
+                               devices=jax.devices()[:count])
+        said = io.StringIO()
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
+                              (fresh_state(RECIPE), batch(0)))
+        with compilations() as self.programs, contextlib.redirect_stdout(said):
+            self.trainer.compile(*shapes)
+        self.said = said.getvalue()
+
+    def run(self, state, start, end):
+        """States before each step and after the last, and the metrics of each step."""
+        states, history = [state], []
+        for step in range(start, end):
+            state, metrics = self.trainer(step, state, batch(step))
+            state = jax.device_get(state)  # a copy: the step takes the state's memory
+            states.append(state)
+            history.append({name: mean.compute() for name, mean in metrics.items()})
+        return states, history
 
 
 @pytest.fixture(scope="module")
 def one_device():
-    return Trainer(RECIPE, KEY, devices=jax.devices()[:1])
+    return Prepared(1)
+
+
+@pytest.fixture(scope="module")
+def two_devices():
+    return Prepared(2)
 
 
 @pytest.fixture(scope="module")
 def trained(one_device):
-    return run(one_device, 6)
+    with compilations() as programs:
+        states, history = one_device.run(fresh_state(RECIPE), 0, 40)
+    return states, history, programs
 
 
-def test_two_devices_equal_one(trained):
-    state, history = trained
-    two_state, two_history = run(Trainer(RECIPE, KEY, devices=jax.devices()[:2]), 6)
-    assert len(jax.devices()) == 2
-    # Rounding differs, and the first layers of a network at batch 8 amplify it.
-    for one, two in zip(history, two_history, strict=True):
-        np.testing.assert_allclose(two["loss"], one["loss"], atol=2e-3)
-    np.testing.assert_allclose(two_history[0]["loss"], history[0]["loss"], atol=1e-5)
-    np.testing.assert_allclose(two_history[0]["grad_norm"], history[0]["grad_norm"], rtol=1e-3)
-    chex.assert_trees_all_close(two_state.params, state.params, atol=5e-3)
-    chex.assert_trees_all_close(two_state.batch_stats, state.batch_stats, atol=5e-2)
+def test_everything_is_compiled_before_the_first_step(one_device, two_devices, trained):
+    with compilations() as on_two:
+        two_devices.run(fresh_state(RECIPE), 0, 2)
+        two_devices.run(trained[0][8], 8, 10)
+    for prepared, later in ((one_device, trained[2]), (two_devices, on_two)):
+        assert len(prepared.programs) == 3  # two steps and the sorting
+        assert not set(prepared.programs) & set(later)
+        lines = prepared.said.splitlines()
+        assert [line.split(":")[0] for line in lines] == ["full-model step", "supernet step"]
+        assert all(0 < float(line.split()[-2]) < 1000 and line.endswith(" MB") for line in lines)
 
 
-def test_same_seed_same_result_and_continuing_is_bit_identical(one_device, trained):
-    state, _ = trained
-    half, _ = run(one_device, 3)
-    continued, _ = run(one_device, 6, state=half, start=3)
-    chex.assert_trees_all_equal(continued, state)
+@pytest.mark.parametrize(("method", "start_step", "needed"), [
+    (DEPS, 0, ["full", "supernet", "sort"]), (DEPS, 7, ["full", "supernet", "sort"]),
+    (DEPS, 8, ["supernet", "sort"]), (DEPS, 9, ["supernet"]), (DEPS, 40, []),
+    (BIGNAS, 0, ["supernet"]), (PLAIN, 0, ["full"]), (PLAIN, 40, [])])
+def test_only_what_the_rest_of_a_run_needs_is_compiled(method, start_step, needed, monkeypatch):
+    timeline = Timeline(*{"deps": (8, 16), "bignas": (0, 0), "plain": (40, 40)}[method.name], 40, 4)
+    trainer = Trainer(dataclasses.replace(RECIPE, method=method, timeline=timeline), KEY)
+    compiled = []
+    names = {id(trainer.full_step): "full", id(trainer.supernet_step): "supernet"}
+    monkeypatch.setattr(DataParallel, "compile", lambda self, *_: compiled.append(names[id(self)]))
+    monkeypatch.setattr(train, "memory_bytes", lambda _: 10**6)
+
+    class Sort:
+        def lower(self, _):
+            return self
+
+        def compile(self):
+            compiled.append("sort")
+
+    monkeypatch.setattr(trainer, "sort", Sort())
+    trainer.compile({}, {}, start_step)
+    assert compiled == needed
 
 
-def test_subnets_join_at_the_switch_and_metrics_say_so(trained):
-    _, history = trained
-    assert ["subnet_loss" in metrics for metrics in history] == [False] * 2 + [True] * 4
+@pytest.mark.parametrize("step", [0, 8, 12, 16, 30])
+def test_two_devices_equal_one(step, trained, two_devices):
+    """In warm-up, where channels are sorted and the ramp begins, on it, at its end, after it."""
+    states, history, _ = trained
+    (_, state), (metrics,) = two_devices.run(states[step], step, step + 1)
+    chex.assert_trees_all_close(state, states[step + 1], atol=1e-9, rtol=0)
+    chex.assert_trees_all_close(metrics, history[step], atol=1e-9, rtol=0)
+    moved = jax.tree.map(lambda new, old: np.abs(new - old).max(), state.params,
+                         states[step].params)
+    assert min(jax.tree.leaves(moved["head"])) > 1e-5
+
+
+def test_continuing_is_bit_identical(one_device, trained):
+    states, history, _ = trained
+    continued, again = one_device.run(states[6], 6, 12)  # over the sorting
+    chex.assert_trees_all_equal(continued[-1], states[12])
+    assert again == history[6:12]
+
+
+def test_subnets_join_at_the_switch_and_all_networks_learn(trained):
+    """Every batch is new, so that what is learned is the classes and not the images."""
+    _, history, _ = trained
+    assert ["subnet_loss" in metrics for metrics in history] == [False] * 8 + [True] * 32
     assert all(np.isfinite(list(metrics.values())).all() for metrics in history)
+    last = {name: np.mean([metrics[name] for metrics in history[-8:]]) for name in history[-1]}
+    chance = np.log(5)
+    assert last["top1"] > 0.7 and last["loss"] < 0.7 * chance, last
+    assert last["subnet_loss"] < 0.9 * chance, last
 
 
-def test_first_ramp_step_hardly_moves_what_only_subnets_say(one_device):
-    """With rate 0 for subnets the supernet step is the full-model step."""
-    silent = dataclasses.replace(DEPS, smallest_weight=0.0, sampled_weight=0.0,
-                                 sort_channels=False)
-    timeline = Timeline(0, 0, 8, 2)
-    recipe = dataclasses.replace(RECIPE, method=silent, timeline=timeline)
-    supernet_state, _ = run(Trainer(recipe, KEY, devices=jax.devices()[:1]), 1)
-    full_state, _ = run(one_device, 1)
-    chex.assert_trees_all_close(supernet_state.params, full_state.params, atol=1e-5)
+def test_the_step_of_the_loop_is_that_of_the_state(one_device, trained, monkeypatch):
+    states, *_ = trained
+    trainer = one_device.trainer
+    with pytest.raises(ValueError, match="the loop is at step 3, the state at step 0; continue at"):
+        trainer(3, states[0], batch(3))
+    trainer(7, states[7], batch(7))
+    with pytest.raises(ValueError, match="the loop is at step 8, the state at step 7"):
+        trainer(8, states[7], batch(8))  # the loop counted on, but with an old state
+    asked, check = [], train._check_step
+    monkeypatch.setattr(train, "_check_step", lambda *args: (asked.append(args[0]), check(*args)))
+    one_device.run(states[5], 5, 11)
+    assert asked == [5, 8]  # no other step waits for the device
 
 
-@pytest.mark.parametrize("method", [
-    BIGNAS, PLAIN, dataclasses.replace(DEPS, name="avg", aggregation="avg_sqrt")],
-    ids=lambda method: method.name)
-def test_other_methods_learn(method):
-    immediate = dataclasses.replace(method, full_model_fraction=0, ramp_epochs=0)
-    timeline = Timeline.of(immediate, 30, 2)
-    recipe = dataclasses.replace(
-        RECIPE, method=method, timeline=timeline, dropout_rate=0.0, label_smoothing=0.0,
-        augment=PIXELS)
-    trainer = Trainer(recipe, KEY, devices=jax.devices()[:1])
-    state = init_state(jax.random.key(0), recipe)
-    losses = []
-    for step in range(30):
-        state, metrics = trainer(step, state, batch(0))
-        losses.append(metrics["loss"].compute())
-    assert losses[-1] < 0.5 * losses[0]
+def parts_of_parameters(params):
+    """Three groups, as where parts of a network are frozen or have a rate of their own."""
+    group = {"stem": "frozen", "stage0": "momentum"}
+    return {name: jax.tree.map(lambda _, name=name: group.get(name, "adam"), part)
+            for name, part in params.items()}
 
 
-def test_sorting_permutes_every_momentum(trained):
-    state, _ = trained
-    recipe = dataclasses.replace(RECIPE, optimizer=Optimizer(name="adamw"))
-    opt_state = recipe.transform().init(state.params)
-    doubled = jax.tree.map(lambda leaf: 2 * leaf, state.params)
-    is_params = lambda node: jax.tree.structure(node) == jax.tree.structure(state.params)
-    opt_state = jax.tree.map(lambda node: doubled if is_params(node) else node, opt_state,
-                             is_leaf=is_params)
-    after = jax.jit(partial(sort_state, TINY))(state.replace(opt_state=opt_state))
-    moments = [node for node in jax.tree.leaves(after.opt_state, is_leaf=is_params)
-               if is_params(node)]
-    assert len(moments) == 2  # of adam
-    for moment in moments:
-        chex.assert_trees_all_close(moment, jax.tree.map(lambda leaf: 2 * leaf, after.params))
+def test_sorting_permutes_every_momentum_wherever_the_optimizer_keeps_it(trained):
+    state = trained[0][0]
+    kernels = jax.tree.map(lambda leaf: leaf.ndim > 1, state.params)
+    groups = parts_of_parameters(state.params)
+    transform = optax.chain(
+        RECIPE.transform(),
+        optax.masked(optax.trace(0.9), kernels),
+        optax.multi_transform({"momentum": optax.trace(0.9), "adam": optax.scale_by_adam(),
+                               "frozen": optax.set_to_zero()}, groups))
+    state = state.replace(opt_state=transform.init(state.params))
+
+    like_params = optax.tree_map_params(
+        transform, lambda leaf, p: leaf if isinstance(leaf, optax.MaskedNode) else leaf + 3 * p,
+        state.opt_state, state.params, is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))
+    sorted_state = jax.jit(sort_state, static_argnums=(0, 1))(
+        SPACE, transform, state.replace(opt_state=like_params))
+    moved = np.any(sorted_state.params["stage0"]["first"]["project"]["kernel"]
+                   != state.params["stage0"]["first"]["project"]["kernel"])
+    assert moved
+    known = {jax.tree_util.keystr(path): leaf
+             for path, leaf in jax.tree_util.tree_leaves_with_path(sorted_state.params)}
+    momenta = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(sorted_state.opt_state):
+        if leaf.ndim:
+            name = next(name for name in known if jax.tree_util.keystr(path).endswith(name))
+            np.testing.assert_array_equal(leaf, 3 * known[name])
+            momenta += 1
+    of_group = [jax.tree.leaves(groups).count(name) for name in ("momentum", "adam")]
+    assert momenta == (len(known) + sum(jax.tree.leaves(kernels))  # of the recipe, of `masked`
+                       + of_group[0] + 2 * of_group[1])
+
+
+def test_an_array_of_the_optimizer_that_sorting_does_not_know_is_refused(trained):
+    state = trained[0][0]
+    keeps_own = optax.GradientTransformation(
+        lambda params: {"average": jnp.zeros(3)}, lambda updates, state, _: (updates, state))
+    with pytest.raises(AssertionError, match=r"an array \(3,\) of the optimizer would stay"):
+        jax.eval_shape(partial(sort_state, SPACE, keeps_own),
+                       state.replace(opt_state=keeps_own.init(state.params)))
 
 
 def test_recipe_refuses_bad_settings():
@@ -121,13 +210,16 @@ def test_recipe_refuses_bad_settings():
         dataclasses.replace(RECIPE, dtype="float16")
     with pytest.raises(ValueError, match="dropout_rate 1"):
         dataclasses.replace(RECIPE, dropout_rate=1)
+    compound = dataclasses.replace(DEPS, sampling="compound")
+    uneven = dataclasses.replace(SPACE, stages=(
+        dataclasses.replace(SPACE.stages[0], expands=(1, 2, 3)),))
     with pytest.raises(ValueError, match="compound sampling pairs"):
-        dataclasses.replace(RECIPE, method=dataclasses.replace(DEPS, sampling="compound"))
+        dataclasses.replace(RECIPE, method=compound, space=uneven)
+    with jax.enable_x64(False), pytest.raises(ValueError, match="'float64' would compute in float"):
+        dataclasses.replace(RECIPE, dtype="float64")
 
 
-def test_batch_that_does_not_divide_is_refused():
-    trainer = Trainer(RECIPE, KEY, devices=jax.devices()[:2])
-    state = init_state(jax.random.key(0), RECIPE)
-    odd = jax.tree.map(lambda x: jnp.asarray(x[:7]), batch(0))
+def test_batch_that_does_not_divide_is_refused(two_devices):
+    odd = jax.tree.map(lambda x: x[:7], batch(0))
     with pytest.raises(ValueError, match="batch size 7 does not divide by 2 devices"):
-        trainer(0, state, odd)
+        two_devices.trainer(0, fresh_state(RECIPE), odd)

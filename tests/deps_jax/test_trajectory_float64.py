@@ -1,7 +1,8 @@
-"""DepS against an independent PyTorch loop in float64, where rounding does not decide.
+"""The recorded run of the reference, repeated by PyTorch and by us in float64.
 
 The recorded float32 trajectory is chaotic: PyTorch in float64 leaves it as far as we do. In float64
-both agree to seven digits until rounding has grown from 1e-16 (step 5 of 8).
+both agree to seven digits until rounding has grown from 1e-16 (step 5 of 8). A run of our own, for
+which neither PyTorch nor the record is needed, is in test_golden_float64.py.
 """
 import dataclasses
 import json
@@ -22,6 +23,7 @@ STEPS = 5  # two of the full model, two on the ramp, one at full rate
 
 
 @pytest.mark.long  # installs PyTorch
+@pytest.mark.long
 def test_losses_equal_those_of_pytorch(shared):
     pytest.importorskip("torch", reason="needs torch, the extra `bench`")
     from torch_deps import trajectory
@@ -34,7 +36,7 @@ def test_losses_equal_those_of_pytorch(shared):
     initial = load_state_dict(folder / "initial.npz")
     with np.load(folder / "data.npz") as file:
         images, labels = file["x"], file["y"]
-    theirs = trajectory(space, record, initial, images, labels)
+    theirs, _ = trajectory(space, record, initial, images, labels)
     with jax.enable_x64(True):
         recipe = dataclasses.replace(recorded_recipe(space, record, total), dtype="float64")
         params, batch_stats = jax.tree.map(
