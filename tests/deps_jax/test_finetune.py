@@ -6,14 +6,15 @@ import pytest
 from conftest import save_run
 from test_experiment import tiny_config
 
-from deps_jax import experiment
 from deps_jax.common.batches import Order
+from deps_jax.common.run import Run
 from deps_jax.data import load
 from deps_jax.data.sources import ArraySource, Splits
 from deps_jax.experiment import Experiment, build, train
 from deps_jax.finetune import finetune_config
 from deps_jax.initial_weights import initial_weights
 from deps_jax.subnet import decode
+from deps_jax.train import Trainer
 from deps_jax.trained import TrainedRun
 
 
@@ -83,7 +84,8 @@ def test_another_resolution_trains_on_the_pixels_that_a_search_measures(photos, 
     searched = TrainedRun.open(tmp_path / "run")
     images = lambda run, part: run.meter(getattr(run.splits, part), resolution=8).held_out.images
     config = finetune_config(searched.folder, "d1e2@8", epochs=1)
-    monkeypatch.setattr(experiment, "fit", lambda _, __, batches, **___: next(batches))
+    monkeypatch.setattr(Trainer, "compile", lambda *_: None)
+    monkeypatch.setattr(Run, "fit", lambda run, *_, **__: next(run.batches))
     batch = train(Experiment.from_dict(config), tmp_path / "tuned", config)
     order = Order(60, 20, config["seed"])
     np.testing.assert_array_equal(batch["image"],
@@ -124,7 +126,7 @@ def test_a_run_is_a_start_for_other_classes_too(supernet_run, classes, capsys):
 
 
 def test_what_is_no_start(supernet_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "fit", None)  # nothing is trained
+    monkeypatch.setattr(Run, "fit", None)  # nothing is trained
     for changes, sentence in (({}, "holds no experiment"),
                               ({"space.width_mult": 0.5}, "is of another network")):
         source = supernet_run.folder if changes else tmp_path
