@@ -10,17 +10,20 @@ from deps_jax.common.cli import run
 from deps_jax.common.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.evaluate_run import SPLITS, evaluate_run, summary
+    from nurture_jax.evaluate_run import SPLITS, evaluate_run, parse_gate, summary
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "whose visits")
 DATA = flags.DEFINE_string("data", "", "where the data set lies now, if it has moved")
+GATE = flags.DEFINE_list("gate", [], "limits of the gate that replace those in force, such as "
+                         "least_sharpness=0.004; the names are in nurture_jax/quality.py")
 SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the baselines")
 
 
 def main(_):
     folder = Path(WORKDIR.value)
-    found = evaluate_run(folder, split=SPLIT.value, data_dir=DATA.value, seed=SEED.value)
+    found = evaluate_run(folder, split=SPLIT.value, data_dir=DATA.value, seed=SEED.value,
+                         gate=parse_gate(GATE.value))
     print(summary(found, folder))
 
 

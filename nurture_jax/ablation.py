@@ -27,10 +27,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from deps_jax.common import locks, workdir
-from nurture_jax import experiment, plots, records, splits
+from deps_jax.common import locks, sealed, workdir
+from nurture_jax import experiment, plots
 from nurture_jax.baselines import CarryForward, Tabular
-from nurture_jax.clip_batches import LABELS, ClipSource, eval_batches
+from nurture_jax.clip_batches import LABELS, eval_batches
 from nurture_jax.estimates import Estimates
 from nurture_jax.inference import TrainedNurture
 from nurture_jax.uncertainty import Number, bootstrap
@@ -196,25 +196,28 @@ def _changed(config: Mapping, name: str, seed: int) -> dict:
 def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
     run.mkdir(parents=True, exist_ok=True)
     with locks.alone(run, f"waiting for another process in {run}"):
-        workdir.claim(run, config, may_differ=experiment.MAY_DIFFER)
-        if not _tested(run):
-            experiment.train(experiment.Experiment.from_dict(config), run, config)
-            errors = dataclasses.asdict(_errors(name, seed, _test_estimates(run)))
-            part = run / f"{ERRORS}.part"
-            part.write_text(json.dumps(errors) + "\n")
-            part.replace(run / ERRORS)
-        return Outcome(**json.loads((run / ERRORS).read_text()))
+        workdir.check(run, config, may_differ=experiment.MAY_DIFFER)
+        if (tested := _tested(run)) is not None:
+            return tested
+        experiment.train(experiment.Experiment.from_dict(config), run, config)
+        found = _errors(name, seed, _test_estimates(run))
+        sealed.write(run / ERRORS, dataclasses.asdict(found), indent=None)
+        return found
 
 
-def _tested(run: Path) -> bool:
-    """Also by the version that keeps the errors of every visit."""
-    return (run / ERRORS).is_file() and "visits" in json.loads((run / ERRORS).read_text())
+def _tested(run: Path) -> Outcome | None:
+    """What was found before, by a version that kept the errors of every visit."""
+    path = run / ERRORS
+    if not path.is_file():
+        return None
+    found = sealed.read(path, "delete it, and the run is tested again")
+    return Outcome(**found) if "visits" in found else None
 
 
 def _test_estimates(run: Path) -> Estimates:
     """Of every test visit; the gate is off, since it would judge by the masks of some variants."""
     trained = TrainedNurture.open(run)
-    source = _sources(run, trained.experiment.data)["test"]
+    source = experiment.open_data(trained.experiment.data, run)[1]["test"]
     seen = [trained.observe(batch) for batch in
             eval_batches(source, trained.experiment.training.eval_batch_size)]
     mean, scale = (np.concatenate([each[name] for each in seen]) for name in ("mean", "scale"))
@@ -223,15 +226,10 @@ def _test_estimates(run: Path) -> Estimates:
 
 def _baselines(run: Path, config: Mapping) -> list[Outcome]:
     """Both baselines on the same infants."""
-    sources = _sources(run, experiment.Experiment.from_dict(dict(config)).data)
+    _, sources = experiment.open_data(experiment.Experiment.from_dict(dict(config)).data, run)
     train, test = (sources[part].cache.records.visits for part in ("train", "test"))
     return [_errors("birth weight carried forward", None, CarryForward.fit(train).estimate(test)),
             _errors("scikit-learn, tabular", None, Tabular.fit(train).estimate(test))]
-
-
-def _sources(run: Path, data: experiment.Data) -> dict[str, ClipSource]:
-    found = records.load(data.dir, minimum_s=data.minimum_s)
-    return experiment.open_sources(data, found, splits.read(found, run))
 
 
 def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:

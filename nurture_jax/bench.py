@@ -19,12 +19,14 @@ from deps_jax.common.parallel import check_batch_size
 from deps_jax.elastic import Mode
 from nurture_jax import clip_cache
 from nurture_jax.annotations import KEYPOINTS
+from nurture_jax.calibration import Calibration
 from nurture_jax.clip_batches import LABELS, MASK_STRIDE, ClipBatches, ClipSource, tabular_of
 from nurture_jax.experiment import Experiment, build_recipe, starting_backbone
 from nurture_jax.inference import TrainedNurture
 from nurture_jax.intervals import AGE_BANDS, ALL_AGES, Intervals
 from nurture_jax.model import NurtureNet
 from nurture_jax.predict import Predictor
+from nurture_jax.quality import Limits
 from nurture_jax.records import Records, Visit
 from nurture_jax.standard import Standard
 from nurture_jax.synthetic_video import write_video
@@ -56,7 +58,7 @@ def time_video(folder: Path, config: dict, rounds: int = 3) -> dict[str, float]:
     film(video)
     start = time.perf_counter()
     trained = untrained(Experiment.from_dict(config), folder)
-    predictor = Predictor(trained, _any_intervals())
+    predictor = Predictor(trained, Calibration(_any_intervals(), trained.sha256, Limits()))
     started = time.perf_counter() - start
     data = trained.experiment.data
     decode = lambda: sample_clip(video, data.frames, data.size, fit=data.fit)
@@ -98,7 +100,7 @@ def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
     training = dataclasses.replace(experiment.training, batch_size=batch_size)
     steps_an_epoch = 100  # any number: it only says where in the schedule a step is
     recipe = build_recipe(dataclasses.replace(experiment, training=training), STANDARD,
-                          starting_backbone(experiment), steps_an_epoch * batch_size)
+                          starting_backbone(experiment).module, steps_an_epoch * batch_size)
     data, key = experiment.data, jax.random.key(0)
     state = jax.jit(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))()
     trainer, batch = Trainer(recipe, key), noise(batch_size, data.frames, data.size)

@@ -22,6 +22,7 @@ import json
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -135,13 +136,31 @@ def open_cache(records: Records, folder: str | Path, settings: ClipSettings | No
 
 def fingerprint(path: Path) -> str:
     """Of a video: its size and a hash of both ends, so that a copy has the same one."""
-    size = path.stat().st_size
+    found = path.stat()
+    return _fingerprint(path, found.st_size, found.st_mtime_ns)
+
+
+@cache  # a start asks several times, and reads 2 MB a video only once
+def _fingerprint(path: Path, size: int, _changed_ns: int) -> str:
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with open(path, "rb") as file:
         digest.update(file.read(_EDGE_BYTES))
         file.seek(max(size - _EDGE_BYTES, 0))
         digest.update(file.read(_EDGE_BYTES))
     return digest.hexdigest()
+
+
+def fingerprints(records: Records) -> list[str]:
+    """Of the video of every visit.
+
+    Raises:
+      ValueError: when one is gone since the records were read.
+    """
+    try:
+        return [fingerprint(records.folder / visit.video) for visit in records.visits]
+    except OSError as error:
+        raise ValueError(f"{error.filename} is gone since the records were read; validate them "
+                         f"again") from error
 
 
 def to_bytes(clip: Clip) -> bytes:
@@ -211,18 +230,15 @@ def _decode(shards: list[Shard], folder: Path, workers: int) -> None:
 def _plan(records: Records, settings: ClipSettings, visits_per_shard: int) -> list[Shard]:
     if visits_per_shard < 1:
         raise ValueError(f"visits_per_shard {visits_per_shard} is not positive; use 16")
-    visits = records.visits
-    return [_shard(records.folder, visits[start:start + visits_per_shard], settings)
+    visits, prints = records.visits, fingerprints(records)
+    return [_shard(records.folder, visits[start:start + visits_per_shard],
+                   prints[start:start + visits_per_shard], settings)
             for start in range(0, len(visits), visits_per_shard)]
 
 
-def _shard(folder: Path, visits: tuple[Visit, ...], settings: ClipSettings) -> Shard:
+def _shard(folder: Path, visits: tuple[Visit, ...], prints: list[str], settings: ClipSettings
+           ) -> Shard:
     times = tuple(tuple(frame.time_s for frame in visit.frames) for visit in visits)
-    try:
-        prints = [fingerprint(folder / visit.video) for visit in visits]
-    except OSError as error:
-        raise ValueError(f"{error.filename} is gone since the records were read; validate them "
-                         f"again") from error
     what = json.dumps([FORMAT, dataclasses.asdict(settings),
                        [[visit.key, found, exact] for visit, found, exact
                         in zip(visits, prints, times, strict=True)]])

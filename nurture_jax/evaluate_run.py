@@ -1,6 +1,6 @@
 """From a trained model and the clips of its splits to the files of a report.
 
-    WORKDIR/intervals.json          factors calibrated on validation, read again for prediction
+    WORKDIR/intervals.json          calibrated on validation, read for prediction: `calibration`
     WORKDIR/evaluation/SPLIT/       the report, see `report`
 
 The gate looks at every clip; intervals are calibrated on the accepted visits of validation and
@@ -11,13 +11,17 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from nurture_jax import experiment, intervals, records, report, splits
+from deps_jax.common import workdir
+from deps_jax.common.sealed import tell
+from deps_jax.common.settings import build_settings
+from nurture_jax import calibration, experiment, intervals, records, report
+from nurture_jax.calibration import Calibration
 from nurture_jax.clip_batches import LABELS, ClipSource, eval_batches
 from nurture_jax.estimates import Estimates
 from nurture_jax.inference import TrainedNurture
@@ -33,32 +37,64 @@ Observe = Callable[[dict], Mapping[str, np.ndarray]]
 
 
 def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
-                 limits: Limits | None = None, seed: int = 0) -> Report:
+                 gate: Mapping[str, float] | None = None, seed: int = 0) -> Report:
     """Opens a finished run and writes the report of one split.
 
     Args:
       split: "test" or "validation"; intervals of the latter are too narrow, as it calibrates them.
       data_dir: where the data set lies now, if it has moved.
-      limits: of the gate; those of the run's config if not given.
+      gate: limits by name that replace those in force, see `gate_limits`.
 
     Raises:
-      ValueError: when the run, its data or the split are not there, or all visits are rejected.
+      ValueError: when the run, its data or the split are not there, the visits that it was trained
+        with have changed, or all visits are rejected.
     """
     folder, trained = Path(folder), TrainedNurture.open(folder)
+    limits = gate_limits(folder, trained.experiment.gate, gate or {})
     data = trained.experiment.data
     data = dataclasses.replace(data, dir=data_dir or data.dir)
-    found = records.load(data.dir, minimum_s=data.minimum_s)
-    parts = splits.read(found, folder)
+    parts, sources = experiment.open_data(data, folder)
     return evaluate_model(
-        folder, trained.observe, experiment.open_sources(data, found, parts), split=split,
-        name=folder.name, synthetic=records.is_synthetic(data.dir), seed=seed,
-        limits=limits or trained.experiment.gate,
-        batch_size=trained.experiment.training.eval_batch_size,
+        folder, trained.observe, sources, split=split, name=folder.name,
+        synthetic=records.is_synthetic(data.dir), seed=seed, limits=limits,
+        model_sha256=trained.sha256, batch_size=trained.experiment.training.eval_batch_size,
         training=training_facts(trained, parts))
 
 
+def gate_limits(folder: Path, config: Limits, changes: Mapping[str, float]) -> Limits:
+    """Limits of the gate that are in force: those of the last evaluation, else of the run's config.
+
+    Args:
+      config: those of the run.
+      changes: by name, on top.
+
+    Raises:
+      ValueError: naming a limit that is unknown or impossible.
+    """
+    limits = config
+    if (folder / calibration.FILE).is_file():
+        try:
+            limits = calibration.load(folder).limits
+        except ValueError as error:  # it is written anew
+            tell(f"{error}; meanwhile the gate has the limits of the run's config")
+    return build_settings(Limits, {**dataclasses.asdict(limits), **changes}, experiment.GATE)
+
+
+def parse_gate(texts: Sequence[str]) -> dict[str, float]:
+    """Limits by name from NAME=NUMBER; ValueError for anything else."""
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--gate holds {text!r}; write NAME=NUMBER, such as "
+                             f"least_sharpness=0.004") from None
+    return found
+
+
 def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSource], *, name: str,
-                   synthetic: bool, split: str = "test", batch_size: int = 4,
+                   synthetic: bool, model_sha256: str, split: str = "test", batch_size: int = 4,
                    training: Mapping[str, object] | None = None, limits: Limits | None = None,
                    seed: int = 0) -> Report:
     """Calibrates intervals and writes the report of one split; baselines are fitted on the way.
@@ -66,6 +102,7 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     Args:
       observe: the model, a network or an exported file.
       sources: clips by split: "train" (only its table is read), "validation", and `split`.
+      model_sha256: which model it is; the intervals belong to it.
       training: what the report should tell of the training.
 
     Raises:
@@ -75,16 +112,17 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
             sources.get(part, ()))]:
         raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
                          f"train with data.{missing[0]}_fraction above 0")
-    calibration, _ = observe_split(observe, sources["validation"], batch_size, limits)
-    factors = intervals.calibrate(calibration)
+    limits = limits or Limits()
+    accepted, _ = observe_split(observe, sources["validation"], batch_size, limits)
+    factors = intervals.calibrate(accepted)
     estimates, gates = observe_split(observe, sources[split], batch_size, limits)
     left_out = _left_out(sources[split].cache)
     facts = RunFacts(name, synthetic, split, len(gates) + sum(left_out.values()), left_out, gates,
-                     training or {}, limits or Limits())
+                     training or {}, limits)
     baselines = fit_baselines(sources["train"].cache.records.visits, estimates.visits, seed)
     written = report.write(folder / "evaluation" / split, estimates, baselines, factors, facts,
                            seed)
-    intervals.save(factors, folder)
+    calibration.save(Calibration(factors, model_sha256, limits), folder)
     return written
 
 
@@ -142,7 +180,19 @@ def summary(found: Report, folder: Path) -> str:
     flow, kind = found.flow, "synthetic recordings" if found.facts.synthetic else "recordings"
     page = Path(folder) / "evaluation" / found.facts.split / "report.html"
     return "\n".join([*lines, "", f"{flow.predicted} of {flow.captured} {kind} estimated, "
-                      f"{flow.rejected} rejected by the gate", f"report: {page}"])
+                      f"{flow.rejected} rejected by the gate", *_changed_limits(found, folder),
+                      f"report: {page}"])
+
+
+def _changed_limits(found: Report, folder: Path) -> list[str]:
+    """A line about the limits that are not those of the run's config, if there are any."""
+    if not experiment.is_begun(Path(folder)):
+        return []
+    config = build_settings(Limits, workdir.load(folder).get(experiment.GATE, {}))
+    now = dataclasses.asdict(found.facts.limits)
+    changed = [f"{name} {value:g} (config: {getattr(config, name):g})"
+               for name, value in now.items() if value != getattr(config, name)]
+    return [f"limits of the gate: {', '.join(changed)}"] if changed else []
 
 
 def _minus(number: Number) -> str:

@@ -2,46 +2,50 @@
 
 `Experiment.from_dict` is where a config becomes frozen dataclasses; nothing below knows configs.
 
-    WORKDIR/config.json, splits.json, model.json   what was trained on what
+    WORKDIR/config.json, splits.json, data.json    what is trained on what
+    WORKDIR/model.json                             constants and backbone, part of the weights
     WORKDIR/records.txt                            visits that could not be used, and why
     WORKDIR/checkpoints/                           the newest states, to continue from
     WORKDIR/best/                                  weights of the smallest validation error
     WORKDIR/refit.json                             its errors after the last layers' second fit
+
+The first two lines are written once, when a run is begun, and read back when it continues.
 """
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 
-from deps_jax.common import workdir
-from deps_jax.common.checkpoint import Checkpoints
-from deps_jax.common.loop import Cadence, fit
+from deps_jax.common import sealed, workdir
+from deps_jax.common.loop import Cadence
 from deps_jax.common.parallel import check_batch_size
+from deps_jax.common.run import claim, continue_or_start, saved
 from deps_jax.common.settings import build_settings
-from deps_jax.common.writer import Writer
 from deps_jax.optim import Optimizer
-from nurture_jax import backbone_weights, clip_cache, records, splits
+from nurture_jax import backbone_weights, clip_cache, records, splits, training_data
 from nurture_jax.backbone_weights import Backbone, Start
-from nurture_jax.backbones import describe
+from nurture_jax.backbones import describe, from_description
+from nurture_jax.best import Best, refit_once
 from nurture_jax.clip_augment import ClipAugment
-from nurture_jax.clip_batches import LABELS, ClipBatches, ClipSource, eval_batches
+from nurture_jax.clip_batches import LABELS, ClipBatches, ClipSource
 from nurture_jax.losses import Losses
 from nurture_jax.model import ModelSettings, NurtureNet
 from nurture_jax.quality import Limits
-from nurture_jax.refit import Refit, refit
+from nurture_jax.refit import Refit
 from nurture_jax.standard import Standard
 from nurture_jax.train import Recipe, Trainer, TrainState, Validator, init_state
 from nurture_jax.video import MINIMUM_S, ClipSettings
 
 MODEL = "model.json"
 RECORDS = "records.txt"
-REFIT = "refit.json"  # says that it was done
-# Fields that a continued run may change: where and how, not what. The gate trains nothing.
-MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence", "gate")
+# Fields that a continued run may change: where and how, not what.
+MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence")
+GATE = "gate"  # trains nothing, but intervals are calibrated on what it accepts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,58 +147,73 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
 
     Returns:
       Mean absolute errors of the best weights on the validation split, by "mae_LABEL".
+
+    Raises:
+      ValueError: also when the visits that a run was begun with have changed since, or another
+        process trains in the folder.
     """
     folder, training = Path(folder), experiment.training
     check_batch_size(training.batch_size)
     check_batch_size(training.eval_batch_size)
-    start = starting_backbone(experiment)
-    found = records.load(experiment.data.dir, minimum_s=experiment.data.minimum_s, workdir=folder)
-    parts = read_splits(experiment.data, found, folder)
-    standard = Standard.of(parts["train"])
-    build_recipe(experiment, standard, start, len(parts["train"]))
-    workdir.claim(folder, config, may_differ=MAY_DIFFER)
-    splits.write(parts, folder)
-    write_model(folder, standard, start.module)
-    sources = open_sources(experiment.data, found, parts)
-    _tell_left_out(folder, found, sources["train"].cache.left_out)
-    recipe = build_recipe(experiment, standard, start, len(sources["train"]))
+    check_gate(experiment.gate, folder)
+    start = None if saved(folder).any() else starting_backbone(experiment)
+    found, parts = read_data(experiment.data, folder)
+    standard, backbone = read_model(folder, start) if is_begun(folder) else (
+        Standard.of(parts["train"]), start.module)
+    build_recipe(experiment, standard, backbone, len(parts["train"]))
+    made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(standard, backbone),
+               training_data.FILE: training_data.describe(parts)}
+    with claim(folder, config, may_differ=MAY_DIFFER, records=made_of):
+        standard, backbone = read_model(folder, start)
+        sources = open_sources(experiment.data, found, parts)
+        _tell_left_out(folder, found, sources["train"].cache.left_out)
+        recipe = build_recipe(experiment, standard, backbone, len(sources["train"]))
+        return _train(experiment, folder, recipe, sources, start.variables if start else None)
+
+
+def _train(experiment: Experiment, folder: Path, recipe: Recipe,
+           sources: Mapping[str, ClipSource], weights: dict | None) -> dict[str, float]:
+    """The training itself, in a folder that is claimed; `weights`: to start the backbone from."""
+    data, training = experiment.data, experiment.training
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
-    clip = (experiment.data.frames, experiment.data.size, experiment.data.size)
-    new_state = lambda: init_state(init_key, recipe, clip, start.variables)
+
+    def new_state() -> TrainState:
+        return init_state(init_key, recipe, (data.frames, data.size, data.size), weights)
+
     shapes = jax.eval_shape(new_state)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    checkpoints.check_disk(shapes)
-    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
-                          workers=experiment.data.read_workers)
-    start_step = checkpoints.latest_step() or 0
-    state = checkpoints.restore(shapes, batches) if start_step else jax.jit(new_state)()
     best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
-    _print_plan(experiment, recipe, sources, shapes, start_step)
-    writer = Writer(folder, start_step)
-    try:
-        state = fit(Trainer(recipe, step_key), state, batches, total_steps=recipe.total_steps,
-                    batch_size=training.batch_size, cadence=experiment.cadence,
-                    checkpoints=checkpoints, writer=writer, start_step=start_step,
-                    evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
-        if best.latest_step != recipe.total_steps and start_step < recipe.total_steps:
-            writer.write(recipe.total_steps, best(recipe.total_steps, state))
-        if experiment.refit.epochs and not (folder / REFIT).is_file():
-            errors = _refit(experiment, recipe, state, sources["train"], best, step_key)
-            writer.write(recipe.total_steps + 1, errors)
-            (folder / REFIT).write_text(json.dumps(errors, indent=1) + "\n")
-    finally:
-        batches.close()
-        writer.close()
+    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
+                          workers=data.read_workers)
+    with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
+        _print_plan(experiment, recipe, sources, shapes, run.start_step)
+        state = run.fit(Trainer(recipe, step_key), total_steps=recipe.total_steps,
+                        batch_size=training.batch_size, cadence=experiment.cadence,
+                        evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
+        if best.latest_step != recipe.total_steps and run.start_step < recipe.total_steps:
+            run.writer.write(recipe.total_steps, best(recipe.total_steps, state))
+        if experiment.refit.epochs:
+            as_in_use = dataclasses.replace(sources["train"], exact=False)
+            errors = refit_once(experiment.refit, recipe, state, as_in_use, best,
+                                jax.random.fold_in(step_key, recipe.total_steps))
+            run.writer.write(recipe.total_steps + 1, errors)
     return best.errors
 
 
-def _refit(experiment: Experiment, recipe: Recipe, state: TrainState, source: ClipSource, best,
-           key: jax.Array) -> dict[str, float]:
-    """Validation errors with the last layers fitted once more; kept if they are the best."""
-    as_in_use = dataclasses.replace(source, exact=False)
-    state = refit(experiment.refit, recipe, state, as_in_use, experiment.training.eval_batch_size,
-                  jax.random.fold_in(key, recipe.total_steps))
-    return best(recipe.total_steps + 1, state)
+def is_begun(folder: Path) -> bool:
+    """Whether there is a run in the folder, with all that it is made of."""
+    return (folder / workdir.CONFIG).is_file()
+
+
+def check_gate(gate: Limits, folder: Path) -> None:
+    """Raises ValueError for limits that are not those a run in the folder was begun with."""
+    if not is_begun(folder):
+        return
+    before = build_settings(Limits, workdir.load(folder).get(GATE, {}), GATE)
+    for name, value in dataclasses.asdict(gate).items():
+        if value != (old := getattr(before, name)):
+            raise ValueError(
+                f"gate.{name} is {old:g} in {folder} and {value:g} now; limits of the gate train "
+                f"nothing: leave it, and give --gate={name}={value:g} to launch.evaluate_nurture")
 
 
 def starting_backbone(experiment: Experiment) -> Start:
@@ -208,6 +227,27 @@ def starting_backbone(experiment: Experiment) -> Start:
     return start
 
 
+def read_data(data: Data, folder: Path) -> tuple[records.Records, dict[str, records.Records]]:
+    """The visits of a data set and their splits: those of a run in the folder, or drawn anew.
+
+    Raises:
+      ValueError: when the visits that the run was begun with have changed; or as `records.load`
+        and `read_splits`.
+    """
+    found = records.load(data.dir, minimum_s=data.minimum_s, workdir=folder)
+    parts = read_splits(data, found, folder)
+    if is_begun(folder):
+        training_data.check(parts, folder)
+    return found, parts
+
+
+def open_data(data: Data, folder: Path
+              ) -> tuple[dict[str, records.Records], dict[str, ClipSource]]:
+    """Visits and clips by split of the run in `folder`; errors as `read_data`."""
+    found, parts = read_data(data, folder)
+    return parts, open_sources(data, found, parts)
+
+
 def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, records.Records]:
     """Train, validation and test: as the run has written them, or drawn anew.
 
@@ -216,7 +256,7 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
     """
     held_out = {"validation": data.validation_fraction, "test": data.test_fraction}
     fractions = {"train": 1 - sum(held_out.values()), **held_out}
-    if (folder / splits.FILE).exists():
+    if is_begun(folder):
         parts = splits.read(found, folder)
     else:
         parts = splits.split(found, data.split_seed,
@@ -238,7 +278,8 @@ def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, C
             for name, part in parts.items()}
 
 
-def build_recipe(experiment: Experiment, standard: Standard, start: Start, clips: int) -> Recipe:
+def build_recipe(experiment: Experiment, standard: Standard, backbone: nn.Module, clips: int
+                 ) -> Recipe:
     """The settings of the training step for so many training clips."""
     training = experiment.training
     if clips < training.batch_size:
@@ -246,7 +287,7 @@ def build_recipe(experiment: Experiment, standard: Standard, start: Start, clips
                          f"clips; use 1 to {clips}")
     steps_per_epoch = clips // training.batch_size
     recipe = Recipe(
-        model=NurtureNet(experiment.model, standard, start.module), losses=experiment.losses,
+        model=NurtureNet(experiment.model, standard, backbone), losses=experiment.losses,
         augment=experiment.augment, optimizer=experiment.optimizer,
         backbone_rate=training.backbone_rate, steps_per_epoch=steps_per_epoch,
         total_steps=max(1, round(training.epochs * steps_per_epoch)))
@@ -254,31 +295,29 @@ def build_recipe(experiment: Experiment, standard: Standard, start: Start, clips
     return recipe
 
 
-def write_model(folder: Path, standard: Standard, backbone) -> None:
-    """What `inference` needs beside config and weights."""
-    (folder / MODEL).write_text(json.dumps(
-        {"standard": dataclasses.asdict(standard), "backbone": describe(backbone)}, indent=1))
+def describe_model(standard: Standard, backbone: nn.Module) -> dict:
+    """What a network needs beside config and weights, as `read_model` takes it."""
+    return {"standard": dataclasses.asdict(standard), "backbone": describe(backbone)}
 
 
-class Best:
-    """Validates, and keeps the weights of the smallest error of the weight."""
+def read_model(folder: Path, start: Start | None = None) -> tuple[Standard, nn.Module]:
+    """Constants and backbone that the weights of a run belong to.
 
-    def __init__(self, folder: Path, validator: Validator, source: ClipSource, batch_size: int):
-        self._checkpoints = Checkpoints(folder / "best")
-        self._validator, self._source, self._batch_size = validator, source, batch_size
-        self.errors = self._checkpoints.record()
-        self.latest_step = None
+    Args:
+      start: what the config says now; it must be the same network.
 
-    def __call__(self, step: int, state: TrainState) -> dict[str, float]:
-        """The errors as "validation/mae_LABEL", without those that no visit has."""
-        self.latest_step = step
-        errors = self._validator(state, eval_batches(self._source, self._batch_size))
-        errors = {name: value for name, value in errors.items() if math.isfinite(value)}
-        if errors.get("mae_weight_g", math.inf) < self.errors.get("mae_weight_g", math.inf):
-            self._checkpoints.save(step, {"params": state.params,
-                                          "batch_stats": state.batch_stats}, record=errors)
-            self.errors = errors
-        return {f"validation/{name}": value for name, value in errors.items()}
+    Raises:
+      ValueError: when they are missing or damaged, or the network is another one.
+    """
+    content = workdir.read(folder, MODEL)
+    if content is None:
+        raise ValueError(f"{folder} has no {MODEL}; give the --workdir of launch.train_nurture")
+    standard = Standard.from_dict(content["standard"])
+    backbone = from_description(content["backbone"])
+    if start and start.module != backbone:
+        raise ValueError(f"the backbone of {folder} is another network than the config gives now; "
+                         f"if its own run has changed, train in another --workdir")
+    return standard, backbone
 
 
 def summary(errors: dict[str, float]) -> str:
@@ -297,7 +336,7 @@ def _tell_left_out(folder: Path, found: records.Records, undecodable: tuple) -> 
     left_out = (*found.left_out, *undecodable)
     tell = lambda shown: records.describe(found.folder, len(found) - len(undecodable),
                                           len(found) + len(found.left_out), left_out, shown)
-    (folder / RECORDS).write_text(tell(None) + "\n", encoding="utf-8")
+    sealed.replace(folder / RECORDS, tell(None) + "\n")
     if left_out:
         print(f"{tell(5)}\nlist: {folder / RECORDS}", flush=True)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,14 +13,14 @@ import numpy as np
 
 from deps_jax.common import workdir
 from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common.workdir import flatten
 from deps_jax.elastic import Mode
 from nurture_jax import geometry
-from nurture_jax.backbones import from_description
+from nurture_jax.backbones import describe
 from nurture_jax.clip_augment import ClipAugment, augment
 from nurture_jax.clip_batches import MASK_STRIDE
-from nurture_jax.experiment import MODEL, Experiment
+from nurture_jax.experiment import GATE, MAY_DIFFER, Experiment, read_model
 from nurture_jax.model import NurtureNet
-from nurture_jax.standard import Standard
 
 _INPUTS = ("frames", "tabular", "tabular_mask")
 
@@ -74,11 +75,7 @@ class TrainedNurture:
         """
         folder = Path(folder)
         experiment = Experiment.from_dict(workdir.load(folder))
-        if not (folder / MODEL).is_file():
-            raise ValueError(f"{folder} has no {MODEL}; give the --workdir of launch.train_nurture")
-        content = json.loads((folder / MODEL).read_text())
-        model = NurtureNet(experiment.model, Standard.from_dict(content["standard"]),
-                           from_description(content["backbone"]))
+        model = NurtureNet(experiment.model, *read_model(folder))
         data = experiment.data
         inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),
                   jnp.zeros((1, 4)), Mode(False))
@@ -92,6 +89,23 @@ class TrainedNurture:
     def preprocess(self) -> ClipAugment:
         """Normalising, and nothing else."""
         return ClipAugment(mean=self.experiment.augment.mean, std=self.experiment.augment.std)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of all that makes an estimate: weights, constants, backbone and settings.
+
+        Not of paths and cadences, which a continued run may change, nor of the gate.
+        """
+        settings = flatten(dataclasses.asdict(self.experiment))
+        plain = {"standard": dataclasses.asdict(self.model.standard),
+                 "backbone": describe(self.model.backbone),
+                 "settings": {name: value for name, value in settings.items()
+                              if not name.startswith((*MAY_DIFFER, GATE))}}
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
+            digest.update(json.dumps([str(key) for key in path]).encode())
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
 
     @property
     def parameters(self) -> int:

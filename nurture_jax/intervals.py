@@ -15,9 +15,7 @@ Scores are pooled by band of age where enough infants have a visit in it, otherw
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +23,6 @@ from nurture_jax.clip_batches import LABELS
 from nurture_jax.estimates import Estimates
 from nurture_jax.uncertainty import Number, bootstrap, wilson
 
-FILE = "intervals.json"
 COVERAGE = 0.9
 # A band takes a whole round of home visits; it ends where the curve of weight turns (our choice).
 AGE_BANDS = {"0-3 days": (0, 3), "4-10 days": (4, 10), "11-20 days": (11, 20),
@@ -174,30 +171,3 @@ def covered(intervals: Intervals, estimates: Estimates, seed: int = 0) -> list[C
                                     wilson(int(hits.sum()), count), drawn,
                                     float((high - low)[rows, column].mean())))
     return results
-
-
-def save(intervals: Intervals, folder: Path) -> Path:
-    """Writes `intervals.json` beside the run's other results."""
-    path = Path(folder) / FILE
-    path.write_text(json.dumps(dataclasses.asdict(intervals), indent=2) + "\n")
-    return path
-
-
-def load(folder: Path) -> Intervals:
-    """The intervals that `save` wrote.
-
-    Raises:
-      ValueError: where there are none, or the file is of another kind.
-    """
-    path = Path(folder) / FILE
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; evaluate the run first") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error}); evaluate the run again") from error
-    expected = {field.name for field in dataclasses.fields(Intervals)}
-    if not isinstance(content, dict) or set(content) != expected:
-        raise ValueError(f"{path} has not the fields {', '.join(sorted(expected))}; evaluate the "
-                         f"run again")
-    return Intervals(**content)

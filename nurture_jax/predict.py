@@ -13,22 +13,18 @@ import math
 from pathlib import Path
 
 import cv2
-import jax
 import numpy as np
 
 from deps_jax.common.source import git_commit, package_version
-from deps_jax.common.workdir import flatten
-from nurture_jax import quality
+from nurture_jax import calibration, quality
 from nurture_jax.annotations import KEYPOINTS, REFERENCE_POINTS
 from nurture_jax.assessment import Assessment, assess
-from nurture_jax.backbones import describe
+from nurture_jax.calibration import Calibration
 from nurture_jax.clip_batches import tabular_of
 from nurture_jax.estimates import Estimates
-from nurture_jax.experiment import MAY_DIFFER
 from nurture_jax.growth import NoStandard
 from nurture_jax.inference import TrainedNurture
 from nurture_jax.intervals import Intervals
-from nurture_jax.intervals import load as load_intervals
 from nurture_jax.quality import Gate
 from nurture_jax.records import Visit
 from nurture_jax.video import VideoError, sample_clip
@@ -63,22 +59,26 @@ class Predictor:
     """A trained network with its intervals, compiled for one clip.
 
     Attributes:
-      limits: of the gate; those of the run's config if not given.
+      limits: of the gate: those that the intervals were calibrated under.
     """
 
-    def __init__(self, trained: TrainedNurture, factors: Intervals,
-                 limits: quality.Limits | None = None):
-        self._trained, self._factors = trained, factors
-        self.limits = limits or trained.experiment.gate
+    def __init__(self, trained: TrainedNurture, calibrated: Calibration):
+        calibrated.check(trained.sha256, trained.folder)
+        self._trained, self._factors = trained, calibrated.intervals
+        self.limits = calibrated.limits
         data = trained.experiment.data
-        self._model = model_sha256(trained, factors)
+        self._model = model_sha256(trained, self._factors)
         trained.observe(_batch(np.zeros((data.frames, data.size, data.size, 3), np.uint8),
                                _visit("")))  # compiles
 
     @classmethod
-    def open(cls, folder: str | Path, limits: quality.Limits | None = None) -> Predictor:
-        """Of a run in `folder`; ValueError when it is not there or was not evaluated."""
-        return cls(TrainedNurture.open(folder), load_intervals(Path(folder)), limits)
+    def open(cls, folder: str | Path) -> Predictor:
+        """Of a run in `folder`.
+
+        Raises:
+          ValueError: when it is not there, or was not evaluated with the weights it has now.
+        """
+        return cls(TrainedNurture.open(folder), calibration.load(Path(folder)))
 
     def __call__(self, video: Path, *, age_days: float | None = None,
                  birth_weight_g: float | None = None, sex: str = "",
@@ -206,21 +206,12 @@ def _batch(frames: np.ndarray, visit: Visit) -> dict[str, np.ndarray]:
 
 
 def model_sha256(trained: TrainedNurture, factors: Intervals) -> str:
-    """Of all that makes the estimate: weights, constants, backbone, settings and intervals.
+    """Of all that makes the estimate and its interval: `TrainedNurture.sha256`, and the factors.
 
-    Not of what a continued run may change: paths, and the gate, whose limits the audit tells.
+    Not of paths, nor of the gate, whose limits the audit tells.
     """
-    settings = flatten(dataclasses.asdict(trained.experiment))
-    plain = {"standard": dataclasses.asdict(trained.model.standard),
-             "backbone": describe(trained.model.backbone),
-             "settings": {name: value for name, value in settings.items()
-                          if not name.startswith(MAY_DIFFER)},
-             "intervals": dataclasses.asdict(factors)}
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
-        digest.update(json.dumps([str(key) for key in path]).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
+    plain = [trained.sha256, dataclasses.asdict(factors)]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _file_hash(path: Path) -> str:

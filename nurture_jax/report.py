@@ -10,11 +10,13 @@ Start with `write`.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deps_jax.common.sealed import replace
 from nurture_jax import model_card, report_page
 from nurture_jax.assessment import Assessment
 from nurture_jax.clip_batches import LABELS
@@ -39,30 +41,29 @@ def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
       ValueError: where counts of visits do not add up, or no weight was measured.
     """
     report = build(estimates, baselines, intervals, facts, seed)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / "predictions.csv", report.assessments, facts.gated)
-    (folder / "evaluation.json").write_text(_json(report.numbers()))
-    (folder / "report.html").write_text(report_page.page(report), encoding="utf-8")
-    card = model_card.fill(report)
-    (folder / "model_card.json").write_text(_json(card))
-    (folder / "model_card.md").write_text(model_card.markdown(card), encoding="utf-8")
+    folder, card = Path(folder), model_card.fill(report)
+    for name, content in (("predictions.csv", predictions(report.assessments, facts.gated)),
+                          ("evaluation.json", _json(report.numbers())),
+                          ("report.html", report_page.page(report)),
+                          ("model_card.json", _json(card)),
+                          ("model_card.md", model_card.markdown(card))):
+        replace(folder / name, content)
     return report
 
 
-def write_predictions(path: Path, assessments: Sequence[Assessment],
-                      gated: Sequence[tuple[Visit, Gate]] = ()) -> None:
-    """One row a visit: those estimated, then those the gate rejected, with its reasons."""
+def predictions(assessments: Sequence[Assessment], gated: Sequence[tuple[Visit, Gate]] = ()) -> str:
+    """CSV, one row a visit: those estimated, then those the gate rejected, with its reasons."""
     rows = [{**_known(found.visit), **_estimated(found), "gate": "accepted" if gated else "none"}
             for found in assessments]
     rows += [{**_known(visit), "gate": "rejected",
               "gate_reasons": "; ".join(map(str, gate.failures))}
              for visit, gate in gated if not gate.accepted]
     columns = dict.fromkeys(name for row in rows for name in row)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(columns), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _known(visit: Visit) -> dict:

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from deps_jax.common import workdir
 from nurture_jax.records import Records
 
 FILE = "splits.json"
@@ -43,39 +43,37 @@ def split(records: Records, seed: int, fractions: Mapping[str, float] = FRACTION
             for name, start, end in zip(fractions, starts, ends, strict=True)}
 
 
-def write(splits: Mapping[str, Records], workdir: str | Path) -> None:
-    """Writes the infants of every split to `splits.json` in the folder of a run."""
-    content = {name: records.infants for name, records in splits.items()}
-    _check(content)
-    part = Path(workdir) / f"{FILE}.part"
-    part.write_text(json.dumps(content, indent=1))
-    part.replace(Path(workdir) / FILE)
+def content(splits: Mapping[str, Records]) -> dict[str, list[str]]:
+    """What is kept in `splits.json` in the folder of a run: the infants of every split."""
+    infants = {name: records.infants for name, records in splits.items()}
+    _check(infants)
+    return infants
 
 
-def read(records: Records, workdir: str | Path) -> dict[str, Records]:
+def read(records: Records, folder: str | Path) -> dict[str, Records]:
     """The splits that a run has written, of these records.
 
     Raises:
       ValueError: when an infant is in two splits, with a usable video in none, or no longer in
-        the records.
+        the records; or as `workdir.read`.
     """
-    path = Path(workdir) / FILE
+    path = Path(folder) / FILE
+    kept = workdir.read(folder, FILE)
+    if kept is None:
+        raise ValueError(f"{path} does not exist; start the run anew")
     try:
-        content = json.loads(path.read_text())
-        content = {name: [str(infant) for infant in infants] for name, infants in content.items()}
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; start the run anew") from None
-    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        kept = {name: [str(infant) for infant in infants] for name, infants in kept.items()}
+    except TypeError as error:
         raise ValueError(f"{path} cannot be read ({error}); start the run anew") from error
-    _check(content)
-    placed = {infant for infants in content.values() for infant in infants}
+    _check(kept)
+    placed = {infant for infants in kept.values() for infant in infants}
     usable = {visit.infant_id for visit in records.visits}
     for infants, what in ((usable - placed, "are in no split of"),
                           (placed - set(records.infants), "are gone from the records but in")):
         if infants:
             raise ValueError(f"infants {_some(infants)} {what} {path}; use the records of that run "
                              f"or start a new one")
-    return {name: records.of_infants(infants) for name, infants in content.items()}
+    return {name: records.of_infants(infants) for name, infants in kept.items()}
 
 
 def _check(content: Mapping[str, list[str]]) -> None:

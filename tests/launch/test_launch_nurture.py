@@ -3,6 +3,7 @@
 The network reads numbers only, which compiles in seconds; videos are decoded all the same.
 """
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from make_records import write_records
 from make_videos import write_video
 from test_launch import ROOT
 
+from deps_jax.common import sealed
 from nurture_jax import bench
 
 CONFIG = (f"--config={ROOT}/configs/nurture.py:runlocal", "--config.model.use_video=false",
@@ -113,17 +115,54 @@ def test_what_can_be_refused_is_refused_before_anything_is_opened(video, argumen
     assert (code, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
 
 
-def test_limits_are_set_again_without_training(data, workdir, evaluated, videos):
-    best = sorted(path.name for path in (workdir / "best").iterdir())
-    again = ("train_nurture", *CONFIG, f"--data={data}", f"--workdir={workdir}")
+def test_limits_are_set_again_by_the_evaluation(data, workdir, evaluated, videos, tmp_path):
+    """Not by the training; a prediction uses those of the evaluation."""
+    folder = shutil.copytree(workdir, tmp_path / "run")
+    again = ("train_nurture", *CONFIG, f"--data={data}", f"--workdir={folder}")
     code, _, err = launch_here(*again, "--config.gate.most_brightness=90")
-    assert code == 0, err
-    assert sorted(path.name for path in (workdir / "best").iterdir()) == best
-    code, out, _ = predict(workdir, videos / "good.mp4", *KNOWN)
-    assert code == 3 and "it is too bright" in out and "limit 90" in out
-    code, _, err = launch_here(*again, "--config.gate.most_brightness=900")
-    assert code == 2 and "gate.most_brightness 900.0 is not a number from 0 to 255" in err
-    assert launch_here(*again)[0] == 0
+    assert code == 2 and "give --gate=most_brightness=90 to launch.evaluate_nurture" in err
+    before = (folder / "intervals.json").read_bytes()
+    code, _, err = launch_here("evaluate_nurture", f"--workdir={folder}",
+                               "--gate=least_duration_s=60")
+    assert code == 2 and "rejects all" in err and "too_short" in err
+    assert (folder / "intervals.json").read_bytes() == before
+    code, out, _ = launch_here("evaluate_nurture", f"--workdir={folder}",
+                               "--gate=most_brightness=200,least_duration_s=0.6")
+    assert code == 0 and "limits of the gate: least_duration_s 0.6 (config: 0.5), " in out
+    assert predict(folder, videos / "dark.mp4", *KNOWN, "--json")[0] == 3
+    code, out, _ = predict(folder, videos / "good.mp4", *KNOWN, "--json")
+    limits = json.loads(out)["gate"]["limits"]
+    assert code == 0 and (limits["most_brightness"], limits["least_duration_s"]) == (200, 0.6)
+    for gate, message in (("most_brightness=900", "gate.most_brightness 900.0 is not a number"),
+                          ("most_bright=9", "gate has no field 'most_bright'; did you mean"),
+                          ("90", "--gate holds '90'; write NAME=NUMBER")):
+        code, _, err = launch_here("evaluate_nurture", f"--workdir={folder}", f"--gate={gate}")
+        assert code == 2 and message in err
+
+
+def test_weights_that_were_not_evaluated_predict_nothing(workdir, evaluated, videos, tmp_path):
+    folder = shutil.copytree(workdir, tmp_path / "run")
+    path = folder / "intervals.json"
+    content = sealed.read(path, "")
+    sealed.write(path, {**content, "model_sha256": 64 * "0"})
+    code, out, err = predict(folder, videos / "good.mp4", *KNOWN)
+    assert (code, out) == (2, "") and "was calibrated for other weights" in err
+    assert f"evaluate the run again (launch.evaluate_nurture --workdir {folder})" in err
+
+
+def test_a_changed_data_set_is_one_sentence(data, workdir, tmp_path):
+    changed = shutil.copytree(data, tmp_path / "set")
+    text = (changed / "visits.csv").read_text()
+    assert text.count(",48.5,") == 44  # every length
+    (changed / "visits.csv").write_text(text.replace(",48.5,", ",47.5,"))
+    folder = shutil.copytree(workdir, tmp_path / "run")
+    for command in (("train_nurture", *CONFIG), ("evaluate_nurture",)):
+        code, _, err = launch_here(*command, f"--data={changed}", f"--workdir={folder}")
+        told = err.strip().splitlines()[-1]
+        assert code == 2 and told.startswith(f"error: {changed} is not what the run in {folder} "
+                                             f"was made of: train: n")
+        assert told.endswith("more; put the data set back as it was, or train anew in another "
+                             "--workdir")
 
 
 def test_a_picture_in_place_of_a_video(workdir, evaluated, videos):

@@ -67,7 +67,7 @@ CONFIG = nurture.get_config("runlocal").to_dict()
 
 def test_a_start_is_opening_and_compiling_and_the_fastest_round_counts(clock, monkeypatch,
                                                                        tmp_path):
-    trained = SimpleNamespace(experiment=Experiment.from_dict(CONFIG))
+    trained = SimpleNamespace(experiment=Experiment.from_dict(CONFIG), sha256="")
     for name, stand_in in {
             "film": clock.taking(100), "untrained": clock.taking(3, result=trained),
             "Predictor": clock.taking(4, result=clock.taking(9, 5, 6)),

@@ -7,9 +7,16 @@ import pytest
 from make_estimates import make_visits  # skips where the extra 'nurture' is missing
 from make_videos import write_video
 
-from nurture_jax import clip_cache, intervals
+from nurture_jax import calibration, clip_cache
+from nurture_jax.calibration import Calibration
 from nurture_jax.clip_batches import ClipSource
-from nurture_jax.evaluate_run import evaluate_model, observe_split, summary
+from nurture_jax.evaluate_run import (
+    evaluate_model,
+    gate_limits,
+    observe_split,
+    parse_gate,
+    summary,
+)
 from nurture_jax.problems import LeftOut
 from nurture_jax.quality import Limits
 from nurture_jax.records import Records
@@ -62,7 +69,7 @@ def without_heads(batch):
 
 def test_report_of_a_run(sources, tmp_path):
     found = evaluate_model(tmp_path, observe, sources, name="fabricated", synthetic=True,
-                           limits=LIMITS, training={"steps": 0})
+                           model_sha256="5" * 64, limits=LIMITS, training={"steps": 0})
     flow = found.flow
     assert (flow.eligible, flow.left_out, flow.captured) == (
         23, {"damaged": 2, "truncated": 1}, 20)
@@ -72,7 +79,7 @@ def test_report_of_a_run(sources, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["infant_id"] for row in rows if row["gate"] == "rejected"] == [DARK, DARK]
     assert 50 < found.evaluation.overall("weight_g").mae.value < 200
-    assert intervals.load(tmp_path) == found.intervals
+    assert calibration.load(tmp_path) == Calibration(found.intervals, "5" * 64, LIMITS)
     text = summary(found, tmp_path)
     assert "18 of 20 synthetic recordings estimated, 2 rejected" in text and "report.html" in text
     row = next(row for row in found.differences if row.baseline == "table without video")
@@ -92,10 +99,30 @@ def test_without_heads_the_gate_looks_at_the_pictures_alone(sources):
     assert all("reference_not_seen" in gate.not_done for _, gate in gates)
 
 
+def test_limits_are_those_of_the_last_evaluation_or_of_the_config(sources, tmp_path, capsys):
+    changed = gate_limits(tmp_path, LIMITS, parse_gate(["most_brightness=230"]))
+    assert changed == dataclasses.replace(LIMITS, most_brightness=230)
+    evaluate_model(tmp_path, observe, sources, name="", synthetic=True, model_sha256="",
+                   limits=changed)
+    assert gate_limits(tmp_path, LIMITS, {}) == changed
+    assert gate_limits(tmp_path, LIMITS, {"most_brightness": 225.0}) == LIMITS
+    path = tmp_path / calibration.FILE
+    path.write_text(path.read_text()[:-50])
+    capsys.readouterr()
+    assert gate_limits(tmp_path, LIMITS, {}) == LIMITS
+    assert "intervals.json is damaged" in (told := capsys.readouterr().err)
+    assert "meanwhile the gate has the limits of the run's config" in told
+    for texts, message in ((["least_sharp=1"], "gate has no field 'least_sharp'; did you mean"),
+                           (["most_brightness"], "--gate holds 'most_brightness'; write NAME=NUM"),
+                           (["most_brightness=900"], "gate.most_brightness 900.0 is not a number")):
+        with pytest.raises(ValueError, match=message):
+            gate_limits(tmp_path, LIMITS, parse_gate(texts))
+
+
 def test_refusals(sources, tmp_path):
     some = {"train": sources["train"], "test": sources["test"]}
     with pytest.raises(ValueError, match="no visits of validation"):
-        evaluate_model(tmp_path, observe, some, name="", synthetic=True)
+        evaluate_model(tmp_path, observe, some, name="", synthetic=True, model_sha256="")
     with pytest.raises(ValueError, match=r"rejects all 20 recordings \(too_short 20"):
-        evaluate_model(tmp_path, observe, sources, name="", synthetic=True,
+        evaluate_model(tmp_path, observe, sources, name="", synthetic=True, model_sha256="",
                        limits=dataclasses.replace(LIMITS, least_duration_s=60))

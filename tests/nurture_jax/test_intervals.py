@@ -1,6 +1,5 @@
 """Conformal intervals keep their promise on exchangeable infants (fabricated estimates)."""
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -91,12 +90,6 @@ def test_order_of_visits_does_not_matter():
     assert calibrate(estimates) == calibrate(shuffled)
 
 
-def test_saved_and_read_back(tmp_path):
-    found = calibrate(make_estimates(make_visits(40, 2)))
-    intervals.save(found, tmp_path)
-    assert intervals.load(tmp_path) == found
-
-
 def test_a_measure_that_nobody_measured_has_no_interval():
     visits = tuple(dataclasses.replace(visit, chest_cm=None) for visit in make_visits(40, 2))
     estimates = make_estimates(make_visits(40, 2))
@@ -109,13 +102,8 @@ def test_a_measure_that_nobody_measured_has_no_interval():
     assert all(result.measure != "chest_cm" for result in covered(found, estimates))
 
 
-def test_refusals(tmp_path):
+def test_refusals():
     with pytest.raises(ValueError, match=r"8 infants .* at least 9 are needed"):
         calibrate(make_estimates(make_visits(8, 5)))
     with pytest.raises(ValueError, match="between 0 and 1"):
         calibrate(make_estimates(make_visits(20, 1)), coverage=90)
-    with pytest.raises(ValueError, match="does not exist"):
-        intervals.load(tmp_path)
-    (tmp_path / intervals.FILE).write_text(json.dumps({"coverage": 0.9}))
-    with pytest.raises(ValueError, match="has not the fields"):
-        intervals.load(tmp_path)

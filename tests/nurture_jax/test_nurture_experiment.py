@@ -1,6 +1,5 @@
 """Whole runs from the real config, shrunk: trained, stopped, continued, opened again."""
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -19,10 +18,12 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 from make_records import write_records
 
 from configs import nurture
+from deps_jax.common import sealed
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Interrupted
 from deps_jax.common.writer import read
 from nurture_jax import experiment
+from nurture_jax.best import REFIT
 from nurture_jax.clip_batches import ClipSource, eval_batches
 from nurture_jax.experiment import Experiment, open_sources, read_splits, train
 from nurture_jax.inference import TrainedNurture
@@ -65,7 +66,7 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
     records = read(folder)
     validated = [r["validation/mae_weight_g"] for r in records if "validation/mae_weight_g" in r]
     assert len(validated) == 5 and errors["mae_weight_g"] == min(validated)
-    refitted = json.loads((folder / experiment.REFIT).read_text())  # the fifth, after 20 steps
+    refitted = sealed.read(folder / REFIT, "")  # the fifth, after 20 steps
     assert records[-1]["step"] == 21 and refitted["validation/mae_weight_g"] == validated[-1]
     assert validated[-1] != validated[-2]
     assert all(0 <= r["data_wait_fraction"] <= 1 for r in records if "loss" in r)
@@ -94,7 +95,7 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
 
 def test_splits_are_kept(finished, data):
     folder, _ = finished
-    parts = json.loads((folder / FILE).read_text())
+    parts = sealed.read(folder / FILE, "")
     assert [len(parts[name]) for name in ("train", "validation", "test")] == [5, 2, 1]
     config = config_of(data, **{"data.split_seed": 5})
     kept = read_splits(Experiment.from_dict(config).data, load(data), folder)
@@ -121,13 +122,13 @@ def test_twenty_steps_equal_eight_a_stop_and_the_rest(data, tmp_path, monkeypatc
         shapes = jax.eval_shape(lambda: states_like(data))
         states.append(checkpoints.restore_state(shapes))
     chex.assert_trees_all_equal(*states)
-    lines = [[{k: v for k, v in r.items() if k not in ("clips_per_second", "data_wait_fraction")}
-              for r in read(tmp_path / name)] for name in ("whole", "part")]
+    lines = [comparable(tmp_path / name) for name in ("whole", "part")]
     assert lines[0] == lines[1]
     # Running the command once more changes nothing; stopped before the second fit of the last
     # layers, it would have come to the same.
     assert run(tmp_path / "part", data, **NUMBERS) == whole
-    marker = tmp_path / "part" / experiment.REFIT
+    assert comparable(tmp_path / "part") == lines[0]  # the line of the second fit, too
+    marker = tmp_path / "part" / REFIT
     before = marker.read_text()
     marker.unlink()
     assert run(tmp_path / "part", data, **NUMBERS) == whole and marker.read_text() == before
@@ -135,12 +136,18 @@ def test_twenty_steps_equal_eight_a_stop_and_the_rest(data, tmp_path, monkeypatc
     assert "backbone" not in opened.variables["params"]
 
 
+def comparable(folder):
+    """The metrics of a run, without what depends on the machine."""
+    return [{k: v for k, v in r.items() if k not in ("clips_per_second", "data_wait_fraction")}
+            for r in read(folder)]
+
+
 def states_like(data):
     """The shapes of a state of numbers alone."""
     settings = Experiment.from_dict(config_of(data, **NUMBERS))
     found = load(data)
     recipe = experiment.build_recipe(settings, experiment.Standard.of(found),
-                                     experiment.starting_backbone(settings), 10)
+                                     experiment.starting_backbone(settings).module, 10)
     return experiment.init_state(jax.random.key(0), recipe, (2, 32, 32))
 
 
@@ -161,7 +168,7 @@ def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, 
     def nothing_is_compiled(*_, **__):
         raise AssertionError("compiled before the settings were checked")
 
-    monkeypatch.setattr(experiment, "fit", nothing_is_compiled)
+    monkeypatch.setattr(experiment, "claim", nothing_is_compiled)
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", data, **changes)
     assert not (tmp_path / "run").exists()
@@ -189,7 +196,7 @@ def test_visits_that_are_left_out_are_told_before_training(data, tmp_path, monke
     lines = (run_folder / "records.txt").read_text().splitlines()
     assert lines[:2] == shown[:2] and len(lines) == 8 and lines[-1].startswith("  n6/0: ")
     # n0 has no video that can be used, but is in a split.
-    parts = json.loads((run_folder / FILE).read_text())
+    parts = sealed.read(run_folder / FILE, "")
     assert {name for part in parts.values() for name in part} == {f"n{i}" for i in range(8)}
 
 
@@ -216,7 +223,7 @@ def test_nothing_to_open(tmp_path):
 def test_published_configs_are_whole(option, data):
     settings = Experiment.from_dict(nurture.get_config(option).to_dict())
     recipe = experiment.build_recipe(settings, experiment.Standard.of(load(data)),
-                                     experiment.starting_backbone(settings), 400)
+                                     experiment.starting_backbone(settings).module, 400)
     side, frames = settings.data.size, settings.data.frames
     shapes = jax.eval_shape(lambda: experiment.init_state(jax.random.key(0), recipe,
                                                           (frames, side, side)))

@@ -4,6 +4,7 @@ The run is trained where no network can be reached and every folder it could wri
 """
 import dataclasses
 import json
+import shutil
 import socket
 import tempfile
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
@@ -21,7 +23,9 @@ from make_records import write_records
 from make_videos import write_sound, write_video
 from test_nurture_experiment import config_of
 
-from nurture_jax import intervals
+from deps_jax.common.checkpoint import Checkpoints
+from nurture_jax import calibration, intervals
+from nurture_jax.calibration import Calibration
 from nurture_jax.experiment import Experiment, train
 from nurture_jax.inference import TrainedNurture
 from nurture_jax.predict import Predictor, check, draw, model_sha256, text
@@ -34,10 +38,11 @@ LENIENT = Limits(least_newborn_share=0, least_reference_frames=0, most_cut_frame
 KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F"}
 # What docs/nurture_evaluation.md says a training writes: nobody can be seen in any of it, but in
 # the clips beside the videos.
-WRITTEN = ("run/config.json", "run/splits.json", "run/model.json", "run/records.txt",
-           "run/refit.json", "run/metrics.jsonl", "run/tensorboard/*", "run/checkpoints/*",
-           "run/best/*", "set/cache/*/clips-*.array_record", "set/cache/*/clips-*.json",
-           "set/cache/*/lock")
+WRITTEN = ("run/config.json", "run/splits.json", "run/data.json", "run/model.json",
+           "run/records.txt", "run/refit.json", "run/metrics.jsonl", "run/training.lock",
+           "run/tensorboard/*", "run/checkpoints/*", "run/best/*",
+           "set/cache/*/clips-*.array_record", "set/cache/*/clips-*.json", "set/cache/*/lock",
+           "set/cache/*/used.lock")
 PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*",
                   b"\x1aE\xdf\xa3")
 
@@ -90,9 +95,9 @@ def run(watched, written):
     half = {name: 2.0 for name in ("weight_g", "length_cm", "head_cm", "chest_cm")}
     counts = dict.fromkeys(half, 40)
     empty = {band: {} for band in intervals.AGE_BANDS}
-    intervals.save(intervals.Intervals(0.9, 30, {intervals.ALL_AGES: counts, **{
-        band: dict.fromkeys(half, 0) for band in empty}}, {intervals.ALL_AGES: half, **empty}),
-        folder)
+    factors = intervals.Intervals(0.9, 30, {intervals.ALL_AGES: counts, **{
+        band: dict.fromkeys(half, 0) for band in empty}}, {intervals.ALL_AGES: half, **empty})
+    calibration.save(Calibration(factors, TrainedNurture.open(folder).sha256, LENIENT), folder)
     return folder
 
 
@@ -155,7 +160,7 @@ def test_audit_tells_code_limits_and_what_was_measured(predictor, video, monkeyp
 
 
 def test_hash_is_of_all_that_makes_the_estimate(run):
-    trained, factors = TrainedNurture.open(run), intervals.load(run)
+    trained, factors = TrainedNurture.open(run), calibration.load(run).intervals
     settings, model = trained.experiment, trained.model
     change = lambda part, **values: dataclasses.replace(part, **values)
     standard = change(model.standard, gain_std=2 * model.standard.gain_std)
@@ -172,13 +177,35 @@ def test_hash_is_of_all_that_makes_the_estimate(run):
     assert model_sha256(change(trained, experiment=moved), factors) == same
 
 
-def test_limits_are_those_of_the_run_or_those_given(run, predictor):
-    assert predictor.limits == TrainedNurture.open(run).experiment.gate == LENIENT
+def test_limits_are_those_of_the_evaluation(run, predictor):
+    assert predictor.limits == calibration.load(run).limits == LENIENT
     old = json.loads((run / "config.json").read_text())
-    del old["gate"]  # as of a run from before
+    del old["gate"], old["seal"]  # as of a run from before
     assert Experiment.from_dict(old).gate == Limits()
     with pytest.raises(ValueError, match=r"gate has no field 'least_sharp'; did you mean"):
         Experiment.from_dict({**old, "gate": {"least_sharp": 1.0}})
+
+
+def test_intervals_of_other_weights_are_refused(run, tmp_path, capsys):
+    """Trained further since; fallen back to older weights; told apart from a mere copy."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    assert Predictor.open(folder).limits == LENIENT
+    best = Checkpoints(folder / "best")
+    step, trained = best.latest_step(), TrainedNurture.open(folder)
+    best.save(step + 1, jax.tree.map(lambda leaf: 1.5 * leaf, trained.variables))
+    refused = r"intervals\.json was calibrated for other weights .* evaluate the run again"
+    with pytest.raises(ValueError, match=refused):
+        Predictor.open(folder)
+    limits = calibration.load(folder)
+    calibration.save(dataclasses.replace(
+        limits, model_sha256=TrainedNurture.open(folder).sha256), folder)
+    assert Predictor.open(folder).limits == LENIENT
+    meta = folder / "best" / str(step + 1) / "meta.json"
+    meta.write_text(meta.read_text().replace("1", "2", 1))
+    capsys.readouterr()
+    with pytest.raises(ValueError, match=refused):
+        Predictor.open(folder)
+    assert f"step {step + 1} is damaged" in capsys.readouterr().err
 
 
 def seeing(run, cells, ends=0.0):
@@ -188,9 +215,10 @@ def seeing(run, cells, ends=0.0):
     seen = {"mean": np.array([[3000.0, 50.0, 34.0, 33.0]]), "scale": np.ones((1, 4)),
             "shares": np.eye(3)[np.stack([cells, cells])][None],
             "keypoints": np.full((1, 2, 19, 3), ends)}
-    fake = SimpleNamespace(experiment=trained.experiment, model=trained.model,
-                           variables=trained.variables, observe=lambda batch: seen)
-    return Predictor(fake, intervals.load(run), Limits(least_duration_s=0.5))
+    fake = SimpleNamespace(experiment=trained.experiment, folder=run, sha256=trained.sha256,
+                           observe=lambda batch: seen)
+    limits = Limits(least_duration_s=0.5)
+    return Predictor(fake, dataclasses.replace(calibration.load(run), limits=limits))
 
 
 def test_without_reference_object(run, video):
@@ -207,7 +235,8 @@ def test_without_reference_object(run, video):
 
 
 def test_a_rejected_recording_has_reasons_and_no_estimate(run, video):
-    strict = Predictor.open(run, dataclasses.replace(LENIENT, least_duration_s=60))
+    strict = Predictor(TrainedNurture.open(run), dataclasses.replace(
+        calibration.load(run), limits=dataclasses.replace(LENIENT, least_duration_s=60)))
     found = strict(video, **KNOWN)
     assert found.assessment is None and found.audit["estimate"] is None
     assert text(found).startswith("no estimate:\n  the video is too short (2 s, limit 60): ")
@@ -242,10 +271,10 @@ def test_files_that_are_no_recording(predictor, tmp_path):
 def test_a_run_must_be_evaluated_first(run, tmp_path):
     with pytest.raises(ValueError, match="holds no experiment"):
         Predictor.open(tmp_path)
-    (run / intervals.FILE).rename(tmp_path / "aside")
-    with pytest.raises(ValueError, match="evaluate the run first"):
+    (run / calibration.FILE).rename(tmp_path / "aside")
+    with pytest.raises(ValueError, match=r"intervals\.json does not exist; evaluate the run again"):
         Predictor.open(run)
-    (tmp_path / "aside").rename(run / intervals.FILE)
+    (tmp_path / "aside").rename(run / calibration.FILE)
 
 
 def test_drawing_marks_what_was_found():

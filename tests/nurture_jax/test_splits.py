@@ -9,8 +9,14 @@ pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')"
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_records import write_records
 
+from deps_jax.common import workdir
 from nurture_jax import records, splits
 from nurture_jax.problems import LeftOut
+
+
+def write(parts, folder):
+    """As a run writes them when it is begun."""
+    workdir.claim(folder, {}, records={splits.FILE: splits.content(parts)})
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +30,7 @@ def test_splits_are_by_infant(written, tmp_path):
     assert [len(part) for part in parts.values()] == [4, 2, 2]
     infants = [{visit.infant_id for visit in part.visits} for part in parts.values()]
     assert len(set.union(*infants)) == sum(map(len, infants)) == 4
-    splits.write(parts, tmp_path)
+    write(parts, tmp_path)
     again = splits.read(found, tmp_path)
     assert {name: part.visits for name, part in again.items()} \
         == {name: part.visits for name, part in parts.items()}
@@ -43,7 +49,7 @@ def test_infants_without_a_usable_video_are_in_a_split(written, tmp_path):
     for name, part in parts.items():
         assert part.infants == whole[name].infants
         assert len(part) + len(part.left_out) == len(whole[name]) == 4
-    splits.write(parts, tmp_path)
+    write(parts, tmp_path)
     assert splits.read(lost, tmp_path) == parts
     assert splits.read(found, tmp_path) == whole  # its videos have been mended
     # Earlier runs have written only infants with a usable video.
@@ -57,7 +63,8 @@ def test_infants_without_a_usable_video_are_in_a_split(written, tmp_path):
     ({"train": ["n0", "n1"], "test": ["n1", "n2", "n3"]}, "infant 'n1' is in splits 'train' and"),
     ({"train": ["n0", "n1", "n2"]}, "infants 'n3' are in no split of"),
     ({"train": ["n0", "n1", "n2", "n3", "n9"]}, "infants 'n9' are gone from the records"),
-    ([], "cannot be read"),
+    ({"train": 1}, "cannot be read"),
+    ([], "is not JSON with named fields"),
     (None, "splits.json does not exist; start the run anew")])
 def test_splits_are_checked(written, tmp_path, content, sentence):
     if content is not None:
