@@ -158,14 +158,21 @@ class LatencyTable:
                          for record in self.held_out])
 
     @property
-    def rank_correlation(self) -> float:
-        """Spearman's, of predicted with measured over the held-out networks."""
-        return float(spearmanr(*([record[f"{what}_ms"] for record in self.held_out]
-                                 for what in ("predicted", "measured"))).statistic)
+    def rank_correlation(self) -> float | None:
+        """Spearman's, of predicted with measured over the held-out networks.
+
+        None where it is not defined: all were predicted, or measured, the same.
+        """
+        pair = [[record[f"{what}_ms"] for record in self.held_out]
+                for what in ("predicted", "measured")]
+        return (None if min(len(set(side)) for side in pair) == 1
+                else float(spearmanr(*pair).statistic))
 
     def summary(self) -> str:
         """What was measured and how far to trust it, for the terminal."""
         device, errors = self.device, 100 * np.abs(self.errors)
+        rank = self.rank_correlation
+        rank = "not defined" if rank is None else f"{rank:.3f}"
         width = max(len(record["subnet"]) for record in self.held_out)
         lines = [f"{device['processor']}, {device['threads']} thread(s), onnxruntime "
                  f"{device['onnxruntime']}; {self.question['precision']} at "
@@ -177,7 +184,7 @@ class LatencyTable:
         return "\n".join([
             *lines, "", f"error: median {np.median(errors):.1f} %, largest {errors.max():.1f} %, "
             f"within 8 % for {np.mean(errors <= 8):.0%} of {len(errors)}; rank correlation "
-            f"{self.rank_correlation:.3f}; one scale, {self.scale:.3f}"])
+            f"{rank}; one scale, {self.scale:.3f}"])
 
     def save(self, path: Path) -> None:
         sealed.write(path, dataclasses.asdict(self) | {"quality": {

@@ -8,6 +8,7 @@ from deps_jax import golden
 from deps_jax.golden import Skipped, check_folder, space_of
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [
     "mobilenet_v3_cifar_w0.25_k7", "mobilenet_v3_w0.25_k357_transform",
     "mobilenet_v3_w0.25_k357_crop"])
@@ -22,6 +23,7 @@ def test_network(shared, name):
     assert sum(check.what == "MACs" for check in checks) == 6
 
 
+@pytest.mark.long
 def test_trajectory(shared, tmp_path):
     cifar, recorded = "mobilenet_v3_cifar_w0.25_k7", "deps_trajectory"
     for name in (cifar, recorded):
@@ -50,6 +52,19 @@ def test_what_is_no_number_passes_no_check():
                    for deviation in deviations)
     fine = golden._norm_deviation({"a": good + 1, "b": good}, {"a": 2.0, "b": 0.0})
     assert golden.Check("folder", "subnet", "what", fine, 0.0).passed
+
+
+def test_gradients_may_stand_on_the_other_side_of_a_relu():
+    """The first that fits passes, and none is asked for after it; no number never passes."""
+    far, fits, bad = ({"a": np.full(4, value)} for value in (0.51, 0.5, np.nan))
+
+    def given(*trees):
+        yield from trees
+        raise AssertionError("one more was asked for")
+
+    assert golden._closest(given(far, fits), {"a": 1.0}, 1e-3) == 0
+    assert golden._closest([far, far], {"a": 1.0}, 1e-3) == pytest.approx(0.02)
+    assert not golden._closest([far, bad], {"a": 1.0}, 1e-3) <= np.inf
 
 
 def test_unknown_families_are_skipped_and_empty_folders_refused(shared, tmp_path):

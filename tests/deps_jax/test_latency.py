@@ -1,4 +1,5 @@
 """The table from timings that are made up, so that what it should say is known."""
+import dataclasses
 import json
 import subprocess
 import sys
@@ -63,6 +64,13 @@ def test_prediction_is_the_scaled_sum_of_pieces(tiny, question, timings):
     expected = [1.2 * (CALL_MS + macs(layers(tiny, decode(tiny, name))) / 1e6) for name in names]
     predicted = table.predictor(tiny)(stack([decode(tiny, name) for name in names]))
     np.testing.assert_allclose(predicted, expected)
+
+
+def test_rank_correlation_of_equal_times_is_not_defined(question, timings):
+    table = LatencyTable.fit(question, timings)
+    same = [{**record, "measured_ms": 3.0} for record in table.held_out]
+    table = dataclasses.replace(table, held_out=same)
+    assert table.rank_correlation is None and "correlation not defined" in table.summary()
 
 
 def test_predictions_are_looked_up(tiny, question, timings, monkeypatch):
