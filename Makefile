@@ -7,6 +7,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+# The versions that the tests pass with; `make CONSTRAINTS= test` takes the newest releases instead.
+CONSTRAINTS ?= -c tests/constraints.txt
 
 .PHONY: demo demo-nurture test test-long bench
 
@@ -34,12 +36,12 @@ test-long: .venv/torch_installed
 bench: .venv/torch_installed
 	$(BIN)/python -m launch.bench
 
-.venv/installed: setup.cfg
+.venv/installed: setup.cfg tests/constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; set PYTHON=')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable .[test,export,nurture]
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable .[test,export,nurture]
 	touch $@
 
 .venv/torch_installed: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable .[bench]
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable .[bench]
 	touch $@
