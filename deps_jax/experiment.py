@@ -16,6 +16,7 @@ from deps_jax.common.loop import Cadence
 from deps_jax.common.parallel import check_batch_size
 from deps_jax.common.run import claim, continue_or_start, saved
 from deps_jax.common.settings import build_settings
+from deps_jax.common.vectors import vector_bits
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, check_placement, load, squares, train_batches
 from deps_jax.data.pipeline import check_calibration, eval_batches
@@ -310,6 +311,8 @@ def _print_plan(experiment: Experiment, timeline: Timeline, images: int, start_s
                  f"{timeline.ramp_end}")
     if start_step:
         plan += f"; continuing at step {start_step}"
+    if jax.default_backend() == "cpu":  # another width rounds otherwise
+        plan += f"; vectors of {vector_bits()} bits"
     print(f"{experiment.method.name}: {plan}", flush=True)
 
 

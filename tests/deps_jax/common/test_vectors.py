@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from configs import deps_digits
+from deps_jax import experiment
 from deps_jax.common import vectors
+from deps_jax.methods import Timeline
 
 ROOT = Path(__file__).parents[3]
 LAUNCHERS = sorted(f"launch.{path.stem}" for path in (ROOT / "launch").glob("*.py")
@@ -38,6 +41,13 @@ def test_the_users_flags_stay(wide, given, bits, monkeypatch):
     assert vectors.vector_bits() == bits
     if given is not None or not wide:
         assert os.environ.get("XLA_FLAGS") == given
+
+
+def test_the_plan_of_a_run_tells_the_width(monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
+    settings = experiment.Experiment.from_dict(deps_digits.get_config().to_dict())
+    experiment._print_plan(settings, Timeline(4, 6, 9, 2), images=100, start_step=0)
+    assert capsys.readouterr().out.strip().endswith("; vectors of 512 bits")
 
 
 def test_xla_reads_what_a_launcher_sets():
