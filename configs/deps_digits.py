@@ -7,6 +7,10 @@ with every part of the method in it. Not a benchmark.
 
 Subnets end their ramp at 82 % of the base rate and train at the base rate from the next step on
 (`method.ramp_target_epochs`, docs/method.md).
+
+Options after a colon:
+  tiny   an eighth of the width at 8 px, 100 images and 40 steps, saved after every one: for
+         `launch.kill_test`.
 """
 from ml_collections import ConfigDict
 
@@ -14,8 +18,8 @@ from configs import parts
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Takes no argument."""
-    parts.options(arg)
+    """See above for the options."""
+    words = parts.options(arg, ("tiny",))
     config = ConfigDict()
     config.seed = 0
     config.init_from = ""
@@ -33,4 +37,13 @@ def get_config(arg: str = "") -> ConfigDict:
         subnets=("d2e3k3", "d2e3k5", "d3e3k5", "d4e3k5", "d4e4k5", "d3e6k5", "d4e6k5"),
         batch_size=120, calibration_images=600, calibration_batch_size=200)
     config.cadence = {"log_every": 20, "checkpoint_every": 200, "evaluate_every": 100}
+    if "tiny" in words:
+        config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1, 2),
+                            expands=(1, 2))
+        config.data.train_images = 100
+        config.method.ramp_epochs = 1.0
+        config.training.update(epochs=8.0, batch_size=20)
+        config.evaluation.update(subnets=("d1e1", "d2e2"), calibration_images=40,
+                                 calibration_batch_size=20)
+        config.cadence = {"log_every": 10, "checkpoint_every": 1, "evaluate_every": 0}
     return config

@@ -25,12 +25,12 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
       data_dir: replaces the config's folder.
 
     Returns:
-      The table, with the places of the files.
+      The table, with the step of the checkpoint and the places of the files.
     """
     run = TrainedRun.open(folder, data_dir)
     chosen = [decode(run.space, name) for name in subnets or run.experiment.evaluation.subnets]
-    for subnet in chosen:
-        run.check_trained(subnet)
+    for subnet in chosen if run.experiment.subnet else ():
+        run.check_trained(subnet)  # the full model's subnets are measured, too: for comparison
     held_out = run.held_out(split)
     meter = run.meter(held_out)
     target = folder / "evaluation" / split
@@ -43,4 +43,5 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
                "date": datetime.date.today().isoformat()}
     report.write_results(target, results, details)
     report.write_html(folder / "report.html", results, details, read(folder), run.config)
-    return f"{report.table(results)}\n\nfiles: {target}/  report: {folder / 'report.html'}"
+    return (f"{report.table(results)}\n\n{run.origin}\nfiles: {target}/  report: "
+            f"{folder / 'report.html'}")

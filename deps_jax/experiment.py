@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import jax
 
+from deps_jax import run_records
+from deps_jax.common import workdir
 from deps_jax.common.batches import Order
 from deps_jax.common.loop import Cadence
 from deps_jax.common.parallel import check_batch_size
@@ -18,7 +20,7 @@ from deps_jax.common.run import claim, continue_or_start, saved
 from deps_jax.common.settings import build_settings
 from deps_jax.common.vectors import vector_bits
 from deps_jax.data.augment import Augment
-from deps_jax.data.load import Data, calibration, check_placement, load, squares, train_batches
+from deps_jax.data.load import Data, calibration, check_placement, squares, train_batches
 from deps_jax.data.pipeline import check_calibration, eval_batches
 from deps_jax.data.sources import Source, Splits, in_memory
 from deps_jax.evaluate import PAPER_SUBNETS, Evaluator
@@ -156,20 +158,39 @@ class Experiment:
         return build_settings(cls, values)
 
 
-def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
+def meaning(config: dict) -> dict:
+    """A config with all that it leaves to a family or to defaults filled in, as plain values.
+
+    So one that names the family's own kernels means the same as one that leaves them to it.
+    """
+    experiment = Experiment.from_dict(config)
+    built = experiment.space.build(num_classes=2)
+    chosen = {field: [getattr(stage, field) for stage in built.stages]
+              for field in ("depths", "kernels", "expands")}
+    plain = dataclasses.asdict(experiment)
+    return {**plain, "space": {**plain["space"], **chosen, "resolution": built.resolution}}
+
+
+def train(experiment: Experiment, folder: Path, config: dict,
+          splits_of: Path | None = None) -> TrainState:
     """Trains the supernet, continuing where an earlier call in the same folder stopped.
 
     Everything that can be refused is refused before anything is compiled.
 
     Args:
       config: what `experiment` was made from; kept beside the results.
+      splits_of: a run whose splits a new one takes over, so that its test images stay unseen.
 
     Raises:
-      ValueError: also when another process trains in the folder.
+      ValueError: also when another process trains in the folder, or the data has changed.
     """
     check_placement(experiment.data)
     check_batches(experiment)
-    space, splits = build(experiment)
+    same = {"may_differ": may_differ(experiment.data), "meaning": meaning}
+    workdir.check(folder, config, **same)
+    own = run_records.read(folder)
+    other = run_records.read(splits_of) if splits_of and not own else None
+    space, splits = build(experiment, own or other, own and own.space)
     check_calibration(len(splits.train), experiment.evaluation.calibration_images,
                       experiment.evaluation.calibration_batch_size)
     for name in (*experiment.evaluation.subnets, experiment.subnet or "largest"):
@@ -186,7 +207,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> TrainState:
                              batch_stats={**state.batch_stats, **start["batch_stats"]})
 
     shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
-    with claim(folder, config, may_differ=may_differ(experiment.data)):
+    with claim(folder, config, **same, records=run_records.RunRecords.of(space, splits).files()):
         batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
                                 experiment.seed, space.resolution)
         with continue_or_start(folder, shapes, new_state, batches) as run:
@@ -232,16 +253,17 @@ def check_batches(experiment: Experiment) -> None:
     check_batch_size(experiment.evaluation.calibration_batch_size)
 
 
-def build(experiment: Experiment, known: Mapping[str, Sequence[str]] | None = None
-          ) -> tuple[SearchSpace, Splits]:
-    """The search space, its number of classes taken from the data, and the data.
+def build(experiment: Experiment, kept: run_records.RunRecords | None = None,
+          space: SearchSpace | None = None) -> tuple[SearchSpace, Splits]:
+    """The search space and the data.
 
     Args:
-      known: which examples are in which split, see `load`; None draws them.
+      kept: records of the run whose splits they are; None draws them.
+      space: None builds the config's, its number of classes taken from the data.
     """
-    resolution = experiment.space.build(num_classes=2).resolution
-    splits = load(experiment.data, resolution, known)
-    return experiment.space.build(len(splits.class_names)), splits
+    resolution = (space or experiment.space.build(num_classes=2)).resolution
+    splits = run_records.open_splits(experiment.data, resolution, kept)
+    return space or experiment.space.build(len(splits.class_names)), splits
 
 
 def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) -> Recipe:

@@ -181,7 +181,8 @@ def summary(exported: Exported) -> str:
         f"{card['macs'] / 1e6:.2f} M MACs, {card['size_bytes'] / 1e6:.3f} MB",
         f"  top-1 {check['top1']:.2%} ({check['top1_supernet']:.2%} in the supernet), agreement "
         f"{check['top1_agreement']:.2%}, largest difference {check['largest_difference']:.2g}, "
-        f"on {check['images']} {check['split']} images"]
+        f"on {check['images']} {check['split']} images",
+        f"  of the checkpoint of step {card['training']['step']}"]
     if latency := card.get("latency"):
         device = latency["device"]
         lines.append(f"  latency {latency['p10_ms']:.2f} ms (p10), {latency['median_ms']:.2f} ms "

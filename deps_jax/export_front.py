@@ -51,7 +51,7 @@ def export_front(run: TrainedRun, points: list[dict], folder: Path, settings: Ex
             failures.append(f"{point['subnet']}: promised {point['top1']:.2%}, the file has "
                             f"{rows[-1]['top1']:.2%}")
     sealed.replace(folder / "files.csv", sealed.rows(rows))
-    return failures, f"{_text(rows)}\n\nfiles: {folder}/"
+    return failures, f"{_text(rows)}\n\n{run.origin}\nfiles: {folder}/"
 
 
 def _row(point: dict, exported: Exported) -> dict:

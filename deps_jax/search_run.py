@@ -132,7 +132,7 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[La
         "devices": [table.device for table in tables]})
     about = f"{about_accuracy}. {found.evaluations} evaluations. {_volumes_text(volumes)}"
     write_page(folder / "front.html", groups, goal.objectives[0], about)
-    return points, f"{about}\n\n{_text(points, goal)}\n\nfiles: {folder}/"
+    return points, f"{about}\n\n{_text(points, goal)}\n\n{run.origin}\nfiles: {folder}/"
 
 
 def _accuracy(run: TrainedRun, genome: Genome, settings: SearchSettings

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from deps_jax import run_records
 from deps_jax.common import sealed, workdir
 from deps_jax.data.sources import Source, Splits, split
 from deps_jax.experiment import Experiment, Meter, build, check_batches, load_trained
@@ -40,11 +41,13 @@ class TrainedRun:
           data_dir: replaces the config's folder, where the data has moved.
 
         Raises:
-          ValueError: when there is no run, no data or no checkpoint.
+          ValueError: when there is no run, no data or no whole checkpoint, a file of the run is
+            damaged, or the data has changed since the run began.
         """
         experiment = _read_experiment(folder, data_dir)
         check_batches(experiment)
-        space, splits = build(experiment)
+        kept = run_records.read(folder)
+        space, splits = build(experiment, kept, kept and kept.space)
         state = load_trained(experiment, space, len(splits.train), folder)
         return cls(Path(folder), workdir.load(folder), experiment, space, splits, state.params,
                    int(state.step))
@@ -77,29 +80,36 @@ class TrainedRun:
         return Meter(experiment, space, self.splits.train, held_out)
 
     def chosen(self, name: str) -> str:
-        """The given name, or that of the only subnet which the run has trained.
+        """The given name, or that of the only network which the run has trained.
 
         Raises:
           ValueError: when no name is given and the run has trained a whole space.
         """
-        if not (name or self.experiment.subnet):
+        if not name and self.experiment.method.subnets_per_step > 1:
             raise ValueError(f"the run in {self.folder} has trained a whole space; name a subnet, "
                              f"such as --subnet=smallest")
-        return name or self.experiment.subnet
+        return name or self.experiment.subnet or "largest"
 
     def check_trained(self, subnet: Subnet | None = None) -> None:
-        """Raises ValueError when the run was the fine-tuning of one subnet, and not of this one.
+        """Raises ValueError when the run has trained one subnet alone, and not this one.
 
         Args:
           subnet: None is all of them.
         """
-        if not self.experiment.subnet:
+        if self.experiment.method.subnets_per_step > 1:
             return
-        only = encode(self.space, decode(self.space, self.experiment.subnet))
+        tuned = self.experiment.subnet
+        only = encode(self.space, decode(self.space, tuned or "largest"))
         asked = encode(self.space, subnet) if subnet else "the space"
         if asked != only:
+            use = "the run that it started from" if tuned else "a run that trains subnets"
             raise ValueError(f"the run in {self.folder} has trained {only} alone, not {asked}; "
-                             f"use the run that it started from")
+                             f"use {use}")
+
+    @property
+    def origin(self) -> str:
+        """Where the parameters are from, as a line for the terminal."""
+        return f"checkpoint: step {self.step} of {self.folder}"
 
     @property
     def details(self) -> dict:
@@ -113,12 +123,17 @@ class TrainedRun:
 
 
 def read_space(folder: Path, data_dir: str | None = None) -> SearchSpace:
-    """The search space of a run, whose number of classes is that of its data."""
-    return build(_read_experiment(folder, data_dir))[0]
+    """The search space of a run, for which only runs of older versions need their data.
+
+    Raises:
+      ValueError: when there is no run, or its space is damaged.
+    """
+    experiment = _read_experiment(folder, data_dir)
+    return run_records.read_space(folder) or build(experiment)[0]
 
 
 def _read_experiment(folder: Path, data_dir: str | None) -> Experiment:
-    experiment = Experiment.from_dict(workdir.load(folder))
+    experiment = workdir.understood(folder, Experiment.from_dict)
     if data_dir is None:
         return experiment
     return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, dir=data_dir))

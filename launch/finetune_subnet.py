@@ -35,7 +35,7 @@ def main(_):
                              data_dir=DATA_DIR.value)
     measure = MeasuredAccuracy(TrainedRun.open(folder, DATA_DIR.value))
     # First, since whatever is wrong is told before the first step.
-    experiment.train(experiment.Experiment.from_dict(config), out, config)
+    experiment.train(experiment.Experiment.from_dict(config), out, config, splits_of=folder)
     before = measure([SUBNET.value])[0]
     tuned = TrainedRun.open(out)
     exported = export(tuned, decode(tuned.space, tuned.chosen("")), out / "exported",

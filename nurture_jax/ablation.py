@@ -91,7 +91,8 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
     folder.mkdir(parents=True, exist_ok=True)
     with locks.alone(folder, f"waiting for another process in {folder}"):
         # Every run has a seed of its own, so that of the config says nothing.
-        workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"))
+        workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"),
+                      meaning=experiment.meaning)
     for name, seed in tqdm(plans, desc="ablation", unit="run"):
         run = folder / name.replace(" + ", "_").replace(" ", "_") / f"seed_{seed}"
         outcomes.append(_outcome(name, seed, run, _changed(config, name, seed)))
@@ -196,7 +197,7 @@ def _changed(config: Mapping, name: str, seed: int) -> dict:
 def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
     run.mkdir(parents=True, exist_ok=True)
     with locks.alone(run, f"waiting for another process in {run}"):
-        workdir.check(run, config, may_differ=experiment.MAY_DIFFER)
+        workdir.check(run, config, may_differ=experiment.MAY_DIFFER, meaning=experiment.meaning)
         if (tested := _tested(run)) is not None:
             return tested
         experiment.train(experiment.Experiment.from_dict(config), run, config)

@@ -137,6 +137,11 @@ class Experiment:
             for name, value in config.items()})
 
 
+def meaning(config: dict) -> dict:
+    """A config with all that it leaves to defaults filled in, as plain values."""
+    return dataclasses.asdict(Experiment.from_dict(config))
+
+
 def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float]:
     """Trains, continuing where an earlier call in the same folder stopped.
 
@@ -163,7 +168,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     build_recipe(experiment, standard, backbone, len(parts["train"]))
     made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(standard, backbone),
                training_data.FILE: training_data.describe(parts)}
-    with claim(folder, config, may_differ=MAY_DIFFER, records=made_of):
+    with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
         standard, backbone = read_model(folder, start)
         sources = open_sources(experiment.data, found, parts)
         _tell_left_out(folder, found, sources["train"].cache.left_out)

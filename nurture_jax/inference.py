@@ -74,7 +74,7 @@ class TrainedNurture:
           ValueError: when there is no run or nothing was kept yet.
         """
         folder = Path(folder)
-        experiment = Experiment.from_dict(workdir.load(folder))
+        experiment = workdir.understood(folder, Experiment.from_dict)
         model = NurtureNet(experiment.model, *read_model(folder))
         data = experiment.data
         inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),

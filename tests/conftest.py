@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from deps_jax import experiment, supernet
+from deps_jax import experiment, run_records, supernet
 from deps_jax.common import workdir
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.data.augment import Augment
@@ -108,5 +108,5 @@ def save_run(folder: Path, config: dict) -> None:
     state = jax.jit(lambda key: init_state(key, recipe))(jax.random.key(0))
     params = jax.tree.map(lambda leaf: 4 * leaf, state.params["classifier"])
     state = state.replace(params={**state.params, "classifier": params})
-    workdir.claim(folder, config)
+    workdir.claim(folder, config, records=run_records.RunRecords.of(space, splits).files())
     Checkpoints(folder / "checkpoints").save(recipe.timeline.total, state)

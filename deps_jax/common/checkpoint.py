@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from deps_jax.common import sums
@@ -126,6 +127,20 @@ class Checkpoints:
             wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True)
         return self._read(part, tuple(part), ocp.PyTreeCheckpointHandler, args)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays of the newest state, by name as in `shapes`.
+
+        Raises:
+          ValueError: when there is no checkpoint.
+        """
+        folder = self._newest().folder / "state"
+        with _quiet():
+            reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+            as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+                                     reader.metadata(folder).item_metadata.tree)
+            state = reader.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_arrays))
+        return dict(_named(state))
+
     def shapes(self) -> dict[str, list[int]]:
         """Shapes of the arrays in the newest state, by name such as "params/stem/kernel".
 
@@ -193,9 +208,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _named(state) -> Iterator[tuple[str, Any]]:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
+
+
 def _shapes(state) -> dict[str, list[int]]:
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): list(leaf.shape)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+    return {name: list(leaf.shape) for name, leaf in _named(state)}
 
 
 def _abstract(state):

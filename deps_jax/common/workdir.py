@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from deps_jax.common import sealed
 
@@ -13,17 +14,18 @@ _MEND = "put it back from a copy, or start anew in another --workdir"
 
 def make(folder: Path) -> None:
     """Makes the folder, where it is missing; ValueError when it is a file."""
-    folder = Path(folder)
-    if folder.is_file():
-        raise ValueError(f"--workdir {folder} is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_file(Path(folder))
+    Path(folder).mkdir(parents=True, exist_ok=True)
 
 
-def check(folder: Path, config: dict, *, may_differ: tuple[str, ...] = ()) -> None:
+def check(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
+          meaning: Callable[[dict], dict] = dict) -> None:
     """Raises ValueError, naming the first fields that differ, unless `claim` would agree."""
+    _refuse_file(Path(folder))
     if not (Path(folder) / CONFIG).exists():
         return
-    old, now = flatten(load(folder)), flatten(json.loads(json.dumps(config)))
+    old, now = (flatten(json.loads(json.dumps(content)))
+                for content in (understood(folder, meaning), meaning(config)))
     differing = sorted(
         name for name in old.keys() | now.keys()
         if (name not in old or name not in now or old[name] != now[name])
@@ -36,12 +38,15 @@ def check(folder: Path, config: dict, *, may_differ: tuple[str, ...] = ()) -> No
 
 
 def claim(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
+          meaning: Callable[[dict], dict] = dict,
           records: Mapping[str, Mapping] | None = None) -> None:
     """Makes the folder, or checks that it is of the same experiment.
 
     Args:
       config: nested dict of plain values, kept as `config.json`.
       may_differ: dotted fields or sections that may change when a run continues.
+      meaning: a config with all that it leaves to defaults filled in. These are compared, so a
+        field that is new since the run was begun, or was written out then, does not count.
       records: {file: content} of what the experiment was made of, written once. The config is
         written last, so a folder that has one has them all, wherever the process was stopped.
 
@@ -49,7 +54,7 @@ def claim(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
       ValueError: naming the first fields that differ, or the file when it is damaged.
     """
     make(folder)
-    check(folder, config, may_differ=may_differ)
+    check(folder, config, may_differ=may_differ, meaning=meaning)
     path = Path(folder) / CONFIG
     for name, content in (records or {}).items():
         if not (path.exists() and path.with_name(name).exists()):
@@ -82,6 +87,21 @@ def load(folder: Path) -> dict:
     return sealed.read(path, _MEND)
 
 
+def understood(folder: Path, build: Callable[[dict], Any]) -> Any:
+    """What `build` makes of the config of the experiment in a folder.
+
+    Raises:
+      ValueError: as `load`; and, naming the file, when `build` does not take it.
+    """
+    config = load(folder)
+    try:
+        return build(config)
+    except ValueError as error:
+        raise ValueError(f"{Path(folder) / CONFIG} is of another version of this program, or of a "
+                         f"run of another kind ({error}); open it with what has written it, or "
+                         f"give another --workdir") from error
+
+
 def flatten(config: dict, prefix: str = "") -> dict:
     """{"a": {"b": 1}} as {"a.b": 1}."""
     flat = {}
@@ -91,3 +111,8 @@ def flatten(config: dict, prefix: str = "") -> dict:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _refuse_file(folder: Path) -> None:
+    if folder.is_file():
+        raise ValueError(f"--workdir {folder} is a file; give a folder")

@@ -26,12 +26,17 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """A data set cut in three. Test is for the end; decisions are made on validation."""
+    """A data set cut in three. Test is for the end; decisions are made on validation.
+
+    Attributes:
+      listing: what the data set is, see `deps_jax.data.listing`; empty where nobody asked.
+    """
 
     train: Source
     validation: Source
     test: Source
     class_names: tuple[str, ...]
+    listing: Mapping = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,15 +196,8 @@ def digits(resolution: int, validation_images: int, seed: int) -> Splits:
     return Splits(train, validation, test, tuple("0123456789"))
 
 
-def tfds(name: str, folder: str, validation_images: int, seed: int) -> Splits:
-    """A data set of tensorflow-datasets, already prepared in `folder` as array_record.
-
-    Args:
-      folder: the data_dir it was prepared in; "" is the environment's TFDS_DATA_DIR.
-
-    Raises:
-      ValueError: when it is not there.
-    """
+def tfds_builder(name: str, folder: str):
+    """tensorflow-datasets' own description of a data set; arguments and errors as of `tfds`."""
     folder = folder or os.environ.get("TFDS_DATA_DIR", "")
     if not folder:
         raise ValueError(f"no folder for data set {name!r}; set --config.data.dir or "
@@ -210,15 +208,29 @@ def tfds(name: str, folder: str, validation_images: int, seed: int) -> Splits:
                          f"array_record")
     import tensorflow_datasets
 
-    held_out = "validation" if name in ("imagenet2012", "imagenette") else "test"
     try:
-        builder = tensorflow_datasets.builder(name, data_dir=folder)
-        train, test = (
-            TfdsSource(tensorflow_datasets.data_source(name, split=part, data_dir=folder,
-                                                       download=False), part)
-            for part in ("train", held_out))
+        return tensorflow_datasets.builder(name, data_dir=folder)
     except Exception as error:
         raise ValueError(f"data set {name!r} in {folder} cannot be read ({error}); prepare it "
                          f"with file_format='array_record'") from error
+
+
+def tfds(name: str, folder: str, validation_images: int, seed: int) -> Splits:
+    """A data set of tensorflow-datasets, already prepared in `folder` as array_record.
+
+    Args:
+      folder: the data_dir it was prepared in; "" is the environment's TFDS_DATA_DIR.
+
+    Raises:
+      ValueError: when it is not there.
+    """
+    builder = tfds_builder(name, folder)
+    held_out = "validation" if name in ("imagenet2012", "imagenette") else "test"
+    try:
+        train, test = (TfdsSource(builder.as_data_source(part), part)
+                       for part in ("train", held_out))
+    except Exception as error:
+        raise ValueError(f"data set {name!r} in {builder.data_dir} cannot be read ({error}); "
+                         f"prepare it with file_format='array_record'") from error
     train, validation = split(train, validation_images, seed)
     return Splits(train, validation, test, tuple(builder.info.features["label"].names))

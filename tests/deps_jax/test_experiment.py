@@ -3,6 +3,8 @@ import csv
 import json
 import os
 import signal
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -11,6 +13,7 @@ import pytest
 from absl import flags
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
+from deps_jax import experiment
 from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.loop import Interrupted
 from deps_jax.common.run import Run
@@ -85,7 +88,7 @@ def test_learning_is_seen_in_metrics(finished):
 def test_evaluation_writes_table_plot_and_report(finished):
     folder, _ = finished
     text = evaluate_run(folder, split="validation")
-    assert "d1e1k3" in text and "d2e2k3" in text
+    assert "d1e1k3" in text and "d2e2k3" in text and f"checkpoint: step 40 of {folder}" in text
     with (folder / "evaluation" / "validation" / "subnets.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["subnet"] for row in rows] == ["d1e1k3", "d2e2k3"]
@@ -105,6 +108,26 @@ def test_workdir_of_another_experiment_is_refused(finished):
     folder, _ = finished
     with pytest.raises(ValueError, match=r"training\.batch_size is 20 there and 10 now"):
         run(folder, **{"training.batch_size": 10})
+
+
+def test_what_is_left_to_the_family_may_be_named_and_new_fields_may_be_missing(tmp_path,
+                                                                              monkeypatch):
+    """Configs of earlier versions named the lists of the space, and had fewer fields."""
+    run = SimpleNamespace(start_step=0, fit=lambda *_, **__: "let in")
+    monkeypatch.setattr(experiment, "continue_or_start", lambda *_: nullcontext(run))
+    monkeypatch.setattr(Trainer, "compile", lambda *_: None)
+    left, named = tiny_config(**{"evaluation.subnets": ("smallest",)}), tiny_config()
+    left["space"] |= {"depths": None, "kernels": None, "expands": None}
+    stage = SPACES[left["space"]["family"]].stages[0]
+    named["space"] |= {"depths": list(stage.depths), "kernels": list(stage.kernels),
+                       "expands": list(stage.expands)}
+    named["evaluation"] = {**left["evaluation"]}
+    del named["method"]["ramp_target_epochs"], named["evaluation"]["dtype"]
+    for config in (named, left, named):
+        assert train(Experiment.from_dict(config), tmp_path, config) == "let in"
+    left["space"]["kernels"] = (3,)
+    with pytest.raises(ValueError, match=r"space\.kernels is \[\[7\], .* there and \[\[3\], "):
+        train(Experiment.from_dict(left), tmp_path, left)
 
 
 def test_where_images_lie_may_change_unless_they_are_cropped():

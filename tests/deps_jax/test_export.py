@@ -1,6 +1,7 @@
 """Exported files of a supernet, compared on digits."""
 import dataclasses
 import json
+import shutil
 
 import chex
 import cv2
@@ -94,6 +95,22 @@ def test_picture_is_classified_from_the_card_alone(trained, exported, tmp_path, 
     lines = capsys.readouterr().out.splitlines()
     logits = Model(exported.path)([pixels])[0]
     assert len(lines) == 4 and lines[1].split()[-1] == str(logits.argmax())
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".json"])
+@pytest.mark.parametrize("damage", [lambda data: data[:len(data) // 2],
+                                    lambda data: data.replace(b"0.3", b"0.4", 1)
+                                    if b"0.31" in data else data[:-9] + bytes(9)],
+                         ids=["truncated", "changed"])
+def test_a_damaged_model_or_card_is_named(exported, tmp_path, capsys, ending, damage):
+    for path in (exported.path, exported.path.with_suffix(".json")):
+        shutil.copy(path, tmp_path)
+    model = tmp_path / exported.path.name
+    path = model.with_suffix(ending)
+    path.write_bytes(damage(path.read_bytes()))
+    assert classify.main([str(model), "photo.png"]) == 2
+    told = capsys.readouterr().err
+    assert f"{path} is damaged" in told and len(told.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("missing", "sentence"), [

@@ -6,10 +6,11 @@ import pytest
 from conftest import save_run
 from test_experiment import tiny_config
 
+from deps_jax import run_records
 from deps_jax.common.batches import Order
 from deps_jax.common.run import Run
 from deps_jax.data import load
-from deps_jax.data.sources import ArraySource, Splits
+from deps_jax.data.sources import ArraySource, Splits, TfdsSource
 from deps_jax.experiment import Experiment, build, train
 from deps_jax.finetune import finetune_config
 from deps_jax.initial_weights import initial_weights
@@ -71,10 +72,13 @@ def test_settings_are_those_of_the_run_but_for_the_rate(supernet_run):
 def photos(monkeypatch):
     """A data set that comes in one size, 12 px, as CIFAR comes in 32."""
     generator = np.random.default_rng(0)
-    train, held_out = (ArraySource(generator.integers(0, 256, (n, 12, 12, 3), np.uint8),
-                                   np.arange(n, dtype=np.int32) % 10) for n in (60, 20))
+    train, held_out = (
+        TfdsSource(ArraySource(generator.integers(0, 256, (n, 12, 12, 3), np.uint8),
+                               np.arange(n, dtype=np.int32) % 10), part)
+        for part, n in (("train", 60), ("test", 20)))
     splits = Splits(train, held_out, held_out, tuple("0123456789"))
     monkeypatch.setattr(load, "tfds", lambda *_: splits)
+    monkeypatch.setattr(run_records, "listing", lambda _: {"files": {}, "facts": {}})
     return {"data.name": "cifar10", "data.train_images": 0, "space.resolution": 12}
 
 

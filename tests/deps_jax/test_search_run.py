@@ -9,6 +9,7 @@ from test_experiment import tiny_config
 pytest.importorskip("pymoo", reason="needs the extra export")
 from deps_jax import specialize as specialize_module
 from deps_jax.candidate import parse_candidate
+from deps_jax.common import sealed
 from deps_jax.cost import CostModel
 from deps_jax.export import ExportSettings
 from deps_jax.export_front import export_front, read_front
@@ -106,11 +107,10 @@ def test_a_latency_limit_is_kept_by_whole_networks(searched, tmp_path, monkeypat
                 for name in models}
 
     def made_up_search(run, goal, folder, **_):
-        record = json.loads((run.folder / "search" / "front.json").read_text())
+        record = sealed.read(run.folder / "search" / "front.json", "")
         record |= {"goal": {"objectives": goal.objectives}, "front": [small, large],
                    "random search": [], "uniform subnets": []}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "front.json").write_text(json.dumps(record))
+        sealed.write(folder / "front.json", record)
         return [small, large], "text"
 
     monkeypatch.setattr(specialize_module, "measure", made_up)

@@ -9,10 +9,14 @@ import sys
 import pytest
 from absl import app, flags
 
+import launch
+
 
 def launch_here(module: str, *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `python -m launch.MODULE ARGUMENTS`."""
     app.define_help_flags()
+    sys.modules.pop("launch.limits", None)  # it defines flags, which are taken back each time
+    vars(launch).pop("limits", None)
     before, out, err = set(flags.FLAGS), io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), \
             contextlib.redirect_stderr(err):

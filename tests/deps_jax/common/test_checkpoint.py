@@ -52,6 +52,7 @@ def test_state_place_and_record_come_back(saved):
     assert data.position == 21
     chex.assert_trees_all_equal(again.restore_part({"w": SHAPES["w"]}), {"w": at(20)["w"]})
     assert again.shapes() == {"step": [], "w": [60, 100]}
+    chex.assert_trees_all_equal(again.arrays(), at(20))
 
 
 def test_two_are_kept_and_each_can_be_told_from_the_others(copy):

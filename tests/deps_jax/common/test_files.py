@@ -44,6 +44,25 @@ def test_workdir_belongs_to_one_experiment(tmp_path):
         workdir.load(tmp_path)
 
 
+def test_configs_are_compared_by_what_they_mean(tmp_path):
+    """A field that is new since, or was written out then, does not count; an unknown one does."""
+    def meaning(config):
+        if config.keys() - {"seed", "depths"}:
+            raise ValueError("config has no field 'frames'")
+        return {"seed": 0, "depths": config.get("depths") or [2, 3], **{
+            name: value for name, value in config.items() if name == "seed"}}
+
+    workdir.claim(tmp_path, {"depths": (2, 3)}, meaning=meaning)
+    workdir.claim(tmp_path, {"seed": 0, "depths": None}, meaning=meaning)
+    assert workdir.load(tmp_path) == {"seed": 0, "depths": None}
+    with pytest.raises(ValueError, match=r"depths is \[2, 3\] there and \[4\] now"):
+        workdir.check(tmp_path, {"depths": (4,)}, meaning=meaning)
+    workdir.claim(tmp_path / "other", {"frames": 8})
+    with pytest.raises(ValueError, match=r"other/config\.json is of another version of this "
+                       r"program, or .* of another kind \(config has no field 'frames'\); open it"):
+        workdir.check(tmp_path / "other", {"seed": 0}, meaning=meaning)
+
+
 def test_records_are_written_once_and_before_the_config(tmp_path, monkeypatch):
     """So that a folder with a config has them all, wherever the process was stopped."""
     config, folder = {"seed": 0}, tmp_path / "run"
