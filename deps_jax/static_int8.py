@@ -27,6 +27,11 @@ def quantise_statically(model: onnx.ModelProto, inputs: np.ndarray, *,
                         batch_size: int = 20) -> onnx.ModelProto:
     """The model with uint8 activations and int8 weights by output channel, in QDQ form.
 
+    Weights take 7 of their 8 bits. On x86 processors without VNNI onnxruntime adds two products of
+    uint8 and int8 in 16 bits, which saturates with all 8: the file would compute something else
+    there than where it was checked (measured on a network of random weights: 33 % of the decisions
+    agreed, and 83 % with 7 bits).
+
     Args:
       inputs: [n, 3, r, r] float32 preprocessed calibration images.
     """
@@ -36,7 +41,7 @@ def quantise_statically(model: onnx.ModelProto, inputs: np.ndarray, *,
         quant_pre_process(given, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared, result, _Batches(inputs, batch_size), quant_format=QuantFormat.QDQ,
-            per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": PERCENTILE})
         return onnx.load(result)

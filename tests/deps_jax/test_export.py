@@ -82,8 +82,8 @@ def test_card_tells_all_that_is_needed(exported):
 def test_other_forms(trained, tmp_path, settings):
     result = export(trained, decode(trained.space, "smallest"), tmp_path, settings)
     check = result.card["check"]
-    # The weights are random: static int8 moves many of their close logits past each other.
-    least = 0.2 if settings.precision == "int8_static" else 0.8
+    # The weights are random, so logits are close to each other.
+    least = 0.6 if settings.precision == "int8_static" else 0.8
     assert check["top1_agreement"] > least and check["ok"] == (not result.failures)
 
 

@@ -31,6 +31,15 @@ def test_the_percentile_counts(model, images, monkeypatch):
     assert _scale_of_images(clipped) < 0.5 * _scale_of_images(found)
 
 
+def test_two_products_fit_into_16_bits(model, images):
+    """255 * (w1 + w2) must: processors without VNNI add two products before they widen them."""
+    weights = [onnx_writer.numpy_helper.to_array(tensor)
+               for tensor in static_int8.quantise_statically(model, images).graph.initializer]
+    largest = [np.abs(array.astype(int)).max() for array in weights
+               if array.dtype == np.int8 and array.ndim > 1]
+    assert largest and 255 * 2 * max(largest) <= np.iinfo(np.int16).max
+
+
 def test_others_are_heard_and_onnxruntime_is_silent(model, images, monkeypatch, caplog):
     prepare = static_int8.quant_pre_process
 
