@@ -41,8 +41,8 @@ def quantise_statically(model: onnx.ModelProto, inputs: np.ndarray, *,
         quant_pre_process(given, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared, result, _Batches(inputs, batch_size), quant_format=QuantFormat.QDQ,
-            per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.Percentile,
+            per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": PERCENTILE})
         return onnx.load(result)
 

@@ -34,13 +34,20 @@ def split(tree):
     return chosen, {name: leaf for name, leaf in named.items() if name not in chosen}
 
 
+def drawn(space):
+    """(params, batch_stats) of a space: no weights to start from, but all different."""
+    generator = np.random.default_rng(3)
+    shapes = jax.eval_shape(lambda key: supernet.init(key, space), jax.random.key(0))
+    return jax.tree.map(lambda leaf: generator.uniform(1, 2, leaf.shape).astype(leaf.dtype), shapes)
+
+
 @pytest.fixture
 def of_largest_kernel(request, tmp_path):
     """(where weights of a space with one kernel size lie, those weights)."""
     if request.param == "run":
         save_run(tmp_path / "run", config(kernels=(5,)))
         return tmp_path / "run", initial_weights(str(tmp_path / "run"), space_of((5,)))
-    params, batch_stats = supernet.init(jax.random.key(3), space_of((5,)))
+    params, batch_stats = drawn(space_of((5,)))
     np.savez(tmp_path / "w.npz", **to_state_dict(space_of((5,)), params, batch_stats))
     return tmp_path / "w.npz", {"params": params, "batch_stats": batch_stats}
 
@@ -55,15 +62,14 @@ def test_transforms_that_are_missing_start_as_identities(of_largest_kernel, caps
         assert transform.dtype == np.float32
         np.testing.assert_array_equal(transform, np.broadcast_to(np.eye(9), transform.shape))
     chex.assert_trees_all_equal(others, split(expected)[1])
-    fresh, _ = supernet.init(jax.random.key(0), space_of((3, 5)))
+    fresh, _ = jax.eval_shape(lambda key: supernet.init(key, space_of((3, 5))), jax.random.key(0))
     chex.assert_trees_all_equal_shapes(weights["params"], fresh)
     assert f"{source} lacks start as identities" in capsys.readouterr().out
 
 
 def test_transforms_that_are_there_are_kept(tmp_path, capsys):
     space = space_of((3, 5))
-    params, batch_stats = supernet.init(jax.random.key(3), space)
-    params = jax.tree.map(lambda leaf: leaf + 1, params)
+    params, batch_stats = drawn(space)
     np.savez(tmp_path / "w.npz", **to_state_dict(space, params, batch_stats))
     weights = initial_weights(str(tmp_path / "w.npz"), space)
     chex.assert_trees_all_equal(weights["params"], params)
@@ -71,11 +77,11 @@ def test_transforms_that_are_there_are_kept(tmp_path, capsys):
 
 
 def test_nothing_else_may_be_missing(tmp_path):
-    params, batch_stats = supernet.init(jax.random.key(3), space_of((3,)))
+    params, batch_stats = drawn(space_of((3,)))
     np.savez(tmp_path / "w.npz", **to_state_dict(space_of((3,)), params, batch_stats))
     with pytest.raises(ValueError, match=r"needs \(5, 5"):
         initial_weights(str(tmp_path / "w.npz"), space_of((3, 5)))
-    tensors = to_state_dict(space_of((5,)), *supernet.init(jax.random.key(3), space_of((5,))))
+    tensors = to_state_dict(space_of((5,)), *drawn(space_of((5,))))
     del tensors["blocks.1.conv.depth_conv.bn.bias"]
     np.savez(tmp_path / "w.npz", **tensors)
     with pytest.raises(ValueError, match="lacks 1 tensors"):

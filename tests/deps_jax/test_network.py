@@ -30,7 +30,8 @@ def sampled(space, n):
     return [canonical(sample(jax.random.key(i), space)) for i in range(n)]
 
 
-@pytest.fixture(scope="module", params=["tiny", *SPACES])
+@pytest.fixture(scope="module", params=[
+    "tiny", *(pytest.param(name, marks=pytest.mark.long) for name in SPACES)])
 def case(request, tiny, tiny_variables):
     """Of every family, small: (space, cut(subnet) -> (Network, elastic logits), images)."""
     if request.param == "tiny":

@@ -29,7 +29,8 @@ def trace(step, recipe):
 @pytest.mark.parametrize("recipe", [
     RECIPE, dataclasses.replace(RECIPE, method=PLAIN, dtype="bfloat16"),
     dataclasses.replace(RECIPE, method=PLAIN, subnet="k3e1-k5e2/k5e2x2"),
-    dataclasses.replace(RECIPE, method=PLAIN, subnet="k5e3/k3e3-k3e1-k5e2"),
+    pytest.param(dataclasses.replace(RECIPE, method=PLAIN, subnet="k5e3/k3e3-k3e1-k5e2"),
+                 marks=pytest.mark.long),
 ], ids=["full model", "plain, bfloat16", "fine-tuning", "fine-tuning of unequal blocks"])
 def test_full_model_step_leaves_nothing_to_run_time(recipe):
     traced = trace("full_step", recipe)

