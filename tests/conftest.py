@@ -42,6 +42,8 @@ PLAIN = SearchSpace(
 )
 PIXELS = Augment(mean=(0.5,) * 3, std=(0.25,) * 3)
 
+# Arrays of different ranks are not joined by chance: what is meant is spelled out.
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="module", autouse=True)
