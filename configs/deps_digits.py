@@ -9,7 +9,7 @@ Subnets end their ramp at 82 % of the base rate and train at the base rate from 
 (`method.ramp_target_epochs`, docs/method.md).
 
 Options after a colon:
-  tiny   an eighth of the width at 8 px, 100 images and 40 steps, saved after every one: for
+  tiny   an eighth of the width at 8 px, 100 images, 30 steps, saved after every one: for
          `launch.kill_test`.
 """
 from ml_collections import ConfigDict
@@ -38,12 +38,12 @@ def get_config(arg: str = "") -> ConfigDict:
         batch_size=120, calibration_images=600, calibration_batch_size=200)
     config.cadence = {"log_every": 20, "checkpoint_every": 200, "evaluate_every": 100}
     if "tiny" in words:
-        config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1, 2),
+        config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1,),
                             expands=(1, 2))
-        config.data.train_images = 100
+        config.data.update(train_images=100, validation_images=40)
         config.method.ramp_epochs = 1.0
-        config.training.update(epochs=8.0, batch_size=20)
-        config.evaluation.update(subnets=("d1e1", "d2e2"), calibration_images=40,
+        config.training.update(epochs=6.0, batch_size=20)  # 30 steps
+        config.evaluation.update(subnets=("d1e1", "d1e2"), batch_size=40, calibration_images=20,
                                  calibration_batch_size=20)
-        config.cadence = {"log_every": 10, "checkpoint_every": 1, "evaluate_every": 0}
+        config.cadence = {"log_every": 10, "checkpoint_every": 1, "evaluate_every": 4}
     return config

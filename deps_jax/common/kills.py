@@ -1,6 +1,7 @@
 """Kills a training again and again, and compares what it comes to with an undisturbed one."""
 from __future__ import annotations
 
+import collections
 import dataclasses
 import random
 import shutil
@@ -10,15 +11,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common import writer
+from deps_jax.common.checkpoint import Checkpoints
 from deps_jax.common.run import CHECKPOINTS, saved
+from deps_jax.common.steps import META
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)  # in turn
-EARLY = 0.2  # share of the kills that may come before a process has saved anything
-LATER_S = 2.0  # the others come at most so long after it has
+EARLY = 0.2  # share of the kills that come before a process has saved anything
+LATER = 0.4  # the others come after it has, by up to this part of what the whole run takes then
 TIMEOUT_S = 600.0
 INTERRUPTED = 130  # the exit code of a run that has saved and stopped, see `cli`
+BEFORE, STARTING, SAVING = "before the first checkpoint", "while starting", "while saving"
+EVALUATING, LAST, STOPPED = "while evaluating", "after the last step", "saved and stopped by itself"
 
 
 @dataclasses.dataclass
@@ -27,26 +34,39 @@ class Kills:
 
     Attributes:
       kills: by signal; only of processes that still ran.
-      while_saving: of them, those that left a checkpoint half written.
+      places: how many kills met the run where, by what they left in its folder.
       runs: trainings that were killed and continued to their end.
       starts: processes.
       differing: names of arrays of a final state that are not those of the undisturbed run, to the
         bit.
     """
 
-    kills: dict[str, int] = dataclasses.field(default_factory=dict)
-    while_saving: int = 0
+    kills: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    places: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     runs: int = 0
     starts: int = 0
     differing: tuple[str, ...] = ()
 
+    @property
+    def count(self) -> int:
+        return sum(self.kills.values())
+
     def __str__(self) -> str:
-        by_signal = ", ".join(f"{count} {name}" for name, count in self.kills.items())
-        verdict = (f"differ from an undisturbed run in {', '.join(self.differing[:3])}"
+        by_signal = ", ".join(f"{count} {name}" for name, count in sorted(self.kills.items()))
+        places = ", ".join(f"{count} {place}" for place, count in self.places.most_common())
+        verdict = (f"differ from an undisturbed run's in {', '.join(self.differing[:3])}"
                    if self.differing else "are bit-identical to an undisturbed run's")
-        return (f"{sum(self.kills.values())} kills ({by_signal}), {self.while_saving} of them in "
-                f"the middle of a checkpoint; {self.runs} runs, {self.starts} starts: parameters, "
-                f"statistics and optimizer state {verdict}")
+        return (f"{self.count} kills ({by_signal}): {places}; {self.runs} runs, {self.starts} "
+                f"starts: parameters, statistics and optimizer state {verdict}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pace:
+    """Of the undisturbed run: seconds to its first checkpoint, and from there to its end."""
+
+    start_s: float
+    rest_s: float
+    last_step: int
 
 
 def kill_and_compare(command: Sequence[str], folder: Path, kills: int, seed: int = 0) -> Kills:
@@ -56,7 +76,7 @@ def kill_and_compare(command: Sequence[str], folder: Path, kills: int, seed: int
 
     Args:
       command: of a training that continues when it is given again; it should save often.
-      folder: of the undisturbed run, which is continued if it is there, and of the others.
+      folder: of both runs, which are made anew.
       kills: how many.
       seed: of the moments.
 
@@ -64,49 +84,74 @@ def kill_and_compare(command: Sequence[str], folder: Path, kills: int, seed: int
       ValueError: when a training ends with an error of its own; its output is in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    draw, found = random.Random(seed), Kills({each.name: 0 for each in SIGNALS})
+    draw, found = random.Random(seed), Kills()
     whole, killed = folder / "undisturbed", folder / "killed"
-    _finish(command, whole)
+    pace = _undisturbed(command, whole)
     with tqdm(total=kills, desc="killing", unit="kill") as progress:
-        while not found.differing and (sum(found.kills.values()) < kills or not found.runs):
+        while not found.differing and (found.count < kills or not found.runs):
             shutil.rmtree(killed, ignore_errors=True)
-            while sum(found.kills.values()) < kills:
-                how = SIGNALS[sum(found.kills.values()) % len(SIGNALS)]
+            while found.count < kills:
                 found.starts += 1
-                if not _killed(command, killed, how, draw):
+                how = SIGNALS[found.count % len(SIGNALS)]
+                place = _kill(command, killed, how, draw, pace)
+                if place is None:
                     break
                 found.kills[how.name] += 1
-                found.while_saving += how == signal.SIGKILL and _half_written(killed)
+                found.places[place] += 1
                 progress.update()
-            found.starts += 1
-            _finish(command, killed)
+            else:
+                found.starts += 1
+                _check_end(_start(command, killed).wait(), killed)
             found.runs += 1
             found.differing = _differing(whole, killed)
     return found
 
 
-def _killed(command: Sequence[str], workdir: Path, how: signal.Signals, draw: random.Random
-            ) -> bool:
-    """Starts the training and kills it; False when it has come to its end before."""
-    before, start = _steps(workdir), time.monotonic()
-    early = draw.random() < EARLY
-    process = _start(command, workdir)
-    if not early:
-        while process.poll() is None and _steps(workdir) == before:
-            _check_time(start, process)
-            time.sleep(0.02)
-    deadline = time.monotonic() + draw.uniform(0, LATER_S * (5 if early else 1))
+def _undisturbed(command: Sequence[str], workdir: Path) -> _Pace:
+    """Twice: the first compiles for all that come after."""
+    for _ in range(2):
+        shutil.rmtree(workdir, ignore_errors=True)
+        start = time.monotonic()
+        process = _start(command, workdir)
+        _wait_for_a_step(process, workdir, set())
+        first = time.monotonic()
+        _check_end(process.wait(), workdir)
+    return _Pace(first - start, time.monotonic() - first, max(_steps(workdir)))
+
+
+def _kill(command: Sequence[str], workdir: Path, how: signal.Signals, draw: random.Random,
+          pace: _Pace) -> str | None:
+    """Starts the training and kills it; the place, or None when it has come to its end before."""
+    before, process = _steps(workdir), _start(command, workdir)
+    if draw.random() < EARLY:
+        deadline = time.monotonic() + draw.uniform(0, pace.start_s)
+    else:
+        _wait_for_a_step(process, workdir, before)
+        deadline = time.monotonic() + draw.uniform(0, LATER * pace.rest_s)
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(how)
     code = process.wait(TIMEOUT_S)
+    if code == 0:
+        return None
     if code not in (-how, INTERRUPTED):
         _check_end(code, workdir)
-    return code != 0
+    return STOPPED if code == INTERRUPTED else _place(workdir, before, pace.last_step)
 
 
-def _finish(command: Sequence[str], workdir: Path) -> None:
-    _check_end(_start(command, workdir).wait(), workdir)
+def _place(workdir: Path, before: set[int], last_step: int) -> str:
+    """Where a run was when it was killed."""
+    folder, steps = workdir / CHECKPOINTS, _steps(workdir)
+    if folder.is_dir() and any(path.suffix in (".part", ".old") for path in folder.iterdir()):
+        return SAVING
+    if not steps:
+        return BEFORE
+    if max(steps) == last_step:
+        return LAST
+    if steps == before:
+        return STARTING
+    # Metrics of a step are written before it is evaluated, and it is saved after that.
+    return EVALUATING if writer.read(workdir)[-1]["step"] > max(steps) else "between two steps"
 
 
 def _start(command: Sequence[str], workdir: Path) -> subprocess.Popen:
@@ -125,27 +170,36 @@ def _check_end(code: int, workdir: Path) -> None:
                          f"{_output(workdir)}")
 
 
-def _check_time(start: float, process: subprocess.Popen) -> None:
-    if time.monotonic() - start > TIMEOUT_S:
-        process.kill()
-        raise ValueError(f"a training saved nothing in {TIMEOUT_S:.0f} s; give a smaller config "
-                         f"that saves at every step")
+def _wait_for_a_step(process: subprocess.Popen, workdir: Path, before: set[int]) -> None:
+    """Until the process has saved one, or has ended."""
+    start = time.monotonic()
+    while process.poll() is None and _steps(workdir) == before:
+        if time.monotonic() - start > TIMEOUT_S:
+            process.kill()
+            raise ValueError(f"a training saved nothing in {TIMEOUT_S:.0f} s; give a smaller "
+                             f"config that saves at every step")
+        time.sleep(0.01)
 
 
-def _steps(workdir: Path) -> set[str]:
+def _steps(workdir: Path) -> set[int]:
     folder = workdir / CHECKPOINTS
-    return {path.name for path in folder.iterdir() if path.name.isdecimal()} \
+    return {int(path.name) for path in folder.iterdir() if path.name.isdecimal()} \
         if folder.is_dir() else set()
 
 
-def _half_written(workdir: Path) -> bool:
-    folder = workdir / CHECKPOINTS
-    return folder.is_dir() and any(path.suffix in (".part", ".old") for path in folder.iterdir())
-
-
 def _differing(whole: Path, killed: Path) -> tuple[str, ...]:
-    one, other = saved(whole).arrays(), saved(killed).arrays()
+    """Names of what is not the same to the bit, in all folders of checkpoints of two runs."""
+    one, other = _arrays(whole), _arrays(killed)
     return tuple(sorted(
         name for name in one.keys() | other.keys()
         if name not in one or name not in other or one[name].dtype != other[name].dtype
         or one[name].tobytes() != other[name].tobytes()))
+
+
+def _arrays(workdir: Path) -> dict[str, np.ndarray]:
+    found = saved(workdir).arrays()
+    for folder in {path.parents[1] for path in workdir.glob(f"*/*/{META}")}:
+        if folder.name != CHECKPOINTS:  # such as the best weights
+            found |= {f"{folder.name}/{name}": array
+                      for name, array in Checkpoints(folder).arrays().items()}
+    return found

@@ -13,7 +13,10 @@ import launch
 
 
 def launch_here(module: str, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `python -m launch.MODULE ARGUMENTS`."""
+    """Exit code, stdout and stderr of `python -m launch.MODULE ARGUMENTS`.
+
+    Programs are kept where `whole_run` has said, by processes that are started, too.
+    """
     app.define_help_flags()
     sys.modules.pop("launch.limits", None)  # it defines flags, which are taken back each time
     vars(launch).pop("limits", None)
@@ -21,7 +24,6 @@ def launch_here(module: str, *arguments: str) -> tuple[int, str, str]:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), \
             contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", [f"launch/{module}.py", *arguments])
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", "read at the start of a process only")
         try:
             with pytest.raises(SystemExit) as stop:
                 runpy.run_module(f"launch.{module}", run_name="__main__")

@@ -2,9 +2,7 @@
 
 One tiny run on a folder of pictures is made once and copied for every case.
 """
-import errno
 import json
-import os
 import shutil
 
 import chex
@@ -13,6 +11,16 @@ import jax
 import numpy as np
 import pytest
 from conftest import save_run
+from damages import (
+    DAMAGES,
+    OF_A_CHECKPOINT,
+    contents,
+    damage_step,
+    fill_disk,
+    flip,
+    refused,
+    steps_of,
+)
 from launch_here import launch_here
 from other_process import holding
 from test_experiment import tiny_config
@@ -90,48 +98,13 @@ def run(whole, tmp_path):
 
 
 def last_step(run):
-    return max(int(path.name) for path in (run / "checkpoints").iterdir() if path.name.isdecimal())
+    return steps_of(run / "checkpoints")[-1]
 
 
-def refused(module, *arguments):
-    """The one sentence of a command that leaves with exit code 2."""
-    code, _, err = launch_here(module, *map(str, arguments))
-    assert code == 2 and "Traceback" not in err, err
-    lines = [line for line in err.splitlines() if not line.startswith("note: ")]
-    assert len(lines) == 1 and lines[0].startswith("error: "), err
-    return lines[0]
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 1
-    data[2 * len(data) // 3] ^= 4
-    path.write_bytes(bytes(data))
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def remove(path):
-    path.unlink()
-
-
-DAMAGES = pytest.mark.parametrize("damage", [truncate, flip, empty, remove])
-
-
-@pytest.mark.parametrize("kind", ["meta.json", "SHA256SUMS", "state/_METADATA",
-                                  "state/manifest.ocdbt", "state/d/*",
-                                  "state/ocdbt.process_0/d/*"])
+@pytest.mark.parametrize("kind", OF_A_CHECKPOINT)
 @DAMAGES
 def test_a_damaged_checkpoint(run, intact, kind, damage, capsys):
-    step, (shapes, state) = last_step(run), intact
-    for path in (run / "checkpoints" / str(step)).glob(kind):
-        damage(path)
+    step, (shapes, state) = damage_step(run / "checkpoints", kind, damage), intact
     found = saved(run).restore_state(shapes)
     told = capsys.readouterr().err
     assert f"step {step} is damaged: " in told and f"step {step // 2} is used" in told
@@ -142,12 +115,13 @@ def test_a_damaged_checkpoint(run, intact, kind, damage, capsys):
 @pytest.mark.long
 def test_a_command_tells_what_it_used(run, whole, photos, tmp_path):
     """An evaluation of a damaged run gives the numbers of the step that it names."""
-    step, older = last_step(run), shutil.copytree(whole, tmp_path / "older")
+    step, older, intact = last_step(run), *(
+        shutil.copytree(whole, tmp_path / name) for name in ("older", "intact"))
     flip(next((run / "checkpoints" / str(step) / "state" / "d").iterdir()))
     shutil.rmtree(older / "checkpoints" / str(step))
     (older / "checkpoints" / "SHA256SUMS").unlink()
     outs, errs = [], []
-    for folder in (run, older, whole):
+    for folder in (run, older, intact):
         code, out, err = launch_here("evaluate_subnets", f"--workdir={folder}")
         assert code == 0, err
         outs.append(out)
@@ -248,11 +222,11 @@ def test_a_run_of_an_older_version_opens_and_that_is_told(run, whole, intact, ca
 def test_a_second_process(run, photos):
     config = config_of(photos)
     with holding(run / locks.TRAINING) as other:
-        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        before = contents(run)
         with pytest.raises(ValueError, match=f"in use: process {other.pid} trains there; wait"):
             train(Experiment.from_dict(config), run, config)
         assert TrainedRun.open(run).step == last_step(run)  # reading is free
-        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+        assert contents(run) == before
 
 
 def add(top):
@@ -292,7 +266,12 @@ def test_changed_data(run, photos, tmp_path, change, message):
         train(Experiment.from_dict(config), run, config)
 
 
-def test_no_data_is_needed_for_the_space(run, photos, capsys):
+def test_no_image_is_decoded_to_open_a_run(run, monkeypatch):
+    monkeypatch.setattr("deps_jax.data.folder.check_images", lambda *_: pytest.fail("decoded"))
+    assert len(TrainedRun.open(run).splits.train) == 76
+
+
+def test_no_data_is_needed_for_the_space(run, capsys):
     space = read_space(run, "/nowhere")
     assert space.num_classes == 2 and capsys.readouterr().err == ""
     assert "/nowhere" in refused("evaluate_subnets", "--workdir", run,
@@ -340,25 +319,21 @@ def test_a_workdir_that_is_a_file(run, photos):
 
 @pytest.mark.parametrize("name", ["config.json", "space.json", "subnets.json", "front.json"])
 def test_a_full_disk_while_writing(run, photos, name, tmp_path, monkeypatch):
-    fsync, old = os.fsync, {path: path.read_bytes() for path in run.rglob("*.json")}
+    def records():
+        return {path: path.read_bytes() for path in run.rglob("*.json")}
 
-    def full(number):
-        if name in os.readlink(f"/proc/self/fd/{number}"):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        fsync(number)
-
-    monkeypatch.setattr(os, "fsync", full)
-    config = config_of(photos)
+    old, config = records(), config_of(photos)
+    fill_disk(monkeypatch, name)
     with pytest.raises(ValueError, match=r"the disk of .* is full, what was there before is kept"):
         if name == "subnets.json":
             report.write_results(run / "evaluation" / "test", [RESULT], {"method": "x"})
         elif name == "front.json":
             front_report.write_front(run / "search", [{"subnet": "x", "top1": 1.0}], {})
         else:
-            records = run_records.read(run)
+            kept = run_records.read(run)
             workdir.claim(tmp_path / "new" if name == "space.json" else run, config,
-                          records=records.files())
-    assert {path: path.read_bytes() for path in run.rglob("*.json")} == old
+                          records=kept.files())
+    assert records() == old
 
 
 def test_damaged_lines_are_told(run, capsys):

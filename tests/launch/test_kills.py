@@ -6,19 +6,37 @@ import pytest
 from launch_here import launch_here
 from test_launch import ROOT
 
+from configs import deps_digits
 from deps_jax.common import kills
 from deps_jax.common.checkpoint import Checkpoints
-
-CONFIG = f"--config={ROOT}/configs/deps_digits.py:tiny"
+from deps_jax.experiment import Experiment, build_recipe
 
 
 @pytest.mark.long
 def test_a_killed_run_comes_to_the_same(tmp_path, monkeypatch):
+    """Of NurtureNet on numbers alone, which starts in seconds: best weights and second fit, too."""
+    for package in ("av", "pycocotools", "pygrowup"):
+        pytest.importorskip(package, reason=f"{package} is not installed (extra 'nurture')")
+    from make_records import write_records
+
+    data = write_records(tmp_path / "set", infants=8, marks=False)
     monkeypatch.chdir(ROOT)
-    code, out, err = launch_here("kill_test", CONFIG, f"--out={tmp_path}", "--kills=4")
+    code, out, err = launch_here(
+        "kill_test", "--command=train_nurture", f"--config={ROOT}/configs/nurture.py:runlocal",
+        f"--config.data.dir={data}", "--config.model.use_video=false",
+        "--config.data.validation_fraction=0.25", "--config.data.test_fraction=0.125",
+        "--config.training.epochs=6.0", "--config.cadence.checkpoint_every=1",
+        f"--out={tmp_path / 'runs'}", "--kills=3")
     assert code == 0, err
-    assert out.startswith("4 kills (2 SIGKILL, 2 SIGTERM), ")
+    assert out.startswith("3 kills (2 SIGKILL, 1 SIGTERM): ")
     assert "optimizer state are bit-identical to an undisturbed run's" in out
+
+
+def test_the_config_for_it_is_small_and_holds_every_part_of_the_method():
+    settings = Experiment.from_dict(deps_digits.get_config("tiny").to_dict())
+    timeline = build_recipe(settings, settings.space.build(num_classes=10), 100).timeline
+    assert 0 < timeline.supernet_start < timeline.ramp_end < timeline.total == 30
+    assert settings.cadence.checkpoint_every == 1 and settings.cadence.evaluate_every > 0
 
 
 def test_a_difference_of_one_bit_is_seen(tmp_path):
@@ -27,6 +45,13 @@ def test_a_difference_of_one_bit_is_seen(tmp_path):
             3, {"params": {"w": np.array([0.5, value], "f4")}, "step": np.int32(3)})
     assert kills._differing(tmp_path / "one", tmp_path / "other") == ("params/w",)
     assert kills._differing(tmp_path / "one", tmp_path / "one") == ()
+
+
+def test_best_weights_are_compared_too(tmp_path):
+    for name, value in (("one", 1.0), ("other", 2.0)):
+        for folder, number in (("checkpoints", 0.5), ("best", value)):
+            Checkpoints(tmp_path / name / folder).save(3, {"w": np.array([number], "f4")})
+    assert kills._differing(tmp_path / "one", tmp_path / "other") == ("best/w",)
 
 
 def test_a_training_that_fails_is_told(tmp_path):
