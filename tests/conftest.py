@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from deps_jax import experiment, run_records, supernet
@@ -68,15 +69,22 @@ def tiny() -> SearchSpace:
     return TINY
 
 
+def drawn(space: SearchSpace, seed: int = 0):
+    """(params, batch_stats) shaped as those of a space, all different; nothing is compiled."""
+    generator = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda key: supernet.init(key, space), jax.random.key(0))
+    return jax.tree.map(lambda leaf: generator.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype),
+                        shapes)
+
+
 @pytest.fixture(scope="session")
 def tiny_variables():
     """Parameters that make every part count: random scales, biases and transforms."""
-    params, batch_stats = supernet.init(jax.random.key(0), TINY)
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    leaves = [leaf + 0.1 * jax.random.normal(key, leaf.shape)
-              for leaf, key in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(tree, leaves), batch_stats
+    params, batch_stats = jax.jit(supernet.init, static_argnums=1)(jax.random.key(0), TINY)
+    generator = np.random.default_rng(1)
+    params = jax.tree.map(
+        lambda leaf: leaf + 0.1 * generator.standard_normal(leaf.shape, np.float32), params)
+    return params, batch_stats
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,19 @@ import pickle
 import zipfile
 
 import chex
-import jax
 import numpy as np
 import pytest
+from conftest import drawn
 
 from deps_jax.convert import convert, count_classes, load_state_dict, to_state_dict
 from deps_jax.families import MOBILENET_V3_CIFAR
-from deps_jax.supernet import init
 
 SPACE = MOBILENET_V3_CIFAR.with_choices(width_mult=0.25, kernels=(3, 5, 7), kernel_transform=True)
 
 
 @pytest.fixture(scope="module")
 def variables():
-    return jax.jit(lambda key: init(key, SPACE))(jax.random.key(0))
+    return drawn(SPACE)
 
 
 def test_there_and_back(variables):

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
+from conftest import drawn
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
 from deps_jax import experiment
@@ -23,7 +24,6 @@ from deps_jax.data.load import Data
 from deps_jax.evaluate_run import evaluate_run
 from deps_jax.experiment import Experiment, build_recipe, may_differ, train
 from deps_jax.families import SPACES
-from deps_jax.supernet import init
 from deps_jax.train import Trainer, init_state
 
 
@@ -184,7 +184,7 @@ def test_weights_one_has_are_used_but_for_a_classifier_of_other_classes(classes,
                                                                         monkeypatch, capsys):
     config = tiny_config(init_from=str(tmp_path / "w.npz"))
     space = Experiment.from_dict(config).space.build(classes)
-    params, batch_stats = init(jax.random.key(5), space)
+    params, batch_stats = drawn(space)
     np.savez(tmp_path / "w.npz", **to_state_dict(space, params, batch_stats))
     monkeypatch.setattr(Run, "fit", lambda run, *_, **__: run.state)
     monkeypatch.setattr(Trainer, "compile", lambda *_: None)

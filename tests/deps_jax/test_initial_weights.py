@@ -3,7 +3,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from conftest import save_run
+from conftest import drawn, save_run
 
 from configs import deps_digits
 from deps_jax import supernet
@@ -32,13 +32,6 @@ def split(tree):
              for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
     chosen = {name: leaf for name, leaf in named.items() if "transform" in name}
     return chosen, {name: leaf for name, leaf in named.items() if name not in chosen}
-
-
-def drawn(space):
-    """(params, batch_stats) of a space: no weights to start from, but all different."""
-    generator = np.random.default_rng(3)
-    shapes = jax.eval_shape(lambda key: supernet.init(key, space), jax.random.key(0))
-    return jax.tree.map(lambda leaf: generator.uniform(1, 2, leaf.shape).astype(leaf.dtype), shapes)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def case(request, tiny, tiny_variables):
         family = SPACES[request.param]
         space = family.with_choices(kernels=(3, 5, 7), width_mult=0.25, num_classes=7,
                                     kernel_transform=True, resolution=max(33, family.total_stride))
-        params, _ = supernet.init(jax.random.key(0), space)
+        params, _ = jax.jit(supernet.init, static_argnums=1)(jax.random.key(0), space)
     shape = (12, space.resolution, space.resolution, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     evaluator, x = Evaluator(space, PIXELS, devices=jax.devices()[:1]), normalise(images, PIXELS)

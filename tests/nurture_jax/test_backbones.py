@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY, save_run
+from conftest import TINY, drawn, save_run
 from make_resnet_record import PIXELS, RECORD, WIDTH, images, torchvision_tensors
 
 from configs import deps_digits
-from deps_jax import network, supernet
+from deps_jax import network
 from deps_jax.elastic import Mode
 from deps_jax.families import MOBILENET_V3
 from deps_jax.subnet import decode
@@ -122,7 +122,7 @@ def test_a_subnet_of_a_finished_run(tmp_path):
     config.method.ramp_epochs = 1.0
     save_run(tmp_path / "run", config.to_dict())
     space, run = read_space(tmp_path / "run"), str(tmp_path / "run")
-    statistics = jax.tree.map(jnp.ones_like, supernet.init(jax.random.key(0), space)[1])
+    statistics = jax.tree.map(np.ones_like, drawn(space)[1])
     save_statistics(tmp_path / "s.npz", statistics)
     start = backbone_weights.start(Backbone(
         kind="deps", run=run, subnet="d1e1", batch_stats=str(tmp_path / "s.npz")), 32)
