@@ -15,6 +15,8 @@ from deps_jax.space import SearchSpace, Stage
 from deps_jax.subnet import canonical, decode, encode, sample
 from deps_jax.supernet import init
 
+sort_compiled = jax.jit(sort_channels, static_argnums=0, static_argnames="protected")
+
 
 def traced(subnet):
     return jax.tree.map(jnp.asarray, subnet)
@@ -26,7 +28,7 @@ def test_sorting_keeps_the_function_of_the_full_model(tiny, tiny_variables, tiny
     full = traced(decode(tiny, "largest"))
     before, _ = tiny_evaluate(params, batch_stats, tiny_images, full)
     for protected in (0, 1, None):
-        new_params, new_stats, _ = sort_channels(tiny, params, batch_stats, protected=protected)
+        new_params, new_stats, _ = sort_compiled(tiny, params, batch_stats, protected=protected)
         after, _ = tiny_evaluate(new_params, new_stats, tiny_images, full)
         chex.assert_trees_all_close(after, before, atol=1e-5)
         small = traced(decode(tiny, "smallest"))
@@ -38,9 +40,9 @@ def test_importance_falls_inside_every_band(tiny, tiny_variables):
     params, batch_stats = tiny_variables
     importance = lambda tree: np.abs(tree["stage1"]["rest"]["project"]["kernel"]).sum(-1)
     before = importance(params)  # middle widths 16, 32, 48
-    everything = importance(sort_channels(tiny, params, batch_stats, protected=0)[0])
+    everything = importance(sort_compiled(tiny, params, batch_stats, protected=0)[0])
     assert (np.diff(everything, axis=1) <= 0).all()
-    banded = importance(sort_channels(tiny, params, batch_stats)[0])
+    banded = importance(sort_compiled(tiny, params, batch_stats)[0])
     for low, high in ((0, 32), (32, 48)):
         assert (np.diff(banded[:, low:high], axis=1) <= 0).all()
         np.testing.assert_allclose(np.sort(banded[:, low:high]), np.sort(before[:, low:high]))
@@ -49,7 +51,7 @@ def test_importance_falls_inside_every_band(tiny, tiny_variables):
 def test_momentum_moves_with_its_channels(tiny, tiny_variables):
     params, batch_stats = tiny_variables
     momentum = jax.tree.map(lambda leaf: 2 * leaf, params)
-    new_params, _, (new_momentum,) = sort_channels(tiny, params, batch_stats, [momentum])
+    new_params, _, (new_momentum,) = sort_compiled(tiny, params, batch_stats, [momentum])
     chex.assert_trees_all_equal(new_momentum, jax.tree.map(lambda leaf: 2 * leaf, new_params))
 
 

@@ -118,9 +118,9 @@ def test_number_of_parameters_is_that_of_the_largest_network():
 
 def test_dropout_follows_rate_and_place_in_the_batch(tiny, tiny_variables, tiny_images):
     params, batch_stats = tiny_variables
-    run = lambda rate, images: supernet.apply(
+    run = jax.jit(lambda rate, images: supernet.apply(
         tiny, params, batch_stats, images, smallest(tiny), train=False, dropout_rate=rate,
-        dropout_key=jax.random.key(5))[0]
+        dropout_key=jax.random.key(5))[0], static_argnums=0)
     plain, dropped = run(0.0, tiny_images), run(0.5, tiny_images)
     assert not np.allclose(plain, dropped, atol=1e-3)
     chex.assert_trees_all_close(run(0.5, tiny_images[:2]), dropped[:2], atol=1e-5)
@@ -130,7 +130,7 @@ def test_bfloat16_stays_near_float32(tiny, tiny_variables, tiny_images, tiny_eva
     params, batch_stats = tiny_variables
     subnet = smallest(tiny)
     expected, _ = tiny_evaluate(params, batch_stats, tiny_images, traced(subnet))
-    logits, _ = supernet.apply(tiny, params, batch_stats, tiny_images, subnet, train=False,
-                               dtype=jnp.bfloat16)
+    logits, _ = jax.jit(lambda images: supernet.apply(
+        tiny, params, batch_stats, images, subnet, train=False, dtype=jnp.bfloat16))(tiny_images)
     assert logits.dtype == jnp.float32
     chex.assert_trees_all_close(logits, expected, atol=0.1)
