@@ -31,7 +31,7 @@ test: .venv/installed
 	$(PYTEST)
 
 test-long: .venv/torch_installed
-	$(PYTEST) -m long
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PYTEST) -m long
 
 bench: .venv/torch_installed
 	$(BIN)/python -m launch.bench

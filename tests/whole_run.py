@@ -23,7 +23,12 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config):
-    """Before anything imports JAX, which reads its environment then. Workers inherit it."""
+    """Before anything imports JAX, which reads its environment then. Workers inherit it.
+
+    Compilation is what tests wait for, and it is faster without most optimizations; the tests
+    marked `long` are compiled as users' programs are (see the Makefile).
+    """
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     if CACHE not in os.environ:
         folder = os.environ[CACHE] = tempfile.mkdtemp(prefix="deps_jax_tests_")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"

@@ -126,7 +126,7 @@ def test_a_run_is_a_start_for_other_classes_too(supernet_run, classes, capsys):
     weights = initial_weights(str(supernet_run.folder), space)
     assert ("classifier" in weights["params"]) == (classes == 10)
     assert ("left out" in capsys.readouterr().out) == (classes == 7)
-    chex.assert_trees_all_equal(weights["params"]["stage2"], supernet_run.params["stage2"])
+    chex.assert_trees_all_equal(weights["params"]["stage1"], supernet_run.params["stage1"])
 
 
 def test_what_is_no_start(supernet_run, tmp_path, monkeypatch):
