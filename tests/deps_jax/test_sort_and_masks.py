@@ -74,7 +74,8 @@ MASKED = SearchSpace(
     head_width=8, feature_width=0, num_classes=3, resolution=8)
 
 
-@pytest.mark.parametrize("kernel_transform", [True, False])
+@pytest.mark.parametrize("kernel_transform", [
+    True, pytest.param(False, marks=pytest.mark.long)])
 def test_masks_are_one_exactly_where_a_gradient_can_be(kernel_transform):
     space = dataclasses.replace(MASKED, kernel_transform=kernel_transform)
     images = jax.random.normal(jax.random.key(2), (4, 8, 8, 3))

@@ -70,7 +70,8 @@ class Case:
                 *(canonical(sample(key, self.space)) for key in keys)]
 
 
-@pytest.fixture(scope="module", params=[TINY, PLAIN], ids=lambda space: space.name)
+@pytest.fixture(scope="module", params=[TINY, pytest.param(PLAIN, marks=pytest.mark.long)],
+                ids=lambda space: space.name)
 def case(request):
     return Case(request.param)
 

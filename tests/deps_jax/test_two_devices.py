@@ -21,6 +21,8 @@ from deps_jax.methods import AGGREGATIONS, DEPS, Timeline
 from deps_jax.subnet import decode, stack
 from deps_jax.train import apply_gradients, full_gradients, sandwich_gradients
 
+pytestmark = pytest.mark.long
+
 # As `DEPS.slots` has them: the full model, the smallest, two others.
 SUBNETS = ("largest", "smallest", "k3e1-k3e2", "k3e2")
 WEIGHTS = {"largest": 1.0, "smallest": 0.3, "sampled_1": 0.7, "sampled_2": 0.7}

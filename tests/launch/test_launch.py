@@ -4,13 +4,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from launch_here import launch_here
 
 ROOT = Path(__file__).parents[2]
 
 
-def launch(module, *arguments):
-    return subprocess.run([sys.executable, "-m", f"launch.{module}", *arguments], cwd=ROOT,
-                          capture_output=True, text=True, check=False)
+@pytest.fixture(autouse=True)
+def in_the_root(monkeypatch):
+    """Where a user is, whose paths to configs are relative."""
+    monkeypatch.chdir(ROOT)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -23,16 +25,19 @@ def launch(module, *arguments):
     (["--workdri", "x"], "workdri"),
 ])
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, tmp_path):
-    result = launch("train_supernet", "--workdir", str(tmp_path / "run"), *arguments)
-    assert result.returncode == 2, result.stderr
-    assert message in result.stderr and "Traceback" not in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    code, _, said = launch_here("train_supernet", "--workdir", str(tmp_path / "run"), *arguments)
+    assert code == 2, said
+    assert message in said and "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_evaluation_needs_a_run(tmp_path):
-    result = launch("evaluate_subnets", "--workdir", str(tmp_path))
+    """As a process of its own, as a user starts it."""
+    result = subprocess.run([sys.executable, "-m", "launch.evaluate_subnets", "--workdir",
+                             str(tmp_path)], capture_output=True, text=True, check=False)
     assert result.returncode == 2 and "holds no experiment" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(("module", "arguments", "message"), [
@@ -46,9 +51,9 @@ def test_evaluation_needs_a_run(tmp_path):
 ])
 def test_after_training_too(module, arguments, message, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra export")
-    result = launch(module, "--workdir", str(tmp_path / "run"), *arguments)
-    assert result.returncode == 2, result.stderr
-    assert message in result.stderr and "Traceback" not in result.stderr
+    code, _, said = launch_here(module, "--workdir", str(tmp_path / "run"), *arguments)
+    assert code == 2, said
+    assert message in said and "Traceback" not in said
 
 
 EXTRAS = {**dict.fromkeys(("export_subnet", "finetune_subnet", "latency_table", "search",
