@@ -11,8 +11,8 @@ import os
 import threading
 from pathlib import Path
 
-MAX_BYTES = 6e9
-MAX_MAPS = 30_000
+MAX_BYTES = 4e9
+MAX_MAPS = 15_000
 PROC = Path("/proc")
 
 

@@ -52,7 +52,9 @@ def test_ok(): pass
 
 
 def test_footprint_is_of_a_process_and_its_children():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()  # before that it may still be a copy of this process
     try:
         watch = Watch(every_s=0.05)
         found = footprint(child.pid)

@@ -64,7 +64,8 @@ def test_gradient_of_an_ill_conditioned_variance(ill_conditioned, bits):
 
     def reference(kernel, x):
         y = x @ kernel
-        return ((y - y.mean(0)) / jnp.sqrt(y.var(0) + 1e-5) * weights).sum()
+        return ((y - y.mean(0, keepdims=True)) / jnp.sqrt(y.var(0, keepdims=True) + 1e-5)
+                * weights).sum()
 
     rounded = emulate(jax.grad(loss), bits)(params["kernel"], jnp.asarray(x))
     with jax.enable_x64(True):
