@@ -42,6 +42,7 @@ from deps_jax.subnet import Subnet, encode, from_lists, stack
 from deps_jax.train import Recipe, TrainState, update
 
 LOGITS, GRADIENTS, TRAJECTORY = 1e-4, 1e-3, 1e-3  # gradients relative, the others absolute
+KINK_TRIES = 8  # gradients from changed parameters that may stand in for ours, see `_closest`
 ROUNDING_MARGIN = 3  # a recorded run may leave ours by so many times what rounding alone does
 
 
@@ -133,7 +134,8 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
             yield check(f"logits {mode}", _largest(logits - record[f"logits_{mode}_{i}"]),
                         LOGITS)
         yield check("loss", abs(float(loss) - arch["train_loss"]), LOGITS)
-        others = (gradients_of(near, images, labels, subnet)[1] for near in _near(params))
+        others = (gradients_of(_rounded(params, seed), images, labels, subnet)[1]
+                  for seed in range(KINK_TRIES))
         yield check("gradient norms", _closest(
             map(partial(to_state_dict, space), chain([gradients], others)), arch["grad_norms"],
             GRADIENTS), GRADIENTS)
@@ -250,11 +252,6 @@ def _train(step_fn, recipe, space, record, params, batch_stats, batches):
         state, metrics = step_fn(state, inputs, stacked)
         history.append(compute(metrics))
     return history, to_state_dict(space, state.params)
-
-
-def _near(params, changed: int = 8) -> Iterator:
-    """Parameters that only rounding parts from these."""
-    return (_rounded(params, seed) for seed in range(changed))
 
 
 def _closest(gradients: Iterable[dict], norms: dict[str, float], limit: float) -> float:

@@ -78,6 +78,7 @@ class SkewT:
     freedom: float
 
     def z(self, value: float, gestational_age_days: float) -> float:
+        """Standard deviations of the normal distribution at the centile of `value`, in kg or cm."""
         g = gestational_age_days / 280
         first, second = self.powers
         a, b, c = self.location

@@ -56,12 +56,16 @@ PIXELS = Augment(mean=(0.5,) * 3, std=(0.25,) * 3)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _programs_end_with_their_file():
-    """Frees what a file compiled: see `footprint`. Equal programs come back out of the cache."""
-    yield
+def free_programs() -> None:
+    """Frees what was compiled: see `footprint`. Equal programs come back out of the cache."""
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_end_with_their_file():
+    yield
+    free_programs()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from conftest import drawn
+from conftest import drawn, free_programs
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
 from deps_jax import experiment
@@ -50,7 +50,9 @@ def run(folder, **changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    return folder, run(folder)
+    state = run(folder)
+    free_programs()  # every run has its own, and three of them are near the limit
+    return folder, state
 
 
 def test_forty_steps_equal_twenty_a_stop_and_twenty_more(finished, tmp_path, monkeypatch):
@@ -67,6 +69,7 @@ def test_forty_steps_equal_twenty_a_stop_and_twenty_more(finished, tmp_path, mon
         run(tmp_path)
     monkeypatch.undo()
     flags.FLAGS.mark_as_parsed()  # as launchers do; a process that reads wants it
+    free_programs()
     continued = run(tmp_path, **{"data.placement": "streamed", "data.workers": 1})
     assert int(continued.step) == 40
     chex.assert_trees_all_equal(continued, state)

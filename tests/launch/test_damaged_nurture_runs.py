@@ -29,17 +29,14 @@ from launch_here import launch_here
 from make_records import write_csv, write_records
 from make_videos import write_video
 from other_process import holding
-from test_launch import ROOT
+from test_launch_nurture import CONFIG as NUMBERS_ALONE
+from test_launch_nurture import KNOWN
 
 from deps_jax.common import locks, sealed, steps, workdir
 from nurture_jax.inference import TrainedNurture
 
 pytestmark = pytest.mark.long
-CONFIG = (f"--config={ROOT}/configs/nurture.py:runlocal", "--config.model.use_video=false",
-          "--config.data.validation_fraction=0.5", "--config.data.test_fraction=0.2",
-          "--config.gate.least_sharpness=0.0", "--config.gate.least_duration_s=0.5",
-          "--config.cadence.checkpoint_every=4")
-KNOWN = ("--age_days=7", "--birth_weight_g=2850", "--sex=F")
+CONFIG = (*NUMBERS_ALONE, "--config.cadence.checkpoint_every=4")
 
 
 @pytest.fixture(scope="module")
