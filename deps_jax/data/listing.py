@@ -56,7 +56,8 @@ def check_same(now: Mapping, then: Mapping, where: str) -> None:
 def _some(what: str, names: Iterable[str]) -> str:
     names = sorted(names)
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    return f"{len(names)} files {what} ({shown})" if names else ""
+    files = "1 file" if len(names) == 1 else f"{len(names)} files"
+    return f"{files} {what} ({shown})" if names else ""
 
 
 def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:

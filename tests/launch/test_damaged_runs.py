@@ -250,9 +250,9 @@ def another_class(top):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (add, "1 files added (cat/new.png)"), (take, "1 files removed (dog/07.png)"),
-    (resize, "1 files of another size (dog/07.png)"),
-    (rename, "1 files added (dog/7.png); 1 files removed (dog/07.png)"),
+    (add, "1 file added (cat/new.png)"), (take, "1 file removed (dog/07.png)"),
+    (resize, "1 file of another size (dog/07.png)"),
+    (rename, "1 file added (dog/7.png); 1 file removed (dog/07.png)"),
     (another_class, "60 files added (fox/00.png, fox/01.png, fox/02.png, ...)"),
 ])
 def test_changed_data(run, photos, tmp_path, change, message):

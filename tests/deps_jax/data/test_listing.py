@@ -37,7 +37,7 @@ def test_what_has_changed_is_named(prepared):
     check_same(of(prepared), then, "DIR")
     prepared.version = "3.1.0"
     (prepared.data_dir / "toy-test.array_record-00000-of-00001").write_bytes(bytes(99))
-    with pytest.raises(ValueError, match=r"DIR has changed since the run began: 1 files of another "
+    with pytest.raises(ValueError, match=r"DIR has changed since the run began: 1 file of another "
                        r"size \(toy-test.*\); version 3\.0\.2 then and 3\.1\.0 now; put it"):
         check_same(of(prepared), then, "DIR")
 
