@@ -259,7 +259,7 @@ def _closest(gradients: Iterable[dict], norms: dict[str, float], limit: float) -
 
     An input of a ReLU that is almost 0 may fall on either side of it by rounding, and takes its
     part of all gradients before it along: in the records up to 0.3 % of a norm, where float64
-    agrees to 1e-5. So the gradients of parameters changed by one rounding are as good as ours.
+    agrees to 2e-5. So the gradients of parameters changed by one rounding are as good as ours.
     """
     deviations = []
     for tree in gradients:
