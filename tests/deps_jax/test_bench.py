@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 
 from deps_jax import bench, train
 from deps_jax.bench_report import LAYOUTS, machine, ratios, text
@@ -131,6 +132,7 @@ def test_conditionals_are_counted_wherever_they_are():
 @pytest.mark.long
 def test_all_parts_beside_torch():
     pytest.importorskip("torch", reason="needs torch, the extra `bench`")
+    flags.FLAGS.mark_as_parsed()  # as launchers do: workers read them
     report = run(*bench.PARTS, beside_torch=True)
     assert report["machine"]["torch_threads"] >= 1
     for part in ("full", "quarter", "steps"):
