@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from absl import flags
 from conftest import drawn, free_programs
+from tiny_run import run, tiny_config
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
 from deps_jax import experiment
@@ -25,26 +26,6 @@ from deps_jax.evaluate_run import evaluate_run
 from deps_jax.experiment import Experiment, build_recipe, may_differ, train
 from deps_jax.families import SPACES
 from deps_jax.train import Trainer, init_state
-
-
-def tiny_config(**changes):
-    config = deps_digits.get_config()
-    with config.unlocked():
-        config.space.update(family="two_stages", width_mult=1.0, resolution=8, kernels=(3,))
-        config.data.train_images = 100
-        config.training.update(epochs=8.0, batch_size=20)  # 40 steps
-        config.method.ramp_epochs = 1.0
-        config.evaluation.update(subnets=("d1e1", "d2e2"), calibration_images=40,
-                                 calibration_batch_size=20)
-        config.cadence = {"log_every": 10, "checkpoint_every": 15, "evaluate_every": 20}
-        for name, value in changes.items():
-            config.update_from_flattened_dict({name: value})
-    return config.to_dict()
-
-
-def run(folder, **changes):
-    config = tiny_config(**changes)
-    return train(Experiment.from_dict(config), folder, config)
 
 
 @pytest.fixture(scope="module")

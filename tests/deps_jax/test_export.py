@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import save_run
-from test_experiment import tiny_config
+from tiny_run import tiny_config
 
 from deps_jax import run as classify
 from deps_jax.subnet import decode

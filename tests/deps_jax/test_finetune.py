@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import save_run
-from test_experiment import tiny_config
+from tiny_run import tiny_config
 
 from deps_jax import run_records
 from deps_jax.common.batches import Order

@@ -1,7 +1,7 @@
 """A run that has trained the full model alone offers nothing else."""
 import pytest
 from conftest import save_run
-from test_experiment import tiny_config
+from tiny_run import tiny_config
 
 from deps_jax.subnet import decode
 from deps_jax.trained import TrainedRun

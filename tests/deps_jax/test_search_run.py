@@ -4,7 +4,7 @@ import json
 
 import pytest
 from conftest import save_run
-from test_experiment import tiny_config
+from tiny_run import tiny_config
 
 pytest.importorskip("pymoo", reason="needs the extra export")
 from deps_jax import specialize as specialize_module

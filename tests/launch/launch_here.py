@@ -5,11 +5,14 @@ import contextlib
 import io
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 from absl import app, flags
 
 import launch
+
+ROOT = Path(__file__).parents[2]
 
 
 def launch_here(module: str, *arguments: str) -> tuple[int, str, str]:

@@ -28,9 +28,9 @@ from damages import (
 from launch_here import launch_here
 from make_records import write_csv, write_records
 from make_videos import write_video
+from nurture_flags import CONFIG as NUMBERS_ALONE
+from nurture_flags import KNOWN
 from other_process import holding
-from test_launch_nurture import CONFIG as NUMBERS_ALONE
-from test_launch_nurture import KNOWN
 
 from deps_jax.common import locks, sealed, steps, workdir
 from nurture_jax.inference import TrainedNurture

@@ -23,7 +23,7 @@ from damages import (
 )
 from launch_here import launch_here
 from other_process import holding
-from test_experiment import tiny_config
+from tiny_run import tiny_config
 
 from deps_jax import front_report, report, run_records
 from deps_jax.common import locks, sealed, steps, workdir

@@ -3,8 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from launch_here import launch_here
-from test_launch import ROOT
+from launch_here import ROOT, launch_here
 
 from configs import deps_digits
 from deps_jax.common import kills

@@ -1,12 +1,9 @@
 """Command lines as a user meets them: exit codes and the one sentence of bad input."""
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from launch_here import launch_here
-
-ROOT = Path(__file__).parents[2]
+from launch_here import ROOT, launch_here
 
 
 @pytest.fixture(autouse=True)

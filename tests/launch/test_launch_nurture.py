@@ -15,15 +15,10 @@ import cv2
 from launch_here import launch_here
 from make_records import write_records
 from make_videos import write_video
-from test_launch import ROOT
+from nurture_flags import CONFIG, KNOWN
 
 from deps_jax.common import sealed
 from nurture_jax import bench
-
-CONFIG = (f"--config={ROOT}/configs/nurture.py:runlocal", "--config.model.use_video=false",
-          "--config.data.validation_fraction=0.5", "--config.data.test_fraction=0.2",
-          "--config.gate.least_sharpness=0.0", "--config.gate.least_duration_s=0.5")
-KNOWN = ("--age_days=7", "--birth_weight_g=2850", "--sex=F")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_records import write_records
-from test_nurture_experiment import config_of
+from tiny_nurture_run import config_of
 
 from nurture_jax import ablation
 from nurture_jax.ablation import VARIANTS, Outcome, ablate, differences, table

