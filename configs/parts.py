@@ -48,7 +48,7 @@ def space(family: str, *, width_mult: float = 1.0, resolution: int | None = None
 
 
 def method(name: str, **fields) -> ConfigDict:
-    """A value of deps_jax.methods; what stays None is taken from there."""
+    """A value of deps_jax.training.methods; what stays None is taken from there."""
     kinds = {"full_model_fraction": float, "ramp_epochs": float, "ramp_target_epochs": float,
              "subnets_per_step": int, "sampling": str, "distill": bool, "temperature": float,
              "sort_channels": bool, "aggregation": str, "smallest_weight": float,
@@ -102,7 +102,7 @@ def evaluation(*, batch_size: int, calibration_images: int = 2000,
 
 
 def clips(*, frames: int, size: int, test_fraction: float = 0.15) -> ConfigDict:
-    """See nurture_jax.experiment.Data."""
+    """See nurture_jax.training.experiment.Data."""
     return ConfigDict({
         "dir": "",  # --data
         "cache": "",  # of decoded clips; empty: in the data set's folder
@@ -119,7 +119,7 @@ def clips(*, frames: int, size: int, test_fraction: float = 0.15) -> ConfigDict:
 
 
 def clip_augment() -> ConfigDict:
-    """See nurture_jax.clip_augment; strengths are ours, mean and std those of ImageNet."""
+    """See nurture_jax.clips.clip_augment; strengths are ours, mean and std those of ImageNet."""
     return ConfigDict({
         "mean": (0.485, 0.456, 0.406),
         "std": (0.229, 0.224, 0.225),
@@ -135,7 +135,7 @@ def clip_augment() -> ConfigDict:
 
 
 def backbone(*, kind: str, depth: int = 50) -> ConfigDict:
-    """See nurture_jax.backbone_weights.Backbone."""
+    """See nurture_jax.network.backbone_weights.Backbone."""
     return ConfigDict({
         "kind": kind,  # or deps
         "depth": depth,
@@ -151,7 +151,7 @@ def backbone(*, kind: str, depth: int = 50) -> ConfigDict:
 
 
 def nurture_model() -> ConfigDict:
-    """See nurture_jax.model.ModelSettings; the widths are ours."""
+    """See nurture_jax.network.model.ModelSettings; the widths are ours."""
     return ConfigDict({
         "use_video": True,
         "use_tabular": True,
@@ -171,7 +171,7 @@ def nurture_model() -> ConfigDict:
 
 
 def gate() -> ConfigDict:
-    """See nurture_jax.quality.Limits; all are ours, set on synthetic recordings."""
+    """See nurture_jax.clinic.quality.Limits; all are ours, set on synthetic recordings."""
     return ConfigDict({
         "least_duration_s": 1.5,
         "least_brightness": 40.0,

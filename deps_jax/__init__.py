@@ -1,5 +1,5 @@
 """Once-for-all training of CNNs by Delayed epsilon-Shrinking (arXiv 2407.06167) in JAX.
 
-Read in this order: space, subnet, layers, elastic, dispatch, supernet, distill, methods, shrink,
-sort, train, evaluate; then network, onnx_writer, cost, latency, predictor, search, export.
+The folders are read in this order: space, supernet, training (start at `training/train.py`),
+evaluation, runs, export, search; `common` and `data` lie below them.
 """

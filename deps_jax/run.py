@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deps_jax.runtime import Model
+from deps_jax.export.runtime import Model
 
 
 def main(arguments: list[str] | None = None) -> int:

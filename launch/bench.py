@@ -14,11 +14,11 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from deps_jax.bench import PARTS, benchmark
-from deps_jax.bench_report import text
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
-from deps_jax.families import MOBILENET_V3_CIFAR
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
+from deps_jax.reference.bench import PARTS, benchmark
+from deps_jax.reference.bench_report import text
+from deps_jax.space.families import MOBILENET_V3_CIFAR
 
 OUT = flags.DEFINE_string("out", "runs/bench", "folder for the JSON")
 PARTS_FLAG = flags.DEFINE_list("parts", list(PARTS), "what to run")

@@ -9,11 +9,11 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.bench import time_reading, time_training, time_video
+    from nurture_jax.runs.bench import time_reading, time_training, time_video
 
 CONFIG = config_flags.DEFINE_config_file("config", "configs/nurture.py:real", "size of the network")
 BATCH = flags.DEFINE_integer("batch_size", 2, "clips of the timed training step; two of the config "

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax.common.cli import run
-from deps_jax.golden import Skipped, check_folder
+from deps_jax.common.command.cli import run
+from deps_jax.reference.golden import Skipped, check_folder
 
 DIR = flags.DEFINE_string("dir", None, "folder of records, or folder of such folders",
                           required=True)

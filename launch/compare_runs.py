@@ -6,9 +6,9 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax import report
-from deps_jax.common import sealed
-from deps_jax.common.cli import run
+from deps_jax.common.command.cli import run
+from deps_jax.common.files import sealed
+from deps_jax.evaluation import report
 
 WORKDIRS = flags.DEFINE_list("workdirs", None, "folders of evaluated runs", required=True)
 SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "which evaluation to compare")

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.evaluate_run import SPLITS, evaluate_run, parse_gate, summary
+    from nurture_jax.runs.evaluate_run import SPLITS, evaluate_run, parse_gate, summary
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "whose visits")
 DATA = flags.DEFINE_string("data", "", "where the data set lies now, if it has moved")
 GATE = flags.DEFINE_list("gate", [], "limits of the gate that replace those in force, such as "
-                         "least_sharpness=0.004; the names are in nurture_jax/quality.py")
+                         "least_sharpness=0.004; the names are in nurture_jax/clinic/quality.py")
 SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the baselines")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax.common.cli import run
-from deps_jax.evaluate_run import evaluate_run
+from deps_jax.common.command.cli import run
+from deps_jax.runs.evaluate_run import evaluate_run
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 SUBNETS = flags.DEFINE_list("subnets", [], "names, such as d2e3,smallest; empty: the config's")

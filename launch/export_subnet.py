@@ -9,14 +9,14 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax.candidate import parse_candidate
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
-from deps_jax.trained import TrainedRun
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
+from deps_jax.runs.trained import TrainedRun
+from deps_jax.space.candidate import parse_candidate
 
 with needs("export"):
-    from deps_jax.export import FORMATS, PRECISIONS, ExportSettings, export, summary
-    from deps_jax.export_front import export_front, read_front
+    from deps_jax.export.export import FORMATS, PRECISIONS, ExportSettings, export, summary
+    from deps_jax.export.export_front import export_front, read_front
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 SUBNET = flags.DEFINE_string("subnet", "", "name, such as d2e3, smallest or d2e3k7@24; empty is "

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax import experiment
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
-from deps_jax.finetune import RATE, finetune_config
-from deps_jax.measured import MeasuredAccuracy
-from deps_jax.subnet import decode
-from deps_jax.trained import TrainedRun
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
+from deps_jax.runs.finetune import RATE, finetune_config
+from deps_jax.runs.measured import MeasuredAccuracy
+from deps_jax.runs.trained import TrainedRun
+from deps_jax.space.subnet import decode
+from deps_jax.training import experiment
 
 with needs("export"):
-    from deps_jax.export import PRECISIONS, ExportSettings, export, summary
+    from deps_jax.export.export import PRECISIONS, ExportSettings, export, summary
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the supernet's run", required=True)
 SUBNET = flags.DEFINE_string("subnet", None, "name, such as d2e3 or d2e3k7@24", required=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from deps_jax.common.cli import run
-from deps_jax.common.kills import kill_and_compare
+from deps_jax.common.command.cli import run
+from deps_jax.common.loop.kills import kill_and_compare
 
 config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 OUT = flags.DEFINE_string("out", None, "folder of both runs")

@@ -12,16 +12,16 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from deps_jax import report
-from deps_jax.common import sealed
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
-from deps_jax.device_timer import describe_device, measure
-from deps_jax.trained import read_space
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
+from deps_jax.common.files import sealed
+from deps_jax.evaluation import report
+from deps_jax.export.device_timer import describe_device, measure
+from deps_jax.runs.trained import read_space
 
 with needs("export"):
-    from deps_jax.latency import LatencyTable, Question, read_timings, write_kit
-    from deps_jax.onnx_writer import PRECISIONS
+    from deps_jax.export.onnx_writer import PRECISIONS
+    from deps_jax.search.latency import LatencyTable, Question, read_timings, write_kit
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 OUT = flags.DEFINE_string("out", "", "the table; empty is WORKDIR/latency_table.json")

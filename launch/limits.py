@@ -3,7 +3,7 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax.latency import LatencyTable
+from deps_jax.search.latency import LatencyTable
 
 LATENCY = flags.DEFINE_float("max_latency_ms", None, "on the device of the latency table")
 MACS = flags.DEFINE_float("max_macs", None, "multiply-adds, such as 20e6")

@@ -1,6 +1,6 @@
 """Trains NurtureNet with inputs and proxy tasks switched off; run it again to continue.
 
-Several processes may share the folder: see `nurture_jax.ablation`.
+Several processes may share the folder: see `nurture_jax.runs.ablation`.
 
     python -m launch.nurture_ablation --config configs/nurture.py:demo --data DATASET \\
         --workdir runs/ablation
@@ -10,11 +10,11 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.ablation import VARIANTS, ablate, table
+    from nurture_jax.runs.ablation import VARIANTS, ablate, table
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of all runs and of the table")

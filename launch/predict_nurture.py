@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 from absl import flags
 
-from deps_jax.common.cli import output_file, run
-from deps_jax.common.extras import needs
+from deps_jax.common.command.cli import output_file, run
+from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.predict import Predictor, recording, text
+    from nurture_jax.runs.predict import Predictor, recording, text
 
 REJECTED = 3
 PICTURES = (".png", ".jpg", ".jpeg")

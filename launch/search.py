@@ -10,14 +10,14 @@ from pathlib import Path
 
 from absl import flags
 
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
-from deps_jax.trained import TrainedRun
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
+from deps_jax.runs.trained import TrainedRun
 
 with needs("export"):
-    from deps_jax.onnx_writer import PRECISIONS
-    from deps_jax.search import Goal
-    from deps_jax.search_run import SearchSettings, best_within, search_run
+    from deps_jax.export.onnx_writer import PRECISIONS
+    from deps_jax.search.search import Goal
+    from deps_jax.search.search_run import SearchSettings, best_within, search_run
     from launch import limits
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)

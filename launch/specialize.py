@@ -7,14 +7,14 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
-from deps_jax.trained import TrainedRun
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
+from deps_jax.runs.trained import TrainedRun
 
 with needs("export"):
-    from deps_jax.export import PRECISIONS, ExportSettings
-    from deps_jax.search_run import SearchSettings
-    from deps_jax.specialize import specialize
+    from deps_jax.export.export import PRECISIONS, ExportSettings
+    from deps_jax.search.search_run import SearchSettings
+    from deps_jax.search.specialize import specialize
     from launch import limits
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)

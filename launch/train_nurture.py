@@ -8,11 +8,11 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from deps_jax.common.cli import run
-from deps_jax.common.extras import needs
+from deps_jax.common.command.cli import run
+from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax import experiment
+    from nurture_jax.training import experiment
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of checkpoints, metrics and splits")

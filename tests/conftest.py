@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deps_jax import experiment, run_records, supernet
-from deps_jax.common import workdir
-from deps_jax.common.checkpoint import Checkpoints
+from deps_jax.common.files import workdir
+from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.data.augment import Augment
-from deps_jax.families import SPACES
-from deps_jax.space import SearchSpace, Stage
-from deps_jax.train import init_state
+from deps_jax.space.families import SPACES
+from deps_jax.space.search_space import SearchSpace, Stage
+from deps_jax.supernet import supernet
+from deps_jax.training import experiment, run_records
+from deps_jax.training.train import init_state
 
 # Every part of the engine in the smallest form: strides, squeeze-excite, transforms, two widths.
 TINY = SearchSpace(

@@ -2,7 +2,7 @@
 import pytest
 
 from configs import deps_cifar10, deps_digits, deps_imagenet, nurture
-from deps_jax.families import SPACES
+from deps_jax.space.families import SPACES
 
 PARTS = {0.25: "a quarter of", 0.125: "an eighth of"}
 

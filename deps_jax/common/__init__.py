@@ -1,1 +1,1 @@
-"""What both products share: loop, checkpoints, devices, metrics. Imports neither of them."""
+"""What both products share; nothing here knows either of them."""

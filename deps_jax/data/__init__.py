@@ -1,1 +1,1 @@
-"""Images in: where they come from, how they become batches, how they are augmented."""
+"""Images, from their source to batches."""

@@ -4,15 +4,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from deps_jax.common.batches import Batches
+from deps_jax.common.loop.batches import Batches
 from deps_jax.data.folder import Centred, folder
 from deps_jax.data.images import with_margin
-from deps_jax.data.pipeline import (
-    PLACEMENTS,
-    ResidentBatches,
-    StreamedBatches,
-    calibration_batches,
-)
+from deps_jax.data.pipeline import PLACEMENTS, ResidentBatches, StreamedBatches, calibration_batches
 from deps_jax.data.sources import (
     TFDS_NAMES,
     Source,

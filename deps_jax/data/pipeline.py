@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deps_jax.common.batches import Batches
+from deps_jax.common.loop.batches import Batches
 from deps_jax.data.images import random_resized_crop
 from deps_jax.data.sources import ArraySource, Source
 

@@ -62,7 +62,7 @@ def make() -> tuple[dict, dict[str, np.ndarray]]:
 
 def read_space(fields: dict):
     """The SearchSpace of a record."""
-    from deps_jax.space import SearchSpace, Stage
+    from deps_jax.space.search_space import SearchSpace, Stage
 
     return SearchSpace(**{**fields, "stages": tuple(Stage(**stage) for stage in fields["stages"])})
 

@@ -1,6 +1,6 @@
 """A whole run of forty steps, from a config as launchers read it."""
 from configs import deps_digits
-from deps_jax.experiment import Experiment, train
+from deps_jax.training.experiment import Experiment, train
 
 
 def tiny_config(**changes):

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from deps_jax.convert import short_name
-from deps_jax.layers import layers
-from deps_jax.subnet import from_lists, largest
-from deps_jax.torch_net import TorchNet
+from deps_jax.reference.torch_net import TorchNet
+from deps_jax.space.layers import layers
+from deps_jax.space.subnet import from_lists, largest
+from deps_jax.supernet.convert import short_name
 
 _PARTS = {"expand": "inverted_bottleneck", "depthwise": "depth_conv", "project": "point_linear"}
 _OUTSIDE = {"stem": "first_conv", "head/expand": "final_expand_layer",

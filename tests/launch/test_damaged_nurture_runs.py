@@ -32,8 +32,9 @@ from nurture_flags import CONFIG as NUMBERS_ALONE
 from nurture_flags import KNOWN
 from other_process import holding
 
-from deps_jax.common import locks, sealed, steps, workdir
-from nurture_jax.inference import TrainedNurture
+from deps_jax.common.files import locks, sealed, workdir
+from deps_jax.common.loop import steps
+from nurture_jax.runs.inference import TrainedNurture
 
 pytestmark = pytest.mark.long
 CONFIG = (*NUMBERS_ALONE, "--config.cadence.checkpoint_every=4")

@@ -25,14 +25,17 @@ from launch_here import launch_here
 from other_process import holding
 from tiny_run import tiny_config
 
-from deps_jax import front_report, report, run_records
-from deps_jax.common import locks, sealed, steps, workdir
-from deps_jax.common.checkpoint import Checkpoints
-from deps_jax.common.run import saved
-from deps_jax.experiment import Experiment, build_recipe, train
-from deps_jax.measured import FILE, Measurements
-from deps_jax.train import init_state
-from deps_jax.trained import TrainedRun, read_space
+from deps_jax.common.files import locks, sealed, workdir
+from deps_jax.common.loop import steps
+from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.loop.run import saved
+from deps_jax.evaluation import report
+from deps_jax.runs.measured import FILE, Measurements
+from deps_jax.runs.trained import TrainedRun, read_space
+from deps_jax.search import front_report
+from deps_jax.training import run_records
+from deps_jax.training.experiment import Experiment, build_recipe, train
+from deps_jax.training.train import init_state
 
 RESULT = report.SubnetResult("d1e1k3", 10, 20, 30, 0.5, 1.0, 0.1)
 
@@ -286,8 +289,8 @@ def test_test_images_stay_test_images_in_a_run_that_starts_from_another(run, pho
              "test": kept.splits["test"][1:] + kept.splits["train"][-1:]}
     sealed.write(run / "splits.json", {"listing": kept.listing, "splits": moved})
     assert run_records.RunRecords.of(kept.space, TrainedRun.open(run).splits).splits == moved
-    monkeypatch.setattr("deps_jax.train.Trainer.compile", lambda *_: None)
-    monkeypatch.setattr("deps_jax.common.run.Run.fit", lambda run, *_, **__: run.state)
+    monkeypatch.setattr("deps_jax.training.train.Trainer.compile", lambda *_: None)
+    monkeypatch.setattr("deps_jax.common.loop.run.Run.fit", lambda run, *_, **__: run.state)
     config = config_of(photos)
     train(Experiment.from_dict(config), tmp_path / "tuned", config, splits_of=run)
     assert run_records.read(tmp_path / "tuned").splits == moved

@@ -6,9 +6,9 @@ import pytest
 from launch_here import ROOT, launch_here
 
 from configs import deps_digits
-from deps_jax.common import kills
-from deps_jax.common.checkpoint import Checkpoints
-from deps_jax.experiment import Experiment, build_recipe
+from deps_jax.common.loop import kills
+from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.training.experiment import Experiment, build_recipe
 
 
 @pytest.mark.long

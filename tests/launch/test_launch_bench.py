@@ -3,9 +3,9 @@ import json
 
 from launch_here import launch_here
 
-from deps_jax import families
-from deps_jax.bench_report import text
-from deps_jax.space import SearchSpace, Stage
+from deps_jax.reference.bench_report import text
+from deps_jax.space import families
+from deps_jax.space.search_space import SearchSpace, Stage
 
 SMALL = SearchSpace(
     name="small", stem_width=8, stem_stride=2, first_width=8, first_residual=True,

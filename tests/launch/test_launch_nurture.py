@@ -17,8 +17,8 @@ from make_records import write_records
 from make_videos import write_video
 from nurture_flags import CONFIG, KNOWN
 
-from deps_jax.common import sealed
-from nurture_jax import bench
+from deps_jax.common.files import sealed
+from nurture_jax.runs import bench
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import math
 import flax.linen as nn
 import numpy as np
 
-from nurture_jax.backbones import ConvNorm
-from nurture_jax.clip_augment import ClipAugment
-from nurture_jax.clip_batches import LABELS
-from nurture_jax.model import ModelSettings, NurtureNet
-from nurture_jax.standard import Standard
+from nurture_jax.clips.clip_augment import ClipAugment
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.network.backbones import ConvNorm
+from nurture_jax.network.model import ModelSettings, NurtureNet
+from nurture_jax.network.scaling import Standard
 
 SIZE, FRAMES = 32, 2
 STANDARD = Standard(label_mean=tuple(map(math.log, (3000.0, 49.0, 34.0, 32.0))),

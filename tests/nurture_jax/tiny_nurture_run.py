@@ -1,6 +1,6 @@
 """Whole runs from the real config, shrunk."""
 from configs import nurture
-from nurture_jax.experiment import Experiment, train
+from nurture_jax.training.experiment import Experiment, train
 
 NUMBERS = {"model.use_video": False}  # compiles in a second
 

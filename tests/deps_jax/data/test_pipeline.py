@@ -11,15 +11,7 @@ from deps_jax.data.pipeline import (
     calibration_batches,
     eval_batches,
 )
-from deps_jax.data.sources import (
-    ArraySource,
-    Subset,
-    digits,
-    in_memory,
-    names_of,
-    split,
-    tfds,
-)
+from deps_jax.data.sources import ArraySource, Subset, digits, in_memory, names_of, split, tfds
 
 SOURCE = ArraySource(np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, -1),
                      np.arange(10, dtype=np.int32))

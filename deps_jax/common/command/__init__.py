@@ -1,0 +1,1 @@
+"""What every command shares: settings, flags, error sentences, pages."""

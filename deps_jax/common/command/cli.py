@@ -1,0 +1,113 @@
+"""What every command line shares: one sentence and exit code 2 for bad input, a compile cache."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+
+from deps_jax.common.command.vectors import prefer_wide_vectors
+from deps_jax.common.files.sealed import FullDisk, is_full
+from deps_jax.common.loop.fit import Interrupted
+
+BAD_INPUT = 2  # exit codes
+INTERRUPTED = 130
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Parses flags and runs `main(argv)`.
+
+    A ValueError, or a file or folder that cannot be used, is the user's to mend, so it is one
+    sentence. With DEPS_JAX_TRACEBACK=1 in the environment the traceback is shown all the same.
+
+    JAX is set up by `prepare_jax` first, so a launcher must make no array where it is imported.
+    """
+    def guarded(argv):
+        if len(argv) > 1:
+            fail(f"unexpected argument {argv[1]!r}; every option is a flag, see --help")
+        logging.set_verbosity(logging.WARNING)
+        prepare_jax()
+        try:
+            return main(argv)
+        except Interrupted as stop:
+            print(stop, file=sys.stderr)
+            return INTERRUPTED
+        except (OSError, ValueError) as error:
+            if os.environ.get("DEPS_JAX_TRACEBACK"):
+                raise
+            fail(sentence(error))
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def prepare_jax() -> None:
+    """What every command sets before JAX computes anything, unless the environment has chosen.
+
+    Vectors as wide as the processor has them (see `vectors`), and a cache of compiled programs in
+    `~/.cache/deps_jax` (or JAX_COMPILATION_CACHE_DIR), so that the second start takes seconds.
+    """
+    prefer_wide_vectors()
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "deps_jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def fail(message: str) -> None:
+    """Prints one sentence to stderr and leaves with the exit code of bad input."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(BAD_INPUT)
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user; of a file or folder that cannot be used, its path and why."""
+    if is_full(error) and not isinstance(error, FullDisk):
+        path = getattr(error, "filename", None) or "this run"
+        return f"the disk of {path} is full; free some space and run the same command again"
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    path = error.filename if error.filename2 is None else error.filename2
+    return (f"{path} cannot be used ({error.strerror}); check the path, that you may read and "
+            f"write it, and the space on the disk")
+
+
+def output_file(flag: str, name: str, endings: Sequence[str] = ()) -> Path:
+    """The path of a file to be written, refused before there is anything to write.
+
+    Args:
+      endings: of the name, such as ".png"; any if empty.
+
+    Raises:
+      ValueError: naming the flag, for another ending, a folder, or a folder that is not there.
+    """
+    path = Path(name)
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"--{flag} {name} does not end with {' or '.join(endings)}; give a name "
+                         f"that does")
+    if path.is_dir():
+        raise ValueError(f"--{flag} {name} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"--{flag} {name}: there is no folder {path.parent}; make it, or give "
+                         f"another name")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"--{flag} {name} may not be written; give another name")
+    return path
+
+
+def _parse(argv):
+    try:
+        rest = flags.FLAGS(argv)
+        if "config" in flags.FLAGS:
+            flags.FLAGS.config.to_dict()  # a file that does not load says so only when it is used
+        return rest
+    except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        fail(_last_line(error))
+
+
+def _last_line(error: Exception) -> str:
+    """What happened, out of the errors of config_flags: some hold a traceback, some a repr."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    text = text.replace("\\'", "'").replace("'\\n", ". ").strip("' \n")
+    return text.splitlines()[-1].strip().removeprefix("ValueError: ")

@@ -1,0 +1,52 @@
+"""Self-contained pages out of templates: text is escaped, nothing is loaded from anywhere.
+
+Templates are Jinja files in the folder `templates` of a package. They extend `base.html.j2` and
+take their tables from `parts.html.j2`, which lie here.
+"""
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+
+import jinja2
+import matplotlib.figure
+
+SHARED = __package__  # the package of the base and the parts
+
+
+def render(package: str, template: str, **values: object) -> str:
+    """The template of a package, filled.
+
+    Args:
+      package: such as "nurture_jax.report"; the template is a file in its folder `templates`.
+      values: what the template names. Text in them is escaped; one that is missing is an error.
+    """
+    return _environment(package).get_template(template).render(**values)
+
+
+def png(figure: matplotlib.figure.Figure) -> bytes:
+    """A matplotlib figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def inline(data: bytes) -> str:
+    """A PNG as a URL that holds it."""
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+@cache
+def _environment(package: str) -> jinja2.Environment:
+    loaders = [jinja2.PackageLoader(name) for name in dict.fromkeys((package, SHARED))]
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters["markdown_cell"] = _markdown_cell
+    return environment
+
+
+def _markdown_cell(value: object) -> str:
+    """Text for a cell of a table in Markdown, which a bar or a line end would break."""
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,223 @@
+"""Checkpoints: training state, place in the data, and what they belong to, written as one.
+
+    FOLDER/STEP/state/       arrays, as orbax writes them
+    FOLDER/STEP/meta.json    their shapes, the place in the data, what was recorded
+
+`steps` says how they are protected from damage.
+"""
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from deps_jax.common.files import sums
+from deps_jax.common.files.sealed import digest
+from deps_jax.common.loop.batches import Batches
+from deps_jax.common.loop.steps import Step, Steps
+
+
+class Checkpoints:
+    """The newest checkpoints of a run.
+
+    All are of the newest step that is whole; that newer ones are damaged is told once. Opening and
+    reading creates nothing and deletes nothing.
+
+    Args:
+      folder: made when the first is saved.
+      keep: how many, two or more.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        self._steps = Steps(folder, keep)
+        self.folder = self._steps.folder
+
+    def latest_step(self) -> int | None:
+        """The newest whole one; None when none was ever saved.
+
+        Raises:
+          ValueError: when there are some and none is whole.
+        """
+        found = self._steps.newest()
+        return found.step if found else None
+
+    def any(self) -> bool:
+        """Whether something was ever saved, whole or not."""
+        return self._steps.any()
+
+    def check_disk(self, state) -> None:
+        """Raises ValueError when the disk cannot hold the checkpoints of a run.
+
+        Args:
+          state: pytree of arrays or of their shapes.
+        """
+        leaves = jax.tree.leaves(state)
+        each = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        needed = each * (self._steps.keep + 1) * 1.1
+        there = next(path for path in (self.folder, *self.folder.parents) if path.is_dir())
+        free = shutil.disk_usage(there).free
+        if free < needed:
+            raise ValueError(f"{self.folder} has {free / 1e6:.0f} MB free, checkpoints of this run "
+                             f"need {needed / 1e6:.0f} MB; free some space or choose another "
+                             f"--workdir")
+
+    def save(self, step: int, state, position: int | None = None,
+             record: dict | None = None) -> None:
+        """Saves `state` and the place in the data, in place of damaged and later steps.
+
+        Args:
+          position: how many batches were taken; None where that is the step.
+          record: plain values that `record()` gives back.
+
+        Raises:
+          FullDisk: when the disk is full; the checkpoints that were there stay.
+        """
+        if step == self.latest_step():
+            return
+        meta = {"shapes": _shapes(state), "record": record or {},
+                "position": step if position is None else position}
+        with _quiet():
+            self._steps.put(step, meta, lambda folder: ocp.Checkpointer(
+                ocp.StandardCheckpointHandler()).save(
+                    folder / "state", args=ocp.args.StandardSave(state)))
+
+    def restore(self, state, batches: Batches):
+        """The newest state, with `batches` set to where they were.
+
+        Args:
+          state: a state of the same shapes, whose values are not used.
+
+        Raises:
+          ValueError: naming the first array of another name or shape.
+        """
+        restored = self.restore_state(state)
+        found = self._newest()
+        # A checkpoint of an earlier version holds no position: it took one batch a step.
+        batches.seek(found.meta.get("position", found.step))
+        return restored
+
+    def restore_state(self, state):
+        """The newest state alone; arguments and errors as in `restore`.
+
+        Raises:
+          ValueError: also when there is no checkpoint.
+        """
+        args = ocp.args.StandardRestore(_abstract(state))
+        return self._read(state, (), ocp.StandardCheckpointHandler, args)
+
+    def restore_part(self, part: dict) -> dict:
+        """Some fields of the newest state.
+
+        Args:
+          part: {field: tree of arrays of the same shapes}.
+
+        Raises:
+          ValueError: as `restore_state`.
+        """
+        wanted = _abstract(part)
+        args = ocp.args.PyTreeRestore(
+            wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True)
+        return self._read(part, tuple(part), ocp.PyTreeCheckpointHandler, args)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays of the newest state, by name as in `shapes`.
+
+        Raises:
+          ValueError: when there is no checkpoint.
+        """
+        folder = self._newest().folder / "state"
+        with _quiet():
+            reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+            as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+                                     reader.metadata(folder).item_metadata.tree)
+            state = reader.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_arrays))
+        return dict(_named(state))
+
+    def shapes(self) -> dict[str, list[int]]:
+        """Shapes of the arrays in the newest state, by name such as "params/stem/kernel".
+
+        Raises:
+          ValueError: when there is no checkpoint.
+        """
+        return self._newest().meta["shapes"]
+
+    def record(self) -> dict:
+        """What was saved as `record` with the newest state; empty without a checkpoint."""
+        found = self._steps.newest()
+        return found.meta.get("record", {}) if found else {}
+
+    def sha256(self) -> str:
+        """Which checkpoint the newest is, for results that belong to it: a hash of all its files.
+
+        Raises:
+          ValueError: when there is no checkpoint.
+        """
+        return digest(sums.of_files(self._newest().folder))
+
+    def _newest(self) -> Step:
+        found = self._steps.newest()
+        if found is None:
+            raise ValueError(f"{self.folder} holds no checkpoint; train first")
+        return found
+
+    def _read(self, state, fields: tuple[str, ...], handler: Callable, args: Any):
+        """The state of the newest step, as far as `fields`; () is all of them."""
+        while True:
+            found = self._newest()
+            self._check_shapes(found, state, fields)
+            try:
+                with _quiet():
+                    return ocp.Checkpointer(handler()).restore(found.folder / "state", args=args)
+            except Exception as error:  # orbax and TensorStore raise all kinds
+                why = f"orbax cannot read it ({str(error).splitlines()[0]:.200})"
+                if found.verified and found.folder.is_dir():
+                    raise ValueError(
+                        f"step {found.step} in {self.folder} is whole, but {why}; use the versions "
+                        f"of JAX and orbax that wrote it") from error
+                self._steps.refuse(found.step, why)
+
+    def _check_shapes(self, found: Step, state, fields: tuple[str, ...]) -> None:
+        saved, wanted = found.meta["shapes"], _shapes(state)
+        if fields:
+            saved = {name: shape for name, shape in saved.items() if name.split("/")[0] in fields}
+        for name in sorted(saved.keys() | wanted.keys()):
+            if saved.get(name) != wanted.get(name):
+                raise ValueError(
+                    f"the checkpoint of step {found.step} in {self.folder} is of another network: "
+                    f"{name} is {saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} "
+                    f"here; use the space it was trained in or another --workdir")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tracebacks that orbax logs of every error that it also raises."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _named(state) -> Iterator[tuple[str, Any]]:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
+
+
+def _shapes(state) -> dict[str, list[int]]:
+    return {name: list(leaf.shape) for name, leaf in _named(state)}
+
+
+def _abstract(state):
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state)

@@ -1,0 +1,179 @@
+"""The loop around a training step: progress, metrics, checkpoints, and a clean stop."""
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import jax
+from tqdm import tqdm
+
+from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.loop.metrics import compute, counted, merge
+from deps_jax.common.loop.writer import Writer
+
+
+class Diverged(ValueError):
+    """A metric stopped being finite; training further would only waste time."""
+
+
+class Interrupted(Exception):
+    """The user or the system asked the run to stop; everything is saved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cadence:
+    """How often things happen, in steps.
+
+    Attributes:
+      log_every: metrics are averaged over so many steps, checked and written.
+      checkpoint_every: 0 saves only at the end (and when interrupted).
+      evaluate_every: 0 never evaluates on the way.
+    """
+
+    log_every: int = 50
+    checkpoint_every: int = 500
+    evaluate_every: int = 0
+
+    def __post_init__(self):
+        if self.log_every < 1 or self.checkpoint_every < 0 or self.evaluate_every < 0:
+            raise ValueError(f"log_every {self.log_every} must be 1 or more, checkpoint_every "
+                             f"{self.checkpoint_every} and evaluate_every {self.evaluate_every} "
+                             f"0 or more steps")
+
+
+def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int, cadence: Cadence,
+        checkpoints: Checkpoints, writer: Writer, start_step: int = 0,
+        evaluate: Callable | None = None, unit: str = "images",
+        shown: tuple[str, ...] = ("loss", "top1")):
+    """Runs `state, metrics = step_fn(step, state, batch)` up to `total_steps`.
+
+    Args:
+      batches: `next(batches)` is a batch, `batches.position` how many were taken, see `Batches`.
+      evaluate: `evaluate(step, state) -> {name: float}`, written beside the metrics.
+      unit: what a batch is counted in.
+      shown: metrics beside the progress bar.
+
+    Beside the metrics of the steps, UNIT_per_second and data_wait_fraction are written: the share
+    of the time in which the device had finished the step before and waited for a batch.
+
+    Returns:
+      The last state, which is also saved.
+
+    Raises:
+      Diverged: naming the step whose metric was not finite; the last checkpoint is from before.
+      Interrupted: after saving, on SIGINT or SIGTERM.
+    """
+    pending = []  # metrics not looked at yet: reading them would wait for the device
+    clock, feeder = Stopwatch(start_step), Feeder(batches)
+    progress = tqdm(total=total_steps * batch_size, initial=start_step * batch_size,
+                    unit=f" {unit}", unit_scale=True, desc="training", dynamic_ncols=True)
+    progress.set_postfix_str("compiling")
+
+    def flush(step):
+        if not pending:
+            return
+        metrics = jax.device_get(pending)
+        for i, values in enumerate(metrics):
+            _check_finite(step - len(metrics) + i, values, checkpoints)
+        means = metrics[0]
+        for values in metrics[1:]:
+            means = merge(means, values)
+        means = compute(counted(means))
+        pending.clear()
+        rate, seconds = clock.lap(step)
+        writer.write(step, {**means, f"{unit}_per_second": rate * batch_size,
+                            "data_wait_fraction": min(1.0, feeder.lap() / seconds)})
+        progress.update(step * batch_size - progress.n)
+        progress.set_postfix({k: f"{means[k]:.3g}" for k in shown if k in means}, refresh=False)
+
+    def due(step, every):
+        return every and step % every == 0
+
+    with progress, _stop_signals() as stop_asked:
+        for step in range(start_step, total_steps):
+            state, metrics = step_fn(step, state, feeder.next(pending[-1:]))
+            pending.append(metrics)
+            done = step + 1
+            stopping = bool(stop_asked) and done < total_steps
+            saving = done == total_steps or stopping or due(done, cadence.checkpoint_every)
+            if saving or due(done, cadence.log_every):
+                flush(done)
+            # Before the checkpoint: a run that continues from it would not evaluate this step.
+            if evaluate and due(done, cadence.evaluate_every):
+                writer.write(done, evaluate(done, state))
+                clock.lap(done)
+            if saving:
+                checkpoints.save(done, state, batches.position)
+            if stopping:
+                raise Interrupted(f"stopped after step {done} of {total_steps}, everything is "
+                                  f"saved; run the same command to continue")
+    return state
+
+
+class Stopwatch:
+    """Steps a second, and seconds, since the last look."""
+
+    def __init__(self, step: int):
+        self._step, self._time = step, time.monotonic()
+
+    def lap(self, step: int) -> tuple[float, float]:
+        now = time.monotonic()
+        steps, seconds = step - self._step, max(now - self._time, 1e-9)
+        self._step, self._time = step, now
+        return steps / seconds, seconds
+
+
+class Feeder:
+    """Takes batches and counts the seconds in which the device had nothing else to do."""
+
+    def __init__(self, batches):
+        self._batches, self._waited_s = batches, 0.0
+
+    def next(self, running):
+        """The next batch; `running` is what the device may still be computing."""
+        idle_since = time.monotonic() if _done(running) else None
+        batch = next(self._batches)
+        if idle_since is not None:
+            self._waited_s += time.monotonic() - idle_since
+        return batch
+
+    def lap(self) -> float:
+        waited_s, self._waited_s = self._waited_s, 0.0
+        return waited_s
+
+
+def _done(running) -> bool:
+    return all(leaf.is_ready() for leaf in jax.tree.leaves(running) if isinstance(leaf, jax.Array))
+
+
+def _check_finite(step: int, metrics, checkpoints: Checkpoints) -> None:
+    for name, value in compute(counted(metrics)).items():
+        if not math.isfinite(value):
+            last = checkpoints.latest_step()
+            kept = f"the checkpoint of step {last} is kept" if last else "no checkpoint was written"
+            raise Diverged(f"{name} is {value} at step {step}, so training stopped ({kept}); lower "
+                           f"the learning rate or set optimizer.clip_norm")
+
+
+@contextmanager
+def _stop_signals():
+    """A list that is no longer empty once SIGINT or SIGTERM has come; a second one kills."""
+    asked = []
+
+    def handler(number, _):
+        asked.append(number)
+        signal.signal(number, previous[number])
+
+    try:
+        previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: the caller handles its own signals
+        previous = {}
+    try:
+        yield asked
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

@@ -1,0 +1,94 @@
+"""The frame of every training: one process in one folder, continued where an earlier one stopped.
+
+    with claim(folder, config, may_differ=MAY_DIFFER, records={"splits.json": splits}):
+        with continue_or_start(folder, shapes, new_state, batches) as run:
+            state = run.fit(step_fn, total_steps=1000, batch_size=64, cadence=Cadence())
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from deps_jax.common.files import workdir
+from deps_jax.common.files.locks import training
+from deps_jax.common.files.sealed import tell
+from deps_jax.common.loop import writer
+from deps_jax.common.loop.batches import Batches
+from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.loop.fit import fit
+from deps_jax.common.loop.writer import Writer
+
+CHECKPOINTS = "checkpoints"  # folder of them in that of the run
+
+
+@dataclasses.dataclass
+class Run:
+    """A training that goes on at `start_step`.
+
+    Attributes:
+      state: after `start_step` steps.
+      batches: at the place where the state was saved.
+    """
+
+    state: Any
+    start_step: int
+    batches: Batches
+    checkpoints: Checkpoints
+    writer: Writer
+
+    def fit(self, step_fn: Callable, **settings: Any) -> Any:
+        """`fit` of this run; returns the last state, which is saved."""
+        return fit(step_fn, self.state, self.batches, checkpoints=self.checkpoints,
+                        writer=self.writer, start_step=self.start_step, **settings)
+
+
+def saved(folder: Path) -> Checkpoints:
+    """The checkpoints of the run in `folder`."""
+    return Checkpoints(Path(folder) / CHECKPOINTS)
+
+
+@contextlib.contextmanager
+def claim(folder: Path, config: dict, **rest: Any) -> Iterator[None]:
+    """Inside, the folder is this experiment's, and no other process trains in it.
+
+    What else can be refused should be refused before: here the folder is made.
+
+    Args:
+      config, rest: as of `workdir.claim`.
+
+    Raises:
+      ValueError: when another process trains in the folder; and as `workdir.claim`.
+    """
+    workdir.make(folder)
+    with training(Path(folder)):
+        workdir.claim(folder, config, **rest)
+        yield
+
+
+@contextlib.contextmanager
+def continue_or_start(folder: Path, shapes: Any, new_state: Callable[[], Any], batches: Batches
+                      ) -> Iterator[Run]:
+    """The run as its newest whole checkpoint has it, or a new one; to be used inside `claim`.
+
+    Args:
+      shapes: of a state, as `jax.eval_shape` gives them.
+      new_state: makes the state before the first step; not called when a run continues.
+      batches: of the training data; set to their place, and closed in the end.
+
+    Raises:
+      ValueError: when the disk is too small for the checkpoints, there are some and none is whole,
+        or they are of another network.
+    """
+    with contextlib.closing(batches):
+        checkpoints = saved(folder)
+        checkpoints.check_disk(shapes)
+        start_step = checkpoints.latest_step() or 0
+        if not start_step and (lines := writer.read(folder)):
+            tell(f"{folder} holds metrics up to step {lines[-1]['step']} but no checkpoint, so "
+                 f"training starts anew")
+        state = checkpoints.restore(shapes, batches) if start_step else new_state()
+        with contextlib.closing(Writer(Path(folder), start_step)) as opened:
+            yield Run(state, start_step, batches, checkpoints, opened)

@@ -1,0 +1,1 @@
+"""Plain network arithmetic, chosen by platform and at run time."""

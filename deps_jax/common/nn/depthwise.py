@@ -1,0 +1,194 @@
+"""Depthwise convolution whose kernel size is chosen at run time.
+
+On CPU, XLA's grouped convolution is far too slow (50 times behind PyTorch's), so the convolution is
+k*k shifted multiply-adds, its input gradient the same with the kernel turned round, and its weight
+gradient a loop of partial sums. On GPU and TPU the native grouped convolution is taken.
+"""
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from deps_jax.common.nn.by_platform import by_platform
+from deps_jax.common.nn.dispatch import is_static, switch
+
+_PARTIAL_SUMS = 16  # weight gradient: batch slices summed apart; 8 to 16 measured best
+_UNROLLED_TERMS = 64  # and output pixels per loop iteration; 128 is 4 times slower
+
+
+def depthwise(x: jax.Array, kernels: tuple[jax.Array, ...], choice, stride: int) -> jax.Array:
+    """Convolves every channel with its own k*k kernel, padding k // 2 on every side.
+
+    Args:
+      x: [b, h, w, c].
+      kernels: candidates, each [k, k, c] with its own odd k.
+      choice: which of them, a Python int or a traced integer.
+      stride: 1 or 2.
+
+    Returns:
+      [b, ceil(h / stride), ceil(w / stride), c].
+    """
+    if is_static(choice):
+        return _depthwise(x, (kernels[int(choice)],), None, stride)
+    return _depthwise(x, kernels, choice, stride)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _depthwise(x, kernels, choice, stride):
+    return _convolve(x, kernels, choice, stride=stride, precision=_precision())
+
+
+def _forward(x, kernels, choice, stride):
+    return _depthwise(x, kernels, choice, stride), (x, kernels, choice)
+
+
+def _backward(stride, residuals, dy):
+    x, kernels, choice = residuals
+    dx, dkernels = _pull_back(x, kernels, choice, dy, stride=stride, precision=_precision())
+    return dx, dkernels, None
+
+
+_depthwise.defvjp(_forward, _backward)
+
+
+def _precision() -> str | None:
+    """What `jax.default_matmul_precision` asks for here; lowering, later, is outside of it."""
+    return jax.config.jax_default_matmul_precision
+
+
+# jit here and below is for tracing only: equal shapes share one jaxpr, in the forward pass, in the
+# backward pass and in blocks alike. XLA inlines the call.
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _native(x, kernels, choice, *, stride, precision):
+    branches = [partial(_grouped_convolution, stride=stride, i=i, precision=precision)
+                for i in range(len(kernels))]
+    return switch(choice, branches, x, kernels)
+
+
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _native_pullback(x, kernels, choice, dy, *, stride, precision):
+    def pull(x, kernels, dy, i):
+        convolution = partial(_grouped_convolution, stride=stride, i=i, precision=precision)
+        return jax.vjp(convolution, x, kernels)[1](dy)
+
+    branches = [partial(pull, i=i) for i in range(len(kernels))]
+    return switch(choice, branches, x, kernels, dy)
+
+
+def _grouped_convolution(x, kernels, *, stride, i, precision):
+    k = kernels[i].shape[0]
+    return lax.conv_general_dilated(
+        x, kernels[i][:, :, None], (stride, stride), [(k // 2, k // 2)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=x.shape[-1],
+        precision=precision)
+
+
+# The padding stands outside the switch, so that the forward pass a block repeats in its pullback
+# and the pullback itself share it.
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _shifted(x, kernels, choice, *, stride, precision):
+    del precision  # of matrix units, which are not used here
+    height, width = _out_size(x.shape[1], stride), _out_size(x.shape[2], stride)
+    margin = max(kernel.shape[0] for kernel in kernels) // 2
+    branches = [
+        lambda padded, kernels, i=i: _sum_of_shifts(
+            padded, kernels[i], margin - kernels[i].shape[0] // 2, height, width, stride)
+        for i in range(len(kernels))
+    ]
+    return switch(choice, branches, _pad(x, margin), kernels)
+
+
+@partial(jax.jit, static_argnames=("stride", "precision"))
+def _shifted_pullback(x, kernels, choice, dy, *, stride, precision):
+    del precision
+    _, h, w, _ = x.shape
+    margin = max(kernel.shape[0] for kernel in kernels) // 2
+    # The adjoint spreads dy over the grid of x (dilation), then convolves with the turned kernel.
+    padding = [(margin, size - 1 + margin - (out - 1) * stride, stride - 1)
+               for size, out in ((h, dy.shape[1]), (w, dy.shape[2]))]
+    spread = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *padding, (0, 0, 0)])
+
+    def pull(padded, kernels, dy, spread, i):
+        k = kernels[i].shape[0]
+        offset = margin - k // 2
+        dx = _sum_of_shifts(spread, kernels[i][::-1, ::-1], offset, h, w, 1)
+        dkernel = _kernel_gradient(padded, dy, k, offset, stride).astype(kernels[i].dtype)
+        return dx, tuple(dkernel if j == i else jnp.zeros_like(kernel)
+                         for j, kernel in enumerate(kernels))
+
+    branches = [partial(pull, i=i) for i in range(len(kernels))]
+    return switch(choice, branches, _pad(x, margin), kernels, dy, spread)
+
+
+_convolve = by_platform("depthwise", cpu=_shifted, default=_native)
+_pull_back = by_platform("depthwise_pullback", cpu=_shifted_pullback, default=_native_pullback)
+
+
+def _sum_of_shifts(padded, kernel, offset, height, width, stride):
+    """Convolution of an input padded by `offset` more than the kernel needs."""
+    k, _, channels = kernel.shape
+    weights, total = kernel.reshape(k * k, 1, 1, 1, channels), None
+    for i in range(k):
+        for j in range(k):
+            weight = lax.index_in_dim(weights, i * k + j, keepdims=False)
+            term = _window(padded, offset + i, offset + j, height, width, stride) * weight
+            total = term if total is None else total + term
+    return total
+
+
+def _window(padded, i, j, height, width, stride):
+    """Every `stride`-th pixel from (i, j), [b, height, width, c]."""
+    b, _, _, c = padded.shape
+    limits = (b, i + (height - 1) * stride + 1, j + (width - 1) * stride + 1, c)
+    return lax.slice(padded, (0, i, j, 0), limits, (1, stride, stride, 1))
+
+
+def _kernel_gradient(padded, dy, k, offset, stride):
+    """Sum over images and pixels of x shifted times dy, [k, k, c], in float32 or better.
+
+    Each iteration adds the terms of a few output rows for a slice of the batch; `parts` partial
+    sums of [k, k, c] keep the vector units busy.
+    """
+    b, height, width, c = dy.shape
+    parts = _divisor_up_to(b, _PARTIAL_SUMS)
+    columns = _divisor_up_to(width, _UNROLLED_TERMS)
+    rows = _divisor_up_to(height, max(1, _UNROLLED_TERMS // columns))
+    tall, wide = (rows - 1) * stride + k, (columns - 1) * stride + k
+    padded = padded.reshape(parts, b // parts, *padded.shape[1:])
+    dy = dy.reshape(parts, b // parts, height, width, c)
+    row_steps, column_steps = height // rows, width // columns
+
+    def body(t, total):
+        image, tile = t // (row_steps * column_steps), t % (row_steps * column_steps)
+        row, column = tile // column_steps * rows, tile % column_steps * columns
+        corner = (0, image, row * stride + offset, column * stride + offset, 0)
+        patch = lax.dynamic_slice(padded, corner, (parts, 1, tall, wide, c))[:, 0]
+        cotangent = lax.dynamic_slice(dy, (0, image, row, column, 0),
+                                      (parts, 1, rows, columns, c))[:, 0]
+        for u in range(rows):
+            for v in range(columns):
+                shifted = lax.slice(
+                    patch, (0, u * stride, v * stride, 0),
+                    (parts, u * stride + k, v * stride + k, c))
+                pixel = lax.slice(cotangent, (0, u, v, 0), (parts, u + 1, v + 1, c))
+                total = total + (shifted * pixel).astype(total.dtype)
+        return total
+
+    steps = b // parts * row_steps * column_steps
+    zeros = jnp.zeros((parts, k, k, c), jnp.promote_types(dy.dtype, jnp.float32))
+    return lax.fori_loop(0, steps, body, zeros).sum(0)
+
+
+def _pad(x, amount):
+    return jnp.pad(x, ((0, 0), (amount, amount), (amount, amount), (0, 0)))
+
+
+def _out_size(size, stride):
+    return -(-size // stride)
+
+
+def _divisor_up_to(number, limit):
+    return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)

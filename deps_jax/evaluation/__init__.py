@@ -1,0 +1,1 @@
+"""Batch statistics and accuracy of a subnet, and what is told of them."""

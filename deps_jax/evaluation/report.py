@@ -1,0 +1,176 @@
+"""What a run found, for people: a table, CSV, JSON, a plot of accuracy over MACs, one HTML page."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.figure
+
+from deps_jax.common.command.page import inline, png, render
+from deps_jax.common.files import sealed
+from deps_jax.common.files.workdir import flatten
+
+
+@dataclasses.dataclass(frozen=True)
+class SubnetResult:
+    """One subnet measured on one split.
+
+    Attributes:
+      subnet: its name, as `encode` writes it.
+      macs, params: of the network for one image.
+      images: how many it was measured on.
+      top1, top5: fraction right; loss: cross entropy.
+    """
+
+    subnet: str
+    macs: int
+    params: int
+    images: int
+    top1: float
+    top5: float
+    loss: float
+
+
+def table(results: Sequence[SubnetResult]) -> str:
+    """Fixed-width text, one line a subnet."""
+    width = max([6, *(len(result.subnet) for result in results)])
+    lines = [f"{'subnet':{width}}  {'MACs':>9}  {'params':>9}  {'top-1':>7}  {'top-5':>7}  loss"]
+    lines += [
+        f"{r.subnet:{width}}  {r.macs / 1e6:8.2f}M  {r.params / 1e6:8.3f}M  {r.top1:7.2%}  "
+        f"{r.top5:7.2%}  {r.loss:.3f}" for r in results]
+    return "\n".join(lines)
+
+
+def write_results(folder: Path, results: Sequence[SubnetResult], details: dict) -> None:
+    """`subnets.csv`, `subnets.json` (with `details`) and `accuracy_over_macs.png` in a folder."""
+    rows = [dataclasses.asdict(result) for result in results]
+    sealed.replace(folder / "subnets.csv", sealed.rows(rows))
+    sealed.write(folder / "subnets.json", {**details, "subnets": rows})
+    sealed.replace(folder / "accuracy_over_macs.png", plot_accuracy({details["method"]: results}))
+
+
+def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
+    """Top-1 over MACs, one line for each name, as PNG."""
+    figure = matplotlib.figure.Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot(xlabel="million MACs", ylabel="top-1 accuracy, %")
+    for name, results in curves.items():
+        ordered = sorted(results, key=lambda result: result.macs)
+        axes.plot([r.macs / 1e6 for r in ordered], [100 * r.top1 for r in ordered], "o-",
+                  label=name)
+        for r in ordered:
+            if len(r.subnet) <= 8:
+                axes.annotate(r.subnet, (r.macs / 1e6, 100 * r.top1), fontsize=8,
+                              textcoords="offset points", xytext=(4, -11))
+    axes.grid(alpha=0.3)
+    axes.margins(x=0.15, y=0.15)
+    if len(curves) > 1:
+        axes.legend()
+    return png(figure)
+
+
+def plot_training(records: Sequence[dict]) -> bytes:
+    """Losses and validation accuracy over steps, from the run's metrics, as PNG."""
+    figure = matplotlib.figure.Figure(figsize=(9.6, 3.4), layout="constrained")
+    groups = (("loss", ("loss", "subnet_loss")),
+              ("top-1", ("top1", "validation/smallest", "validation/largest")))
+    for i, (label, names) in enumerate(groups):
+        axes = figure.add_subplot(1, 2, i + 1, xlabel="step", ylabel=label)
+        for name in names:
+            points = [(record["step"], record[name]) for record in records if name in record]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=_LABELS[name])
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    return png(figure)
+
+
+def plot_latency(measured_ms: Sequence[float], predicted_ms: Sequence[float]) -> bytes:
+    """Predicted over measured latency of whole networks, with the lines of 8 % error, as PNG."""
+    figure = matplotlib.figure.Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.add_subplot(xlabel="measured latency, ms", ylabel="predicted latency, ms")
+    ends = [0.95 * min(*measured_ms, *predicted_ms), 1.05 * max(*measured_ms, *predicted_ms)]
+    axes.plot(ends, ends, color="grey", linewidth=1)
+    for error in (-0.08, 0.08):
+        axes.plot(ends, [(1 + error) * end for end in ends], ":", color="grey", linewidth=1)
+    axes.plot(measured_ms, predicted_ms, "o")
+    axes.grid(alpha=0.3)
+    return png(figure)
+
+
+_LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, training images",
+           "validation/smallest": "smallest, validation",
+           "validation/largest": "largest, validation"}
+
+
+def write_html(path: Path, results: Sequence[SubnetResult], details: dict, records: Sequence[dict],
+               config: dict) -> None:
+    """One self-contained page: the table, both plots and every setting of the run."""
+    rows = [(r.subnet, f"{r.macs / 1e6:.2f}", f"{r.params / 1e6:.3f}", f"{r.top1:.2%}",
+             f"{r.top5:.2%}", f"{r.loss:.3f}") for r in results]
+    sealed.replace(path, render(
+        __package__, "report.html.j2", title="Subnets of one supernet", rows=rows,
+        about=[f"{name.replace('_', ' ')}: {value}" for name, value in details.items()],
+        settings=list(flatten(config).items()),
+        accuracy=inline(plot_accuracy({details["method"]: results})),
+        training=inline(plot_training(records))))
+
+
+def read_results(workdir: Path, split: str) -> dict:
+    """The record that `write_results` left in an evaluated run, with its SubnetResults.
+
+    Raises:
+      ValueError: naming the file when it is missing, damaged or was edited by hand.
+    """
+    path = workdir / "evaluation" / split / "subnets.json"
+    if not path.is_file():
+        raise ValueError(f"{workdir} has no evaluation on {split}; run launch.evaluate_subnets "
+                         f"--workdir {workdir} first")
+    found = sealed.read(path, f"run launch.evaluate_subnets --workdir {workdir} again")
+    try:
+        found["subnets"] = [SubnetResult(**result) for result in found["subnets"]]
+    except (KeyError, TypeError):
+        raise ValueError(f"{path} holds no results of subnets; run launch.evaluate_subnets "
+                         f"--workdir {workdir} again") from None
+    return found
+
+
+def curves(records: Sequence[dict]) -> dict[str, list[SubnetResult]]:
+    """Mean over runs of one method, subnet by subnet; only subnets that all of them measured."""
+    groups = {}
+    for record in records:
+        groups.setdefault(record["method"], []).append(record["subnets"])
+    return {
+        method: [_mean(same) for same in zip(*_aligned(runs), strict=True)]
+        for method, runs in groups.items()}
+
+
+def comparison(records: Sequence[dict]) -> str:
+    """Markdown table: top-1 by subnet; for each method the mean and, in brackets, every run."""
+    methods = list(dict.fromkeys(record["method"] for record in records))
+    names = [result.subnet for result in curves(records)[methods[0]]]
+    seeds = {m: [str(r["seed"]) for r in records if r["method"] == m] for m in methods}
+    lines = ["| subnet | " + " | ".join(f"{m} (seeds {', '.join(seeds[m])})" for m in methods)
+             + " |", "| --- " * (len(methods) + 1) + "|"]
+    for name in names:
+        cells = []
+        for method in methods:
+            each = [result.top1 for record in records if record["method"] == method
+                    for result in record["subnets"] if result.subnet == name]
+            single = ", ".join(f"{value:.2%}" for value in each)
+            cells.append(f"{sum(each) / len(each):.2%} ({single})" if each else "")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _aligned(runs: list[list[SubnetResult]]) -> list[list[SubnetResult]]:
+    shared = set.intersection(*({result.subnet for result in run} for run in runs))
+    order = [result.subnet for result in runs[0] if result.subnet in shared]
+    return [[next(r for r in run if r.subnet == name) for name in order] for run in runs]
+
+
+def _mean(results: Sequence[SubnetResult]) -> SubnetResult:
+    average = lambda field: sum(getattr(r, field) for r in results) / len(results)
+    return dataclasses.replace(results[0], top1=average("top1"), top5=average("top5"),
+                               loss=average("loss"))

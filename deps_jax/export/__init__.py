@@ -1,0 +1,1 @@
+"""One subnet as a file, checked, and what runs it."""

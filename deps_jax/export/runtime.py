@@ -1,0 +1,98 @@
+"""Runs an exported model with onnxruntime, NumPy and OpenCV: what a device needs, no JAX.
+
+A model is two files: `NAME.onnx` and its card `NAME.json`.
+"""
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deps_jax.common.files import sealed
+from deps_jax.data.images import centre_crop, read_image
+from deps_jax.export.device_timer import session
+
+INPUT = "image"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """From a photo to the model's input, as training saw it.
+
+    Attributes:
+      short_side: pixels of the short side after resizing.
+      resolution: side of the centre square that is cut out, in pixels.
+      mean, std: of red, green, blue, for values in [0, 1].
+    """
+
+    short_side: int
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """[h, w, 3] uint8 RGB images of any size to [b, 3, r, r] float32."""
+        pixels = np.stack([centre_crop(image, self.resolution, self.short_side)
+                           for image in images])
+        return self.normalise(pixels)
+
+    def normalise(self, pixels: np.ndarray) -> np.ndarray:
+        """[b, r, r, 3] uint8 to [b, 3, r, r] float32 with mean 0 and standard deviation 1."""
+        mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
+        return np.ascontiguousarray(((pixels / np.float32(255) - mean) / std).transpose(0, 3, 1, 2))
+
+
+class Model:
+    """An exported model: `model(images)` are the logits.
+
+    Args:
+      path: of the .onnx file; its card lies beside it.
+      threads: of onnxruntime.
+
+    Raises:
+      ValueError: when a file is missing or does not belong to the other.
+    """
+
+    def __init__(self, path: Path, threads: int = 1):
+        path = Path(path)
+        self.card = read_card(path)
+        self.preprocessing = Preprocessing(**self.card["preprocessing"])
+        self.classes = self.card["classes"]
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.card["sha256"]:
+            raise ValueError(f"{path} is damaged, or it is not the model of {path.stem}.json: "
+                             f"their SHA-256 differ; export the model again")
+        self._session = session(content, threads, self.card["session_options"])
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """[b, classes] float32 logits of uint8 RGB images of any size."""
+        return self.run(self.preprocessing(images))
+
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """[b, classes] logits of preprocessed images [b, 3, r, r]."""
+        return self._session.run(None, {INPUT: inputs})[0]
+
+    def classify(self, path: Path, top: int = 5) -> list[tuple[str, float]]:
+        """The likeliest classes of a picture with their probabilities."""
+        logits = self([read_image(path)])[0]
+        exponentials = np.exp(logits - logits.max())
+        probabilities = exponentials / exponentials.sum()
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self.classes[i], float(probabilities[i])) for i in order]
+
+
+def read_card(path: Path) -> dict:
+    """The card of a model file; ValueError when one is missing or the card is damaged."""
+    path = Path(path)
+    card = path.with_suffix(".json")
+    for file, what in ((path, "model"), (card, "card of the model")):
+        if not file.is_file():
+            raise ValueError(f"{file} does not exist; the {what} is written by "
+                             f"launch.export_subnet, and both files stay together")
+    content = sealed.read(card, "export the model again")
+    if "preprocessing" not in content:
+        raise ValueError(f"{card} is not a model card; export the model again")
+    return content

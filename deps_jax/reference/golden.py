@@ -1,0 +1,340 @@
+"""Parity with recorded numbers of the PyTorch reference supernets: same weights, same function.
+
+A folder of records holds `meta.json`, `state_dict.npz` and `io.npz` (logits, losses, gradient norms
+of several subnets), optionally `unsorted.npz` and `sorted_stage*.npz`, or a training trajectory.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deps_jax.common.loop.metrics import compute
+from deps_jax.common.loop.optim import Optimizer
+from deps_jax.data.augment import Augment
+from deps_jax.evaluation.evaluate import full_precision
+from deps_jax.space.families import SPACES
+from deps_jax.space.layers import layers
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, encode, from_lists, stack
+from deps_jax.supernet import supernet
+from deps_jax.supernet.convert import (
+    convert,
+    count_classes,
+    load_state_dict,
+    short_name,
+    to_state_dict,
+)
+from deps_jax.supernet.elastic import select_channels
+from deps_jax.supernet.sort import sort_channels
+from deps_jax.training.distill import hard_loss
+from deps_jax.training.methods import DEPS, Timeline
+from deps_jax.training.shrink import subnet_rate
+from deps_jax.training.train import Recipe, TrainState, update
+
+LOGITS, GRADIENTS, TRAJECTORY = 1e-4, 1e-3, 1e-3  # gradients relative, the others absolute
+KINK_TRIES = 8  # gradients from changed parameters that may stand in for ours, see `_closest`
+ROUNDING_MARGIN = 3  # a recorded run may leave ours by so many times what rounding alone does
+
+
+class Check(NamedTuple):
+    """One comparison: its largest deviation, and what is allowed."""
+
+    folder: str
+    subject: str  # a subnet, a step
+    what: str
+    deviation: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.deviation <= self.limit)
+
+
+class Skipped(NamedTuple):
+    """A folder that says nothing about the spaces of this version."""
+
+    folder: str
+    reason: str
+
+
+def check_folder(root: Path) -> Iterator[Check | Skipped]:
+    """Checks every record in `root` or below; ValueError when there is none."""
+    folders = sorted(path.parent for path in root.rglob("meta.json"))
+    if not folders:
+        raise ValueError(f"{root} holds no golden record (no meta.json in it or below); give a "
+                         f"folder of records")
+    spaces = []
+    for folder in folders:
+        meta = json.loads((folder / "meta.json").read_text())
+        space = space_of(folder, meta)
+        if space is None:
+            yield Skipped(folder.name, "no such search space in this version")
+            continue
+        spaces.append(space)
+        yield from check_network(folder, space, meta)
+        yield from check_sorting(folder, space)
+    for folder in sorted(path.parent for path in root.rglob("trajectory.json")):
+        space = trajectory_space(folder, spaces)
+        if space is None:
+            yield Skipped(folder.name, "no record beside it names its search space")
+            continue
+        yield from check_trajectory(folder, space)
+
+
+def space_of(folder: Path, meta: dict) -> SearchSpace | None:
+    """The space named by a record such as "mobilenet_v3_w0.25_k357_transform"; None if unknown.
+
+    "k357" are the kernels, "w0.25" the width multiplier; resolution and kernel transform stand in
+    the record, the number of classes is that of the classifier's tensor.
+    """
+    match = re.match(r"(?P<family>\w+)_w(?P<width>[\d.]+)_k(?P<kernels>\d+)", meta["family"])
+    if match is None or match["family"] not in SPACES:
+        return None
+    return SPACES[match["family"]].with_choices(
+        kernels=tuple(int(k) for k in match["kernels"]), width_mult=float(match["width"]),
+        num_classes=count_classes(load_state_dict(folder / "state_dict.npz")),
+        resolution=meta["resolution"],
+        kernel_transform=meta["kernel_transform"])
+
+
+def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Check]:
+    """Every recorded subnet: sizes, logits in three modes, loss and gradient norms."""
+    params, batch_stats = convert(space, load_state_dict(folder / "state_dict.npz"))
+    with np.load(folder / "io.npz") as file:
+        record = dict(file)
+    images, labels = _channels_last(record["x"]), jnp.asarray(record["y"])
+    calibration = _channels_last(record["calibration"])
+    evaluate, train = (jax.jit(partial(apply, space, train=train)) for train in (False, True))
+    gradients_of = jax.jit(partial(gradient, space))
+    for i, arch in enumerate(meta["archs"]):
+        static = _subnet(space, arch)
+        check = partial(Check, folder.name, encode(space, static))
+        network = layers(space, static)
+        yield check("MACs", abs(sum(la.macs for la in network) - arch["macs"]), 0)
+        yield check("parameters", abs(sum(la.params for la in network) - arch["params"]), 0)
+        subnet = jax.tree.map(jnp.asarray, static)
+        (loss, train_logits), gradients = gradients_of(params, images, labels, subnet)
+        statistics = [train(params, None, batch, subnet)[1] for batch in calibration]
+        recalibrated = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *statistics)
+        for mode, logits in (
+            ("eval", evaluate(params, batch_stats, images, subnet)[0]),
+            ("train", train_logits),
+            ("recalibrated", evaluate(params, recalibrated, images, subnet)[0]),
+        ):
+            yield check(f"logits {mode}", _largest(logits - record[f"logits_{mode}_{i}"]),
+                        LOGITS)
+        yield check("loss", abs(float(loss) - arch["train_loss"]), LOGITS)
+        others = (gradients_of(_rounded(params, seed), images, labels, subnet)[1]
+                  for seed in range(KINK_TRIES))
+        yield check("gradient norms", _closest(
+            map(partial(to_state_dict, space), chain([gradients], others)), arch["grad_norms"],
+            GRADIENTS), GRADIENTS)
+
+
+@full_precision
+def apply(space: SearchSpace, params, batch_stats, images, subnet: Subnet, *, train: bool):
+    """`supernet.apply` as records are compared with it."""
+    return supernet.apply(space, params, batch_stats, images, subnet, train=train)
+
+
+@full_precision
+def gradient(space: SearchSpace, params, images, labels, subnet: Subnet):
+    """((loss, logits), gradient) of the recorded loss."""
+    def loss_fn(params):
+        logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
+        return hard_loss(logits, labels, label_smoothing=0.1).mean(), logits
+
+    return jax.value_and_grad(loss_fn, has_aux=True)(params)
+
+
+def check_sorting(folder: Path, space: SearchSpace) -> Iterator[Check]:
+    """Channel sorting against every recorded stage (number of protected expand ratios).
+
+    Channels that a smaller subnet may use must be the same ones, in the same order. The order of
+    the others, which are only used all together, is left to rounding in the reference: it adds 1e5
+    to a float32, so importances there may differ by 1/64.
+    """
+    for file in sorted(folder.glob("sorted_stage*.npz")):
+        protected = int(re.search(r"\d+", file.stem).group())
+        params, batch_stats = convert(space, load_state_dict(folder / "unsorted.npz"))
+        ours = sort_channels(space, params, batch_stats, protected=protected)[:2]
+        theirs = convert(space, load_state_dict(file))
+        free, band = [], []
+        for s, blocks in enumerate(space.blocks):
+            for part in params[f"stage{s}"]:
+                width = blocks[0].middle_widths[-1 - protected]
+                pairs = [[tree[f"stage{s}"][part] for tree in pair] for pair in (ours, theirs)]
+                free += [_tree_distance(*(_leading_channels(tree, width) for tree in trees))
+                         for trees in zip(*pairs, strict=True)]
+                importance = [jnp.abs(pair[0]["project"]["kernel"]).sum(-1) for pair in pairs]
+                band.append(_largest(importance[0] - importance[1]))
+        check = partial(Check, folder.name, f"{protected} ratios protected")
+        yield check("channels of smaller subnets", _worst(free), 0)
+        yield check("importance by position", _worst(band), 1 / 64)
+
+
+def trajectory_space(folder: Path, spaces: Iterable[SearchSpace]) -> SearchSpace | None:
+    """The first space that takes the images and the initial state of a recorded training run."""
+    with np.load(folder / "data.npz") as data:
+        resolution = data["x"].shape[-1]
+    state = load_state_dict(folder / "initial.npz")
+    for space in spaces:
+        if space.resolution == resolution:
+            with contextlib.suppress(ValueError):
+                convert(space, state)
+                return space
+    return None
+
+
+def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
+    """Training with DepS on given subnets: rate, losses at every step, parameters at the end.
+
+    Such a run is chaotic: an error of one float32 rounding grows a hundredfold with each of the
+    first steps (and PyTorch in float64 leaves the recorded losses as we do). So the run is repeated
+    from initial parameters changed by one rounding, and what that alone has changed up to a step is
+    allowed there: runs that have parted do not meet again, though one loss may by chance.
+    """
+    record = json.loads((folder / "trajectory.json").read_text())
+    recipe = recorded_recipe(space, record, len(record["steps"]))
+    with np.load(folder / "data.npz") as data:
+        batches = list(zip(_channels_last(data["x"]), jnp.asarray(data["y"]), strict=True))
+    step_fn = jax.jit(partial(recorded_step, recipe))
+    params, batch_stats = convert(space, load_state_dict(folder / "initial.npz"))
+    run = lambda params: _train(step_fn, recipe, space, record, params, batch_stats, batches)
+    metrics, ours = run(params)
+    repeated = [run(_rounded(params, seed)) for seed in range(3)]
+    beta, spread = subnet_rate(recipe.schedule(), recipe.timeline, 1.0), {}
+    for i, step in enumerate(record["steps"]):
+        check = partial(Check, folder.name, f"step {i}")
+        rate = metrics[i]["learning_rate"]
+        yield check("learning rate", abs(rate - step["lr"]) / step["lr"], 1e-5)
+        yield check("beta", abs(float(beta(i)) - step["beta"]), 1e-5)
+        recorded = {"loss": step["losses"][0], "subnet_loss": np.mean(step["losses"][1:] or 0)}
+        for name in recorded.keys() & metrics[i].keys():
+            spread[name] = _worst([spread.get(name, 0), *(
+                abs(other[i][name] - metrics[i][name]) for other, _ in repeated)])
+            yield check(name, abs(metrics[i][name] - recorded[name]),
+                        _worst([TRAJECTORY, ROUNDING_MARGIN * spread[name]]))
+    final = load_state_dict(folder / "final.npz")
+    parted = _worst(_tree_deviation(ours, other) for _, other in repeated)
+    yield Check(folder.name, f"step {i}", "final parameters", _tree_deviation(ours, final),
+                _worst([TRAJECTORY, ROUNDING_MARGIN * parted]))
+
+
+@full_precision
+def recorded_step(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None):
+    """`train.update` as a recorded run is repeated with it."""
+    return update(recipe, state, inputs, subnets)
+
+
+def _train(step_fn, recipe, space, record, params, batch_stats, batches):
+    """Metrics of every step and the final parameters by name."""
+    state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats,
+                       recipe.transform().init(params))
+    history = []
+    for i, step in enumerate(record["steps"]):
+        subnets = [_subnet(space, arch) for arch in step["archs"]]
+        stacked = None
+        if i >= recipe.timeline.supernet_start:
+            assert len(subnets) == len(recipe.method.slots)
+            stacked = jax.tree.map(jnp.asarray, stack(subnets))
+        inputs = (*batches[i % len(batches)], jax.random.key(0))
+        state, metrics = step_fn(state, inputs, stacked)
+        history.append(compute(metrics))
+    return history, to_state_dict(space, state.params)
+
+
+def _closest(gradients: Iterable[dict], norms: dict[str, float], limit: float) -> float:
+    """The first deviation of the norms within the limit, else the smallest.
+
+    An input of a ReLU that is almost 0 may fall on either side of it by rounding, and takes its
+    part of all gradients before it along: in the records up to 0.3 % of a norm, where float64
+    agrees to 2e-5. So the gradients of parameters changed by one rounding are as good as ours.
+    """
+    deviations = []
+    for tree in gradients:
+        deviations.append(_norm_deviation(tree, norms))
+        if deviations[-1] <= limit:
+            break
+    return float(np.min(deviations))
+
+
+def _rounded(params, seed: int):
+    """Parameters changed at random by one unit in the last place or not at all."""
+    generator = np.random.default_rng(seed)
+    change = lambda leaf: leaf * (1 + np.float32(2**-23) * generator.integers(-1, 2, leaf.shape))
+    return jax.tree.map(lambda leaf: jnp.asarray(change(leaf), leaf.dtype), params)
+
+
+def recorded_recipe(space: SearchSpace, record: dict, total: int) -> Recipe:
+    """The settings of a recorded training run of `total` steps."""
+    method, per_epoch = DEPS, record["batches_per_epoch"]
+    ramp_end = record["full_model_warmup_epochs"] * per_epoch
+    start = ramp_end - record["subnet_warmup_epochs"] * per_epoch
+    assert (record["aggregation"], record["temperature"]) == (method.aggregation,
+                                                              method.temperature)
+    optimizer = Optimizer(learning_rate=record["base_lr"], min_learning_rate=record["min_lr"],
+                          momentum=record["momentum"], weight_decay=record["weight_decay"])
+    return Recipe(space=space, method=method, optimizer=optimizer,
+                  timeline=Timeline(start, ramp_end, total, per_epoch),
+                  augment=Augment(mean=(0, 0, 0), std=(1, 1, 1)),
+                  label_smoothing=record["label_smoothing"], dropout_rate=record["dropout"])
+
+
+def _subnet(space: SearchSpace, arch: dict) -> Subnet:
+    return from_lists(space, depths=arch["d"], kernels=arch["ks"], expands=arch["e"])
+
+
+def _channels_last(images: np.ndarray) -> jax.Array:
+    return jnp.asarray(np.moveaxis(images, -3, -1))
+
+
+def _largest(difference) -> float:
+    return float(np.abs(np.asarray(difference)).max())
+
+
+def _worst(deviations: Iterable[float]) -> float:
+    """The largest, or not a number if one is none: Python's `max` would pass over it."""
+    return float(np.max(list(deviations)))
+
+
+def _leading_channels(tree, width: int):
+    """Block parameters or statistics (stacked or not) with the first middle channels only."""
+    cut = partial(select_channels, middle=slice(width), hidden=slice(None))
+    stacked = jax.tree.leaves(tree["project"]["norm"])[0].ndim == 2
+    return (jax.vmap(cut) if stacked else cut)(tree)
+
+
+def _tree_distance(first, second) -> float:
+    return _worst(jax.tree.leaves(jax.tree.map(lambda a, b: _largest(a - b), first, second)))
+
+
+def _tree_deviation(ours: dict, recorded: dict) -> float:
+    recorded = {short_name(name): value for name, value in recorded.items()
+                if not name.endswith("num_batches_tracked")}
+    missing = set(recorded) ^ {name for name in ours if name in recorded or "running" not in name}
+    assert not missing, sorted(missing)[:5]
+    return _worst(_largest(ours[name] - value) for name, value in recorded.items())
+
+
+def _norm_deviation(gradients: dict, norms: dict[str, float]) -> float:
+    """Largest relative deviation, parameters with an exact gradient of 0 left out.
+
+    A bias that a batch norm cancels has no gradient, and what is recorded is rounding error.
+    """
+    rounding = 1e-6 * np.sqrt(sum(norm**2 for norm in norms.values()))
+    ours = {name: float(np.linalg.norm(gradients[short_name(name)])) for name in norms}
+    return _worst(abs(ours[name] - norm) / norm if norm > rounding
+                  else 0 * ours[name]  # not 0: it may be no number
+                  for name, norm in norms.items())
+

@@ -1,0 +1,77 @@
+"""The same network in plain PyTorch, built from `layers()`: the yardstick of the benchmark.
+
+Needs the extra `bench`.
+"""
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from deps_jax.space.layers import Layer
+
+_ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish,
+                "identity": nn.Identity}
+MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+
+class TorchNet(nn.Module):
+    """Runs a tuple of `Layer` on images [b, 3, h, w], from PyTorch's default initial weights."""
+
+    def __init__(self, layers: tuple[Layer, ...], epsilon: float = 1e-5):
+        super().__init__()
+        self.layers = layers
+        self.skips = {layer.skip for layer in layers}
+        self.ops = nn.ModuleList([_module(layer, epsilon) for layer in layers])
+
+    def forward(self, x):
+        kept = {}
+        for layer, op in zip(self.layers, self.ops, strict=True):
+            x = x + kept[layer.skip] if layer.op == "add" else op(x)
+            if layer.name in self.skips:
+                kept[layer.name] = x
+        return x
+
+
+class _SqueezeExcite(nn.Module):
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.reduce, self.expand = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x):
+        gate = self.expand(self.reduce(x.mean((2, 3), keepdim=True)).relu())
+        # Not nn.functional.hardsigmoid: its gradient is 1/6 in float32, whatever the tensor is.
+        return x * (nn.functional.relu6(gate + 3) / 6)
+
+
+def _module(layer: Layer, epsilon: float) -> nn.Module:
+    if layer.op == "conv":
+        conv = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel, layer.stride,
+                         layer.kernel // 2, groups=layer.groups, bias=False)
+        norm = [nn.BatchNorm2d(layer.out_channels, epsilon)] if layer.batch_norm else []
+        return nn.Sequential(conv, *norm, _ACTIVATIONS[layer.activation]())
+    if layer.op == "squeeze_excite":
+        return _SqueezeExcite(layer.in_channels, layer.hidden)
+    if layer.op == "pool":
+        return nn.AdaptiveAvgPool2d(1)
+    if layer.op == "dense":
+        return nn.Sequential(nn.Flatten(), nn.Linear(layer.in_channels, layer.out_channels))
+    return nn.Identity()  # "add" is done by forward
+
+
+def gradient_function(layers: tuple[Layer, ...], images, labels, layout: str):
+    """A call that runs one forward and backward pass in training mode.
+
+    Args:
+      images: [b, 3, h, w] float32 array; labels: [b] integer array.
+      layout: "channels_last" or "contiguous".
+    """
+    memory = MEMORY_FORMATS[layout]
+    net = TorchNet(layers).train().to(memory_format=memory)
+    images = torch.tensor(images).contiguous(memory_format=memory)
+    labels = torch.tensor(labels).long()
+
+    def run():
+        net.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(net(images), labels).backward()
+
+    return run

@@ -1,0 +1,47 @@
+"""Evaluation of a finished run: every asked subnet, its statistics kept, a report written."""
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deps_jax.evaluation import report
+from deps_jax.common.loop.writer import read
+from deps_jax.space.subnet import decode
+from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
+
+
+def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "test",
+                 data_dir: str | None = None) -> str:
+    """Recalibrates and evaluates subnets of the run in `folder`.
+
+    Writes `evaluation/<split>/` (CSV, JSON, plot, batch statistics of every subnet as npz) and
+    `report.html`.
+
+    Args:
+      subnets: names; empty takes those of the config.
+      split: "test" or "validation".
+      data_dir: replaces the config's folder.
+
+    Returns:
+      The table, with the step of the checkpoint and the places of the files.
+    """
+    run = TrainedRun.open(folder, data_dir)
+    chosen = [decode(run.space, name) for name in subnets or run.experiment.evaluation.subnets]
+    for subnet in chosen if run.experiment.subnet else ():
+        run.check_trained(subnet)  # the full model's subnets are measured, too: for comparison
+    held_out = run.held_out(split)
+    meter = run.meter(held_out)
+    target = folder / "evaluation" / split
+    results = []
+    for subnet in tqdm(chosen, desc=f"evaluating on {split}", unit="subnet", leave=False):
+        result, batch_stats = meter(run.params, subnet)
+        results.append(result)
+        save_statistics(target / "batch_stats" / f"{file_name(result.subnet)}.npz", batch_stats)
+    details = {**run.details, "split": split, "images": len(held_out),
+               "date": datetime.date.today().isoformat()}
+    report.write_results(target, results, details)
+    report.write_html(folder / "report.html", results, details, read(folder), run.config)
+    return (f"{report.table(results)}\n\n{run.origin}\nfiles: {target}/  report: "
+            f"{folder / 'report.html'}")

@@ -1,0 +1,54 @@
+"""A chosen subnet trained on alone, as OFA's @25 and @75 networks were (Cai et al., 2020)."""
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from deps_jax.space.candidate import parse_candidate
+from deps_jax.common.files import workdir
+from deps_jax.space.subnet import encode
+from deps_jax.runs.trained import read_space
+
+# Of the supernet's peak rate: better than a quarter of it (docs/results.md); OFA published none.
+RATE = 0.4
+
+
+def finetune_config(folder: Path, name: str, *, epochs: float, rate: float = RATE,
+                    data_dir: str | None = None) -> dict:
+    """The config of plain training of one subnet that starts from the run in `folder`.
+
+    Data, augmentation, regularisation, batch size and optimizer stay those of the run. Images of
+    one size are resized to another resolution as a search and an export measure them.
+
+    Args:
+      name: of the subnet, with "@" and a resolution if it is another than the space's.
+      epochs: of training images.
+      rate: peak learning rate as part of the run's.
+      data_dir: where the data lies now, if it has moved.
+
+    Raises:
+      ValueError: when there is no run, the subnet is not of its space, or a number is not above 0.
+    """
+    if not (epochs > 0 and rate > 0):
+        raise ValueError(f"epochs {epochs:g} and rate {rate:g} must be above 0; use 25 and {RATE}")
+    space = read_space(folder, data_dir)
+    subnet, resolution = parse_candidate(space, name)
+    config = copy.deepcopy(workdir.load(folder))
+    if config.get("subnet"):
+        raise ValueError(f"the run in {folder} is itself the fine-tuning of {config['subnet']}; "
+                         f"give the run that it started from")
+    text = encode(space, subnet)
+    config |= {"init_from": str(folder), "subnet": text, "method": {"name": "plain"}}
+    config["space"]["resolution"] = resolution
+    if resolution != space.resolution and not config["data"].get("resize"):
+        config["data"]["resolution"] = config["data"].get("resolution") or space.resolution
+    config["training"]["epochs"] = epochs
+    config["evaluation"]["subnets"] = [text]
+    config.setdefault("cadence", {})["evaluate_every"] = 0
+    optimizer = config["optimizer"]
+    optimizer |= {field: rate * optimizer[field] for field in (
+        "learning_rate", "min_learning_rate") if field in optimizer}
+    optimizer |= {"warmup_epochs": 0.0}
+    if data_dir is not None:
+        config["data"]["dir"] = data_dir
+    return config

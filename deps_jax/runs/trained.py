@@ -1,0 +1,153 @@
+"""A finished run, opened again: what everything after training starts from."""
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from deps_jax.training import run_records
+from deps_jax.common.files import sealed, workdir
+from deps_jax.data.sources import Source, Splits, split
+from deps_jax.training.experiment import Experiment, Meter, build, check_batches, load_trained
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, decode, encode
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """The newest state of a training run and its data.
+
+    Attributes:
+      params: of the supernet.
+      step: of the checkpoint they are from.
+    """
+
+    folder: Path
+    config: dict
+    experiment: Experiment
+    space: SearchSpace
+    splits: Splits
+    params: dict
+    step: int
+
+    @classmethod
+    def open(cls, folder: Path, data_dir: str | None = None) -> TrainedRun:
+        """Reads config, data and checkpoint of the run in `folder`.
+
+        Args:
+          data_dir: replaces the config's folder, where the data has moved.
+
+        Raises:
+          ValueError: when there is no run, no data or no whole checkpoint, a file of the run is
+            damaged, or the data has changed since the run began.
+        """
+        experiment = _read_experiment(folder, data_dir)
+        check_batches(experiment)
+        kept = run_records.read(folder)
+        space, splits = build(experiment, kept, kept and kept.space)
+        state = load_trained(experiment, space, len(splits.train), folder)
+        return cls(Path(folder), workdir.load(folder), experiment, space, splits, state.params,
+                   int(state.step))
+
+    def held_out(self, name: str, images: int = 0) -> Source:
+        """The "validation" or "test" images; with `images`, only so many, always the same ones.
+
+        Raises:
+          ValueError: when the run has none.
+        """
+        source = getattr(self.splits, name)
+        if not len(source):
+            raise ValueError(f"the run in {self.folder} has no {name} images; train with "
+                             f"--config.data.validation_images above 0")
+        return split(source, images, seed=0)[1] if 0 < images < len(source) else source
+
+    def meter(self, held_out: Source, *, resolution: int | None = None,
+              calibration_images: int | None = None) -> Meter:
+        """Recalibration and evaluation of any subnet on `held_out`, compiled once.
+
+        Args:
+          resolution: of the images in pixels; None is the space's own.
+          calibration_images: None takes the config's number.
+        """
+        space = dataclasses.replace(self.space, resolution=resolution or self.space.resolution)
+        experiment = self.experiment
+        if calibration_images is not None:
+            experiment = dataclasses.replace(experiment, evaluation=dataclasses.replace(
+                experiment.evaluation, calibration_images=calibration_images))
+        return Meter(experiment, space, self.splits.train, held_out)
+
+    def chosen(self, name: str) -> str:
+        """The given name, or that of the only network which the run has trained.
+
+        Raises:
+          ValueError: when no name is given and the run has trained a whole space.
+        """
+        if not name and self.experiment.method.subnets_per_step > 1:
+            raise ValueError(f"the run in {self.folder} has trained a whole space; name a subnet, "
+                             f"such as --subnet=smallest")
+        return name or self.experiment.subnet or "largest"
+
+    def check_trained(self, subnet: Subnet | None = None) -> None:
+        """Raises ValueError when the run has trained one subnet alone, and not this one.
+
+        Args:
+          subnet: None is all of them.
+        """
+        if self.experiment.method.subnets_per_step > 1:
+            return
+        tuned = self.experiment.subnet
+        only = encode(self.space, decode(self.space, tuned or "largest"))
+        asked = encode(self.space, subnet) if subnet else "the space"
+        if asked != only:
+            use = "the run that it started from" if tuned else "a run that trains subnets"
+            raise ValueError(f"the run in {self.folder} has trained {only} alone, not {asked}; "
+                             f"use {use}")
+
+    @property
+    def origin(self) -> str:
+        """Where the parameters are from, as a line for the terminal."""
+        return f"checkpoint: step {self.step} of {self.folder}"
+
+    @property
+    def details(self) -> dict:
+        """Where results come from, for reports and model cards."""
+        evaluation = self.experiment.evaluation
+        return {"method": self.experiment.method.name, "data": self.experiment.data.name,
+                "step": self.step, "seed": self.experiment.seed,
+                "calibration_images": evaluation.calibration_images,
+                "calibration_batch_size": evaluation.calibration_batch_size,
+                "calibration_seed": evaluation.calibration_seed}
+
+
+def read_space(folder: Path, data_dir: str | None = None) -> SearchSpace:
+    """The search space of a run, for which only runs of older versions need their data.
+
+    Raises:
+      ValueError: when there is no run, or its space is damaged.
+    """
+    experiment = _read_experiment(folder, data_dir)
+    return run_records.read_space(folder) or build(experiment)[0]
+
+
+def _read_experiment(folder: Path, data_dir: str | None) -> Experiment:
+    experiment = workdir.understood(folder, Experiment.from_dict)
+    if data_dir is None:
+        return experiment
+    return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
+
+
+def save_statistics(path: Path, batch_stats) -> None:
+    """Batch statistics of one subnet as .npz, named by their place in the supernet."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **{
+        jax.tree_util.keystr(key, simple=True, separator="/"): np.asarray(leaf)
+        for key, leaf in jax.tree_util.tree_leaves_with_path(batch_stats)})
+    sealed.replace(path, content.getvalue())
+
+
+def file_name(subnet: str) -> str:
+    """The name of a subnet as part of a file name."""
+    return subnet.replace("/", "_")

@@ -1,0 +1,1 @@
+"""The right subnet for a device: latency, predicted accuracy, search."""

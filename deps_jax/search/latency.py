@@ -1,0 +1,268 @@
+"""Latency of any subnet of a space on one device, from a table of its pieces.
+
+Every distinct block of the space is timed as an ONNX model of its own. A subnet is predicted to
+take `scale * sum(pieces)`, the one scale fitted on a few whole networks. The models can be timed
+here or packed as a kit for another machine, see `device_timer`.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from scipy.stats import spearmanr
+
+from deps_jax.common.files import sealed
+from deps_jax.export import onnx_writer
+from deps_jax.space.cost import BlockTable
+from deps_jax.space.layers import Layer, layers
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, canonical, decode, encode, sample, stack
+from deps_jax.supernet.network import random_weights
+
+CALL = "call"  # a model that does nothing: what calling the runtime takes
+FITTED, HELD_OUT = 6, 16  # whole networks that fit the scale, and that check it
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What is to be timed: a space in the form in which it will be deployed.
+
+    Attributes:
+      resolution: in pixels.
+      precision: of `onnx_writer`.
+      seed: of the whole networks.
+    """
+
+    space: SearchSpace
+    resolution: int
+    precision: str = "fp32"
+    seed: int = 0
+
+    def networks(self) -> tuple[list[str], list[str]]:
+        """Names of whole networks: (those that fit the scale, those that are held out)."""
+        keys = jax.random.split(jax.random.key(self.seed), FITTED - 2 + HELD_OUT)
+        names = [encode(self.space, canonical(sample(key, self.space))) for key in keys]
+        return ["smallest", "largest", *names[HELD_OUT:]], names[:HELD_OUT]
+
+    def models(self) -> dict[str, bytes]:
+        """Everything to be timed, by name: pieces, whole networks, and the empty call."""
+        parts = {}
+
+        def collect(piece):
+            parts.setdefault(piece_name(piece), piece)
+            return 0.0
+
+        BlockTable.build(self.space, collect, resolution=self.resolution)
+        fitted, held_out = self.networks()
+        for name in fitted + held_out:
+            parts[f"net {name}"] = layers(self.space, decode(self.space, name), self.resolution)
+        return {CALL: _empty_model()} | {name: self._model(part) for name, part in parts.items()}
+
+    def _model(self, part: tuple[Layer, ...]) -> bytes:
+        weights = random_weights(part)
+        return onnx_writer.write(part, weights, self.precision, batch_size=1).SerializeToString()
+
+    @property
+    def description(self) -> dict:
+        return json.loads(json.dumps({
+            "space": dataclasses.asdict(self.space), "resolution": self.resolution,
+            "precision": self.precision, "seed": self.seed, "batch_size": 1}))
+
+
+def piece_name(piece: tuple[Layer, ...]) -> str:
+    """A piece by what it computes, not by where it stands: equal blocks share one name."""
+    first, last = piece[0], piece[-1]
+    depthwise = next((layer for layer in piece if layer.op == "conv" and layer.groups > 1), None)
+    words = [first.name.split("/")[0], f"{first.in_channels}to{last.out_channels}"]
+    if depthwise:
+        words += [f"{depthwise.out_channels}wide", f"k{depthwise.kernel}", f"s{depthwise.stride}"]
+    if last.op == "add":
+        words.append("add")
+    return " ".join([*words, f"{first.size_in}px"])
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyTable:
+    """Measured pieces and how well they predict whole networks.
+
+    Attributes:
+      question: `Question.description` of what was timed.
+      device: what it was timed on.
+      statistic: "p10_ms" or "median_ms", which the prediction is made of.
+      scale: measured / summed pieces, fitted on whole networks.
+      latencies: of every timed model, {"p10_ms", "median_ms"}.
+      held_out: one record for each network that the fit has not seen: subnet, measured_ms,
+        predicted_ms.
+    """
+
+    question: dict
+    device: dict
+    statistic: str
+    scale: float
+    latencies: dict[str, dict[str, float]]
+    held_out: list[dict]
+
+    @classmethod
+    def fit(cls, question: Question, timings: Mapping, statistic: str = "p10_ms") -> LatencyTable:
+        """The table from what `device_timer` has measured.
+
+        Args:
+          timings: {"device": ..., "latencies": {name: {"p10_ms", "median_ms"}}}.
+
+        Raises:
+          ValueError: when timings of some models are missing: of another space or resolution.
+        """
+        latencies = timings["latencies"]
+        summed = _sum_of_pieces(question.space, question.resolution, latencies, statistic)
+        fitted, held_out = question.networks()
+        whole = lambda names: np.array([_latency(latencies, f"net {n}", statistic) for n in names])
+        predict = lambda names: summed(stack([decode(question.space, name) for name in names]))
+        scale = float(np.mean(whole(fitted) / predict(fitted)))
+        records = [
+            {"subnet": name, "measured_ms": float(measured), "predicted_ms": float(predicted)}
+            for name, measured, predicted in zip(
+                held_out, whole(held_out), scale * predict(held_out), strict=True)]
+        return cls(question.description, dict(timings["device"]), statistic, scale,
+                   dict(latencies), records)
+
+    def predictor(self, space: SearchSpace) -> Callable[[Subnet], np.ndarray]:
+        """A function from n stacked subnets of the space to [n] milliseconds.
+
+        Raises:
+          ValueError: when the table is of another space.
+        """
+        self.check(space)
+        summed = _sum_of_pieces(space, self.question["resolution"], self.latencies, self.statistic)
+        return lambda subnets: self.scale * summed(subnets)
+
+    def check(self, space: SearchSpace) -> None:
+        """Raises ValueError, naming the first difference, unless the table is of this space."""
+        own, asked = self.question["space"], json.loads(json.dumps(dataclasses.asdict(space)))
+        for field in sorted(own.keys() | asked.keys() - {"resolution"}):
+            if field != "resolution" and own.get(field) != asked.get(field):
+                raise ValueError(
+                    f"the latency table is of another space: {field} is {own.get(field)!r} there "
+                    f"and {asked.get(field)!r} here; make one with launch.latency_table")
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Predicted / measured - 1 of the held-out networks."""
+        return np.array([record["predicted_ms"] / record["measured_ms"] - 1
+                         for record in self.held_out])
+
+    @property
+    def rank_correlation(self) -> float | None:
+        """Spearman's, of predicted with measured over the held-out networks.
+
+        None where it is not defined: all were predicted, or measured, the same.
+        """
+        pair = [[record[f"{what}_ms"] for record in self.held_out]
+                for what in ("predicted", "measured")]
+        return (None if min(len(set(side)) for side in pair) == 1
+                else float(spearmanr(*pair).statistic))
+
+    def summary(self) -> str:
+        """What was measured and how far to trust it, for the terminal."""
+        device, errors = self.device, 100 * np.abs(self.errors)
+        rank = self.rank_correlation
+        rank = "not defined" if rank is None else f"{rank:.3f}"
+        width = max(len(record["subnet"]) for record in self.held_out)
+        lines = [f"{device['processor']}, {device['threads']} thread(s), onnxruntime "
+                 f"{device['onnxruntime']}; {self.question['precision']} at "
+                 f"{self.question['resolution']} px, one image", "",
+                 f"{'held-out subnet':{width}}  measured  predicted   error"]
+        lines += [f"{record['subnet']:{width}}  {record['measured_ms']:5.2f} ms  "
+                  f"{record['predicted_ms']:6.2f} ms  {error:+6.1%}"
+                  for record, error in zip(self.held_out, self.errors, strict=True)]
+        return "\n".join([
+            *lines, "", f"error: median {np.median(errors):.1f} %, largest {errors.max():.1f} %, "
+            f"within 8 % for {np.mean(errors <= 8):.0%} of {len(errors)}; rank correlation "
+            f"{rank}; one scale, {self.scale:.3f}"])
+
+    def save(self, path: Path) -> None:
+        sealed.write(path, dataclasses.asdict(self) | {"quality": {
+            "rank_correlation": self.rank_correlation,
+            "largest_error": float(np.abs(self.errors).max()),
+            "within_8_percent": float((np.abs(self.errors) <= 0.08).mean())}})
+
+    @classmethod
+    def load(cls, path: Path) -> LatencyTable:
+        """Reads what `save` wrote; ValueError for anything else, also for a damaged table."""
+        content = _read_json(path, "a latency table, as launch.latency_table writes it")
+        names = {field.name for field in dataclasses.fields(cls)}
+        if names - content.keys():
+            raise ValueError(f"{path} is not a latency table: {sorted(names - content.keys())} are "
+                             f"missing; make one with launch.latency_table")
+        content = sealed.unseal(content, path, "make it again with launch.latency_table")
+        content.pop("quality", None)
+        if content.keys() != names:
+            raise ValueError(f"{path} is not a latency table: {sorted(names ^ content.keys())} are "
+                             f"unknown; make one with launch.latency_table")
+        return cls(**content)
+
+
+def write_kit(path: Path, question: Question) -> None:
+    """A zip for another machine: the timing script, the models, and what they are."""
+    timer = Path(__file__).parents[1] / "export" / "device_timer.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(timer, timer.name)
+        archive.writestr("question.json", json.dumps(question.description, indent=2))
+        models = question.models()
+        names = {f"{i:03d}": name for i, name in enumerate(models)}
+        archive.writestr("models/names.json", json.dumps(names, indent=2))
+        for stem, name in names.items():
+            archive.writestr(f"models/{stem}.onnx", models[name])
+
+
+def read_timings(path: Path) -> dict:
+    """What `device_timer` has written; ValueError for anything else."""
+    record = _read_json(path, "a result of device_timer.py")
+    if not {"device", "latencies"} <= record.keys():
+        raise ValueError(f"{path} holds no timings (device, latencies); run device_timer.py of the "
+                         f"kit again")
+    return record
+
+
+def _read_json(path: Path, what: str) -> dict:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; give {what}")
+    try:
+        record = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is not JSON with named fields; give {what}")
+    return record
+
+
+def _sum_of_pieces(space, resolution, latencies, statistic) -> BlockTable:
+    call = _latency(latencies, CALL, statistic)
+    # Each piece was called on its own, the whole network is called once.
+    own = lambda piece: max(_latency(latencies, piece_name(piece), statistic) - call, 0.0)
+    table = BlockTable.build(space, own, resolution=resolution)
+    return dataclasses.replace(table, fixed=table.fixed + call)
+
+
+def _latency(latencies: Mapping, name: str, statistic: str) -> float:
+    if name not in latencies:
+        raise ValueError(f"the timings lack {name!r}; they are of another space, resolution or "
+                         f"seed: time the kit of this one")
+    return latencies[name][statistic]
+
+
+def _empty_model() -> bytes:
+    image = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1])
+    graph = helper.make_graph([helper.make_node("Identity", ["image"], ["logits"])], "empty",
+                              [image("image")], [image("logits")])
+    model = helper.make_model(graph, ir_version=onnx_writer.IR_VERSION, opset_imports=[
+        helper.make_opsetid("", onnx_writer.OPSET)])
+    onnx.checker.check_model(model)
+    return model.SerializeToString()

@@ -1,0 +1,195 @@
+"""The best subnets: accuracy against cost, by NSGA-II over every choice and resolution.
+
+Accuracy comes from a predictor or from measuring; costs are exact (`cost`) or from a latency
+table. The front is measured for real before anybody is promised anything.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.problem import Problem
+from pymoo.indicators.hv import HV
+from pymoo.operators.crossover.ux import UniformCrossover
+from pymoo.operators.mutation.pm import PolynomialMutation
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.optimize import minimize
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+from deps_jax.space.candidate import Candidates, Costs
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, canonical
+
+Accuracy = Callable[[Candidates], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Genome:
+    """Candidates as vectors of small integers: positions of every depth, kernel, expand ratio
+    and of the resolution, all from small to large.
+    """
+
+    space: SearchSpace
+    resolutions: tuple[int, ...]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """[genes] how many values each gene has."""
+        stages = self.space.stages
+        deep = lambda field: [len(getattr(stage, field)) for stage in stages
+                              for _ in range(self.space.max_depth)]
+        return np.array([*(len(stage.depths) for stage in stages), *deep("kernels"),
+                         *deep("expands"), len(self.resolutions)])
+
+    def decode(self, genes: np.ndarray) -> Candidates:
+        """[n, genes] integers as n candidates, genes of inactive blocks ignored."""
+        genes = np.asarray(genes, np.int32)
+        s, d = len(self.space.stages), self.space.max_depth
+        positions, kernel, expand, resolution = np.split(
+            genes, [s, s + s * d, s + 2 * s * d], axis=1)
+        depth = np.stack([np.array(stage.depths, np.int32)[positions[:, i]]
+                          for i, stage in enumerate(self.space.stages)], 1)
+        subnets = canonical(Subnet(depth, kernel.reshape(-1, s, d), expand.reshape(-1, s, d)))
+        return Candidates(subnets, np.array(self.resolutions, np.int32)[resolution[:, 0]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What is searched for.
+
+    Attributes:
+      objectives: names of costs to keep low; accuracy is always one more objective.
+      limits: most that a subnet may cost, by name.
+    """
+
+    objectives: tuple[str, ...]
+    limits: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def check(self, known: Sequence[str]) -> None:
+        """Raises ValueError, naming what is allowed, for an unknown cost or a limit below 0."""
+        for name in (*self.objectives, *self.limits):
+            if name not in known:
+                raise ValueError(f"cost {name!r} is unknown; use one of {tuple(known)}")
+        if not self.objectives:
+            raise ValueError(f"there is no cost to keep low; choose from {tuple(known)}")
+        for name, limit in self.limits.items():
+            if not limit > 0:
+                raise ValueError(f"the limit of {name}, {limit:g}, is not above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Front:
+    """Candidates that no other beats in accuracy and every cost at once, cheapest first.
+
+    Attributes:
+      names: as `candidate_name` writes them.
+      top1: as the search saw them (predicted or measured).
+      costs: by name, [n].
+      evaluations: how many accuracies were asked for.
+    """
+
+    names: tuple[str, ...]
+    top1: np.ndarray
+    costs: dict[str, np.ndarray]
+    evaluations: int
+
+
+def search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *, population: int = 100,
+           generations: int = 100, seed: int = 0) -> Front:
+    """NSGA-II (Deb et al., 2002) over all candidates.
+
+    Args:
+      accuracy: [n] top-1 of n candidates.
+      costs: of n candidates, by name.
+
+    Raises:
+      ValueError: when no candidate keeps the limits, naming the nearest there is.
+    """
+    check_feasible(genome, costs, goal)
+    problem = _Problem(genome, accuracy, costs, goal)
+    start = np.random.default_rng(seed).integers(0, genome.counts, (population, problem.n_var))
+    start[0], start[-1] = 0, genome.counts - 1  # both ends; the first keeps every limit
+    algorithm = NSGA2(
+        pop_size=population, sampling=start, eliminate_duplicates=True,
+        crossover=UniformCrossover(prob=0.9, repair=RoundingRepair()),
+        mutation=PolynomialMutation(prob=1.0, prob_var=1.5 / problem.n_var, eta=3,
+                                    vtype=float, repair=RoundingRepair()))
+    minimize(problem, algorithm, ("n_gen", generations), seed=seed, verbose=False)
+    return front_of(genome, np.concatenate(problem.seen), accuracy, costs, goal,
+                    problem.evaluations)
+
+
+def random_search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *,
+                  evaluations: int, seed: int = 0) -> Front:
+    """The front of uniformly drawn candidates: what a search must beat."""
+    genes = np.random.default_rng(seed).integers(
+        0, genome.counts, (evaluations, len(genome.counts)))
+    return front_of(genome, genes, accuracy, costs, goal, evaluations)
+
+
+def front_of(genome: Genome, genes: np.ndarray, accuracy: Accuracy, costs: Costs, goal: Goal,
+             evaluations: int) -> Front:
+    """The front among given genomes; those beyond a limit are left out."""
+    candidates = genome.decode(genes)
+    cost = costs(candidates)
+    within = np.all([cost[name] <= limit for name, limit in goal.limits.items()] or [
+        np.ones(len(genes), bool)], axis=0)
+    if not within.any():
+        return Front((), np.zeros(0), {name: np.zeros(0) for name in cost}, evaluations)
+    candidates = candidates[within]
+    top1 = accuracy(candidates)
+    values = np.stack([-top1, *(cost[name][within] for name in goal.objectives)], 1)
+    _, first = np.unique(values, axis=0, return_index=True)
+    best = first[NonDominatedSorting().do(values[first], only_non_dominated_front=True)]
+    best = best[np.argsort(values[best, 1], kind="stable")]
+    return Front(candidates[best].names(genome.space), top1[best],
+                 {name: values_[within][best] for name, values_ in cost.items()}, evaluations)
+
+
+def hypervolume(top1: np.ndarray, costs: Mapping[str, np.ndarray], goal: Goal,
+                worst: Mapping[str, float]) -> float:
+    """Share of the box between (accuracy 0, `worst` costs) and (accuracy 1, no cost) they cover."""
+    if not len(top1):
+        return 0.0
+    points = np.stack([-np.asarray(top1), *(np.asarray(costs[name]) / worst[name]
+                                            for name in goal.objectives)], 1)
+    return float(HV(ref_point=np.array([0.0, *[1.0] * len(goal.objectives)]))(points))
+
+
+def check_feasible(genome: Genome, costs: Costs, goal: Goal) -> None:
+    """Raises ValueError when even the cheapest candidate is beyond a limit.
+
+    Every cost is least for the smallest choice of every gene, up to noise in latencies, so that
+    one decides.
+    """
+    cheapest = genome.decode(np.zeros((1, len(genome.counts)), int))
+    cost = costs(cheapest)
+    goal.check(tuple(cost))
+    for name, limit in goal.limits.items():
+        if cost[name][0] > limit:
+            raise ValueError(f"no subnet has {name} <= {limit:g}; the nearest is "
+                             f"{cheapest.names(genome.space)[0]} with {cost[name][0]:.4g}: allow "
+                             f"that much, search smaller resolutions, or train a narrower space")
+
+
+class _Problem(Problem):
+    """The search as pymoo asks for it; remembers all genomes it was asked about."""
+
+    def __init__(self, genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal):
+        super().__init__(n_var=len(genome.counts), n_obj=1 + len(goal.objectives),
+                         n_ieq_constr=len(goal.limits), xl=0, xu=genome.counts - 1, vtype=int)
+        self.genome, self._accuracy, self._costs, self._goal = genome, accuracy, costs, goal
+        self.seen, self.evaluations = [], 0
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        candidates = self.genome.decode(x)
+        cost = self._costs(candidates)
+        self.seen.append(np.asarray(x))
+        self.evaluations += len(x)
+        out["F"] = np.stack([-self._accuracy(candidates),
+                             *(cost[name] for name in self._goal.objectives)], 1)
+        if self._goal.limits:
+            out["G"] = np.stack([cost[name] / limit - 1
+                                 for name, limit in self._goal.limits.items()], 1)

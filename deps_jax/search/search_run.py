@@ -1,0 +1,231 @@
+"""Search in a finished run: measure, learn, search, then measure what was found."""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+from deps_jax.evaluation.evaluate import PAPER_SUBNETS
+from deps_jax.runs.measured import MeasuredAccuracy
+from deps_jax.runs.trained import TrainedRun
+from deps_jax.search.front_report import write_front, write_page
+from deps_jax.search.latency import LatencyTable
+from deps_jax.search.predictor import AccuracyPredictor, sampled_names
+from deps_jax.search.search import (
+    Accuracy,
+    Front,
+    Genome,
+    Goal,
+    check_feasible,
+    hypervolume,
+    random_search,
+    search,
+)
+from deps_jax.space.candidate import (
+    Candidates,
+    Costs,
+    by_resolution,
+    candidate_name,
+    check_resolutions,
+)
+from deps_jax.space.cost import CostModel
+from deps_jax.space.subnet import decode, largest
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchSettings:
+    """How a search is made.
+
+    Attributes:
+      measured: subnets that the accuracy predictor learns from.
+      images: validation images in these measurements; the front is measured on all of them.
+      population, generations: of NSGA-II.
+      front: most points of the predicted front that are measured in the end.
+      seed: of NSGA-II and of the random search beside it.
+      resolutions: of the images, to choose from; empty is the space's own.
+      direct: without a predictor: every subnet that the search asks for is measured.
+    """
+
+    measured: int = 100
+    images: int = 1000
+    population: int = 100
+    generations: int = 100
+    front: int = 12
+    seed: int = 0
+    resolutions: tuple[int, ...] = ()
+    direct: bool = False
+
+    def genome(self, run: TrainedRun) -> Genome:
+        """What the search chooses between.
+
+        Raises:
+          ValueError: for impossible resolutions, or a run that has not trained the whole space.
+        """
+        run.check_trained()
+        return Genome(run.space, check_resolutions(self.resolutions or (run.space.resolution,)))
+
+
+def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs:
+    """Every cost of candidates by name: those of CostModel and, with tables, "latency_ms".
+
+    Raises:
+      ValueError: for tables of another space, or when a resolution has none.
+    """
+    by_pixels = {table.question["resolution"]: table for table in tables}
+    for table in tables:
+        table.check(genome.space)
+    for resolution in genome.resolutions if tables else ():
+        if resolution not in by_pixels:
+            raise ValueError(f"no latency table is for {resolution} px, the given are for "
+                             f"{sorted(by_pixels)}; make it with launch.latency_table --resolution "
+                             f"{resolution}")
+
+    def at(resolution):
+        model, table = (CostModel(genome.space, resolution=resolution, files=True),
+                        by_pixels.get(resolution))
+        if table is None:
+            return model
+        latency_ms = table.predictor(genome.space)
+        return lambda subnets: {**model(subnets), "latency_ms": latency_ms(subnets)}
+
+    return by_resolution({resolution: at(resolution) for resolution in genome.resolutions})
+
+
+def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[LatencyTable] = (),
+               settings: SearchSettings = SearchSettings()) -> tuple[list[dict], str]:
+    """Searches the supernet of a run and writes the front to `folder`.
+
+    Returns:
+      (points of the front as measured, with their costs, cheapest first; what to print).
+
+    Raises:
+      ValueError: for an unknown cost, or limits that no subnet keeps, before anything is measured.
+    """
+    genome = settings.genome(run)
+    costs = cost_functions(genome, tables)
+    check_feasible(genome, costs, goal)
+    accuracy, accuracy_details, about_accuracy = _accuracy(run, genome, settings)
+    found = search(genome, accuracy, costs, goal, population=settings.population,
+                   generations=settings.generations, seed=settings.seed)
+    by_chance = random_search(genome, accuracy, costs, goal, evaluations=found.evaluations,
+                              seed=settings.seed)
+    table = PointTable(run, costs)
+    groups = {
+        "searched": _undominated(table.of_front(found, settings.front), goal),
+        "random search": _undominated(table.of_front(by_chance, settings.front), goal),
+        "uniform subnets": table.of_names(_uniform_names(genome), "measuring uniform subnets")}
+    worst = _worst(genome, costs)
+    volumes = {"searched": hypervolume(found.top1, found.costs, goal, worst),
+               "random search": hypervolume(by_chance.top1, by_chance.costs, goal, worst),
+               **{f"{name}, measured": _volume_of(points, goal, worst)
+                  for name, points in groups.items()}}
+    points = groups["searched"]
+    write_front(folder, points, {
+        **run.details, "date": datetime.date.today().isoformat(),
+        "settings": dataclasses.asdict(settings), "goal": dataclasses.asdict(goal),
+        "accuracy": accuracy_details, "evaluations": found.evaluations, "hypervolumes": volumes,
+        **{name: group for name, group in groups.items() if name != "searched"},
+        "devices": [table.device for table in tables]})
+    about = f"{about_accuracy}. {found.evaluations} evaluations. {_volumes_text(volumes)}"
+    write_page(folder / "front.html", groups, goal.objectives[0], about)
+    return points, f"{about}\n\n{_text(points, goal)}\n\n{run.origin}\nfiles: {folder}/"
+
+
+def _accuracy(run: TrainedRun, genome: Genome, settings: SearchSettings
+              ) -> tuple[Accuracy, dict, str]:
+    """The accuracy that the search sees, what the report keeps of it, and a sentence."""
+    few = MeasuredAccuracy(run, settings.images)
+    if settings.direct:
+        measure = lambda candidates: few(candidates.names(genome.space), "searching")
+        return measure, {"images": settings.images}, "accuracy measured directly"
+    # Always the same samples: searches with other goals and seeds share their measurements.
+    names = sampled_names(genome.space, settings.measured, 0, genome.resolutions)
+    predictor = AccuracyPredictor.fit(genome.space, names, few(names, "measuring subnets"))
+    return predictor, {"model": predictor.name, "error": predictor.error,
+                       "rank_correlation": predictor.rank_correlation,
+                       "compared": predictor.compared}, predictor.summary()
+
+
+class PointTable:
+    """Networks with their accuracy on all validation images and their costs, as dicts."""
+
+    def __init__(self, run: TrainedRun, costs: Costs):
+        self._space, self._costs, self._measured = run.space, costs, MeasuredAccuracy(run)
+
+    def of_front(self, front: Front, count: int) -> list[dict]:
+        """At most `count` points from the cheapest to the dearest, evenly apart."""
+        last = len(front.names) - 1
+        chosen = list(dict.fromkeys(np.linspace(0, last, count).round().astype(int)))[:last + 1]
+        points = self.of_names([front.names[i] for i in chosen], "measuring the front")
+        return [{"subnet": point.pop("subnet"), "top1": point.pop("top1"),
+                 "predicted_top1": float(front.top1[i]), **point}
+                for i, point in zip(chosen, points, strict=True)]
+
+    def of_names(self, names: Sequence[str], what: str) -> list[dict]:
+        if not names:
+            return []
+        top1 = self._measured(names, what)
+        cost = self._costs(Candidates.named(self._space, names))
+        return [{"subnet": name, "top1": float(top1[i]),
+                 **{key: float(values[i]) for key, values in cost.items()}}
+                for i, name in enumerate(names)]
+
+
+def _undominated(points: list[dict], goal: Goal) -> list[dict]:
+    """Points that are a front as measured, too: a prediction may have put others there."""
+    if not points:
+        return []
+    values = np.array([[-point["top1"], *(point[name] for name in goal.objectives)]
+                       for point in points])
+    keep = NonDominatedSorting().do(values, only_non_dominated_front=True)
+    return [points[i] for i in sorted(keep)]
+
+
+def _worst(genome: Genome, costs: Costs) -> dict[str, float]:
+    """The most that anything costs."""
+    name = candidate_name(genome.space, largest(genome.space), genome.resolutions[-1])
+    return {key: float(values[0])
+            for key, values in costs(Candidates.named(genome.space, [name])).items()}
+
+
+def _volume_of(points: list[dict], goal: Goal, worst: Mapping[str, float]) -> float:
+    columns = {name: np.array([point[name] for point in points])
+               for name in ("top1", *goal.objectives)}
+    return hypervolume(columns["top1"], columns, goal, worst)
+
+
+def _volumes_text(volumes: Mapping[str, float]) -> str:
+    return (f"Hypervolume {volumes['searched']:.4f}, of random search with as many "
+            f"{volumes['random search']:.4f}; of the points of each that were measured in the end "
+            f"{volumes['searched, measured']:.4f} and {volumes['random search, measured']:.4f}, of "
+            f"the uniform subnets {volumes['uniform subnets, measured']:.4f}.")
+
+
+def _uniform_names(genome: Genome) -> list[str]:
+    """The paper's six uniform subnets, as far as the space has them, and both ends."""
+    names = []
+    for name in ("smallest", *PAPER_SUBNETS, "largest"):
+        try:
+            names.append(candidate_name(genome.space, decode(genome.space, name),
+                                        genome.resolutions[-1]))
+        except ValueError:  # a depth or expand ratio that this space does not offer
+            continue
+    return list(dict.fromkeys(names))
+
+
+def best_within(points: Sequence[Mapping]) -> Mapping:
+    """The most accurate point; of equals, the cheapest (points come cheapest first)."""
+    return max(points, key=lambda point: point["top1"])
+
+
+def _text(points: list[dict], goal: Goal) -> str:
+    shown = list(dict.fromkeys([*goal.objectives, *goal.limits, "macs"]))
+    width = max(len(point["subnet"]) for point in points)
+    lines = [f"{'subnet':{width}}    top-1  predicted  " + "  ".join(f"{n:>16}" for n in shown)]
+    lines += [f"{p['subnet']:{width}}  {p['top1']:7.2%}  {p['predicted_top1']:9.2%}  "
+              + "  ".join(f"{p[name]:16,.6g}" for name in shown) for p in points]
+    return "\n".join(lines)

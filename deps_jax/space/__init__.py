@@ -1,0 +1,1 @@
+"""What may exist: search spaces, subnets of them, their layers and costs."""

@@ -1,0 +1,208 @@
+"""PyTorch checkpoints of the reference implementations in and out, without PyTorch or pickle."""
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.supernet.supernet import init
+
+_PARAM, _STAT = "params", "batch_stats"
+_STORAGE_DTYPES = {
+    "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16,
+    "LongStorage": np.int64, "IntStorage": np.int32, "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+
+
+def load_state_dict(path) -> dict[str, np.ndarray]:
+    """Tensors by name from an .npz file or a zipped PyTorch checkpoint (.pth, .pt, .pth.tar).
+
+    A checkpoint's pickle is read by an unpickler that can only rebuild tensors and plain
+    containers, so opening a file never runs code from it. A dict under "state_dict" is unwrapped.
+
+    Raises:
+      ValueError: for a file that is neither, or whose pickle asks for anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file; give an .npz or a PyTorch checkpoint")
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not an .npz or a zipped PyTorch checkpoint (torch >= 1.6); "
+                         f"save it again with a current torch.save")
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        if len(names) != 1:
+            raise ValueError(f"{path} holds no PyTorch state dict; it needs one data.pkl inside")
+        folder = names[0][: -len("data.pkl")]
+        with archive.open(names[0]) as pickled:
+            content = _TensorUnpickler(pickled, archive, folder).load()
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict; save "
+                         f"model.state_dict()")
+    content = content.get("state_dict", content)
+    return {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Rebuilds tensors as arrays; every other global is refused by name."""
+
+    def __init__(self, file, archive, folder):
+        super().__init__(file)
+        self._archive, self._folder = archive, folder
+
+    def find_class(self, module, name):
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _rebuild_tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda tensor, *_: tensor
+        if module == "torch" and name in _STORAGE_DTYPES:
+            return _STORAGE_DTYPES[name]
+        raise ValueError(f"the checkpoint asks for {module}.{name}, which is not a tensor; save a "
+                         f"plain state dict of tensors instead")
+
+    def persistent_load(self, identity):
+        _, dtype, key, _, _ = identity
+        with self._archive.open(f"{self._folder}data/{key}") as storage:
+            return np.frombuffer(storage.read(), dtype)
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+    strides = tuple(step * storage.itemsize for step in strides)
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides).copy()
+
+
+def count_classes(state_dict: dict[str, np.ndarray]) -> int:
+    """Classes of the network a state dict belongs to; ValueError when it has no classifier."""
+    for name, value in state_dict.items():
+        if short_name(name) == "classifier.linear.bias":
+            return len(value)
+    raise ValueError("the checkpoint has no classifier (classifier.linear.bias); give the state "
+                     "dict of a whole network")
+
+
+def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]):
+    """(params, batch_stats) of the supernet from a state dict of OFA's or DepS's MobileNetV3.
+
+    Dynamic and static layer names are understood; counters (num_batches_tracked) are ignored.
+
+    Raises:
+      ValueError: naming the first tensors that are missing, unexpected or of another shape.
+    """
+    state = {short_name(name): np.asarray(value) for name, value in state_dict.items()
+             if not name.endswith("num_batches_tracked")}
+    shapes = jax.eval_shape(lambda key: init(key, space), jax.random.key(0))
+    template = dict(zip((_PARAM, _STAT), shapes, strict=True))
+    table = list(_names(space, template))
+    wanted = {name for names, _ in table for name in names}
+    if missing := sorted(wanted - set(state)):
+        raise ValueError(f"the checkpoint lacks {len(missing)} tensors of space {space.name!r}, "
+                         f"first {missing[:3]}; is it of another space or width?")
+    if extra := sorted(set(state) - wanted):
+        raise ValueError(f"the checkpoint has {len(extra)} tensors that space {space.name!r} does "
+                         f"not know, first {extra[:3]}; is it of another space?")
+    leaves = []
+    for names, (path, leaf) in table:
+        arrays = [_from_torch(path, state[name]) for name in names]
+        value = np.stack(arrays) if path[2:3] == ("rest",) else arrays[0]
+        if value.shape != leaf.shape:
+            raise ValueError(f"{names[0]} is {state[names[0]].shape} in the checkpoint, space "
+                             f"{space.name!r} with width {space.width_mult} needs {leaf.shape} "
+                             f"(our layout); choose the space the checkpoint was trained in")
+        leaves.append(np.ascontiguousarray(value, np.float32))
+    tree = jax.tree.unflatten(jax.tree.structure(template), leaves)
+    return jax.tree.map(jax.numpy.asarray, (tree[_PARAM], tree[_STAT]))
+
+
+def to_state_dict(space: SearchSpace, params, batch_stats=None) -> dict[str, np.ndarray]:
+    """The inverse of `convert`, with static layer names; also for trees of gradients."""
+    template = {_PARAM: params, _STAT: batch_stats or {}}
+    state = {}
+    for names, (path, leaf) in _names(space, template):
+        arrays = np.asarray(leaf) if path[2:3] == ("rest",) else np.asarray(leaf)[None]
+        for name, array in zip(names, arrays, strict=True):
+            state[name] = _to_torch(path, array)
+    return state
+
+
+def short_name(name: str) -> str:
+    """Without the wrappers that dynamic layers add to names."""
+    name = name.removeprefix("module.").replace(".mobile_inverted_conv.", ".conv.")
+    name = name.replace(".conv.conv.weight", ".conv.weight").replace(".bn.bn.", ".bn.")
+    name = re.sub(r"depth_conv\.conv\.(\d+to\d+_matrix)", r"depth_conv.\1", name)
+    return name.replace("classifier.linear.linear.", "classifier.linear.")
+
+
+def _names(space: SearchSpace, template):
+    """Pairs of torch names (several for stacked blocks) and (path, leaf), in tree order."""
+    starts = np.cumsum([1] + [stage.max_depth for stage in space.stages])
+    for path, leaf in jax.tree_util.tree_flatten_with_path(template)[0]:
+        path = tuple(entry.key for entry in path)
+        layer = path[1]
+        if layer.startswith("stage"):
+            s = int(layer[5:])
+            blocks = range(starts[s], starts[s] + 1) if path[2] == "first" else range(
+                starts[s] + 1, starts[s + 1])
+            names = [f"blocks.{i}.conv.{_inside_block(path[3:])}" for i in blocks]
+        elif layer == "first_block":
+            names = [f"blocks.0.conv.{_inside_block(path[2:])}"]
+        else:
+            names = [_outside_blocks(path[1:])]
+        yield names, (path, leaf)
+
+
+_TENSORS = {"kernel": "conv.weight", "scale": "bn.weight", "bias": "bn.bias",
+            "mean": "bn.running_mean", "var": "bn.running_var"}
+
+
+def _inside_block(path: tuple[str, ...]) -> str:
+    if path[0] == "squeeze_excite":
+        return f"depth_conv.se.fc.{path[1]}.{'weight' if path[2] == 'kernel' else 'bias'}"
+    if path[1] == "transform":
+        return f"depth_conv.{path[2]}_matrix"
+    part = {"expand": "inverted_bottleneck", "depthwise": "depth_conv", "project": "point_linear"}
+    return f"{part[path[0]]}.{_TENSORS[path[-1]]}"
+
+
+def _outside_blocks(path: tuple[str, ...]) -> str:
+    if path[0] == "classifier":
+        return f"classifier.linear.{'weight' if path[1] == 'kernel' else 'bias'}"
+    layer = {("stem",): "first_conv", ("head", "expand"): "final_expand_layer",
+             ("head", "features"): "feature_mix_layer"}
+    name = layer.get(path[:1]) or layer[path[:2]]
+    return f"{name}.{_TENSORS[path[-1]]}"
+
+
+def _is_depthwise(path) -> bool:
+    return path[-2:] == ("depthwise", "kernel")
+
+
+def _from_torch(path, array: np.ndarray) -> np.ndarray:
+    if path[-1] != "kernel":
+        return array
+    if _is_depthwise(path):
+        return array[:, 0].transpose(1, 2, 0)  # c 1 k k -> k k c
+    if path[1] == "stem":
+        return array.transpose(2, 3, 1, 0)  # o i k k -> k k i o
+    return array.reshape(array.shape[:2]).T  # o i (1 1) -> i o
+
+
+def _to_torch(path, array: np.ndarray) -> np.ndarray:
+    if path[-1] != "kernel":
+        return array
+    if _is_depthwise(path):
+        return array.transpose(2, 0, 1)[:, None]
+    if path[1] == "stem":
+        return array.transpose(3, 2, 0, 1)
+    return array.T if path[1] == "classifier" else array.T[:, :, None, None]

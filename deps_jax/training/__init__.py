@@ -1,0 +1,1 @@
+"""DepS and the methods beside it, from the loss to a whole run."""

@@ -1,0 +1,346 @@
+"""One experiment from plain settings: train a supernet, then evaluate its subnets.
+
+`Experiment.from_dict` is where a config becomes frozen dataclasses; nothing below knows configs.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import jax
+
+from deps_jax.common.command.settings import build_settings
+from deps_jax.common.command.vectors import vector_bits
+from deps_jax.common.files import workdir
+from deps_jax.common.loop.batches import Order
+from deps_jax.common.loop.fit import Cadence
+from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.parallel import check_batch_size
+from deps_jax.common.loop.run import claim, continue_or_start, saved
+from deps_jax.data.augment import Augment
+from deps_jax.data.load import Data, calibration, check_placement, squares, train_batches
+from deps_jax.data.pipeline import check_calibration, eval_batches
+from deps_jax.data.sources import Source, Splits, in_memory
+from deps_jax.evaluation.evaluate import PAPER_SUBNETS, Evaluator
+from deps_jax.evaluation.report import SubnetResult
+from deps_jax.space.families import SPACES
+from deps_jax.space.layers import layers
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, decode, encode
+from deps_jax.training import run_records
+from deps_jax.training.initial_weights import initial_weights
+from deps_jax.training.methods import METHODS, Method, Timeline
+from deps_jax.training.train import DTYPES, Recipe, Trainer, TrainState, init_state
+
+# Fields that a continued run may change: where and how, not what.
+MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A family with some of its fields replaced; None keeps the family's own."""
+
+    family: str
+    depths: tuple[int, ...] | None = None
+    kernels: tuple[int, ...] | None = None
+    expands: tuple[float, ...] | None = None
+    width_mult: float = 1.0
+    resolution: int | None = None
+    kernel_transform: bool = False
+
+    def build(self, num_classes: int) -> SearchSpace:
+        if self.family not in SPACES:
+            raise ValueError(f"space.family {self.family!r} is unknown; use one of "
+                             f"{tuple(SPACES)}")
+        family = SPACES[self.family]
+        return family.with_choices(
+            depths=self.depths, kernels=self.kernels, expands=self.expands,
+            width_mult=self.width_mult, kernel_transform=self.kernel_transform,
+            resolution=self.resolution or family.resolution, num_classes=num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Length and regularisation of the run; see Recipe for the last four."""
+
+    epochs: float
+    batch_size: int
+    label_smoothing: float = 0.1
+    dropout_rate: float = 0.0
+    norm_momentum: float = 0.1
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if self.epochs <= 0 or self.batch_size < 1:
+            raise ValueError(f"training.epochs {self.epochs} and training.batch_size "
+                             f"{self.batch_size} must be above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How subnets are measured.
+
+    Attributes:
+      subnets: names as `encode` writes them; the paper's six by default.
+      batch_size: of the evaluation; the last batch is padded.
+      calibration_images, calibration_batch_size, calibration_seed: training images that give a
+        subnet its batch statistics (2000 in batches of 200 in the reference).
+      dtype: of the computation, whatever the run has trained in: "float32", or "bfloat16", which
+        is faster on accelerators and rounds. Exports are made and checked in float32.
+    """
+
+    subnets: tuple[str, ...] = PAPER_SUBNETS
+    batch_size: int = 200
+    calibration_images: int = 2000
+    calibration_batch_size: int = 200
+    calibration_seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if self.dtype not in DTYPES:
+            raise ValueError(f"evaluation.dtype {self.dtype!r} is unknown; use one of {DTYPES}")
+        for field in ("batch_size", "calibration_images", "calibration_batch_size"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"evaluation.{field} {getattr(self, field)} must be 1 or more")
+        if self.calibration_images % self.calibration_batch_size:
+            raise ValueError(f"evaluation.calibration_images {self.calibration_images} must be a "
+                             f"multiple of calibration_batch_size {self.calibration_batch_size}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All settings of a run.
+
+    Attributes:
+      seed: of initial weights, shuffling, augmentation, sampled subnets and drop-out.
+      method: a value of `deps_jax.training.methods`, with any field replaced.
+      init_from: run folder, PyTorch checkpoint or npz to start from; "" starts from random
+        weights. Its classifier is used only if the number of classes is the same.
+      subnet: the one subnet that plain training trains; "" trains the full model.
+    """
+
+    data: Data
+    augment: Augment
+    space: Space
+    method: Method
+    optimizer: Optimizer
+    training: Training
+    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)
+    cadence: Cadence = dataclasses.field(default_factory=Cadence)
+    seed: int = 0
+    init_from: str = ""
+    subnet: str = ""
+
+    def __post_init__(self):
+        if self.subnet and self.method.subnets_per_step > 1:
+            raise ValueError(f"subnet {self.subnet!r} is to be trained alone, but method "
+                             f"{self.method.name!r} trains {self.method.subnets_per_step} subnets "
+                             f"a step; choose plain training with --config FILE:plain")
+
+    @classmethod
+    def from_dict(cls, config: dict) -> Experiment:
+        """Raises ValueError naming the first field that is unknown, missing or impossible."""
+        config = dict(config)
+        method = dict(config.pop("method", {}))
+        name = method.get("name", "deps")
+        if name not in METHODS:
+            raise ValueError(f"method.name {name!r} is unknown; use one of {tuple(METHODS)}")
+        own = dataclasses.asdict(METHODS[name])
+        given = {field: value for field, value in method.items() if value is not None}
+        _check_method(name, own, given)
+        parts = {"data": Data, "augment": Augment, "space": Space, "optimizer": Optimizer,
+                 "training": Training, "evaluation": Evaluation, "cadence": Cadence}
+        values = {name: build_settings(parts[name], value, name) if name in parts else value
+                  for name, value in config.items()}
+        values["method"] = build_settings(Method, {**own, **given}, "method")
+        return build_settings(cls, values)
+
+
+def meaning(config: dict) -> dict:
+    """A config with all that it leaves to a family or to defaults filled in, as plain values.
+
+    So one that names the family's own kernels means the same as one that leaves them to it.
+    """
+    experiment = Experiment.from_dict(config)
+    built = experiment.space.build(num_classes=2)
+    chosen = {field: [getattr(stage, field) for stage in built.stages]
+              for field in ("depths", "kernels", "expands")}
+    plain = dataclasses.asdict(experiment)
+    return {**plain, "space": {**plain["space"], **chosen, "resolution": built.resolution}}
+
+
+def train(experiment: Experiment, folder: Path, config: dict,
+          splits_of: Path | None = None) -> TrainState:
+    """Trains the supernet, continuing where an earlier call in the same folder stopped.
+
+    Everything that can be refused is refused before anything is compiled.
+
+    Args:
+      config: what `experiment` was made from; kept beside the results.
+      splits_of: a run whose splits a new one takes over, so that its test images stay unseen.
+
+    Raises:
+      ValueError: also when another process trains in the folder, or the data has changed.
+    """
+    check_placement(experiment.data)
+    check_batches(experiment)
+    same = {"may_differ": may_differ(experiment.data), "meaning": meaning}
+    workdir.check(folder, config, **same)
+    own = run_records.read(folder)
+    other = run_records.read(splits_of) if splits_of and not own else None
+    space, splits = build(experiment, own or other, own and own.space)
+    check_calibration(len(splits.train), experiment.evaluation.calibration_images,
+                      experiment.evaluation.calibration_batch_size)
+    for name in (*experiment.evaluation.subnets, experiment.subnet or "largest"):
+        decode(space, name)
+    recipe = build_recipe(experiment, space, len(splits.train))
+    init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
+    weights = cache(lambda: initial_weights(experiment.init_from, space))
+    if not saved(folder).any():
+        weights()  # refused before there is a folder; a run that continues needs none
+
+    def new_state() -> TrainState:
+        state, start = init_state(init_key, recipe), weights()
+        return state.replace(params={**state.params, **start["params"]},
+                             batch_stats={**state.batch_stats, **start["batch_stats"]})
+
+    shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
+    with claim(folder, config, **same, records=run_records.RunRecords.of(space, splits).files()):
+        batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
+                                experiment.seed, space.resolution)
+        with continue_or_start(folder, shapes, new_state, batches) as run:
+            _print_plan(experiment, recipe.timeline, len(splits.train), run.start_step)
+            trainer = Trainer(recipe, step_key)
+            trainer.compile(shapes, batch_shapes(experiment, space), run.start_step)
+            return run.fit(
+                trainer, total_steps=recipe.timeline.total,
+                batch_size=experiment.training.batch_size, cadence=experiment.cadence,
+                evaluate=_validation(experiment, space, splits))
+
+
+def _validation(experiment: Experiment, space: SearchSpace, splits: Splits) -> Callable | None:
+    """What is measured on the way: the ends of the space, or the one subnet that is trained."""
+    if not (experiment.cadence.evaluate_every and len(splits.validation)):
+        return None
+    meter = Meter(experiment, space, splits.train, splits.validation)
+    names = [experiment.subnet] if experiment.subnet else ["smallest", "largest"]
+    return lambda _, state: {
+        f"validation/{name}": meter(state.params, decode(space, name))[0].top1 for name in names}
+
+
+def may_differ(data: Data) -> tuple[str, ...]:
+    """Fields that a continued run may change without changing its result.
+
+    Batches are the same from both placements. But runs of an earlier version, which had images of
+    many sizes resident, were trained on centre crops.
+    """
+    return tuple(name for name in MAY_DIFFER if not (data.resize and name == "data.placement"))
+
+
+def batch_shapes(experiment: Experiment, space: SearchSpace) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and types of a training batch."""
+    size = experiment.training.batch_size
+    return {"image": jax.ShapeDtypeStruct((size, space.resolution, space.resolution, 3), "uint8"),
+            "label": jax.ShapeDtypeStruct((size,), "int32")}
+
+
+def check_batches(experiment: Experiment) -> None:
+    """Raises ValueError unless every batch divides by the devices."""
+    check_batch_size(experiment.training.batch_size)
+    check_batch_size(experiment.evaluation.batch_size)
+    check_batch_size(experiment.evaluation.calibration_batch_size)
+
+
+def build(experiment: Experiment, kept: run_records.RunRecords | None = None,
+          space: SearchSpace | None = None) -> tuple[SearchSpace, Splits]:
+    """The search space and the data.
+
+    Args:
+      kept: records of the run whose splits they are; None draws them.
+      space: None builds the config's, its number of classes taken from the data.
+    """
+    resolution = (space or experiment.space.build(num_classes=2)).resolution
+    splits = run_records.open_splits(experiment.data, resolution, kept)
+    return space or experiment.space.build(len(splits.class_names)), splits
+
+
+def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) -> Recipe:
+    """The settings of the training step for a data set of this size."""
+    training = experiment.training
+    steps_per_epoch = Order(train_images, training.batch_size, experiment.seed).steps_per_epoch
+    total_steps = max(1, round(training.epochs * steps_per_epoch))
+    return Recipe(
+        space=space, method=experiment.method, optimizer=experiment.optimizer,
+        timeline=Timeline.of(experiment.method, total_steps, steps_per_epoch),
+        augment=experiment.augment, label_smoothing=training.label_smoothing,
+        dropout_rate=training.dropout_rate, norm_momentum=training.norm_momentum,
+        dtype=training.dtype, subnet=experiment.subnet or "largest")
+
+
+def load_trained(experiment: Experiment, space: SearchSpace, train_images: int, folder: Path):
+    """The newest training state of a run."""
+    recipe = build_recipe(experiment, space, train_images)
+    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
+    return saved(folder).restore_state(shapes)
+
+
+class Meter:
+    """Recalibrates and evaluates subnets of trained parameters: `meter(params, subnet)`.
+
+    `held_out` and `calibration` hold the images as the network sees them.
+
+    Args:
+      train: source of the calibration images.
+      held_out: source to evaluate on.
+    """
+
+    def __init__(self, experiment: Experiment, space: SearchSpace, train: Source,
+                 held_out: Source):
+        data, evaluation = experiment.data, experiment.evaluation
+        self._space, self._batch_size = space, evaluation.batch_size
+        self._evaluator = Evaluator(space, experiment.augment, dtype=evaluation.dtype)
+        self._exact = self._evaluator if evaluation.dtype == "float32" else Evaluator(
+            space, experiment.augment)
+        self.calibration = calibration(
+            data, train, evaluation.calibration_images, evaluation.calibration_batch_size,
+            evaluation.calibration_seed, space.resolution)
+        self.held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
+
+    def __call__(self, params, subnet: Subnet) -> tuple[SubnetResult, dict]:
+        """The result, and the batch statistics it was measured with."""
+        batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
+        batches = eval_batches(self.held_out, self._batch_size)
+        metrics = self._evaluator.evaluate(params, batch_stats, subnet, batches)
+        network = layers(self._space, subnet)
+        return SubnetResult(
+            subnet=encode(self._space, subnet), macs=sum(layer.macs for layer in network),
+            params=sum(layer.params for layer in network), images=len(self.held_out),
+            **metrics), batch_stats
+
+    def logits(self, params, subnet: Subnet):
+        """([n, classes] logits of the held-out images, batch statistics), always in float32."""
+        batch_stats = self._exact.recalibrate(params, subnet, self.calibration)
+        batches = eval_batches(self.held_out, self._batch_size)
+        return self._exact.logits(params, batch_stats, subnet, batches), batch_stats
+
+
+def _print_plan(experiment: Experiment, timeline: Timeline, images: int, start_step: int) -> None:
+    plan = f"{timeline.total} steps of {experiment.training.batch_size} out of {images} images"
+    if timeline.supernet_start < timeline.total:
+        plan += (f"; subnets join at step {timeline.supernet_start}, at full rate from "
+                 f"{timeline.ramp_end}")
+    if start_step:
+        plan += f"; continuing at step {start_step}"
+    if jax.default_backend() == "cpu":  # another width rounds otherwise
+        plan += f"; vectors of {vector_bits()} bits"
+    print(f"{experiment.method.name}: {plan}", flush=True)
+
+
+def _check_method(name: str, own: dict, given: dict) -> None:
+    """A method is told from DepS by these fields; set otherwise, its name would be wrong."""
+    for field in ("full_model_fraction", "ramp_epochs") if name != "deps" else ():
+        if given.get(field, own[field]) != own[field]:
+            raise ValueError(f"method.name {name!r} means {field} {own[field]}, the config sets "
+                             f"{given[field]}; choose the method with --config FILE:{name}")

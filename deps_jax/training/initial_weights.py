@@ -1,0 +1,85 @@
+"""Where training starts when it does not start from random weights."""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from deps_jax.common.files import workdir
+from deps_jax.common.loop.run import saved
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.supernet import supernet
+from deps_jax.supernet.convert import (
+    convert,
+    count_classes,
+    load_state_dict,
+    short_name,
+    to_state_dict,
+)
+
+NOTHING = {"params": {}, "batch_stats": {}}
+
+
+def initial_weights(source: str, space: SearchSpace) -> dict:
+    """{"params", "batch_stats"} that replace those of random weights.
+
+    Args:
+      source: folder of a training run, PyTorch checkpoint or .npz; "" is nothing. Its classifier
+        is left out, and that is said, when it has other classes than `space`.
+
+    Kernel transforms that it lacks are identities, and that is said.
+
+    Raises:
+      ValueError: when it holds no weights of this space.
+    """
+    if not source:
+        return NOTHING
+    weights, classes = (_of_run if Path(source).is_dir() else _of_file)(Path(source), space)
+    if classes != space.num_classes:
+        print(f"the classifier of {source} is left out: it has {classes} classes, the data has "
+              f"{space.num_classes}")
+        del weights["params"]["classifier"]
+    return weights
+
+
+def _of_file(path: Path, space: SearchSpace) -> tuple[dict, int]:
+    state_dict = load_state_dict(path)
+    classes = count_classes(state_dict)
+    space = dataclasses.replace(space, num_classes=classes)
+    empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _shapes(space)["params"])
+    known = {short_name(name) for name in state_dict}
+    absent = {name: np.eye(len(value), dtype=value.dtype)
+              for name, value in to_state_dict(space, empty).items()
+              if name.endswith("_matrix") and name not in known}
+    _say_absent(path, absent)
+    params, batch_stats = convert(space, {**state_dict, **absent})
+    return {"params": params, "batch_stats": batch_stats}, classes
+
+
+def _of_run(folder: Path, space: SearchSpace) -> tuple[dict, int]:
+    workdir.load(folder)  # says so when this is no run
+    checkpoints = saved(folder)
+    there = checkpoints.shapes()
+    classes = there.get("params/classifier/bias", [space.num_classes])[0]
+    shapes = flatten_dict(_shapes(dataclasses.replace(space, num_classes=classes)), sep="/")
+    absent = {name: jnp.broadcast_to(jnp.eye(leaf.shape[-1], dtype=leaf.dtype), leaf.shape)
+              for name, leaf in shapes.items() if "/transform/" in name and name not in there}
+    _say_absent(folder, absent)
+    present = {name: leaf for name, leaf in shapes.items() if name not in absent}
+    weights = checkpoints.restore_part(unflatten_dict(present, sep="/"))
+    return unflatten_dict({**flatten_dict(weights, sep="/"), **absent}, sep="/"), classes
+
+
+def _shapes(space: SearchSpace) -> dict:
+    return dict(zip(("params", "batch_stats"), jax.eval_shape(
+        lambda: supernet.init(jax.random.key(0), space)), strict=True))
+
+
+def _say_absent(source: Path, transforms: dict) -> None:
+    """OFA's first phase starts a space with kernel transforms from a network without (or fewer)."""
+    if transforms:
+        print(f"{len(transforms)} kernel transforms that {source} lacks start as identities")

@@ -1,0 +1,1 @@
+"""Growth standards, advice, and the gate that refuses a recording."""

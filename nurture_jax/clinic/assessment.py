@@ -1,0 +1,85 @@
+"""All that is told of one visit: measures with intervals, z-scores, class, change, advice."""
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from nurture_jax.clinic import growth
+from nurture_jax.clinic.advice import Advice, advise
+from nurture_jax.clinic.growth import NoStandard, ZScore
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.records.visits import Visit
+
+IMPLAUSIBLE = "not plausible"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One measure, in the unit its name ends with.
+
+    Attributes:
+      low, high: ends of the interval; nan where it was never calibrated.
+      truth: what was measured, or None.
+      place: of the estimate among other infants, with the standard, or why there is none.
+    """
+
+    measure: str
+    estimate: float
+    low: float
+    high: float
+    truth: float | None
+    place: ZScore | NoStandard
+
+
+@dataclasses.dataclass(frozen=True)
+class Assessment:
+    """One visit.
+
+    Attributes:
+      findings: by measure; one that is not estimated is absent.
+      weight_class: of the estimate, "VLBW", "LBW", "normal".
+      change_percent: of the estimated weight from the birth weight; None where that is missing.
+    """
+
+    visit: Visit
+    findings: dict[str, Finding]
+    weight_class: str
+    change_percent: float | None
+    advice: Advice
+
+
+def assess(estimates: Estimates, intervals: Intervals) -> list[Assessment]:
+    """Every visit, in order.
+
+    Raises:
+      ValueError: for estimates without weight, on which class and advice rest.
+    """
+    if np.isnan(estimates.mean[:, 0]).any():
+        raise ValueError("the weight is not estimated; class and advice need it")
+    lows, highs = intervals.bounds(estimates)
+    return [_assess(*row) for row in zip(estimates.visits, estimates.mean, lows, highs,
+                                         strict=True)]
+
+
+def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> Assessment:
+    findings = {
+        name: Finding(name, float(mean[i]), float(low[i]), float(high[i]), getattr(visit, name),
+                      _place(visit, name, float(mean[i])))
+        for i, name in enumerate(LABELS) if math.isfinite(mean[i])}
+    weight = findings["weight_g"]
+    birth_g, positive = visit.birth_weight_g, weight.estimate > 0
+    return Assessment(
+        visit, findings, growth.weight_class(weight.estimate) if positive else IMPLAUSIBLE,
+        growth.weight_change_percent(weight.estimate, birth_g) if birth_g and positive else None,
+        advise(visit, weight.estimate, weight.low, weight.high))
+
+
+def _place(visit: Visit, measure: str, value: float) -> ZScore | NoStandard:
+    if value <= 0:
+        return NoStandard("the estimate is not positive")
+    return growth.assess(measure, value, sex=visit.sex or None, age_days=visit.age_days,
+                         gestational_age_days=visit.gestational_age_days)

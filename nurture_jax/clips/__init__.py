@@ -1,0 +1,1 @@
+"""Videos as clips: decoded once, read in batches, augmented."""

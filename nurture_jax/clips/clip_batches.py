@@ -1,0 +1,135 @@
+"""Batches of clips with what is known of the infants, as dicts of numpy arrays.
+
+    frames         [b, t, h, w, 3] uint8
+    tabular        [b, 4] float32, TABULAR; 0 where tabular_mask [b, 4] is 0
+    labels         [b, 4] float32, LABELS; 0 where labels_mask [b, 4] is 0
+    masks          [b, t, h', w'] uint8: 0 neither, 1 newborn, 2 reference object
+    keypoints      [b, t, 19, 3] float32: x, y in clip pixels, visibility 0, 1 or 2
+    annotated      [b, t] float32: 1 where masks and keypoints were drawn on the frame
+    example_mask   [b] float32: 0 for the padding of the last evaluation batch
+    index          [b] int32: place of the visit in the cache
+
+Units are grams, centimetres and days; sex is 0 for F and 1 for M. Standardising is the model's.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from deps_jax.common.loop.batches import Batches
+from nurture_jax.clips.clip_cache import ClipCache
+from nurture_jax.records.annotations import CATEGORIES, KEYPOINTS, Frame
+from nurture_jax.records.video import Clip, on_exact_frames
+from nurture_jax.records.visits import Visit
+
+TABULAR = ("birth_weight_g", "age_days", "gestational_age_days", "sex")
+LABELS = ("weight_g", "length_cm", "head_cm", "chest_cm")
+SEXES = {"F": 0.0, "M": 1.0}
+MASK_STRIDE = 4  # clip pixels to one of the mask; the finest features a head predicts from
+SAME_FRAME_S = 1e-3  # an annotation belongs to the frame of its very time
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSource:
+    """Random access to the visits of a cache; one example is a dict of arrays without the b.
+
+    Attributes:
+      exact: puts annotated frames in the place of evenly spaced ones, to train on them. Without,
+        frames are the very ones that a prediction sees, and few of them are annotated.
+    """
+
+    cache: ClipCache
+    mask_stride: int = MASK_STRIDE
+    exact: bool = False
+    # Drawn frames by visit: masks of full HD frames take longer to decode than a clip to read.
+    drawn: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self):
+        if self.mask_stride < 1 or self.cache.settings.size % self.mask_stride:
+            raise ValueError(f"mask stride {self.mask_stride} does not divide the clip size "
+                             f"{self.cache.settings.size} px; use 4")
+
+    def __len__(self) -> int:
+        return len(self.cache)
+
+    def __getitem__(self, index: int) -> dict:
+        clip, visit = self.cache[index], self.cache.records.visits[index]
+        clip = on_exact_frames(clip) if self.exact else clip
+        if index not in self.drawn:
+            self.drawn[index] = drawn_on(clip, visit.frames, self.mask_stride)
+        return {"frames": clip.images, **tabular_of(visit),
+                **fill(self.drawn[index], *clip.images.shape[:2], self.mask_stride),
+                "example_mask": np.float32(1), "index": np.int32(index)}
+
+
+class ClipBatches(Batches):
+    """Endless shuffled batches of visits; one of 16 clips of 25 frames and 224 px has 60 MB."""
+
+    def __init__(self, source: ClipSource, batch_size: int, seed: int, *, workers: int = 0,
+                 threads: int = 2):
+        super().__init__(source, batch_size, seed, workers=workers, threads=threads, unit="visits")
+
+
+def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict]:
+    """Every visit once, in order; the last batch is padded with `example_mask` 0."""
+    for start in range(0, len(source), batch_size):
+        examples = [source[i] for i in range(start, min(start + batch_size, len(source)))]
+        nothing = {name: np.zeros_like(value) for name, value in examples[0].items()}
+        examples += [nothing] * (batch_size - len(examples))
+        yield {name: np.stack([example[name] for example in examples]) for name in nothing}
+
+
+def tabular_of(visit: Visit) -> dict[str, np.ndarray]:
+    """Inputs and labels of one visit with their masks, [4] each."""
+    inputs = [getattr(visit, name) for name in TABULAR[:-1]] + [SEXES.get(visit.sex)]
+    labels = [getattr(visit, name) for name in LABELS]
+    arrays = {}
+    for name, values in (("tabular", inputs), ("labels", labels)):
+        arrays[name] = np.array([0 if value is None else value for value in values], np.float32)
+        arrays[f"{name}_mask"] = np.array([value is not None for value in values], np.float32)
+    return arrays
+
+
+def drawn_on(clip: Clip, frames: tuple[Frame, ...], mask_stride: int) -> list[tuple]:
+    """(frame of the clip, mask, keypoints) of the annotated frames, moved to clip pixels."""
+    size = clip.images.shape[1]
+    return [(int(i), clip_mask(frame.mask(), clip.affine, size, mask_stride),
+             clip_keypoints(frame.keypoints, clip.affine, size))
+            for frame in frames
+            for i in np.nonzero(np.abs(clip.times_s - frame.time_s) < SAME_FRAME_S)[0]]
+
+
+def fill(drawn: list[tuple], frames: int, size: int, mask_stride: int) -> dict[str, np.ndarray]:
+    """The drawn frames among those without annotation, as arrays over t."""
+    side = size // mask_stride
+    arrays = {"masks": np.zeros((frames, side, side), np.uint8),
+              "keypoints": np.zeros((frames, len(KEYPOINTS), 3), np.float32),
+              "annotated": np.zeros(frames, np.float32)}
+    for i, mask, keypoints in drawn:
+        arrays["masks"][i], arrays["keypoints"][i], arrays["annotated"][i] = mask, keypoints, 1
+    return arrays
+
+
+def clip_mask(mask: np.ndarray, affine: np.ndarray, size: int, stride: int) -> np.ndarray:
+    """[h, w] of shown pixels -> [size / stride] squared; a cell takes what covers half of it."""
+    # OpenCV counts from pixel centres: x + 0.5 is the continuous coordinate.
+    shift = affine[:, :2] @ (0.5, 0.5) + affine[:, 2] - 0.5
+    centred = np.concatenate([affine[:, :2], shift[:, None]], 1)
+    cells = size // stride
+    small = np.zeros((cells, cells), np.uint8)
+    for value in range(1, len(CATEGORIES) + 1):
+        share = cv2.warpAffine((mask == value).astype(np.float32), centred, (size, size))
+        share = share.reshape(cells, stride, cells, stride).mean((1, 3))
+        small[share >= 0.5] = value
+    return small
+
+
+def clip_keypoints(keypoints, affine: np.ndarray, size: int) -> np.ndarray:
+    """[19, 3] in clip pixels; a point outside the clip is not labelled."""
+    points = np.array(keypoints, np.float32)
+    moved = points[:, :2] @ affine[:, :2].T + affine[:, 2]
+    inside = ((moved >= 0) & (moved < size)).all(1) & (points[:, 2] > 0)
+    return np.where(inside[:, None], np.concatenate([moved, points[:, 2:]], 1), 0)

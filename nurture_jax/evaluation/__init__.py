@@ -1,0 +1,1 @@
+"""Estimates, baselines, errors and their uncertainty."""

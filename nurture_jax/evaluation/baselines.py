@@ -1,0 +1,166 @@
+"""What one can say without the video: the birth weight carried forward, and the table alone.
+
+A model that is not clearly better than both has learnt nothing from the pictures. Both are fitted
+to the training split and return the same `Estimates` as the model.
+"""
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from threadpoolctl import threadpool_limits
+
+from nurture_jax.clips.clip_batches import LABELS, SEXES, TABULAR
+from nurture_jax.evaluation.estimates import Estimates, measured, numbers
+from nurture_jax.records.visits import Visit
+
+CARRY_FORWARD = "birth weight carried forward"
+TABULAR_ONLY = "table without video"
+FOLDS = 5
+LEAST_SCALE = 1e-3  # of a baseline that is never wrong in training; a spread is above 0
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryForward:
+    """The weight at birth taken for the weight of today; the median where it is not known.
+
+    Attributes:
+      median: [4] of the training split; the other measures have no value at birth to carry.
+      scale: [4] mean absolute error of the median in training.
+      carried_scale: g, the same of the carried weight.
+    """
+
+    median: np.ndarray
+    scale: np.ndarray
+    carried_scale: float
+
+    @classmethod
+    def fit(cls, visits: tuple[Visit, ...]) -> CarryForward:
+        labels = measured(visits)
+        median = np.array([np.median(_known(column)) if _known(column).size else np.nan
+                           for column in labels.T])
+        scale = np.array([_spread(_known(column)) for column in (labels - median).T])
+        error = _known(labels[:, 0] - numbers(visits, "birth_weight_g"))
+        return cls(median, scale, _spread(error) if error.size else scale[0])
+
+    def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
+        mean, scale = (np.tile(value, (len(visits), 1)) for value in (self.median, self.scale))
+        birth_weight_g = numbers(visits, "birth_weight_g")
+        carried = np.isfinite(birth_weight_g)
+        mean[carried, 0], scale[carried, 0] = birth_weight_g[carried], self.carried_scale
+        return Estimates(tuple(visits), mean, scale)
+
+    def describe(self, visits: tuple[Visit, ...]) -> str:
+        """What stands where, for the report."""
+        missing = int(np.isnan(numbers(visits, "birth_weight_g")).sum())
+        text = ("weight: the birth weight; length, head and chest: the median of the training "
+                "split")
+        return text if not missing else (
+            f"{text}; birth weight not known at {missing} of {len(visits)} visits, there the "
+            f"training median of {self.median[0]:.0f} g")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tabular:
+    """A regression of each measure on birth weight, age, gestation and sex.
+
+    Attributes:
+      models: one fitted scikit-learn regressor a measure; None for one that was never measured.
+      names: which candidate won, by measure.
+      errors: mean absolute error in cross-validation, by measure and candidate.
+    """
+
+    models: tuple
+    names: tuple[str, ...]
+    errors: tuple[dict[str, float], ...]
+
+    @classmethod
+    def fit(cls, visits: tuple[Visit, ...], seed: int = 0, folds: int = FOLDS) -> Tabular:
+        """Chooses for each measure by cross-validation over infants, then fits to all visits.
+
+        Raises:
+          ValueError: for fewer infants with a measure than folds, if there are any.
+        """
+        inputs, labels = _inputs(visits), measured(visits)
+        infants = np.array([visit.infant_id for visit in visits])
+        # Tables are small; on a busy machine the threads would only wait for each other.
+        with threadpool_limits(1, "openmp"):
+            chosen = [_choose(measure, inputs, labels[:, column], infants, _candidates(seed), folds)
+                      for column, measure in enumerate(LABELS)]
+        return cls(*map(tuple, zip(*chosen, strict=True)))
+
+    def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
+        """The scale is the error in cross-validation, the same for every visit."""
+        inputs, nothing = _inputs(visits), np.full(len(visits), np.nan)
+        with threadpool_limits(1, "openmp"):
+            mean = np.stack([model.predict(inputs) if model else nothing
+                             for model in self.models], 1)
+        scale = [found[name] if model else np.nan
+                 for model, name, found in zip(self.models, self.names, self.errors, strict=True)]
+        return Estimates(tuple(visits), mean, np.tile(scale, (len(visits), 1)))
+
+    def describe(self, visits: tuple[Visit, ...]) -> str:
+        """Which regression was chosen for which measure, for the report."""
+        del visits  # nothing depends on them
+        return "; ".join(f"{measure}: {name}"
+                         for measure, name in zip(LABELS, self.names, strict=True))
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Those that are not nan."""
+    return values[~np.isnan(values)]
+
+
+def _spread(errors: np.ndarray) -> float:
+    return max(float(np.abs(errors).mean()), LEAST_SCALE) if errors.size else np.nan
+
+
+def _candidates(seed: int) -> dict:
+    # Targets are standardised so that one range of penalties suits grams and centimetres.
+    ridge = TransformedTargetRegressor(
+        make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True),
+                      PolynomialFeatures(2, include_bias=False), StandardScaler(),
+                      RidgeCV(np.logspace(-2, 4, 13))),
+        transformer=StandardScaler())
+    boosting = HistGradientBoostingRegressor(loss="absolute_error", max_iter=100,
+                                             max_leaf_nodes=8, early_stopping=False,
+                                             random_state=seed)
+    return {"ridge of second order": ridge, "gradient boosting": boosting}
+
+
+def _choose(measure: str, inputs: np.ndarray, labels: np.ndarray, infants: np.ndarray,
+            candidates: dict, folds: int) -> tuple:
+    """(model fitted to all visits, its name, errors of every candidate) for one measure.
+
+    An error is the mean over folds of the mean absolute error over visits whose infants the model
+    has not seen.
+    """
+    rows = np.isfinite(labels)
+    if not rows.any():
+        return None, "never measured", {}
+    groups = infants[rows]
+    if len(np.unique(groups)) < folds:
+        raise ValueError(f"{measure} was measured in {len(np.unique(groups))} infants of the "
+                         f"training split; {folds} are needed to choose a baseline")
+    names, models = zip(*candidates.items(), strict=True)
+    search = GridSearchCV(Pipeline([("regressor", models[0])]), {"regressor": list(models)},
+                          scoring="neg_mean_absolute_error", cv=GroupKFold(folds),
+                          error_score="raise")
+    search.fit(inputs[rows], labels[rows], groups=groups)
+    scores = search.cv_results_["mean_test_score"]
+    errors = {name: max(float(-score), LEAST_SCALE)
+              for name, score in zip(names, scores, strict=True)}
+    return search.best_estimator_, names[search.best_index_], errors
+
+
+def _inputs(visits: tuple[Visit, ...]) -> np.ndarray:
+    """[n, 4] float64 in the order of TABULAR, nan where not known."""
+    sex = [SEXES.get(visit.sex, np.nan) for visit in visits]
+    return np.stack([*(numbers(visits, name) for name in TABULAR[:-1]), np.array(sex)], axis=1)

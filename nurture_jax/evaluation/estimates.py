@@ -1,0 +1,85 @@
+"""What a model says about some visits, beside what was measured: the border to evaluation.
+
+Whatever estimates (the network, a baseline, an exported file) returns `Estimates`; intervals,
+evaluation and report read nothing else of it.
+"""
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.records.visits import Visit
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimates:
+    """Estimates of n visits in the units of LABELS: grams, then centimetres.
+
+    Attributes:
+      visits: those estimated, in the order of the rows.
+      mean: [n, 4] float64, the estimate; a column of nan is a measure that is not estimated.
+      scale: [n, 4] float64 above 0, the predicted spread: a Laplace scale, the expected absolute
+        error if the model is right about itself.
+
+    Raises:
+      ValueError: for shapes that do not fit the visits, or values that are not numbers.
+    """
+
+    visits: tuple[Visit, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __post_init__(self):
+        shape = (len(self.visits), len(LABELS))
+        for name in ("mean", "scale"):
+            value = np.asarray(getattr(self, name), np.float64)
+            if value.shape != shape:
+                raise ValueError(f"{name} has shape {value.shape}; {len(self.visits)} visits and "
+                                 f"the measures {', '.join(LABELS)} ask for {shape}")
+            broken = ~np.isfinite(value) & ~np.isnan(value).all(0)
+            if broken.any():
+                row, column = np.argwhere(broken)[0]
+                raise ValueError(f"{name} of {LABELS[column]} of visit {self.visits[row].key} is "
+                                 f"{value[row, column]}; the training has diverged?")
+            object.__setattr__(self, name, value)
+        if (self.scale <= 0).any():
+            row, column = np.argwhere(self.scale <= 0)[0]
+            raise ValueError(f"scale of {LABELS[column]} of visit {self.visits[row].key} is "
+                             f"{self.scale[row, column]:g}; a spread is above 0")
+
+    def __len__(self) -> int:
+        return len(self.visits)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """[n, 4] float64, what was measured; nan where nothing was."""
+        return measured(self.visits)
+
+    @property
+    def infants(self) -> np.ndarray:
+        """[n] str, whose visit it is."""
+        return np.array([visit.infant_id for visit in self.visits], str)
+
+    @property
+    def age_days(self) -> np.ndarray:
+        """[n] float64, nan where the age is not known."""
+        return numbers(self.visits, "age_days")
+
+    def take(self, rows) -> Estimates:
+        """The visits at `rows` (integers or a mask), in that order."""
+        rows = np.arange(len(self))[rows]
+        return Estimates(tuple(self.visits[row] for row in rows), self.mean[rows],
+                         self.scale[rows])
+
+
+def measured(visits: tuple[Visit, ...]) -> np.ndarray:
+    """[n, 4] float64 labels in the order of LABELS, nan where nothing was measured."""
+    return np.stack([numbers(visits, name) for name in LABELS], axis=1)
+
+
+def numbers(visits: tuple[Visit, ...], name: str) -> np.ndarray:
+    """[n] float64 of one numeric field, nan where it is not known."""
+    values = (getattr(visit, name) for visit in visits)
+    return np.array([np.nan if value is None else value for value in values], np.float64)

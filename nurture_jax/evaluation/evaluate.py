@@ -1,0 +1,247 @@
+"""How far estimates are from what was measured: errors by group, agreement, low weight found.
+
+Every interval is a 95 % one and comes from drawing infants, or is Wilson's where it is a share of
+a diagnosis. Start with `evaluate`; definitions and formulas are in docs/nurture_evaluation.md.
+"""
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from nurture_jax.clinic import growth
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.intervals import AGE_BANDS, bands
+from nurture_jax.evaluation.uncertainty import Number, bootstrap, wilson
+from nurture_jax.records.visits import Visit
+
+UNITS = {"weight_g": "g", "length_cm": "cm", "head_cm": "cm", "chest_cm": "cm"}
+EVERYBODY = "all visits"
+NOT_KNOWN = "not known"
+WITHIN_PERCENT = (5, 10)
+LIMITS_SD = 1.96  # 95 % limits of agreement
+
+# Mullany 2006, doi 10.1136/adc.2005.088781: BIRTHweigh III, a hand-held spring scale with coloured
+# bands, beside a digital scale, in Nepal: 479 of 511 low, 1278 of 1309 others.
+SPRING_SCALE = "colour-coded spring scale (Mullany 2006, newborns in Nepal)"
+SPRING_SCALE_COUNTS = (479, 32, 31, 1278)  # found, missed, false alarms, rightly left alone
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """Errors of one measure in one group of visits.
+
+    Attributes:
+      by, group: such as "sex" and "F".
+      mae, bias: in `unit`; bias is estimate - measured.
+      relative_error_percent: mean of |error| / measured.
+      within_5_percent, within_10_percent: share of visits with a relative error up to that.
+    """
+
+    measure: str
+    unit: str
+    by: str
+    group: str
+    visits: int
+    infants: int
+    mae: Number
+    relative_error_percent: Number
+    bias: Number
+    within_5_percent: Number
+    within_10_percent: Number
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Bland and Altman 1986 (doi 10.1016/S0140-6736(86)90837-8): estimate - measured, in `unit`."""
+
+    measure: str
+    unit: str
+    visits: int
+    mean_difference: Number
+    lower_limit: Number
+    upper_limit: Number
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """Who is below 2500 g by the estimate, beside who is by the scale."""
+
+    what: str
+    found: int
+    missed: int
+    false_alarms: int
+    rightly_left: int
+    sensitivity: Number
+    specificity: Number
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Mean absolute error of the model minus that of a baseline, the same visits and infants."""
+
+    measure: str
+    unit: str
+    baseline: str
+    visits: int
+    mae_difference: Number
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """All that is said of one set of estimates."""
+
+    errors: tuple[Errors, ...]
+    agreement: tuple[Agreement, ...]
+    detection: tuple[Detection, ...]
+
+    def overall(self, measure: str) -> Errors | None:
+        """Errors over all visits; None for a measure without reference."""
+        return next((row for row in self.errors
+                     if (row.measure, row.by) == (measure, EVERYBODY)), None)
+
+
+def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
+    """Everything that needs the estimates and what was measured, nothing else.
+
+    Raises:
+      ValueError: where no visit has a measured weight.
+    """
+    if not np.isfinite(estimates.truth[:, 0]).any():
+        raise ValueError(f"none of {len(estimates)} visits has a measured weight; evaluate on "
+                         f"visits with labels")
+    return Evaluation(errors(estimates, seed), agreement(estimates, seed), detection(estimates))
+
+
+def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
+    """How visits are divided for the tables: the name of the group of each visit."""
+    def weight(value):
+        return NOT_KNOWN if value is None else growth.weight_class(value)
+
+    return {
+        EVERYBODY: [EVERYBODY] * len(visits),
+        "visit day": bands([np.nan if v.age_days is None else v.age_days for v in visits]),
+        "sex": [visit.sex or NOT_KNOWN for visit in visits],
+        "class of the birth weight": [weight(visit.birth_weight_g) for visit in visits],
+        "class of the weight at the visit": [weight(visit.weight_g) for visit in visits],
+        "site": [visit.site or NOT_KNOWN for visit in visits],
+        "device": [visit.device or NOT_KNOWN for visit in visits]}
+
+
+def errors(estimates: Estimates, seed: int = 0) -> tuple[Errors, ...]:
+    """Errors by measure and group; groups without a measured value are left out."""
+    truth, infants, rows = estimates.truth, estimates.infants, []
+    for by, names in groups(estimates.visits).items():
+        names = np.array(names)
+        for group in _ordered(names):
+            for column, measure in enumerate(LABELS):
+                inside = (names == group) & known(estimates, column)
+                if inside.any():
+                    rows.append(_errors(measure, by, group, infants[inside],
+                                        estimates.mean[inside, column], truth[inside, column],
+                                        seed))
+    return tuple(rows)
+
+
+def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
+    """Mean difference and 95 % limits of agreement, mean +- 1.96 standard deviations.
+
+    Several visits of an infant are all used; their likeness is in the intervals.
+    """
+    def limits(total, squares, count):
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean ** 2, 0) * count / (count - 1))
+        return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
+
+    rows = []
+    for column, measure in enumerate(LABELS):
+        inside = known(estimates, column)
+        if inside.sum() < 2:
+            continue
+        error = (estimates.mean - estimates.truth)[inside, column]
+        terms = np.stack([error, error ** 2, np.ones(len(error))], axis=1)
+        rows.append(Agreement(measure, UNITS[measure], int(inside.sum()),
+                              *bootstrap(estimates.infants[inside], terms, limits, seed)))
+    return tuple(rows)
+
+
+def detection(estimates: Estimates) -> tuple[Detection, ...]:
+    """Sensitivity and specificity for a weight below 2500 g: all visits, and the first days."""
+    first = next(iter(AGE_BANDS))
+    first_days = np.array(bands(estimates.age_days)) == first
+    everybody, said = known(estimates, 0), estimates.mean[:, 0] < growth.LOW_BIRTH_WEIGHT_G
+    return (_detection(EVERYBODY, estimates, said, everybody),
+            _detection(f"visits of {first}", estimates, said, everybody & first_days))
+
+
+def screening(estimates: Estimates, low: np.ndarray) -> Detection:
+    """Who is found when everybody whose interval reaches below 2500 g is sent to a scale.
+
+    Args:
+      low: [n, 4] lower ends of the intervals.
+    """
+    return _detection("all visits, by the lower end of the interval", estimates,
+                      low[:, 0] < growth.LOW_BIRTH_WEIGHT_G, known(estimates, 0))
+
+
+def spring_scale() -> Detection:
+    """What has been published of the device that is there without a phone."""
+    return _counted(SPRING_SCALE, *SPRING_SCALE_COUNTS)
+
+
+def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
+               ) -> tuple[Difference, ...]:
+    """Whether the model is nearer than a baseline, visit by visit; negative is nearer.
+
+    Raises:
+      ValueError: for estimates of different visits.
+    """
+    if [visit.key for visit in model.visits] != [visit.key for visit in baseline.visits]:
+        raise ValueError(f"model and {name} estimate different visits; give the same in the same "
+                         f"order")
+    ours, theirs = (np.abs(each.mean - each.truth) for each in (model, baseline))
+    rows = []
+    for column, measure in enumerate(LABELS):
+        inside = known(model, column) & known(baseline, column)
+        if inside.any():
+            terms = np.stack([(ours - theirs)[inside, column], np.ones(inside.sum())], axis=1)
+            mean, = bootstrap(model.infants[inside], terms, lambda total, count: (total / count,),
+                              seed)
+            rows.append(Difference(measure, UNITS[measure], name, int(inside.sum()), mean))
+    return tuple(rows)
+
+
+def known(estimates: Estimates, column: int) -> np.ndarray:
+    """[n] bool: measured and estimated."""
+    return np.isfinite(estimates.truth[:, column] + estimates.mean[:, column])
+
+
+def _errors(measure, by, group, infants, mean, truth, seed) -> Errors:
+    error = mean - truth
+    relative = 100 * np.abs(error) / truth
+    terms = np.stack([np.abs(error), relative, error, *(relative <= p for p in WITHIN_PERCENT),
+                      np.ones(len(error))], axis=1)
+    means = bootstrap(infants, terms, lambda *sums: tuple(s / sums[-1] for s in sums[:-1]), seed)
+    return Errors(measure, UNITS[measure], by, group, len(error), len(np.unique(infants)), *means)
+
+
+def _detection(what: str, estimates: Estimates, said: np.ndarray, chosen: np.ndarray) -> Detection:
+    """said: [n] bool, taken for low; chosen: [n] bool, the visits to count."""
+    low = estimates.truth[:, 0] < growth.LOW_BIRTH_WEIGHT_G
+    return _counted(what, *(int(np.sum(case & chosen)) for case in (
+        low & said, low & ~said, ~low & said, ~low & ~said)))
+
+
+def _counted(what: str, found: int, missed: int, false_alarms: int, rightly_left: int
+             ) -> Detection:
+    return Detection(what, found, missed, false_alarms, rightly_left,
+                     wilson(found, found + missed),
+                     wilson(rightly_left, rightly_left + false_alarms))
+
+
+def _ordered(names: np.ndarray) -> list[str]:
+    """Distinct names: bands and classes as they grow, others by the alphabet, unknown last."""
+    order = [*AGE_BANDS, "VLBW", "LBW", "normal"]
+    return sorted(set(names.tolist()), key=lambda name: (
+        order.index(name) if name in order else len(order) + name.endswith(NOT_KNOWN), name))

@@ -1,0 +1,100 @@
+"""How good the reference itself is: round numbers written down, repeated measurements.
+
+No estimate can be shown to be better than what it is compared with.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+
+import numpy as np
+
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation.estimates import Estimates
+
+# The round numbers people write, and the finer readings an instrument may have (g; cm).
+ROUND = {"weight_g": 100.0, "length_cm": 1.0, "head_cm": 1.0, "chest_cm": 1.0}
+READINGS = {"weight_g": (1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0),
+            "length_cm": (0.01, 0.05, 0.1, 0.2, 0.25, 0.5)}
+READINGS |= {"head_cm": READINGS["length_cm"], "chest_cm": READINGS["length_cm"]}
+FITTING_SHARE = 0.95  # of the values that a reading must explain; some are always mistyped
+
+
+@dataclasses.dataclass(frozen=True)
+class Heaping:
+    """Round numbers among the measured values.
+
+    Attributes:
+      round_to: what counts as round, such as 100 (g).
+      reading: coarsest reading of the instrument that explains nearly all values.
+      share, expected: of round values, found and by that reading alone.
+    """
+
+    measure: str
+    visits: int
+    round_to: float
+    reading: float
+    share: float
+    expected: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TechnicalError:
+    """Technical error of measurement (Ulijaszek and Kerr 1999, doi 10.1017/S0007114599001348).
+
+    sqrt(sum of squared deviations from the mean of the day / sum of (repeats - 1)); for pairs
+    this is sqrt(sum d^2 / 2n).
+
+    Attributes:
+      what: "reference" or "estimate".
+      repeated: days on which an infant was measured more than once.
+      error: in the unit of the measure; percent: of the mean.
+    """
+
+    measure: str
+    what: str
+    repeated: int
+    error: float
+    percent: float
+
+
+def heaping(estimates: Estimates) -> tuple[Heaping, ...]:
+    """Round numbers in the reference, by measure; measures without reference are left out."""
+    rows = []
+    for column, measure in enumerate(LABELS):
+        values = estimates.truth[:, column]
+        values = values[np.isfinite(values)]
+        if values.size:
+            whole = ROUND[measure]
+            reading = max((step for step in READINGS[measure]
+                           if _multiples(values, step) >= FITTING_SHARE),
+                          default=READINGS[measure][0])
+            rows.append(Heaping(measure, values.size, whole, reading, _multiples(values, whole),
+                                reading / whole))
+    return tuple(rows)
+
+
+def technical_errors(estimates: Estimates) -> tuple[TechnicalError, ...]:
+    """Of reference and estimate, from infants with several visits on one day; () without any."""
+    days = defaultdict(list)
+    for row, visit in enumerate(estimates.visits):
+        if visit.age_days is not None:
+            days[visit.infant_id, int(visit.age_days)].append(row)
+    repeats = [rows for rows in days.values() if len(rows) > 1]
+    results = []
+    for what, values in (("reference", estimates.truth), ("estimate", estimates.mean)):
+        for column, measure in enumerate(LABELS):
+            taken = [day[np.isfinite(day)] for day in (values[rows, column] for rows in repeats)]
+            taken = [day for day in taken if len(day) > 1]
+            if taken:
+                error = np.sqrt(sum(((day - day.mean()) ** 2).sum() for day in taken)
+                                / sum(len(day) - 1 for day in taken))
+                results.append(TechnicalError(measure, what, len(taken), float(error), float(
+                    100 * error / np.concatenate(taken).mean())))
+    return tuple(results)
+
+
+def _multiples(values: np.ndarray, step: float) -> float:
+    """Share of values that are a multiple of `step`, up to the rounding of decimals."""
+    places = values / step
+    return float((np.abs(places - np.round(places)) < 1e-6).mean())

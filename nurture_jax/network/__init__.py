@@ -1,0 +1,1 @@
+"""The network: backbones, proxy heads, sizes relative to the ruler, fusion."""

@@ -1,0 +1,221 @@
+"""Which backbone a config means, and the weights it starts from.
+
+Three sources: random weights, torchvision's ResNet tensors in a file, or a subnet out of a
+finished `deps_jax` run with its batch statistics.
+"""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deps_jax.data.load import calibration
+from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.runs.trained import TrainedRun
+from deps_jax.space.families import SPACES
+from deps_jax.space.layers import layers
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, decode
+from deps_jax.supernet.convert import load_state_dict
+from deps_jax.supernet.elastic import Mode, kernel_candidates, nth_block, slice_block
+from nurture_jax.network.backbones import RESNET_BLOCKS, LayersBackbone, ResNet, without_classifier
+
+KINDS = ("resnet", "deps")
+IGNORED = ("fc.weight", "fc.bias")  # the classifier of a torchvision ResNet
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """Settings of a backbone.
+
+    Attributes:
+      kind: "resnet", or "deps" for a subnet of a `deps_jax` space.
+      depth, width, stages: of a ResNet; 50, 64 and 4 are the published ResNet-50.
+      init_from: .npz of torchvision's ResNet tensors (`conv1.weight`, `layer1.0.bn1.bias`, ...);
+        "" starts from random weights.
+      family, width_mult: of the space, for random weights.
+      subnet: a name as `deps_jax.space.subnet.decode` reads it.
+      run: folder of a finished `deps_jax` run that gives the space and the weights; "" starts
+        from random weights.
+      batch_stats: the subnet's NAME.batch_stats.npz; "" measures them on images of the run.
+    """
+
+    kind: str = "resnet"
+    depth: int = 50
+    width: int = 64
+    stages: int = 4
+    init_from: str = ""
+    family: str = "mobilenet_v3"
+    width_mult: float = 1.0
+    subnet: str = "largest"
+    run: str = ""
+    batch_stats: str = ""
+
+    def __post_init__(self):
+        for name, value, allowed in (("kind", self.kind, KINDS),
+                                     ("depth", self.depth, tuple(RESNET_BLOCKS)),
+                                     ("stages", self.stages, (1, 2, 3, 4)),
+                                     ("family", self.family, tuple(SPACES))):
+            if value not in allowed:
+                raise ValueError(f"backbone.{name} {value!r} is unknown; use one of {allowed}")
+        if self.width < 1:
+            raise ValueError(f"backbone.width {self.width} is not positive; use 64")
+        if self.init_from and self.kind != "resnet":
+            raise ValueError(f"backbone.init_from {self.init_from!r} is for a resnet; give "
+                             f"backbone.run for a subnet of a deps_jax run")
+        if (self.run or self.batch_stats) and (self.kind != "deps" or not self.run):
+            raise ValueError("backbone.run and backbone.batch_stats are for backbone.kind 'deps', "
+                             "the second only with the first; set them so or leave them empty")
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A backbone and what it starts from.
+
+    Attributes:
+      variables: {"params", "batch_stats"} to start from; None for random weights.
+      mean, std: of the image channels the weights expect; None where the file does not say.
+    """
+
+    module: nn.Module
+    variables: dict | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def start(settings: Backbone, size: int) -> Start:
+    """The backbone of a config for images of `size` pixels.
+
+    Raises:
+      ValueError: for weights that do not fit, by name.
+    """
+    if settings.kind == "resnet":
+        module = ResNet(settings.depth, settings.width, settings.stages)
+        if not settings.init_from:
+            return Start(module)
+        return Start(module, from_torchvision(module, load_state_dict(settings.init_from)))
+    if not settings.run:
+        space = SPACES[settings.family].with_choices(
+            width_mult=settings.width_mult, resolution=size, kernels=(3, 5, 7))
+        return Start(of_subnet(space, decode(space, settings.subnet)))
+    run = TrainedRun.open(Path(settings.run))
+    space = dataclasses.replace(run.space, resolution=size)
+    subnet = decode(space, settings.subnet)
+    statistics = (read_statistics(Path(settings.batch_stats)) if settings.batch_stats
+                  else _recalibrate(run, subnet))
+    return Start(of_subnet(space, subnet),
+                 from_supernet(space, run.params, statistics, subnet),
+                 tuple(run.experiment.augment.mean), tuple(run.experiment.augment.std))
+
+
+def of_subnet(space: SearchSpace, subnet: Subnet) -> LayersBackbone:
+    """The module of a static subnet."""
+    return LayersBackbone(without_classifier(layers(space, subnet)), space.norm_epsilon)
+
+
+def from_torchvision(module: ResNet, state: dict[str, np.ndarray]) -> dict:
+    """Variables of `module` from tensors by torchvision's names.
+
+    Raises:
+      ValueError: naming the first tensors that are missing, unexpected or of another shape.
+    """
+    images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    template = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, Mode(False)), images)
+    paths, tree = jax.tree_util.tree_flatten_with_path(template)
+    names = [_torchvision_name([entry.key for entry in path]) for path, _ in paths]
+    known = {*names, *IGNORED}
+    if missing := sorted(set(names) - set(state)):
+        raise ValueError(f"the weights lack {len(missing)} tensors of a ResNet-{module.depth}, "
+                         f"first {missing[:3]}; give those of torchvision's resnet{module.depth}")
+    extra = sorted(name for name in state
+                   if name not in known and not name.endswith("num_batches_tracked"))
+    if extra:
+        raise ValueError(f"the weights have {len(extra)} tensors that a ResNet-{module.depth} does "
+                         f"not know, first {extra[:3]}; give those of torchvision's "
+                         f"resnet{module.depth}")
+    leaves = []
+    for name, (_, leaf) in zip(names, paths, strict=True):
+        value = np.asarray(state[name], np.float32)
+        value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value  # o i k k -> k k i o
+        if value.shape != leaf.shape:
+            raise ValueError(f"{name} is {state[name].shape} in the weights, a ResNet-"
+                             f"{module.depth} of width {module.width} needs {leaf.shape} (our "
+                             f"layout); choose backbone.depth and backbone.width to fit")
+        leaves.append(jnp.asarray(value))
+    return jax.tree.unflatten(tree, leaves)
+
+
+_TENSORS = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+def _torchvision_name(path: list[str]) -> str:
+    """params/layer1_0/conv2/norm/scale -> layer1.0.bn2.weight."""
+    *block, convolution, tensor = path[1:] if path[-1] == "kernel" else path[1:-2] + path[-1:]
+    prefix = "".join(part.replace("_", ".") + "." for part in block)
+    is_kernel = tensor == "kernel"
+    if convolution == "downsample":
+        return f"{prefix}downsample.{'0.weight' if is_kernel else f'1.{_TENSORS[tensor]}'}"
+    if is_kernel:
+        return f"{prefix}{convolution}.weight"
+    return f"{prefix}{convolution.replace('conv', 'bn')}.{_TENSORS[tensor]}"
+
+
+def from_supernet(space: SearchSpace, params, batch_stats, subnet: Subnet) -> dict:
+    """Variables of `of_subnet(space, subnet)` cut out of supernet parameters.
+
+    Args:
+      batch_stats: the subnet's own, from recalibration.
+    """
+    found = {"params": {}, "batch_stats": {}}
+
+    def keep(name, part, stats):
+        """Our convolutions are [k, k, i, o]; the supernet's 1x1 and depthwise lack two axes."""
+        found["params"][name] = part = dict(part)
+        if "kernel" in part:
+            kernel = part["kernel"]
+            part["kernel"] = {2: lambda: kernel[None, None], 3: lambda: kernel[:, :, None],
+                              4: lambda: kernel}[kernel.ndim]()
+            found["batch_stats"][name] = stats
+
+    keep("stem", params["stem"], batch_stats["stem"])
+    blocks = [("first_block", space.first_block, params["first_block"],
+               batch_stats["first_block"], 0, 0)]
+    blocks += [
+        (f"stage{s}_block{d}", space.blocks[s][d],
+         *(nth_block(tree[f"stage{s}"], d) for tree in (params, batch_stats)),
+         int(subnet.expand[s, d]), int(subnet.kernel[s, d]))
+        for s in range(len(space.blocks)) for d in range(int(subnet.depth[s]))]
+    for name, block, own, stats, expand, kernel in blocks:
+        middle = block.middle_widths[expand]
+        own, stats = slice_block(own, middle), slice_block(stats, middle)
+        candidates = kernel_candidates(own["depthwise"], block.kernels)
+        own["depthwise"] = {"kernel": candidates[kernel], "norm": own["depthwise"]["norm"]}
+        for part in own:
+            keep(f"{name}_{part}", own[part], stats.get(part))
+    keep("head_expand", params["head"]["expand"], batch_stats["head"]["expand"])
+    return jax.tree.map(jnp.asarray, found)
+
+
+def read_statistics(path: Path) -> dict:
+    """The tree that `deps_jax.runs.trained.save_statistics` has written."""
+    tree = {}
+    for name, value in load_state_dict(path).items():
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
+
+
+def _recalibrate(run: TrainedRun, subnet: Subnet):
+    data, evaluation = run.experiment.data, run.experiment.evaluation
+    batches = calibration(
+        data, run.splits.train, evaluation.calibration_images, evaluation.calibration_batch_size,
+        evaluation.calibration_seed, run.space.resolution)
+    evaluator = Evaluator(run.space, run.experiment.augment)
+    return evaluator.recalibrate(run.params, subnet, batches)

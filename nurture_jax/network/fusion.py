@@ -1,0 +1,80 @@
+"""What was seen and the numbers of the table, joined to four measures and their uncertainty.
+
+    pooled b c, sizes b g, tabular b 4 -> mean, log scale of each measure b 4
+
+A module of its own, since `refit` trains it on after the rest.
+"""
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from nurture_jax.clips.clip_batches import LABELS, TABULAR
+from nurture_jax.network.scaling import Standard
+
+
+class Fusion(nn.Module):
+    """Two hidden layers, and a linear path for the sizes.
+
+    Attributes:
+      use_tabular, tabular_width, hidden_width, predict_gain: see `model.ModelSettings`.
+      standard: of the training split.
+    """
+
+    use_tabular: bool
+    tabular_width: int
+    hidden_width: int
+    predict_gain: bool
+    standard: Standard
+
+    @nn.compact
+    def __call__(self, pooled, sizes, tabular, tabular_mask) -> dict[str, jax.Array]:
+        """Measures in standardised units.
+
+        Args:
+          pooled, sizes: [b, c] and [b, g] of `model.Video`; None where there are none.
+          tabular, tabular_mask: [b, 4] in the units of `clip_batches`.
+
+        Returns:
+          "mean", "log_scale" [b, 4].
+        """
+        parts = [part for part in (pooled, sizes) if part is not None]
+        if self.use_tabular:
+            parts.append(Tabular(self.tabular_width, name="tabular")(
+                self.standard.inputs(tabular, tabular_mask), tabular_mask))
+        x = jnp.concatenate(parts, -1)
+        x = nn.relu(nn.Dense(self.hidden_width, name="fuse1")(x))
+        x = nn.relu(nn.Dense(self.hidden_width, name="fuse2")(x))
+        return self._measures(x, sizes, tabular[:, :1], tabular_mask[:, :1])
+
+    def _measures(self, x, sizes, birth_weight_g, is_known) -> dict[str, jax.Array]:
+        """The last layer; its fifth output is the gain since birth, of its own unit scale."""
+        width = 2 * (len(LABELS) + 1)
+        raw = nn.Dense(width, kernel_init=nn.initializers.normal(0.01), name="measures")(x)
+        if sizes is not None:  # logarithms of sizes add up to those of measures
+            raw = raw + nn.Dense(width, use_bias=False, kernel_init=nn.initializers.zeros,
+                                 name="from_sizes")(sizes)
+        mean, log_scale = jnp.split(raw, 2, -1)  # b 5
+        if not self.predict_gain:
+            return {"mean": mean[:, :-1], "log_scale": log_scale[:, :-1]}
+        known = jnp.concatenate([is_known, jnp.zeros((x.shape[0], len(LABELS) - 1))], -1)
+        gained, shift = self.standard.from_gain(mean[:, -1:], birth_weight_g, is_known)
+        return {"mean": jnp.where(known > 0, gained, mean[:, :-1]),
+                "log_scale": jnp.where(known > 0, log_scale[:, -1:] + shift, log_scale[:, :-1])}
+
+
+class Tabular(nn.Module):
+    """Standardised numbers to a vector, [b, n] -> [b, d]; each has an embedding for "missing"."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, values: jax.Array, mask: jax.Array) -> jax.Array:
+        assert values.shape == mask.shape == (values.shape[0], len(TABULAR)), values.shape
+        shape, draw = (len(TABULAR), self.width), nn.initializers.normal(1.0)
+        slope, offset, missing = (self.param(name, draw, shape)
+                                  for name in ("slope", "offset", "missing"))
+        present = nn.relu(values[..., None] * slope[None] + offset[None])  # b n d
+        x = jnp.where(mask[..., None] > 0, present, missing[None])
+        return nn.relu(nn.Dense(self.width, name="mix")(x.reshape(x.shape[0], -1)))

@@ -1,0 +1,126 @@
+"""Numbers that bring inputs and measures to unit scale, from the training split alone.
+
+Measures and the birth weight are taken by their logarithms: a body grows, and a camera scales, by
+factors, and errors are judged relative to the infant.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nurture_jax.clips.clip_batches import LABELS, TABULAR, tabular_of
+from nurture_jax.records.visits import Records
+
+_WEIGHT, _BIRTH_WEIGHT = LABELS.index("weight_g"), TABULAR.index("birth_weight_g")
+FEWEST = 2  # labelled visits without which a spread is no number
+
+
+@dataclasses.dataclass(frozen=True)
+class Standard:
+    """Means and standard deviations, in the order of `clip_batches`.
+
+    Never trained; part of the model, kept beside its weights. A measure that no training visit
+    has is NaN, and so is every estimate of it.
+
+    Attributes:
+      label_mean, label_std: of the logarithms of the measures.
+      tabular_mean, tabular_std: of the inputs in their units, of the logarithm of the birth weight.
+      gain_mean, gain_std: of the logarithm of weight over birth weight.
+    """
+
+    label_mean: tuple[float, ...]
+    label_std: tuple[float, ...]
+    tabular_mean: tuple[float, ...]
+    tabular_std: tuple[float, ...]
+    gain_mean: float
+    gain_std: float
+
+    @classmethod
+    def of(cls, records: Records) -> Standard:
+        """Of the visits of a training split.
+
+        Raises:
+          ValueError: when fewer than two visits have a weight.
+        """
+        rows = [tabular_of(visit) for visit in records.visits]
+        labels, labels_mask, tabular, tabular_mask = (
+            np.stack([row[name] for row in rows]).astype(np.float64)
+            for name in ("labels", "labels_mask", "tabular", "tabular_mask"))
+        if labels_mask[:, _WEIGHT].sum() < FEWEST:
+            raise ValueError(f"{int(labels_mask[:, _WEIGHT].sum())} of {len(rows)} training visits "
+                             f"have a weight_g; at least {FEWEST} are needed")
+        labels = _logs(labels, labels_mask, np)
+        tabular = _log_birth_weight(tabular, tabular_mask, np)
+        label_mean, label_std = _moments(labels, labels_mask, absent=math.nan)
+        tabular_mean, tabular_std = _moments(tabular, tabular_mask, absent=0.0)
+        both = labels_mask[:, _WEIGHT] * tabular_mask[:, _BIRTH_WEIGHT]
+        gain = labels[:, _WEIGHT] - tabular[:, _BIRTH_WEIGHT]
+        (gain_mean,), (gain_std,) = _moments(gain[:, None], both[:, None], absent=0.0)
+        return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Standard:
+        """The inverse of `dataclasses.asdict`, also after JSON."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value
+                      for name, value in values.items()})
+
+    def inputs(self, tabular: jax.Array, mask: jax.Array) -> jax.Array:
+        """[b, 4] in their units -> of unit scale; any number where `mask` is 0."""
+        assert tabular.shape == mask.shape, (tabular.shape, mask.shape)
+        values = _log_birth_weight(tabular, mask)
+        return (values - jnp.array(self.tabular_mean)[None]) / jnp.array(self.tabular_std)[None]
+
+    def targets(self, labels: jax.Array, mask: jax.Array) -> jax.Array:
+        """[b, 4] in their units -> of unit scale; 0 where `mask` is 0."""
+        assert labels.shape == mask.shape, (labels.shape, mask.shape)
+        mean, std = jnp.array(self.label_mean)[None], jnp.array(self.label_std)[None]
+        return jnp.where(mask > 0, (_logs(labels, mask) - mean) / std, 0)
+
+    def measures(self, mean: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Estimates and their scales [b, 4] in the units of LABELS, from those of the network.
+
+        The estimate is the median; the scale is to first order, the logarithm's by the estimate.
+        """
+        assert mean.shape == log_scale.shape, (mean.shape, log_scale.shape)
+        std = jnp.array(self.label_std)[None]
+        measures = jnp.exp(mean * std + jnp.array(self.label_mean)[None])
+        return measures, measures * std * jnp.exp(log_scale)
+
+    def from_gain(self, gain: jax.Array, birth_weight_g: jax.Array, known: jax.Array
+                  ) -> tuple[jax.Array, float]:
+        """The weight, of unit scale, from a gain of unit scale, [b, 1] each.
+
+        Returns:
+          (weight, any number where `known` is 0; what a logarithm of a scale has to change by).
+        """
+        logarithm = _logs(birth_weight_g, known) + self.gain_mean + self.gain_std * gain
+        weight = (logarithm - self.label_mean[_WEIGHT]) / self.label_std[_WEIGHT]
+        return weight, math.log(self.gain_std / self.label_std[_WEIGHT])
+
+
+def _logs(values, mask, numpy=jnp):
+    """Logarithms of positive numbers, 0 where `mask` is 0; in NumPy or JAX."""
+    return numpy.log(numpy.where(mask > 0, values, 1))
+
+
+def _log_birth_weight(tabular, mask, numpy=jnp):
+    is_birth_weight = numpy.arange(len(TABULAR))[None] == _BIRTH_WEIGHT
+    return numpy.where(is_birth_weight, _logs(tabular, mask * is_birth_weight, numpy), tabular)
+
+
+def _moments(values, mask, absent: float):
+    """Mean and deviation of each column where the mask is 1; (absent, 1) for too few values.
+
+    A column of equal values has deviation 1, so that it stays finite.
+    """
+    means, deviations = [], []
+    for column, present in zip(values.T, mask.T, strict=True):
+        kept = column[present > 0]
+        enough = len(kept) >= FEWEST
+        means.append(float(kept.mean()) if enough else absent)
+        deviations.append(float(kept.std()) or 1.0 if enough else 1.0)
+    return tuple(means), tuple(deviations)

@@ -1,0 +1,96 @@
+"""Train, validation and test by infant: no newborn is in two of them."""
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from deps_jax.common.files import workdir
+from nurture_jax.records.visits import Records
+
+FILE = "splits.json"
+FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+
+def split(records: Records, seed: int, fractions: Mapping[str, float] = FRACTIONS
+          ) -> dict[str, Records]:
+    """Records by split. The same infants and seed give the same splits, in any order of visits.
+
+    Infants without a usable video are in one, too: their visits are counted, and a video that is
+    mended later moves nobody.
+
+    Args:
+      fractions: of the infants, by the name of the split.
+
+    Raises:
+      ValueError: for fractions that do not add up, or too few infants to fill the splits.
+    """
+    if any(not 0 < part <= 1 for part in fractions.values()) \
+            or not math.isclose(sum(fractions.values()), 1):
+        raise ValueError(f"fractions {dict(fractions)} are not above 0 or do not add up to 1; "
+                         f"give parts such as {FRACTIONS}")
+    infants = sorted(records.infants, key=lambda infant: (_place(seed, infant), infant))
+    ends, total = [], 0.0
+    for part in fractions.values():
+        total += part
+        ends.append(round(total * len(infants)))
+    starts = [0, *ends[:-1]]
+    if any(start >= end for start, end in zip(starts, ends, strict=True)):
+        raise ValueError(f"{len(infants)} infants do not fill the splits {dict(fractions)}; record "
+                         f"more infants or ask for fewer splits")
+    return {name: records.of_infants(infants[start:end])
+            for name, start, end in zip(fractions, starts, ends, strict=True)}
+
+
+def content(splits: Mapping[str, Records]) -> dict[str, list[str]]:
+    """What is kept in `splits.json` in the folder of a run: the infants of every split."""
+    infants = {name: records.infants for name, records in splits.items()}
+    _check(infants)
+    return infants
+
+
+def read(records: Records, folder: str | Path) -> dict[str, Records]:
+    """The splits that a run has written, of these records.
+
+    Raises:
+      ValueError: when an infant is in two splits, with a usable video in none, or no longer in
+        the records; or as `workdir.read`.
+    """
+    path = Path(folder) / FILE
+    kept = workdir.read(folder, FILE)
+    if kept is None:
+        raise ValueError(f"{path} does not exist; start the run anew")
+    try:
+        kept = {name: [str(infant) for infant in infants] for name, infants in kept.items()}
+    except TypeError as error:
+        raise ValueError(f"{path} cannot be read ({error}); start the run anew") from error
+    _check(kept)
+    placed = {infant for infants in kept.values() for infant in infants}
+    usable = {visit.infant_id for visit in records.visits}
+    for infants, what in ((usable - placed, "are in no split of"),
+                          (placed - set(records.infants), "are gone from the records but in")):
+        if infants:
+            raise ValueError(f"infants {_some(infants)} {what} {path}; use the records of that run "
+                             f"or start a new one")
+    return {name: records.of_infants(infants) for name, infants in kept.items()}
+
+
+def _check(content: Mapping[str, list[str]]) -> None:
+    first = {}
+    for name, infants in content.items():
+        for infant in infants:
+            other = first.setdefault(infant, name)
+            if other != name:
+                raise ValueError(f"infant {infant!r} is in splits {other!r} and {name!r}; keep "
+                                 f"every infant in one")
+
+
+def _place(seed: int, infant: str) -> bytes:
+    """A random rank that does not depend on the other infants."""
+    return hashlib.blake2b(f"{seed}/{infant}".encode(), digest_size=8).digest()
+
+
+def _some(infants: set[str]) -> str:
+    names = sorted(infants)
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")

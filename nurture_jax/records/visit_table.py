@@ -1,0 +1,187 @@
+"""visits.csv: one row a visit, every cell checked, every problem kept."""
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import io
+import math
+import warnings
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from nurture_jax.records.problems import Problem
+
+FILE = "visits.csv"
+REQUIRED = ("infant_id", "visit_id", "video", "weight_g")
+TEXT = ("infant_id", "visit_id", "video", "site", "device")
+EMPTY = ("", "na", "n/a", "nan", "null", "none")  # in small letters
+SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Plausible values of a column, and the other units a value may be in by mistake.
+
+    Attributes:
+      mistakes: (unit, factor) where value x factor is what was meant.
+    """
+
+    low: float
+    high: float
+    unit: str
+    mistakes: tuple[tuple[str, float], ...] = ()
+
+    def sentence(self, value: float) -> str:
+        """Why `value` is refused, or nothing."""
+        if self.low <= value <= self.high:
+            return ""
+        hints = [unit for unit, factor in self.mistakes
+                 if self.low <= value * factor <= self.high]
+        hint = f"{hints[0]}?" if hints else "correct it or leave it empty"
+        return f"is not {self.low:g} to {self.high:g} {self.unit}; {hint}"
+
+
+_LENGTHS = (("millimetres", 0.1), ("metres", 100), ("inches", 2.54))
+RANGES = {
+    "age_days": Range(0, 60, "days"),
+    "gestational_age_days": Range(154, 315, "days", (("weeks", 7),)),
+    "birth_weight_g": Range(500, 8000, "grams", (("kilograms", 1000),)),
+    "weight_g": Range(500, 8000, "grams", (("kilograms", 1000),)),
+    "length_cm": Range(25, 70, "cm", _LENGTHS),
+    "head_cm": Range(15, 50, "cm", _LENGTHS),
+    "chest_cm": Range(15, 50, "cm", _LENGTHS),
+    "arm_cm": Range(4, 20, "cm", _LENGTHS),
+}
+COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age_days",
+           "birth_weight_g", "site", "device", "weight_g", "length_cm", "head_cm", "chest_cm",
+           "arm_cm")
+
+
+def read(folder: Path) -> tuple[list[tuple[int, dict]], list[Problem]]:
+    """Rows as (row number, {column: str, float or None}), and what is wrong with them.
+
+    What is refused or stands for an empty cell is None or ""; rows without a video are left out.
+    """
+    frame, problems = _read_cells(folder / FILE)
+    if frame is None:
+        return [], problems
+    problems += _check_columns(frame.columns)
+    rows, seen = [], {"visit": {}, "video": {}}
+    for number, cells in enumerate(frame.to_dict("records"), start=2):
+        cells = {name: str(cell).strip() for name, cell in cells.items()}
+        if all(cell.lower() in EMPTY for cell in cells.values()):
+            continue
+        row, found = _check_row(number, cells, seen)
+        problems += found
+        if row["video"]:
+            rows.append((number, row))
+    if not rows and not problems:
+        problems.append(Problem(FILE, "holds no visits; write one row for each"))
+    return rows, problems
+
+
+def _read_cells(path: Path) -> tuple[pd.DataFrame | None, list[Problem]]:
+    """Every cell as text, or the reason why there are none."""
+    if not path.is_file():
+        return None, [Problem(FILE, f"does not exist in {path.parent}; write one row a visit with "
+                                    f"the columns {', '.join(COLUMNS)}")]
+    data = path.read_bytes()
+    text, sentence = _decode(data)
+    if text is None:
+        return None, [Problem(FILE, sentence)]
+    header = text.split("\n", 1)[0]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if header.count(separator) > header.count(","):
+            return None, [Problem(FILE, f"is separated by {name}, not commas; {SAVE_AS}")]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than columns
+            table = partial(pd.read_csv, dtype=str, keep_default_na=False, index_col=False,
+                            skip_blank_lines=False)
+            frame = table(io.StringIO(text))
+            header = table(io.StringIO(text), header=None, nrows=1)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
+        return None, [Problem(FILE, f"is not a table ({str(error).strip()}); {SAVE_AS}")]
+    # pandas would rename the second of two equal columns, and one of them would be ignored.
+    names = [name.strip() for name in header.iloc[0]]
+    if double := [name for name in COLUMNS if names.count(name) > 1]:
+        return None, [Problem(FILE, f"has more than one column {', '.join(double)}; keep one of "
+                                    f"each", row=1)]
+    return frame.rename(columns=lambda name: name.strip()), []
+
+
+def _decode(data: bytes) -> tuple[str | None, str]:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:200]:
+        return None, f"is in UTF-16; {SAVE_AS}"
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        return None, f"is not in UTF-8 (row {row}; Latin-1 or Windows-1252?); {SAVE_AS}"
+
+
+def _check_columns(columns) -> list[Problem]:
+    problems = []
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        problems.append(Problem(FILE, f"has no column {', '.join(missing)}; it has "
+                                      f"{', '.join(map(str, columns))}", row=1))
+    for name in columns:
+        # A slip of the pen in an optional column would lose it without a word.
+        near = difflib.get_close_matches(str(name).lower(), COLUMNS, n=1, cutoff=0.75)
+        if name not in COLUMNS and near and near[0] not in columns:
+            problems.append(Problem(FILE, f"is unknown; did you mean {near[0]!r}?", row=1,
+                                    column=str(name)))
+    return problems
+
+
+def _check_row(number: int, cells: dict, seen: dict) -> tuple[dict, list[Problem]]:
+    problems = []
+
+    def wrong(column, sentence):
+        problems.append(Problem(FILE, sentence, number, column, cells.get(column, "")))
+
+    row = {name: _text(cells.get(name, "")) for name in (*TEXT, "sex")}
+    for name in ("infant_id", "visit_id", "video"):
+        if name in cells and not row[name]:
+            wrong(name, "is an empty cell; every visit needs one")
+    for name, allowed in RANGES.items():
+        value, sentence = _number(cells.get(name, ""), allowed)
+        row[name] = value
+        if sentence:
+            wrong(name, sentence)
+    if row["sex"] not in ("F", "M", ""):
+        wrong("sex", "is not F or M; use one of them or leave it empty")
+        row["sex"] = ""
+    path = PurePosixPath(row["video"])
+    if "\\" in row["video"] or path.is_absolute() or ".." in path.parts or ":" in row["video"][:2]:
+        wrong("video", "is not a path inside the folder; write it like videos/a.mp4")
+        row["video"] = ""
+    visit = row["infant_id"] and row["visit_id"] and f"{row['infant_id']}/{row['visit_id']}"
+    for what, column, key in (("visit", "visit_id", visit),
+                              ("video", "video", row["video"] and str(path))):
+        first = seen[what].setdefault(key, number)
+        if key and first != number:
+            wrong(column, f"is the same {what} as row {first}; keep one of them")
+    return row, problems
+
+
+def _text(cell: str) -> str:
+    return "" if cell.lower() in EMPTY else cell
+
+
+def _number(text: str, allowed: Range) -> tuple[float | None, str]:
+    if text.lower() in EMPTY:
+        return None, ""
+    try:
+        value = float(text)
+    except ValueError:
+        if text.count(",") == 1 and text.replace(",", "").isdigit():
+            return None, f"is not a number; a decimal comma? Write {text.replace(',', '.')}"
+        return None, f"is not a number; give {allowed.unit} without the unit, or leave it empty"
+    if not math.isfinite(value):
+        return None, f"is not a number; give {allowed.unit} or leave it empty"
+    sentence = allowed.sentence(value)
+    return (None, sentence) if sentence else (value, "")

@@ -1,0 +1,238 @@
+"""Visits of newborns: one video and one row each, checked before anything is trained on them.
+
+    DATASET/visits.csv        one row a visit (visit_table.py)
+    DATASET/annotations.json  masks and keypoints of some frames, may be missing (annotations.py)
+    DATASET/videos/*.mp4
+    DATASET/DATASET.json      what the set is, may be missing
+
+Start with `load`; `validate` tells everything that is wrong at once.
+"""
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from nurture_jax.records import annotations, visit_table
+from nurture_jax.records.annotations import Frame
+from nurture_jax.records.problems import LeftOut, Problem, many
+from nurture_jax.records.video import MINIMUM_S, VideoError, VideoInfo, probe
+
+LABELS = ("weight_g", "length_cm", "head_cm", "chest_cm", "arm_cm")
+DESCRIPTION = "DATASET.json"  # may be missing; of a rendered set it says "synthetic": true
+REFUSED_REASONS = ("missing", "picture")  # a wrong table; other bad videos are only left out
+PROBLEMS = "problems.txt"  # in the folder of a run, when there are too many for the screen
+SHOWN = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """One video with what is known of the infant; None (or "" for text) where it is not."""
+
+    infant_id: str
+    visit_id: str
+    video: str
+    age_days: float | None = None
+    sex: str = ""
+    gestational_age_days: float | None = None
+    birth_weight_g: float | None = None
+    site: str = ""
+    device: str = ""
+    weight_g: float | None = None
+    length_cm: float | None = None
+    head_cm: float | None = None
+    chest_cm: float | None = None
+    arm_cm: float | None = None
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"{self.infant_id}/{self.visit_id}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `validate` found.
+
+    Attributes:
+      eligible: visits in the table.
+      visits: those that can be used.
+      left_out: those whose video cannot be used.
+      problems: what has to be mended first; with any of them the data set is refused.
+    """
+
+    folder: Path
+    eligible: int
+    visits: tuple[Visit, ...]
+    left_out: tuple[LeftOut, ...]
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        lines = [describe(self.folder, len(self.visits), self.eligible, self.left_out)]
+        if self.problems:
+            lines += [f"{_count(self.problems)}:", many(self.problems)]
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """The usable visits of a folder, in the order of the table, and those left out."""
+
+    folder: Path
+    visits: tuple[Visit, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.visits)
+
+    @property
+    def infants(self) -> list[str]:
+        """Of the table, so also those without a usable video; sorted."""
+        return sorted({visit.infant_id for visit in (*self.visits, *self.left_out)})
+
+    def of_infants(self, infants: Iterable[str]) -> Records:
+        """Only the visits of these infants."""
+        chosen = frozenset(infants)
+        visits, left_out = (tuple(visit for visit in group if visit.infant_id in chosen)
+                            for group in (self.visits, self.left_out))
+        return dataclasses.replace(self, visits=visits, left_out=left_out)
+
+
+def describe(folder: Path, usable: int, eligible: int, left_out: Sequence[LeftOut],
+             shown: int | None = None) -> str:
+    """How many visits can be used, how many not and why, then all or `shown` of the latter."""
+    lines = [f"{folder}: {usable} of {eligible} visits can be used"]
+    if left_out:
+        reasons = collections.Counter(visit.reason for visit in left_out).most_common()
+        lines += ["left out: " + ", ".join(f"{count} {reason}" for reason, count in reasons),
+                  many(left_out, shown)]
+    return "\n".join(lines)
+
+
+def load(folder: str | Path, *, minimum_s: float = MINIMUM_S, workdir: Path | None = None
+         ) -> Records:
+    """The usable visits of a folder.
+
+    Args:
+      workdir: folder of a run. When there are more than 20 problems, the error shows the first
+        and names a file there, `problems.txt`, with all; without it the error has all.
+
+    Raises:
+      ValueError: with every problem of the folder, when there is any.
+    """
+    report = validate(folder, minimum_s=minimum_s)
+    path = None if workdir is None else Path(workdir) / PROBLEMS
+    if path and path.is_file():
+        path.unlink()  # of an earlier try
+    if report.problems:
+        raise ValueError(f"{report.folder} has {_count(report.problems)}; mend and try again:"
+                         f"\n{_first_or_all(report.problems, path)}")
+    if not report.visits:
+        raise ValueError(f"{report.folder} has no visit with a usable video; record again:"
+                         f"\n{_first_or_all(report.left_out, path)}")
+    return Records(report.folder, report.visits, report.left_out)
+
+
+def is_synthetic(folder: str | Path) -> bool:
+    """Whether the data set says of itself, in `DATASET.json`, that its recordings are rendered.
+
+    Raises:
+      ValueError: when the file is there but damaged.
+    """
+    synthetic, problems = _read_description(Path(folder))
+    if problems:
+        raise ValueError(f"{folder}: {problems[0]}")
+    return synthetic
+
+
+def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
+    """Looks at every row, annotation and video of a folder; videos are opened, not decoded."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        problem = Problem(str(folder), "is not a folder; give one that holds visits.csv")
+        return Report(folder, 0, (), (), (problem,))
+    rows, problems = visit_table.read(folder)
+    frames, found = annotations.read(folder)
+    problems += found + _read_description(folder)[1]
+    videos = _probe_all(folder, [row["video"] for _, row in rows], minimum_s)
+    visits, left_out = [], []
+    for number, row in rows:
+        video, seen = row["video"], videos[row["video"]]
+        visit = Visit(**row)
+        if isinstance(seen, VideoInfo):
+            placed, found = _place_all(frames.get(video, ()), seen, video)
+            problems += found
+            visits.append(dataclasses.replace(visit, frames=placed))
+        elif seen.reason in REFUSED_REASONS:
+            problems.append(Problem(visit_table.FILE, f"cannot be used: {seen}", number, "video",
+                                    video))
+        else:
+            left_out.append(LeftOut(visit.infant_id, visit.key, seen.reason, str(seen)))
+    problems += [
+        Problem(annotations.FILE, f"of image {image_id} is in no row of {visit_table.FILE}; add "
+                                  f"the visit or remove the image", column="video", value=video)
+        # Without a single row the table itself is at fault.
+        for video, group in frames.items() if rows and video not in videos
+        for image_id, _ in group]
+    return Report(folder, len(rows), tuple(visits), tuple(left_out), tuple(problems))
+
+
+def _count(problems) -> str:
+    return f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+
+
+def _first_or_all(found, path: Path | None) -> str:
+    """Lines for an error; what is too long for one goes to the file as a whole."""
+    if path is None or len(found) <= SHOWN:
+        return many(found)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(many(found) + "\n", encoding="utf-8")
+    except OSError:  # no place for a file: then all of it is told here
+        return many(found)
+    return f"{many(found, SHOWN)}; all are in {path}"
+
+
+def _read_description(folder: Path) -> tuple[bool, list[Problem]]:
+    """Whether `DATASET.json` says "synthetic", and what is wrong with the file."""
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        return False, []
+    advice = 'write {"synthetic": false} into it, or true where the recordings are rendered'
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return False, [Problem(DESCRIPTION, f"is not JSON ({error}); {advice}")]
+    synthetic = content.get("synthetic", False) if isinstance(content, dict) else None
+    if not isinstance(synthetic, bool):
+        return False, [Problem(DESCRIPTION, f"does not say if the set is synthetic; {advice}")]
+    return synthetic, []
+
+
+def _probe_all(folder: Path, videos: list[str], minimum_s: float) -> dict:
+    """VideoInfo or VideoError of every video; threads, because FFmpeg runs outside the GIL."""
+    def look(video):
+        try:
+            return probe(folder / video, minimum_s)
+        except VideoError as error:
+            return error
+
+    distinct = list(dict.fromkeys(videos))
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        seen = list(tqdm(pool.map(look, distinct), total=len(distinct), desc="checking videos",
+                         unit="video", leave=False))
+    return dict(zip(distinct, seen, strict=True))
+
+
+def _place_all(frames, info: VideoInfo, video: str) -> tuple[tuple[Frame, ...], list[Problem]]:
+    placed, problems = [], []
+    for image_id, frame in frames:
+        frame, found = annotations.place(frame, image_id, info, video)
+        problems += found
+        placed.append(frame)
+    return tuple(sorted(placed, key=lambda frame: frame.time_s or 0)), problems

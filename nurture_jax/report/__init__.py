@@ -1,0 +1,1 @@
+"""The report of an evaluation: content, page, plots, model card."""

@@ -1,0 +1,199 @@
+"""What a report is made of: estimates of a split, baselines, intervals, gate, counts of visits.
+
+`build` puts everything together; the files are written by `report.py`.
+"""
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import math
+from collections.abc import Mapping
+
+from deps_jax.common.command.source import git_commit
+from nurture_jax.clinic.assessment import Assessment, assess
+from nurture_jax.clinic.growth import NoStandard
+from nurture_jax.clinic.quality import Gate, Limits, rejections
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, CarryForward, Tabular
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.evaluate import (
+    Detection,
+    Difference,
+    Evaluation,
+    difference,
+    evaluate,
+    screening,
+    spring_scale,
+)
+from nurture_jax.evaluation.intervals import Coverage, Intervals, covered
+from nurture_jax.evaluation.reference_quality import (
+    Heaping,
+    TechnicalError,
+    heaping,
+    technical_errors,
+)
+from nurture_jax.evaluation.uncertainty import CONFIDENCE, RESAMPLES
+from nurture_jax.records.visits import Visit
+
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """What another method says of the same visits, and what it is."""
+
+    estimates: Estimates
+    description: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+    """What the report tells beside the estimates.
+
+    Attributes:
+      name: of the run.
+      synthetic: the recordings are rendered; the page then says so in its headline.
+      split: "test" or "validation".
+      eligible: visits of the split in the table.
+      left_out: videos that could not be used, by reason.
+      gated: every usable video with what the gate found; empty without a gate.
+      training: anything worth telling: data, backbone, steps, parameters, seed.
+      limits: of the gate.
+    """
+
+    name: str
+    synthetic: bool
+    split: str
+    eligible: int
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    gated: tuple[tuple[Visit, Gate], ...] = ()
+    training: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+    """Counts of visits as STARD-AI (2025) asks for them.
+
+    Attributes:
+      left_out, rejected: by reason; a recording may be rejected for several.
+    """
+
+    eligible: int
+    left_out: dict[str, int]
+    captured: int
+    gated: bool
+    rejected: int
+    rejected_by_check: dict[str, int]
+    predicted: int
+
+    @property
+    def reject_rate(self) -> float:
+        """Share of the captured; nan where nothing was captured or no gate looked."""
+        return self.rejected / self.captured if self.gated and self.captured else math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Everything the files are made of."""
+
+    facts: RunFacts
+    flow: Flow
+    estimates: Estimates
+    intervals: Intervals
+    assessments: tuple[Assessment, ...]
+    baselines: Mapping[str, Baseline]
+    evaluation: Evaluation  # of the estimates
+    of_baselines: Mapping[str, Evaluation]
+    differences: tuple[Difference, ...]
+    screening: Detection
+    coverage: tuple[Coverage, ...]
+    heaping: tuple[Heaping, ...]
+    technical_errors: tuple[TechnicalError, ...]
+    standards: dict[str, dict[str, int]]  # of the z-scores, counted by measure
+    advice: dict[str, int]
+    seed: int
+    date: str
+    git_commit: str
+
+    def numbers(self) -> dict:
+        """Everything but the visits themselves, as plain values."""
+        plain = lambda rows: [dataclasses.asdict(row) for row in rows]
+        return {
+            "version": VERSION, "run": self.facts.name, "synthetic": self.facts.synthetic,
+            "split": self.facts.split, "date": self.date, "git_commit": self.git_commit,
+            "visits": len(self.estimates), "infants": self.infants, "confidence": CONFIDENCE,
+            "bootstrap_resamples": RESAMPLES, "seed": self.seed,
+            "flow": {**dataclasses.asdict(self.flow), "reject_rate": self.flow.reject_rate},
+            "model": dataclasses.asdict(self.evaluation),
+            "baselines": {name: {"description": self.baselines[name].description,
+                                 **dataclasses.asdict(each)}
+                          for name, each in self.of_baselines.items()},
+            "differences": plain(self.differences),
+            "screening": dataclasses.asdict(self.screening),
+            "spring_scale": dataclasses.asdict(spring_scale()),
+            "interval_coverage_asked": self.intervals.coverage,
+            "coverage": plain(self.coverage), "interval_notes": self.intervals.notes(),
+            "reference": {"heaping": plain(self.heaping),
+                          "technical_errors": plain(self.technical_errors)},
+            "standards": self.standards, "advice": self.advice,
+            "training": dict(self.facts.training),
+            "gate": dataclasses.asdict(self.facts.limits)}
+
+    @property
+    def infants(self) -> int:
+        return len(set(self.estimates.infants.tolist()))
+
+
+def fit_baselines(training: tuple[Visit, ...], visits: tuple[Visit, ...], seed: int = 0
+                  ) -> dict[str, Baseline]:
+    """Both baselines, fitted to the training split, for the visits of the model's estimates."""
+    fitted = {TABULAR_ONLY: Tabular.fit(training, seed), CARRY_FORWARD: CarryForward.fit(training)}
+    return {name: Baseline(each.estimate(visits), each.describe(visits))
+            for name, each in fitted.items()}
+
+
+def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: Intervals,
+          facts: RunFacts, seed: int = 0) -> Report:
+    """Evaluates the estimates of a split; `report.write` tells the arguments and errors."""
+    assessments = tuple(assess(estimates, intervals))
+    return Report(
+        facts=facts, flow=_flow(estimates, facts), estimates=estimates, intervals=intervals,
+        assessments=assessments, baselines=baselines, evaluation=evaluate(estimates, seed),
+        of_baselines={name: evaluate(each.estimates, seed) for name, each in baselines.items()},
+        differences=tuple(row for name, each in baselines.items()
+                          for row in difference(estimates, each.estimates, name, seed)),
+        screening=screening(estimates, intervals.bounds(estimates)[0]),
+        coverage=tuple(covered(intervals, estimates, seed)), heaping=heaping(estimates),
+        technical_errors=technical_errors(estimates), standards=_standards(assessments),
+        advice=dict(collections.Counter(found.advice.line for found in assessments)),
+        seed=seed, date=datetime.date.today().isoformat(), git_commit=git_commit())
+
+
+def _flow(estimates: Estimates, facts: RunFacts) -> Flow:
+    rejected = [gate for _, gate in facts.gated if not gate.accepted]
+    captured = facts.eligible - sum(facts.left_out.values())
+    flow = Flow(facts.eligible, dict(facts.left_out), captured, bool(facts.gated), len(rejected),
+                rejections(rejected), len(estimates))
+    if flow.captured != flow.rejected + flow.predicted:
+        raise ValueError(f"{flow.captured} visits were captured ({facts.eligible} eligible), but "
+                         f"{flow.rejected} rejected and {flow.predicted} estimated; count every "
+                         f"visit of the split once")
+    accepted = {visit.key for visit, gate in facts.gated if gate.accepted}
+    if facts.gated and (wrong := accepted ^ {visit.key for visit in estimates.visits}):
+        raise ValueError(f"visit {min(wrong)} is estimated but not accepted by the gate, or the "
+                         f"other way round; estimate the accepted visits")
+    return flow
+
+
+def _standards(assessments) -> dict[str, dict[str, int]]:
+    """Which standard the z-scores are of, and why some have none, counted by measure."""
+    counts = {measure: collections.Counter() for measure in LABELS}
+    for found in assessments:
+        for measure, value in found.findings.items():
+            place = value.place
+            # The reason without this infant's numbers, so that equal reasons are counted together.
+            counts[measure]["none: " + place.reason.split(" (")[0] if isinstance(
+                place, NoStandard) else place.standard] += 1
+    return {measure: dict(count.most_common()) for measure, count in counts.items() if count}

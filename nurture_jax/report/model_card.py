@@ -1,0 +1,100 @@
+"""The card of a model that estimates newborn measures, filled from its run (Mitchell 2019,
+doi 10.1145/3287560.3287596)."""
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from deps_jax.common.command.page import render
+from deps_jax.common.command.source import package_version
+from nurture_jax.clinic.advice import RULES
+from nurture_jax.clinic.growth import INTERGROWTH, WHO
+from nurture_jax.clips.clip_batches import LABELS, TABULAR
+from nurture_jax.evaluation.evaluate import UNITS
+from nurture_jax.evaluation.intervals import ALL_AGES
+from nurture_jax.report.content import Report
+
+VERSION = 1
+USE = ("Research on estimating weight, length, head and chest circumference of newborns up to 60 "
+       "days from a phone video beside a reference object of known length.")
+NOT_FOR = (
+    "Decisions on care without a scale: it is not a medical device and nobody has approved it.",
+    "Infants older than 60 days, twins in one picture, infants under clothes or blankets.",
+    "Recordings without the reference object it was trained with.")
+SYNTHETIC = ("Trained or measured on rendered recordings: nothing here says how good it is on "
+             "real newborns.")
+
+
+def fill(report: Report) -> dict:
+    """The card as plain values; every number is of the run's own evaluation."""
+    rows = [row for measure in LABELS if (row := report.evaluation.overall(measure))]
+    coverage = {row.measure: row for row in report.coverage if row.band == ALL_AGES}
+    everybody = report.evaluation.detection[0]
+    return {
+        "card_version": VERSION, "name": report.facts.name, "date": report.date,
+        "package_version": package_version(), "git_commit": report.git_commit,
+        "synthetic_data": report.facts.synthetic,
+        "use": USE, "not_for": list(NOT_FOR) + ([SYNTHETIC] if report.facts.synthetic else []),
+        "inputs": {"video": "frames of one recording", "numbers": list(TABULAR)},
+        "outputs": {"measures": dict(UNITS), "interval": f"{report.intervals.coverage:.0%}",
+                    "z_scores": [INTERGROWTH, WHO]},
+        "training": dict(report.facts.training),
+        "evaluation": {
+            "split": report.facts.split, "visits": len(report.estimates),
+            "infants": report.infants, "flow": dataclasses.asdict(report.flow),
+            "errors": {row.measure: {
+                "unit": row.unit, "visits": row.visits, "mae": dataclasses.asdict(row.mae),
+                "relative_error_percent": dataclasses.asdict(row.relative_error_percent),
+                "bias": dataclasses.asdict(row.bias)} for row in rows},
+            "interval_coverage": {name: dataclasses.asdict(row.share)
+                                  for name, row in coverage.items()},
+            "below_2500_g": dataclasses.asdict(everybody),
+            "mae_minus_baseline": [dataclasses.asdict(row) for row in report.differences]},
+        "gate": dataclasses.asdict(report.facts.limits),
+        "advice": [dataclasses.asdict(rule) for rule in RULES]}
+
+
+def markdown(card: Mapping) -> str:
+    """The same card for people; its text is in `templates/model_card.md.j2`."""
+    found = card["evaluation"]
+    errors = [[measure, row["visits"], f"{_shown(row['mae'])} {row['unit']}",
+               f"{_shown(row['relative_error_percent'])} %", f"{_shown(row['bias'])} {row['unit']}"]
+              for measure, row in found["errors"].items()]
+    return render(
+        __package__, "model_card.md.j2", name=card["name"], synthetic=card["synthetic_data"],
+        date=card["date"], version=card["package_version"], commit=card["git_commit"],
+        use=card["use"], not_for=card["not_for"], split=found["split"], flow=_flow(found["flow"]),
+        visits=found["visits"], infants=found["infants"], errors=errors,
+        interval=card["outputs"]["interval"],
+        coverage=[f"{name} {_shown(share, 100)} %"
+                  for name, share in found["interval_coverage"].items()],
+        low=found["below_2500_g"],
+        differences=[[row["measure"], row["baseline"],
+                      f"{_shown(row['mae_difference'])} {row['unit']}"]
+                     for row in found["mae_minus_baseline"]],
+        training=card["training"], z_scores=card["outputs"]["z_scores"],
+        rules=[[rule["under"], rule["sure"], rule["only_estimate"], rule["source"]]
+               for rule in card["advice"]],
+        limits=[[name, f"{value:g}"] for name, value in card["gate"].items()])
+
+
+def _flow(flow: Mapping) -> list[list[object]]:
+    """Counts of visits from the table to the estimates, with the reasons of those lost."""
+    def lost(count: int, reasons: Mapping[str, int]) -> str:
+        why = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+        return f"{count} ({why})" if why else str(count)
+
+    rejected = lost(flow["rejected"], flow["rejected_by_check"])
+    return [["eligible", flow["eligible"]],
+            ["left out, video not usable", lost(sum(flow["left_out"].values()), flow["left_out"])],
+            ["captured", flow["captured"]],
+            ["rejected by the gate; one may fail several checks",
+             rejected if flow["gated"] else "no gate used"],
+            ["predicted", flow["predicted"]]]
+
+
+def _shown(number: Mapping, factor: float = 1) -> str:
+    value, low, high = (factor * number[name] for name in ("value", "low", "high"))
+    interval = f" ({low:.3g} to {high:.3g})" if math.isfinite(low) else ""
+    return f"{value:.3g}{interval}"

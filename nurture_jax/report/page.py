@@ -1,0 +1,152 @@
+"""The report as one HTML page: the answer first, then what it rests on.
+
+What stands where, and all text, is in `templates/report.html.j2`; here its numbers are written out.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from deps_jax.common.command.page import inline, png, render
+from nurture_jax.clinic.advice import LINES, RULES
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation.evaluate import EVERYBODY, UNITS, Errors, spring_scale
+from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, Number
+from nurture_jax.report import plots
+from nurture_jax.report.content import Report
+from nurture_jax.report.plots import NAMES
+
+ERROR_NAMES = ("mean absolute\nerror", "relative\nerror", "bias", "within\n5 %", "within\n10 %")
+Rows = list[list[object]]
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    facts, synthetic = report.facts, report.facts.synthetic
+    title = f"Newborn measures from video: {facts.name}"
+    agreement = report.evaluation.agreement  # a single visit has no spread, so there is none
+    return render(
+        __package__, "report.html.j2",
+        title=f"{title} (synthetic data)" if synthetic else title, synthetic=synthetic,
+        visits=len(report.estimates), infants=report.infants, split=facts.split,
+        few=report.infants < MINIMUM_INFANTS, minimum_infants=MINIMUM_INFANTS,
+        error_names=ERROR_NAMES, errors=_headline(report),
+        baselines=[f"{name}: {each.description}" for name, each in report.baselines.items()],
+        flow=_flow(report), agreement=_agreement(report),
+        agreement_plot=inline(png(plots.bland_altman(report.estimates, agreement)))
+        if agreement else "",
+        low_weight=_low_weight(report), weight_plot=inline(png(plots.weights(report.estimates))),
+        coverage_asked=f"{report.intervals.coverage:.0%}", coverage=_coverage(report),
+        coverage_plot=inline(png(plots.coverage(report.coverage, report.intervals.coverage))),
+        interval_notes=report.intervals.notes(), groups=_groups(report),
+        advice=[[line, report.advice.get(line, 0)] for line in LINES],
+        rules=[[rule.under, rule.sure, rule.only_estimate, rule.source] for rule in RULES],
+        standards=_standards(report), heaping=_heaping(report), repeats=_repeats(report),
+        run=list({"date": report.date, "code": report.git_commit, "bootstrap seed": report.seed,
+                  **facts.training}.items()))
+
+
+def _headline(report: Report) -> Rows:
+    rows = []
+    evaluations = {"model": report.evaluation, **report.of_baselines}
+    against = {(row.measure, row.baseline): row for row in report.differences}
+    for measure in LABELS:
+        for name, evaluation in evaluations.items():
+            row = evaluation.overall(measure)
+            if row:
+                other = against.get((measure, name))
+                rows.append([NAMES[measure] if name == "model" else "", name, *_errors(row),
+                             _number(other.mae_difference, measure, sign=True) if other else ""])
+    return rows
+
+
+def _flow(report: Report) -> Rows:
+    """Boxes: name, count, and what is counted."""
+    def reasons(counts):
+        return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
+
+    flow = report.flow
+    rejected = f"{flow.rejected} ({flow.reject_rate:.1%})" if flow.gated else "no gate used"
+    return [["eligible", flow.eligible, "visits of the split"],
+            ["left out", sum(flow.left_out.values()), reasons(flow.left_out) or "all usable"],
+            ["captured", flow.captured, "videos that can be read"],
+            ["rejected", rejected, reasons(flow.rejected_by_check) or "nothing was rejected"],
+            ["predicted", flow.predicted, "all numbers here are of these"]]
+
+
+def _agreement(report: Report) -> Rows:
+    return [[NAMES[row.measure], row.visits,
+             *(_number(value, row.measure, sign=True)
+               for value in (row.mean_difference, row.lower_limit, row.upper_limit))]
+            for row in report.evaluation.agreement]
+
+
+def _low_weight(report: Report) -> Rows:
+    return [[row.what, row.found, row.missed, row.false_alarms, row.rightly_left,
+             _percent(row.sensitivity, 100), _percent(row.specificity, 100)]
+            for row in (*report.evaluation.detection, report.screening, spring_scale())]
+
+
+def _coverage(report: Report) -> Rows:
+    return [[NAMES[row.measure], row.band, row.visits, row.infants,
+             _percent(row.share, 100), _percent(row.by_infant, 100),
+             plots.number(row.mean_width, row.measure)] for row in report.coverage]
+
+
+def _groups(report: Report) -> list[tuple[str, Rows]]:
+    """Measures that any group has, each with its rows."""
+    found = []
+    for measure in LABELS:
+        rows, last = [], None
+        for row in report.evaluation.errors:
+            if row.measure == measure and row.by != EVERYBODY:
+                rows.append([row.by if row.by != last else "", row.group, row.visits,
+                             row.infants, *_errors(row)])
+                last = row.by
+        if rows:
+            found.append((NAMES[measure].capitalize(), rows))
+    return found
+
+
+def _standards(report: Report) -> Rows:
+    return [["" if i else NAMES[measure], name, count]
+            for measure, found in report.standards.items()
+            for i, (name, count) in enumerate(found.items())]
+
+
+def _heaping(report: Report) -> Rows:
+    return [[NAMES[row.measure], row.visits, f"{row.round_to:g} {UNITS[row.measure]}",
+             f"{row.share:.1%}", f"{row.expected:.1%}", f"{row.reading:g} {UNITS[row.measure]}"]
+            for row in report.heaping]
+
+
+def _repeats(report: Report) -> Rows:
+    return [[NAMES[row.measure], row.what, row.repeated, plots.number(row.error, row.measure),
+             f"{row.percent:.2f} %"] for row in report.technical_errors]
+
+
+def _errors(row: Errors) -> list[str]:
+    """In the order of ERROR_NAMES."""
+    return [_number(row.mae, row.measure), _percent(row.relative_error_percent, 1, 2),
+            _number(row.bias, row.measure, sign=True), _percent(row.within_5_percent, 100),
+            _percent(row.within_10_percent, 100)]
+
+
+def _number(number: Number, measure: str, *, sign: bool = False) -> str:
+    def text(value):
+        plus = "+" if sign and value > 0 else ""
+        return plus + plots.number(value, measure).split()[0]
+
+    return _shown(number, text, UNITS[measure])
+
+
+def _percent(number: Number, factor: float, digits: int = 1) -> str:
+    return _shown(number, lambda value: f"{factor * value:.{digits}f}", "%")
+
+
+def _shown(number: Number, text: Callable[[float], str], unit: str) -> str:
+    """The value, and its interval on a second line; neither is broken in the middle."""
+    if math.isnan(number.value):
+        return "no case"
+    interval = f"\n{text(number.low)} to {text(number.high)}" if math.isfinite(number.low) else ""
+    return f"{text(number.value)} {unit}{interval}".replace(" ", "\N{NO-BREAK SPACE}")

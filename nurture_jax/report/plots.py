@@ -1,0 +1,114 @@
+"""Plots of an evaluation. Colours are those of Okabe and Ito, told apart by the colour-blind."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.figure
+import matplotlib.ticker
+import numpy as np
+
+from nurture_jax.clinic.growth import LOW_BIRTH_WEIGHT_G
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.evaluate import UNITS, Agreement, known
+from nurture_jax.evaluation.intervals import Coverage
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+NAMES = {"weight_g": "weight", "length_cm": "length", "head_cm": "head circumference",
+         "chest_cm": "chest circumference"}
+
+
+def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
+    """Difference over mean of estimate and reference, one panel a measure, limits with their
+    intervals as bands."""
+    figure = _figure(9.6, 3.6 * -(-len(agreements) // 2))
+    for i, row in enumerate(agreements):
+        column = LABELS.index(row.measure)
+        inside = known(estimates, column)
+        estimate, truth = estimates.mean[inside, column], estimates.truth[inside, column]
+        axes = figure.add_subplot(
+            -(-len(agreements) // 2), 2, i + 1, title=NAMES[row.measure],
+            xlabel=f"mean of estimate and reference, {row.unit}",
+            ylabel=f"estimate - reference, {row.unit}")
+        axes.plot((estimate + truth) / 2, estimate - truth, ".", color=BLUE, alpha=0.5)
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        for number, style in ((row.mean_difference, "-"), (row.lower_limit, "--"),
+                              (row.upper_limit, "--")):
+            axes.axhline(number.value, color=ORANGE, linestyle=style)
+            if np.isfinite(number.low):
+                axes.axhspan(number.low, number.high, color=ORANGE, alpha=0.15, linewidth=0)
+            axes.annotate(f"{number.value:+.{_digits(row.measure)}f}", (1, number.value),
+                          xycoords=("axes fraction", "data"), xytext=(-3, 3), ha="right",
+                          textcoords="offset points", color=ORANGE, fontsize=9,
+                          bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5})
+    return figure
+
+
+def weights(estimates: Estimates):
+    """Estimated over measured weight; the four fields that 2500 g makes."""
+    figure = _figure(5.4, 4.8)
+    inside = known(estimates, 0)
+    truth, estimate = estimates.truth[inside, 0], estimates.mean[inside, 0]
+    axes = figure.add_subplot(xlabel="measured weight, g", ylabel="estimated weight, g")
+    limit, low = LOW_BIRTH_WEIGHT_G, truth < LOW_BIRTH_WEIGHT_G
+    axes.plot(truth[~low], estimate[~low], ".", color=BLUE, alpha=0.5, label=f"{limit} g and above")
+    axes.plot(truth[low], estimate[low], "^", color=ORANGE, markersize=4, alpha=0.6,
+              label=f"below {limit} g")
+    ends = [min(truth.min(), estimate.min()), max(truth.max(), estimate.max())]
+    axes.plot(ends, ends, color=GREY, linewidth=0.8)
+    for line in (axes.axhline, axes.axvline):
+        line(limit, color=GREY, linestyle=":", linewidth=1)
+    axes.legend(title="by the scale")
+    return figure
+
+
+def coverage(rows: Sequence[Coverage], asked: float):
+    """Share of measured values within their interval, by measure and band of age."""
+    measures = list(dict.fromkeys(row.measure for row in rows))
+    bands = list(dict.fromkeys(row.band for row in rows))
+    figure = _figure(9.6, 3.2)
+    axes = figure.add_subplot(ylabel="within the interval, %")
+    marks = dict(zip(LABELS, zip((BLUE, ORANGE, GREEN, GREY), "o^sD", strict=True), strict=True))
+    for i, measure in enumerate(measures):
+        own = [row for row in rows if row.measure == measure]
+        x = [bands.index(row.band) + 0.14 * (i - (len(measures) - 1) / 2) for row in own]
+        share = np.array([[row.share.value, row.share.low, row.share.high] for row in own]).T
+        colour, mark = marks[measure]
+        axes.errorbar(x, 100 * share[0], 100 * np.abs(share[1:] - share[0]), fmt=mark,
+                      color=colour, markersize=5, capsize=2, label=NAMES[measure])
+    axes.axhline(100 * asked, color=GREY, linestyle="--", linewidth=1)
+    axes.set_xticks(range(len(bands)), bands)
+    axes.set_ylim(min(axes.get_ylim()[0], 80), 101)
+    axes.legend(ncols=len(measures), fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return figure
+
+
+def number(value: float, measure: str) -> str:
+    """A value with its unit, as many digits as a scale or a tape gives."""
+    digits = _digits(measure)
+    return f"{round(value, digits) + 0.0:.{digits}f} {UNITS[measure]}"  # + 0.0: no "-0"
+
+
+def _digits(measure: str) -> int:
+    return 0 if measure == "weight_g" else 2
+
+
+def ablation(errors: Mapping[str, Sequence[float]]):
+    """Mean absolute errors of the weight by variant, one dot a run, their mean as a bar."""
+    figure = _figure(7.2, 0.6 + 0.4 * len(errors))
+    axes = figure.add_subplot(xlabel="mean absolute error of the weight on test infants, g")
+    for row, values in enumerate(reversed(errors.values())):
+        axes.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.5)
+        axes.plot(np.mean(values), row, "|", color=ORANGE, markersize=16, markeredgewidth=2)
+    axes.set_yticks(range(len(errors)), list(reversed(errors)))
+    # Near ones are to be told apart beside one that knows nothing.
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 4, 6)))
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _figure(width: float, height: float):
+    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")

@@ -1,0 +1,112 @@
+"""The report of one split: table of visits, numbers as JSON, a page for people, the model's card.
+
+    predictions.csv      one row a visit: measured, estimated, interval, z-score with its standard
+    evaluation.json      every number of the page, and those of the baselines
+    report.html          one page, nothing loaded from anywhere
+    model_card.json, .md what the model is for, how good it is, where it ends
+
+Start with `write`.
+"""
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deps_jax.common.files.sealed import replace
+from nurture_jax.clinic.assessment import Assessment
+from nurture_jax.clinic.growth import NoStandard, weight_class
+from nurture_jax.clinic.quality import Gate
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.records.visits import Visit
+from nurture_jax.report import model_card
+from nurture_jax.report import page as report_page
+from nurture_jax.report.content import Baseline, Report, RunFacts, build
+
+
+def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
+          intervals: Intervals, facts: RunFacts, seed: int = 0) -> Report:
+    """Evaluates the estimates of a split and writes all files into `folder`.
+
+    Args:
+      estimates: of the visits that the gate let through.
+      baselines: of the same visits, by name (`fit_baselines`).
+      intervals: calibrated on the validation split.
+
+    Raises:
+      ValueError: where counts of visits do not add up, or no weight was measured.
+    """
+    report = build(estimates, baselines, intervals, facts, seed)
+    folder, card = Path(folder), model_card.fill(report)
+    for name, content in (("predictions.csv", predictions(report.assessments, facts.gated)),
+                          ("evaluation.json", _json(report.numbers())),
+                          ("report.html", report_page.page(report)),
+                          ("model_card.json", _json(card)),
+                          ("model_card.md", model_card.markdown(card))):
+        replace(folder / name, content)
+    return report
+
+
+def predictions(assessments: Sequence[Assessment], gated: Sequence[tuple[Visit, Gate]] = ()) -> str:
+    """CSV, one row a visit: those estimated, then those the gate rejected, with its reasons."""
+    rows = [{**_known(found.visit), **_estimated(found), "gate": "accepted" if gated else "none"}
+            for found in assessments]
+    rows += [{**_known(visit), "gate": "rejected",
+              "gate_reasons": "; ".join(map(str, gate.failures))}
+             for visit, gate in gated if not gate.accepted]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(columns), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _known(visit: Visit) -> dict:
+    """What was known and measured without the video; empty cells for None."""
+    names = ("infant_id", "visit_id", "age_days", "sex", "gestational_age_days", "birth_weight_g",
+             "site", "device")
+    return {name: getattr(visit, name) for name in names} | {
+        f"{measure}_measured": getattr(visit, measure) for measure in LABELS} | {
+        "weight_class_measured": weight_class(visit.weight_g) if visit.weight_g else None}
+
+
+def _estimated(found: Assessment) -> dict:
+    row = {}
+    for measure in LABELS:
+        value = found.findings.get(measure)
+        place = value.place if value else NoStandard("not estimated")
+        stands = not isinstance(place, NoStandard)
+        digits = 1 if measure == "weight_g" else 3
+        row |= {f"{measure}_estimated": round(value.estimate, digits) if value else None,
+                f"{measure}_low": _rounded(value.low, digits) if value else None,
+                f"{measure}_high": _rounded(value.high, digits) if value else None,
+                f"{measure}_z": round(place.z, 3) if stands else None,
+                f"{measure}_centile": round(place.centile, 2) if stands else None,
+                f"{measure}_standard": place.standard if stands else f"none: {place.reason}"}
+    change = found.change_percent
+    return row | {
+        "weight_class_estimated": found.weight_class,
+        "change_from_birth_weight_percent": None if change is None else round(change, 2),
+        "advice": found.advice.line, "advice_reasons": "; ".join(found.advice.reasons)}
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def _json(content: dict) -> str:
+    """JSON has no nan; null stands for what is not known."""
+    def clean(value):
+        if isinstance(value, Mapping):
+            return {str(name): clean(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(clean(content), indent=2, allow_nan=False, default=str) + "\n"

@@ -1,0 +1,247 @@
+"""What each input and each proxy task is worth: the same training with parts switched off.
+
+    FOLDER/config.json         of all runs; another one is refused
+    FOLDER/VARIANT/seed_N/     a run each, and test_errors.json: its errors on the test infants
+    FOLDER/ablation.csv, .json, .md, .png
+
+A stopped ablation goes on where it was: finished runs are not repeated. Several processes may
+share the folder, each with seeds (or variants) of its own; each writes the table of what it was
+asked for, so at the end one call with all of them, which trains nothing, collects the whole:
+
+    python -m launch.nurture_ablation ... --seeds 0,1 &
+    python -m launch.nurture_ablation ... --seeds 2
+    wait; python -m launch.nurture_ablation ... --seeds 0,1,2
+
+A process that comes to a run another one is at work on waits for it.
+"""
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from deps_jax.common.files import locks, sealed, workdir
+from nurture_jax.training import experiment
+from nurture_jax.report import plots
+from nurture_jax.evaluation.baselines import CarryForward, Tabular
+from nurture_jax.clips.clip_batches import LABELS, eval_batches
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.evaluation.uncertainty import Number, bootstrap
+
+_NO_PROXIES = {"segmentation": False, "keypoints": False}
+# The rows of nurture.md, and video with both proxy tasks but without the table.
+VARIANTS: dict[str, dict[str, bool]] = {
+    "tabular only": {"use_video": False, **_NO_PROXIES},
+    "video only": {"use_tabular": False, **_NO_PROXIES},
+    "video only + both": {"use_tabular": False},
+    "fused": _NO_PROXIES,
+    "fused + segmentation": {"keypoints": False},
+    "fused + keypoints": {"segmentation": False},
+    "fused + both": {},
+}
+REFERENCE = "tabular only"  # a variant is worth what it is nearer than this
+ERRORS = "test_errors.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Mean absolute errors on the test infants, by measure in its unit; seed is None for baselines.
+
+    Attributes:
+      relative_error_percent: of the weight.
+      visits: a row each: infant_id, visit_id, and the absolute error of every measure in its
+        unit, None where it is not known.
+    """
+
+    variant: str
+    seed: int | None
+    mae: dict[str, float]
+    relative_error_percent: float
+    visits: list[dict] = dataclasses.field(default_factory=list, repr=False)
+
+
+def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
+           variants: Sequence[str] = tuple(VARIANTS)) -> list[Outcome]:
+    """Trains and tests every variant with every seed; writes the table and the figure.
+
+    Args:
+      config: of the training, as `experiment.Experiment.from_dict` takes it.
+
+    Raises:
+      ValueError: for an unknown variant, none at all, or a folder of another config, before
+        anything is trained.
+    """
+    if not (variants and seeds):
+        raise ValueError(f"there are {len(variants)} variants and {len(seeds)} seeds; give at "
+                         f"least one of each, variants out of {tuple(VARIANTS)}")
+    for name in variants:
+        if name not in VARIANTS:
+            raise ValueError(f"variant {name!r} is unknown; use some of {tuple(VARIANTS)}")
+    plans = [(name, seed) for seed in seeds for name in variants]
+    for name, seed in plans:  # what can be refused is refused before the first training
+        experiment.Experiment.from_dict(_changed(config, name, seed))
+    folder, outcomes = Path(folder), []
+    folder.mkdir(parents=True, exist_ok=True)
+    with locks.alone(folder, f"waiting for another process in {folder}"):
+        # Every run has a seed of its own, so that of the config says nothing.
+        workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"),
+                      meaning=experiment.meaning)
+    for name, seed in tqdm(plans, desc="ablation", unit="run"):
+        run = folder / name.replace(" + ", "_").replace(" ", "_") / f"seed_{seed}"
+        outcomes.append(_outcome(name, seed, run, _changed(config, name, seed)))
+    outcomes += _baselines(Path(run), config)
+    write(folder, outcomes)
+    return outcomes
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """One row a variant: means over seeds, with the standard deviation for the weight."""
+    lines = [f"| | weight, g | weight, % | weight minus {REFERENCE}, g (95 % interval) | "
+             f"length, cm | head, cm | chest, cm |", "| --- " * 7 + "|"]
+    minus = differences(outcomes)
+    for name, group in _groups(outcomes).items():
+        column = lambda measure, group=group: np.array([each.mae[measure] for each in group])
+        weights = column("weight_g")
+        spread = f" ± {weights.std(ddof=1):.0f}" if len(weights) > 1 else ""
+        relative = np.mean([each.relative_error_percent for each in group])
+        rest = " | ".join("" if math.isnan(column(measure).mean()) else
+                          f"{column(measure).mean():.2f}" for measure in LABELS[1:])
+        lines.append(f"| {name} | {weights.mean():.0f}{spread} | {relative:.1f} | "
+                     f"{_shown(minus.get(name))} | {rest} |")
+    return "\n".join(lines)
+
+
+def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
+    """How much nearer than REFERENCE each variant is in weight; negative is nearer.
+
+    Absolute errors in g, the same visits: the mean over seeds of every visit first, then the
+    difference, then its mean, with an interval from drawing infants. Empty without REFERENCE.
+
+    Raises:
+      ValueError: for runs that were tested on different visits.
+    """
+    found = {name: _by_visit(name, group) for name, group in _groups(outcomes).items()}
+    reference, minus = found.pop(REFERENCE, {}), {}
+    for name, errors in found.items() if reference else ():
+        _check_same(name, errors, reference)
+        terms = np.array([[error - reference[visit], 1] for visit, error in errors.items()])
+        infants = np.array([infant for infant, _ in errors])
+        minus[name], = bootstrap(infants, terms, lambda total, count: (total / count,))
+    return minus
+
+
+def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """The table as Markdown, every run as CSV and JSON, and the figure."""
+    rows = [{"variant": each.variant, "seed": "" if each.seed is None else each.seed,
+             **{f"mae_{name}": value for name, value in each.mae.items()},
+             "relative_error_percent": each.relative_error_percent} for each in outcomes]
+    with (folder / "ablation.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    runs = [{name: value for name, value in dataclasses.asdict(each).items() if name != "visits"}
+            for each in outcomes]
+    minus = {name: dataclasses.asdict(number) for name, number in differences(outcomes).items()}
+    (folder / "ablation.json").write_text(json.dumps(
+        {"runs": runs, "weight_g_minus_tabular_only": minus}, indent=1) + "\n")
+    (folder / "ablation.md").write_text(table(outcomes) + "\n")
+    plots.ablation({name: [each.mae["weight_g"] for each in group]
+                    for name, group in _groups(outcomes).items()}).savefig(
+        folder / "ablation.png", dpi=150)
+
+
+def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    groups: dict[str, list[Outcome]] = {}
+    for each in outcomes:
+        groups.setdefault(each.variant, []).append(each)
+    return groups
+
+
+def _by_visit(name: str, group: Sequence[Outcome]) -> dict[tuple[str, str], float]:
+    """Absolute error of the weight in g by infant and visit, the mean over the runs."""
+    runs = [{(row["infant_id"], row["visit_id"]): row["weight_g"] for row in each.visits
+             if row["weight_g"] is not None} for each in group]
+    for run in runs:
+        _check_same(name, run, runs[0])
+    return {visit: float(np.mean([run[visit] for run in runs])) for visit in runs[0]}
+
+
+def _check_same(name: str, some: Mapping, others: Mapping) -> None:
+    if different := some.keys() ^ others.keys():
+        infant, visit = min(different)
+        raise ValueError(f"visit {infant}/{visit} was tested in some runs of {name!r} and "
+                         f"{REFERENCE!r}, not in all; the data set has changed, so use another "
+                         f"--workdir")
+
+
+def _shown(number: Number | None) -> str:
+    if number is None:
+        return ""
+    interval = "" if math.isnan(number.low) else f" ({number.low:+.0f} to {number.high:+.0f})"
+    return f"{number.value:+.0f}{interval}"
+
+
+def _changed(config: Mapping, name: str, seed: int) -> dict:
+    config = copy.deepcopy(dict(config))
+    config["model"] = {**config["model"], **VARIANTS[name]}
+    return config | {"seed": seed}
+
+
+def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
+    run.mkdir(parents=True, exist_ok=True)
+    with locks.alone(run, f"waiting for another process in {run}"):
+        workdir.check(run, config, may_differ=experiment.MAY_DIFFER, meaning=experiment.meaning)
+        if (tested := _tested(run)) is not None:
+            return tested
+        experiment.train(experiment.Experiment.from_dict(config), run, config)
+        found = _errors(name, seed, _test_estimates(run))
+        sealed.write(run / ERRORS, dataclasses.asdict(found), indent=None)
+        return found
+
+
+def _tested(run: Path) -> Outcome | None:
+    """What was found before, by a version that kept the errors of every visit."""
+    path = run / ERRORS
+    if not path.is_file():
+        return None
+    found = sealed.read(path, "delete it, and the run is tested again")
+    return Outcome(**found) if "visits" in found else None
+
+
+def _test_estimates(run: Path) -> Estimates:
+    """Of every test visit; the gate is off, since it would judge by the masks of some variants."""
+    trained = TrainedNurture.open(run)
+    source = experiment.open_data(trained.experiment.data, run)[1]["test"]
+    seen = [trained.observe(batch) for batch in
+            eval_batches(source, trained.experiment.training.eval_batch_size)]
+    mean, scale = (np.concatenate([each[name] for each in seen]) for name in ("mean", "scale"))
+    return Estimates(source.cache.records.visits, mean, scale)
+
+
+def _baselines(run: Path, config: Mapping) -> list[Outcome]:
+    """Both baselines on the same infants."""
+    _, sources = experiment.open_data(experiment.Experiment.from_dict(dict(config)).data, run)
+    train, test = (sources[part].cache.records.visits for part in ("train", "test"))
+    return [_errors("birth weight carried forward", None, CarryForward.fit(train).estimate(test)),
+            _errors("scikit-learn, tabular", None, Tabular.fit(train).estimate(test))]
+
+
+def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:
+    errors, truth = np.abs(estimates.mean - estimates.truth), estimates.truth
+    known = np.isfinite(errors[:, 0])
+    mae = {measure: float(np.nanmean(column)) if np.isfinite(column).any() else math.nan
+           for measure, column in zip(LABELS, errors.T, strict=True)}
+    visits = [{"infant_id": visit.infant_id, "visit_id": visit.visit_id,
+               **{measure: float(error) if np.isfinite(error) else None
+                  for measure, error in zip(LABELS, row, strict=True)}}
+              for visit, row in zip(estimates.visits, errors, strict=True)]
+    return Outcome(name, seed, mae, float(100 * np.mean(errors[known, 0] / truth[known, 0])),
+                   visits)

@@ -1,0 +1,153 @@
+"""Speed of the way from a video to an estimate: decoding, reading, one prediction, and of training.
+
+The training step is timed alone, with its batch at hand. How long it waits for its clips is not
+guessed here: every run writes it (`data_wait_fraction` in metrics.jsonl).
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deps_jax.common.loop.parallel import check_batch_size
+from deps_jax.supernet.elastic import Mode
+from nurture_jax.clips import clip_cache
+from nurture_jax.records.annotations import KEYPOINTS
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.clips.clip_batches import LABELS, MASK_STRIDE, ClipBatches, ClipSource, tabular_of
+from nurture_jax.training.experiment import Experiment, build_recipe, starting_backbone
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals
+from nurture_jax.network.model import NurtureNet
+from nurture_jax.runs.predict import Predictor
+from nurture_jax.clinic.quality import Limits
+from nurture_jax.records.visits import Records, Visit
+from nurture_jax.network.scaling import Standard
+from nurture_jax.synthetic.video import write_video
+from nurture_jax.training.train import Trainer, init_state
+from nurture_jax.records.video import sample_clip
+
+FPS, SECONDS, WIDTH, HEIGHT = 30, 10, 1920, 1080  # of the video that is timed
+# Of infants of about 3 kg: what is timed does not depend on it.
+STANDARD = Standard((8.0, 3.9, 3.5, 3.5), (0.2,) * 4, (8.0, 15.0, 270.0, 0.5), (1.0,) * 4, 0.1, 0.1)
+
+
+def film(path: Path) -> None:
+    """Ten seconds of full HD that an encoder has work with: a noisy picture on the move."""
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT // 8 + 40, WIDTH // 8 + 40, 3))
+    large = noise.astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    frames = FPS * SECONDS
+    write_video(path, (large[i:i + HEIGHT, i:i + WIDTH] for i in range(frames)),
+                np.arange(frames) / FPS, SECONDS, rotation=90)
+
+
+def time_video(folder: Path, config: dict, rounds: int = 3) -> dict[str, float]:
+    """Seconds for one video, with a network of the config's size and random weights.
+
+    Returns:
+      "decode_s" to the clip; "predict_s" from the file to measures, gate and picture, after
+      start-up; "start_s" of that start-up: opening and compiling.
+    """
+    video = folder / "film.mp4"
+    film(video)
+    start = time.perf_counter()
+    trained = untrained(Experiment.from_dict(config), folder)
+    predictor = Predictor(trained, Calibration(_any_intervals(), trained.sha256, Limits()))
+    started = time.perf_counter() - start
+    data = trained.experiment.data
+    decode = lambda: sample_clip(video, data.frames, data.size, fit=data.fit)
+    predict = lambda: predictor(video, age_days=7.0, birth_weight_g=3000.0, sex="F")
+    return {"decode_s": _fastest(decode, rounds), "predict_s": _fastest(predict, rounds),
+            "start_s": started}
+
+
+def time_reading(folder: Path, config: dict, visits: int = 32) -> float:
+    """Clips a second out of a cache, as the training loop takes them."""
+    data = Experiment.from_dict(config).data
+    video = folder / "film.mp4"
+    names = [f"{i}.mp4" for i in range(visits)]
+    for name in names:
+        (folder / name).hardlink_to(video)
+    records = Records(folder, tuple(Visit(str(i), "1", name) for i, name in enumerate(names)))
+    cache = clip_cache.build(records, folder / "cache", data.clip, workers=2)
+    batch_size = 8
+    batches = ClipBatches(ClipSource(cache), batch_size, seed=0)
+    next(batches)  # starts the threads
+    taken = 10
+    start = time.perf_counter()
+    for _ in range(taken):
+        next(batches)
+    return taken * batch_size / (time.perf_counter() - start)
+
+
+def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
+    """Clips a second of the compiled training step, the whole batch of noise at hand.
+
+    Args:
+      batch_size: clips of a step, on all devices together.
+
+    Raises:
+      ValueError: where the devices cannot share so many.
+    """
+    check_batch_size(batch_size)
+    experiment = Experiment.from_dict(config)
+    training = dataclasses.replace(experiment.training, batch_size=batch_size)
+    steps_an_epoch = 100  # any number: it only says where in the schedule a step is
+    recipe = build_recipe(dataclasses.replace(experiment, training=training), STANDARD,
+                          starting_backbone(experiment).module, steps_an_epoch * batch_size)
+    data, key = experiment.data, jax.random.key(0)
+    state = jax.jit(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))()
+    trainer, batch = Trainer(recipe, key), noise(batch_size, data.frames, data.size)
+    state, _ = jax.block_until_ready(trainer(0, state, batch))  # compiles
+    best = math.inf
+    for step in range(1, rounds + 1):
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(trainer(step, state, batch))
+        best = min(best, time.perf_counter() - start)
+    return batch_size / best
+
+
+def noise(batch_size: int, frames: int, size: int) -> dict[str, np.ndarray]:
+    """A batch as of `clip_batches`, every frame annotated, with nothing to see in it."""
+    random, cells = np.random.default_rng(0), size // MASK_STRIDE
+    clip = lambda *shape: (batch_size, frames, *shape)
+    visit = Visit("", "", "", age_days=7.0, birth_weight_g=3000.0, sex="F", weight_g=3000.0,
+                  gestational_age_days=280.0, length_cm=50.0, head_cm=34.0, chest_cm=33.0)
+    places = random.uniform(0, size, clip(len(KEYPOINTS), 2))
+    return {"frames": random.integers(0, 256, clip(size, size, 3), np.uint8),
+            **{name: np.tile(value, (batch_size, 1)) for name, value in tabular_of(visit).items()},
+            "masks": random.integers(0, 3, clip(cells, cells), np.uint8),
+            "keypoints": np.concatenate([places, np.full(clip(len(KEYPOINTS), 1), 2)],
+                                        -1).astype(np.float32),
+            "annotated": np.ones(clip(), np.float32)}
+
+
+def untrained(experiment: Experiment, folder: Path) -> TrainedNurture:
+    """A network of the right size that has learnt nothing."""
+    model = NurtureNet(experiment.model, STANDARD, starting_backbone(experiment).module)
+    data = experiment.data
+    inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),
+              jnp.zeros((1, 4)), Mode(False))
+    variables = jax.jit(lambda key: model.init(key, *inputs))(jax.random.key(0))
+    return TrainedNurture(folder, experiment, model, {"batch_stats": {}, **variables}, {}, 0)
+
+
+def _any_intervals() -> Intervals:
+    bands = (ALL_AGES, *AGE_BANDS)
+    return Intervals(0.9, 30, {band: dict.fromkeys(LABELS, 0) for band in bands},
+                     {band: dict.fromkeys(LABELS, 2.0) for band in bands})
+
+
+def _fastest(function: Callable, rounds: int) -> float:
+    best = math.inf
+    for _ in range(rounds):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+    return best

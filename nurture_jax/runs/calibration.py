@@ -1,0 +1,67 @@
+"""Calibrated intervals of a run, with the model and the gate they are true of.
+
+    WORKDIR/intervals.json
+
+An interval is calibrated on what one model said of the visits that one gate let through. After
+another training, or under other limits, it would promise what nobody has looked at, so it is
+refused for another model, and a prediction uses its limits.
+"""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from deps_jax.common.files import sealed
+from deps_jax.common.command.settings import build_settings
+from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.clinic.quality import Limits
+
+FILE = "intervals.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What an evaluation leaves for predictions.
+
+    Attributes:
+      model_sha256: of the model whose estimates were calibrated, see `TrainedNurture.sha256`.
+      limits: of the gate that chose the visits.
+    """
+
+    intervals: Intervals
+    model_sha256: str
+    limits: Limits
+
+    def check(self, model_sha256: str, folder: Path) -> None:
+        """Raises ValueError unless the intervals are of this model, the one in `folder`."""
+        if self.model_sha256 != model_sha256:
+            raise ValueError(
+                f"{Path(folder) / FILE} was calibrated for other weights than those in {folder} "
+                f"(SHA-256 {self.model_sha256:.12}..., now {model_sha256:.12}...); "
+                f"{_evaluate(folder)}")
+
+
+def save(calibration: Calibration, folder: Path) -> None:
+    """Writes `intervals.json` beside the run's other results."""
+    sealed.write(Path(folder) / FILE, dataclasses.asdict(calibration))
+
+
+def load(folder: Path) -> Calibration:
+    """What `save` wrote.
+
+    Raises:
+      ValueError: where there is none, or the file is damaged, of another kind, or of an older
+        version, which did not say what the intervals belong to.
+    """
+    path = Path(folder) / FILE
+    content = sealed.read(path, _evaluate(folder))
+    if missing := {field.name for field in dataclasses.fields(Calibration)} - content.keys():
+        raise ValueError(f"{path} does not say which {', '.join(sorted(missing))} it belongs to; "
+                         f"{_evaluate(folder)}")
+    return Calibration(build_settings(Intervals, content["intervals"], f"{path}: intervals"),
+                       content["model_sha256"],
+                       build_settings(Limits, content["limits"], f"{path}: limits"))
+
+
+def _evaluate(folder: Path) -> str:
+    return f"evaluate the run again (launch.evaluate_nurture --workdir {folder})"

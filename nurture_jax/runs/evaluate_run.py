@@ -1,0 +1,217 @@
+"""From a trained model and the clips of its splits to the files of a report.
+
+    WORKDIR/intervals.json          calibrated on validation, read for prediction: `calibration`
+    WORKDIR/evaluation/SPLIT/       the report, see `report`
+
+The gate looks at every clip; intervals are calibrated on the accepted visits of validation and
+everything is measured on those of test.
+"""
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from deps_jax.common.files import workdir
+from deps_jax.common.files.sealed import tell
+from deps_jax.common.command.settings import build_settings
+from nurture_jax.runs import calibration
+from nurture_jax.training import experiment
+from nurture_jax.evaluation import intervals
+from nurture_jax import records
+from nurture_jax.report import report
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.clips.clip_batches import LABELS, ClipSource, eval_batches
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.clinic.quality import Gate, Limits, inspect, rejections
+from nurture_jax.records.visits import Visit
+from nurture_jax.report.content import Report, RunFacts, fit_baselines
+from nurture_jax.evaluation.uncertainty import Number
+
+SPLITS = ("test", "validation")
+# Of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and, with the heads
+# the model has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
+Observe = Callable[[dict], Mapping[str, np.ndarray]]
+
+
+def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
+                 gate: Mapping[str, float] | None = None, seed: int = 0) -> Report:
+    """Opens a finished run and writes the report of one split.
+
+    Args:
+      split: "test" or "validation"; intervals of the latter are too narrow, as it calibrates them.
+      data_dir: where the data set lies now, if it has moved.
+      gate: limits by name that replace those in force, see `gate_limits`.
+
+    Raises:
+      ValueError: when the run, its data or the split are not there, the visits that it was trained
+        with have changed, or all visits are rejected.
+    """
+    folder, trained = Path(folder), TrainedNurture.open(folder)
+    limits = gate_limits(folder, trained.experiment.gate, gate or {})
+    data = trained.experiment.data
+    data = dataclasses.replace(data, dir=data_dir or data.dir)
+    parts, sources = experiment.open_data(data, folder)
+    return evaluate_model(
+        folder, trained.observe, sources, split=split, name=folder.name,
+        synthetic=records.is_synthetic(data.dir), seed=seed, limits=limits,
+        model_sha256=trained.sha256, batch_size=trained.experiment.training.eval_batch_size,
+        training=training_facts(trained, parts))
+
+
+def gate_limits(folder: Path, config: Limits, changes: Mapping[str, float]) -> Limits:
+    """Limits of the gate that are in force: those of the last evaluation, else of the run's config.
+
+    Args:
+      config: those of the run.
+      changes: by name, on top.
+
+    Raises:
+      ValueError: naming a limit that is unknown or impossible.
+    """
+    limits = config
+    if (folder / calibration.FILE).is_file():
+        try:
+            limits = calibration.load(folder).limits
+        except ValueError as error:  # it is written anew
+            tell(f"{error}; meanwhile the gate has the limits of the run's config")
+    return build_settings(Limits, {**dataclasses.asdict(limits), **changes}, experiment.GATE)
+
+
+def parse_gate(texts: Sequence[str]) -> dict[str, float]:
+    """Limits by name from NAME=NUMBER; ValueError for anything else."""
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--gate holds {text!r}; write NAME=NUMBER, such as "
+                             f"least_sharpness=0.004") from None
+    return found
+
+
+def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSource], *, name: str,
+                   synthetic: bool, model_sha256: str, split: str = "test", batch_size: int = 4,
+                   training: Mapping[str, object] | None = None, limits: Limits | None = None,
+                   seed: int = 0) -> Report:
+    """Calibrates intervals and writes the report of one split; baselines are fitted on the way.
+
+    Args:
+      observe: the model, a network or an exported file.
+      sources: clips by split: "train" (only its table is read), "validation", and `split`.
+      model_sha256: which model it is; the intervals belong to it.
+      training: what the report should tell of the training.
+
+    Raises:
+      ValueError: for a split that is not there, or when the gate rejects all visits of one.
+    """
+    if missing := [part for part in ("train", "validation", split) if not len(
+            sources.get(part, ()))]:
+        raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
+                         f"train with data.{missing[0]}_fraction above 0")
+    limits = limits or Limits()
+    accepted, _ = observe_split(observe, sources["validation"], batch_size, limits)
+    factors = intervals.calibrate(accepted)
+    estimates, gates = observe_split(observe, sources[split], batch_size, limits)
+    left_out = _left_out(sources[split].cache)
+    facts = RunFacts(name, synthetic, split, len(gates) + sum(left_out.values()), left_out, gates,
+                     training or {}, limits)
+    baselines = fit_baselines(sources["train"].cache.records.visits, estimates.visits, seed)
+    written = report.write(folder / "evaluation" / split, estimates, baselines, factors, facts,
+                           seed)
+    calibration.save(Calibration(factors, model_sha256, limits), folder)
+    return written
+
+
+def observe_split(observe: Observe, source: ClipSource, batch_size: int,
+                  limits: Limits | None = None
+                  ) -> tuple[Estimates, tuple[tuple[Visit, Gate], ...]]:
+    """Estimates of the visits that pass the gate, and what it found of every visit.
+
+    Raises:
+      ValueError: when no visit passes.
+    """
+    visits, gates, kept = source.cache.records.visits, [], []
+    batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
+                   desc="estimating", unit="batch", leave=False)
+    for batch in batches:
+        found = observe(batch)
+        for row, mean in enumerate(found["mean"]):
+            place = int(batch["index"][row])
+            seen = (found[name][row] if name in found else None
+                    for name in ("shares", "keypoints"))
+            gate = inspect(batch["frames"][row], source.cache[place].duration_s, *seen, limits,
+                           fit=source.cache.settings.fit)
+            gates.append((visits[place], gate))
+            if gate.accepted:
+                kept.append((visits[place], mean, found["scale"][row]))
+    if not kept:
+        reasons = ", ".join(f"{check} {count}" for check, count in
+                            rejections(gate for _, gate in gates).items())
+        raise ValueError(f"the gate rejects all {len(gates)} recordings ({reasons}); train longer, "
+                         f"or look at them")
+    chosen, mean, scale = zip(*kept, strict=True)
+    return Estimates(tuple(chosen), np.stack(mean), np.stack(scale)), tuple(gates)
+
+
+def training_facts(trained: TrainedNurture, parts: Mapping[str, records.Records]) -> dict:
+    """What the report and the card tell of the training."""
+    settings = trained.experiment
+    infants = lambda part: len({visit.infant_id for visit in part.visits})
+    return {"data": Path(settings.data.dir).name, "backbone": settings.backbone.kind,
+            "frames": settings.data.frames, "size_px": settings.data.size,
+            "parameters": trained.parameters, "step": trained.step, "seed": settings.seed,
+            **{f"{name}_infants": infants(part) for name, part in parts.items()},
+            **{f"{name}_visits": len(part) for name, part in parts.items()}}
+
+
+def summary(found: Report, folder: Path) -> str:
+    """The headline of a report for the terminal: errors beside both baselines."""
+    columns = {"NurtureNet": found.evaluation, **found.of_baselines}
+    lines = [f"{'mean absolute error':<22}" + "".join(f"{name:>30}" for name in columns)]
+    for measure in LABELS:
+        cells = (each.overall(measure) for each in columns.values())
+        lines.append(f"{measure:<22}" + "".join(f"{_cell(cell):>30}" for cell in cells))
+    lines += [f"{row.measure} minus {row.baseline}: {_minus(row.mae_difference)}"
+              for row in found.differences if row.measure == LABELS[0]]
+    flow, kind = found.flow, "synthetic recordings" if found.facts.synthetic else "recordings"
+    page = Path(folder) / "evaluation" / found.facts.split / "report.html"
+    return "\n".join([*lines, "", f"{flow.predicted} of {flow.captured} {kind} estimated, "
+                      f"{flow.rejected} rejected by the gate", *_changed_limits(found, folder),
+                      f"report: {page}"])
+
+
+def _changed_limits(found: Report, folder: Path) -> list[str]:
+    """A line about the limits that are not those of the run's config, if there are any."""
+    if not experiment.is_begun(Path(folder)):
+        return []
+    config = build_settings(Limits, workdir.load(folder).get(experiment.GATE, {}))
+    now = dataclasses.asdict(found.facts.limits)
+    changed = [f"{name} {value:g} (config: {getattr(config, name):g})"
+               for name, value in now.items() if value != getattr(config, name)]
+    return [f"limits of the gate: {', '.join(changed)}"] if changed else []
+
+
+def _minus(number: Number) -> str:
+    interval = "" if math.isnan(number.low) else f" ({number.low:+.0f} to {number.high:+.0f})"
+    return f"{number.value:+.0f} g{interval}"
+
+
+def _cell(errors) -> str:
+    if errors is None:
+        return "no label"
+    digits, mae = 0 if errors.unit == "g" else 2, errors.mae
+    return (f"{mae.value:.{digits}f} {errors.unit} ({mae.low:.{digits}f} to "
+            f"{mae.high:.{digits}f})")
+
+
+def _left_out(cache) -> dict[str, int]:
+    """Visits of the split whose video could not be used, by reason."""
+    return dict(collections.Counter(out.reason for out in cache.records.left_out).most_common())

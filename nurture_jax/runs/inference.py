@@ -1,0 +1,124 @@
+"""A trained NurtureNet, opened again: measures, masks and keypoints out of clips."""
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from functools import cached_property, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deps_jax.common.files import workdir
+from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.files.workdir import flatten
+from deps_jax.supernet.elastic import Mode
+from nurture_jax.network import geometry
+from nurture_jax.network.backbones import describe
+from nurture_jax.clips.clip_augment import ClipAugment, augment
+from nurture_jax.clips.clip_batches import MASK_STRIDE
+from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
+from nurture_jax.network.model import NurtureNet
+
+_INPUTS = ("frames", "tabular", "tabular_mask")
+
+
+def observe(model: NurtureNet, variables, preprocess: ClipAugment, batch) -> dict[str, jax.Array]:
+    """All that the network says of raw clips, in one pass; pure.
+
+    Args:
+      batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" of `clip_batches`.
+
+    Returns:
+      "mean", "scale" [b, 4] in the units of LABELS (scale: of a Laplace distribution); with the
+      heads the model has, "shares" [b, t, h / 4, w / 4, 3] of nothing, newborn and reference
+      object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
+      1 where the point is seen).
+    """
+    frames = augment(jax.random.key(0), {"frames": batch["frames"]}, preprocess)["frames"]
+    outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False))
+    mean, scale = model.standard.measures(outputs["mean"], outputs["log_scale"])
+    found = {"mean": mean, "scale": scale}
+    if "segmentation" in outputs:
+        found["shares"] = jax.nn.softmax(outputs["segmentation"])
+    if "heatmaps" in outputs:
+        heatmaps = outputs["heatmaps"]  # b t h w 19
+        found["keypoints"] = jnp.concatenate(
+            [MASK_STRIDE * geometry.peaks(heatmaps), heatmaps.max((2, 3))[..., None]], -1)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNurture:
+    """The best weights of a run and what they need.
+
+    Attributes:
+      validation: mean absolute errors there, by "mae_LABEL".
+      step: after which the weights were kept.
+    """
+
+    folder: Path
+    experiment: Experiment
+    model: NurtureNet
+    variables: dict
+    validation: dict[str, float]
+    step: int
+
+    @classmethod
+    def open(cls, folder: str | Path) -> TrainedNurture:
+        """Reads config, constants and best weights; neither videos nor a backbone's own run.
+
+        Raises:
+          ValueError: when there is no run or nothing was kept yet.
+        """
+        folder = Path(folder)
+        experiment = workdir.understood(folder, Experiment.from_dict)
+        model = NurtureNet(experiment.model, *read_model(folder))
+        data = experiment.data
+        inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),
+                  jnp.zeros((1, 4)), Mode(False))
+        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs))
+        checkpoints = Checkpoints(folder / "best")
+        variables = checkpoints.restore_state({"batch_stats": {}, **shapes})
+        return cls(folder, experiment, model, variables, checkpoints.record(),
+                   checkpoints.latest_step())
+
+    @property
+    def preprocess(self) -> ClipAugment:
+        """Normalising, and nothing else."""
+        return ClipAugment(mean=self.experiment.augment.mean, std=self.experiment.augment.std)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of all that makes an estimate: weights, constants, backbone and settings.
+
+        Not of paths and cadences, which a continued run may change, nor of the gate.
+        """
+        settings = flatten(dataclasses.asdict(self.experiment))
+        plain = {"standard": dataclasses.asdict(self.model.standard),
+                 "backbone": describe(self.model.backbone),
+                 "settings": {name: value for name, value in settings.items()
+                              if not name.startswith((*MAY_DIFFER, GATE))}}
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
+            digest.update(json.dumps([str(key) for key in path]).encode())
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learnt."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
+
+    @cached_property
+    def _observe(self):
+        return jax.jit(partial(observe, self.model, preprocess=self.preprocess))
+
+    def observe(self, batch: dict) -> dict[str, np.ndarray]:
+        """See `observe`; compiled once for batches of one size, their padding left out."""
+        variables = jax.device_put(self.variables, jax.local_devices()[0])
+        found = self._observe(variables, batch={name: batch[name] for name in _INPUTS})
+        real = np.asarray(batch["example_mask"]) > 0
+        return {name: np.asarray(value)[real] for name, value in found.items()}

@@ -1,0 +1,220 @@
+"""One video and a few numbers in; measures with intervals, class, z-scores and a plain line out.
+
+Nothing leaves the machine, and nothing of the infant is written but what the caller asks for.
+(A launcher also keeps compiled programs, in `~/.cache/deps_jax`; see `deps_jax.common.command.cli`.)
+"""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from deps_jax.common.command.source import git_commit, package_version
+from nurture_jax.runs import calibration
+from nurture_jax.clinic import quality
+from nurture_jax.records.annotations import KEYPOINTS, REFERENCE_POINTS
+from nurture_jax.clinic.assessment import Assessment, assess
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.clips.clip_batches import tabular_of
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.clinic.growth import NoStandard
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.clinic.quality import Gate
+from nurture_jax.records.visits import Visit
+from nurture_jax.records.video import VideoError, sample_clip
+from nurture_jax.records.visit_table import RANGES
+
+SEXES = ("F", "M", "")
+COLOURS = {quality.NEWBORN: (255, 160, 40), quality.REFERENCE: (60, 140, 255)}  # RGB
+JOINT = (255, 60, 60)
+SHOWN_PX = 480  # least height of the drawn picture
+SHOWN_PEAK = 0.2  # keypoints with a lower peak are not drawn: the head has not found them
+UNITS = {"g": ("g", 0), "cm": ("cm", 1)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What is said of one recording.
+
+    Attributes:
+      assessment: None where the gate has rejected the recording.
+      audit: model, code, time, inputs, all that the gate measured beside its limits, and the
+        estimate, as plain values.
+      frame: [h, w, 3] uint8, the middle frame with masks and keypoints drawn on it.
+    """
+
+    gate: Gate
+    assessment: Assessment | None
+    audit: dict
+    frame: np.ndarray
+
+
+class Predictor:
+    """A trained network with its intervals, compiled for one clip.
+
+    Attributes:
+      limits: of the gate: those that the intervals were calibrated under.
+    """
+
+    def __init__(self, trained: TrainedNurture, calibrated: Calibration):
+        calibrated.check(trained.sha256, trained.folder)
+        self._trained, self._factors = trained, calibrated.intervals
+        self.limits = calibrated.limits
+        data = trained.experiment.data
+        self._model = model_sha256(trained, self._factors)
+        trained.observe(_batch(np.zeros((data.frames, data.size, data.size, 3), np.uint8),
+                               _visit("")))  # compiles
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Predictor:
+        """Of a run in `folder`.
+
+        Raises:
+          ValueError: when it is not there, or was not evaluated with the weights it has now.
+        """
+        return cls(TrainedNurture.open(folder), calibration.load(Path(folder)))
+
+    def __call__(self, video: Path, *, age_days: float | None = None,
+                 birth_weight_g: float | None = None, sex: str = "",
+                 gestational_age_days: float | None = None) -> Prediction:
+        """Decodes, looks, and estimates unless the gate rejects.
+
+        Raises:
+          ValueError: for numbers out of range or a video that cannot be used.
+        """
+        visit = recording(video, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
+                          gestational_age_days=gestational_age_days)
+        data = self._trained.experiment.data
+        clip = sample_clip(video, data.frames, data.size, fit=data.fit, minimum_s=data.minimum_s)
+        found = {name: value[0] for name, value in
+                 self._trained.observe(_batch(clip.images, visit)).items()}
+        gate = quality.inspect(clip.images, clip.duration_s, found.get("shares"),
+                               found.get("keypoints"), self.limits, fit=data.fit)
+        estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
+        assessment = assess(estimates, self._factors)[0] if gate.accepted else None
+        audit = {
+            "model_sha256": self._model, "version": package_version(), "git_commit": git_commit(),
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "video": {"name": Path(video).name, "sha256": _file_hash(Path(video)),
+                      "duration_s": clip.duration_s, "width": clip.width, "height": clip.height},
+            "inputs": {name: getattr(visit, name) for name in
+                       ("age_days", "sex", "birth_weight_g", "gestational_age_days")},
+            "gate": {"accepted": gate.accepted, "measured": dict(gate.measured),
+                     "limits": dataclasses.asdict(self.limits), "not_done": list(gate.not_done),
+                     "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
+            "estimate": _plain(assessment) if assessment else None}
+        return Prediction(gate, assessment, audit, draw(clip.images, found))
+
+
+def recording(video: str | Path, **known) -> Visit:
+    """What is asked about, before anything is opened; `known` as for `Predictor`.
+
+    Raises:
+      ValueError: for numbers out of range or a video that does not exist.
+    """
+    visit = _visit(str(video), **known)
+    check(visit)
+    if not Path(video).is_file():
+        raise VideoError("missing", f"{video} does not exist; give the path of a video")
+    return visit
+
+
+def check(visit: Visit) -> None:
+    """Raises ValueError naming the first number that is out of range, or in another unit."""
+    for name, allowed in RANGES.items():
+        value = getattr(visit, name)
+        if value is not None and (problem := allowed.sentence(value)):
+            raise ValueError(f"{name} {value:g} {problem}")
+    if visit.sex not in SEXES:
+        raise ValueError(f"sex {visit.sex!r} is unknown; use F or M, or leave it out")
+
+
+def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
+    """The middle of [t, h, w, 3] uint8 frames, enlarged, with what the heads saw on it."""
+    middle, scale = len(frames) // 2, -(-SHOWN_PX // frames.shape[1])
+    size = (scale * frames.shape[2], scale * frames.shape[1])
+    picture = cv2.resize(frames[middle], size, interpolation=cv2.INTER_CUBIC)
+    if "shares" in found:
+        owner = cv2.resize(found["shares"][middle].astype(np.float32), size).argmax(-1)
+        for category, colour in COLOURS.items():
+            mask = (owner == category).astype(np.uint8)
+            tinted = 0.75 * picture[mask > 0] + 0.25 * np.array(colour)
+            picture[mask > 0] = tinted.astype(np.uint8)
+            outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+            cv2.drawContours(picture, outlines, -1, colour, 2, cv2.LINE_AA)
+    if "keypoints" in found:
+        for name, (x, y, peak) in zip(KEYPOINTS, found["keypoints"][middle].tolist(), strict=True):
+            if peak >= SHOWN_PEAK:
+                colour = COLOURS[quality.REFERENCE] if name in REFERENCE_POINTS else JOINT
+                cv2.circle(picture, (round(scale * x), round(scale * y)), 5, colour, -1,
+                           cv2.LINE_AA)
+    return picture
+
+
+def text(prediction: Prediction) -> str:
+    """For the terminal: one line a measure, then the advice, or why there is no estimate."""
+    if prediction.assessment is None:
+        reasons = (f"  {failure}" for failure in prediction.gate.failures)
+        return "\n".join(["no estimate:", *reasons])
+    found, lines = prediction.assessment, []
+    for name, finding in found.findings.items():
+        measure, unit = name.rsplit("_", 1)
+        show = lambda value, unit=unit: f"{value:.{UNITS[unit][1]}f}"
+        span = (f"(90 % interval {show(finding.low)} to {show(finding.high)} {unit})"
+                if math.isfinite(finding.low) else "(no interval)")
+        place = (f"no z-score: {finding.place.reason}" if isinstance(finding.place, NoStandard) else
+                 f"z {finding.place.z:+.2f}, centile {finding.place.centile:.0f}, "
+                 f"{finding.place.standard}")
+        lines.append(f"{measure:<8}{show(finding.estimate):>6} {unit:<3}{span}; {place}")
+    lines.append(f"class   {found.weight_class}")
+    if found.change_percent is not None:
+        lines.append(f"change  {found.change_percent:+.1f} % of the birth weight")
+    if prediction.gate.not_done:
+        lines.append(f"not checked: {', '.join(prediction.gate.not_done)}")
+    return "\n".join([*lines, f"advice  {found.advice}"])
+
+
+def _plain(found: Assessment) -> dict:
+    measures = {}
+    for name, finding in found.findings.items():
+        stands = not isinstance(finding.place, NoStandard)
+        measures[name] = {
+            "estimate": finding.estimate,
+            "low": finding.low if math.isfinite(finding.low) else None,
+            "high": finding.high if math.isfinite(finding.high) else None,
+            "z": finding.place.z if stands else None,
+            "centile": finding.place.centile if stands else None,
+            "standard": finding.place.standard if stands else f"none: {finding.place.reason}"}
+    return {"measures": measures, "weight_class": found.weight_class,
+            "change_from_birth_weight_percent": found.change_percent,
+            "advice": found.advice.line, "advice_reasons": list(found.advice.reasons)}
+
+
+def _visit(video: str, **known) -> Visit:
+    return Visit(infant_id="", visit_id="", video=video, **known)
+
+
+def _batch(frames: np.ndarray, visit: Visit) -> dict[str, np.ndarray]:
+    row = {"frames": frames, **tabular_of(visit), "example_mask": np.float32(1)}
+    return {name: np.asarray(value)[None] for name, value in row.items()}
+
+
+def model_sha256(trained: TrainedNurture, factors: Intervals) -> str:
+    """Of all that makes the estimate and its interval: `TrainedNurture.sha256`, and the factors.
+
+    Not of paths, nor of the gate, whose limits the audit tells.
+    """
+    plain = [trained.sha256, dataclasses.asdict(factors)]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Rendered newborns: `python -m nurture_jax.synthetic`."""

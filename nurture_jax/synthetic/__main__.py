@@ -1,0 +1,122 @@
+"""Writes a synthetic data set: rendered newborns beside a ruler, in the form of real records.
+
+    python -m nurture_jax.synthetic --infants 400 --out DIR
+    python -m nurture_jax.synthetic --demo --out DIR
+    python -m nurture_jax.synthetic --contact_sheet sheet.png
+    python -m nurture_jax.synthetic --benchmark
+
+Stopped at any time, the same command goes on. The same settings and seed give the same pictures.
+"""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from deps_jax.common.command.cli import BAD_INPUT, INTERRUPTED, prepare_jax, sentence
+from deps_jax.common.command.extras import needs
+
+with needs("nurture"):
+    from nurture_jax.synthetic.dataset import ABOUT, Work, time_rendering, write
+    from nurture_jax.synthetic.sheet import contact_sheet
+    from nurture_jax.synthetic.visit import Settings
+
+# Small and few frames, for a model of 8 frames that is trained in minutes.
+DEMO = Settings(infants=400, visits_per_infant=3, seconds=2.4, short_sides_px=(96,), fps=6.0,
+                annotated_frames=5)
+BENCHMARK_PX = 224
+BENCHMARK_FRAMES = 100
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(f"{message}; see --help")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        return _run(_parser().parse_args(arguments))
+    except (OSError, ValueError) as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings, workers = _settings(options), options.workers
+    if workers < 1:
+        raise ValueError(f"workers {workers} is less than 1; give the number of CPU cores")
+    if not (options.out or options.contact_sheet or options.benchmark):
+        raise ValueError("nothing to do; give --out DIR, --contact_sheet FILE.png or --benchmark")
+    if options.contact_sheet and options.contact_sheet.suffix != ".png":
+        raise ValueError(f"--contact_sheet {options.contact_sheet} does not end in .png; give a "
+                         f"name that does")
+    if options.benchmark:
+        settings = dataclasses.replace(settings, short_sides_px=(BENCHMARK_PX,))
+        work = time_rendering(settings, workers, BENCHMARK_FRAMES)
+        print(f"rendering at {BENCHMARK_PX} px, {workers} workers: {_speed(work)}")
+    if options.out:
+        work = write(options.out, settings, workers)
+        if work is None:
+            print(f"{options.out} is complete and was left as it is")
+        else:
+            print(f"{options.out}: {work.visits} visits, {work.frames} frames in "
+                  f"{work.wall_s:.0f} s, {workers} workers: {_speed(work)}\n{ABOUT}")
+    if options.contact_sheet:
+        contact_sheet(options.contact_sheet, settings)
+        print(f"wrote {options.contact_sheet}")
+    return 0
+
+
+def _speed(work: Work) -> str:
+    return (f"{work.frames / max(work.wall_s, 1e-9):.1f} frames/s, "
+            f"{work.frames / max(work.cpu_s, 1e-9):.1f} frames per CPU-second")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)
+             if getattr(options, field.name) is not None}
+    return dataclasses.replace(DEMO if options.demo else Settings(), **given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m nurture_jax.synthetic", description=__doc__,
+                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    shown = lambda field: f"(default {getattr(Settings(), field)}; --demo {getattr(DEMO, field)})"
+    add = lambda name, kind, text: parser.add_argument(
+        f"--{name}", type=kind, help=f"{text} {shown(name)}")
+    parser.add_argument("--out", type=Path, help="folder of the data set")
+    parser.add_argument("--demo", action="store_true", help="small pictures, few frames: a set "
+                        "that is written in two minutes; other options change it")
+    add("infants", int, "number of infants")
+    add("visits_per_infant", int, "at most; every infant has one to so many")
+    add("seconds", float, "length of a video")
+    add("short_sides_px", _sides, "short sides of the pictures, one for each of four phones")
+    add("fps", float, "frame rate, None is each phone's own")
+    add("seed", int, "of everything")
+    add("annotated_frames", int, "of every video, with masks and keypoints")
+    parser.add_argument("--no_ruler", dest="ruler", action="store_false", default=None,
+                        help="the same scenes without the ruler")
+    parser.add_argument("--workers", type=int, help="threads (default: one a CPU core, at most 8)",
+                        default=min(os.cpu_count() or 1, 8))
+    parser.add_argument("--contact_sheet", type=Path, help="FILE.png with pictures of some visits")
+    parser.add_argument("--benchmark", action="store_true",
+                        help=f"time the rendering at {BENCHMARK_PX} px")
+    return parser
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(side) for side in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers of pixels, give for example "
+                                         f"240,720") from None
+
+
+if __name__ == "__main__":
+    prepare_jax()
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Looks: phones, skin, clothes, cloth, light and the print of the ruler, drawn at random."""
+from __future__ import annotations
+
+import colorsys
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+
+from nurture_jax.synthetic.body import Shape
+from nurture_jax.synthetic.paint import PATTERNS, Look
+
+INK_SHAPE = (64, 1200)  # of the ruler's print: 0.025 cm a column
+# Of the ruler: every so many mm, share of its width, thickness in cm.
+MARKS = ((100, 1.0, 0.16), (50, 0.54, 0.11), (10, 0.36, 0.06), (5, 0.24, 0.03), (1, 0.16, 0.025))
+# sRGB from light to dark; a newborn's skin is drawn between two neighbours, then reddened.
+SKINS = ((240, 196, 178), (232, 180, 156), (214, 158, 130), (188, 128, 100), (150, 98, 74),
+         (112, 72, 54), (84, 54, 42))
+HAIRS = ((30, 22, 18), (46, 32, 24), (78, 54, 36), (120, 90, 60))
+RULERS = (((222, 180, 120), (50, 30, 20)), ((240, 240, 236), (20, 20, 24)),
+          ((176, 180, 184), (24, 24, 28)), ((244, 206, 60), (20, 20, 20)),
+          ((120, 176, 220), (250, 250, 250)), ((226, 120, 90), (255, 250, 240)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A phone: what its camera does to a picture, and its videos.
+
+    Attributes:
+      view_degrees: along the longer side of the picture.
+      defocus_px: standard deviation of the blur of a still scene, pixels of the rendered picture.
+      noise: of reading and of photons, linear light.
+      crf: of H.264, higher is coarser.
+      rotation: degrees the player must turn the stored picture counter-clockwise.
+      variable_rate: frames are late or dropped.
+      colour_tag: the file says that it is BT.709; without, players go by the size.
+    """
+
+    name: str
+    view_degrees: float
+    fps: float
+    defocus_px: float
+    noise: tuple[float, float]
+    exposure: float
+    crf: int
+    rotation: int
+    variable_rate: bool
+    colour_tag: bool
+
+
+DEVICES = (
+    Device("phone_a", 66.0, 30.0, 0.50, (0.004, 0.020), 1.00, 22, -90, False, True),
+    Device("phone_b", 58.0, 30.0, 0.65, (0.007, 0.030), 1.08, 25, -90, True, False),
+    Device("phone_c", 71.0, 24.0, 0.80, (0.010, 0.040), 0.92, 28, 90, False, True),
+    Device("phone_d", 62.0, 25.0, 0.55, (0.006, 0.024), 0.97, 24, 0, True, False),
+)
+SITES = ("clinic_north", "clinic_south", "home_east", "home_west")
+
+
+def linear(rgb) -> np.ndarray:
+    """Linear light of sRGB colours 0..255 (the 2.2 power; the ray caster's inverse is the same)."""
+    return (np.asarray(rgb, float) / 255) ** 2.2
+
+
+def frame_count(seconds: float, fps: float) -> int:
+    """Frames of a video that lasts at least `seconds`."""
+    return max(1, math.ceil(seconds * fps - 1e-6))
+
+
+def frame_times(rng: np.random.Generator, device: Device, seconds: float) -> np.ndarray:
+    """[t] presentation times in s, from 0; on some phones frames come late or not at all."""
+    count = frame_count(seconds, device.fps)
+    steps = np.ones(count)
+    if device.variable_rate:
+        steps += rng.uniform(-0.12, 0.12, count) + (rng.random(count) < 0.06)
+        steps *= count / steps.sum()
+    times = np.concatenate([[0.0], np.cumsum(steps)[:-1]]) / device.fps
+    return np.round(times, 4)
+
+
+def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray, times_s: np.ndarray
+           ) -> np.ndarray:
+    """[t 3] blur covariance xx, xy, yy in pixels from the picture's motion [t 2] and the lens."""
+    still = (device.defocus_px * np.exp(0.15 * rng.standard_normal())) ** 2
+    open_s = rng.uniform(0.15, 0.7) / 30  # of the shutter
+    step = np.gradient(moved, times_s, axis=0) * open_s if len(moved) > 1 else 0 * moved
+    step = np.clip(step, -4, 4)
+    return np.stack([still + step[:, 0] ** 2 / 12, step[:, 0] * step[:, 1] / 12,
+                     still + step[:, 1] ** 2 / 12], -1).astype(np.float32)
+
+
+def draw_look(rng: np.random.Generator, shape: Shape, device: Device, pixel_cm: float) -> Look:
+    """Colours, patterns and light of a scene; what depends on the pose is filled in by the scene.
+
+    `pixel_cm` is about the size of a pixel on the cloth, so that fine things are blurred, not
+    aliased.
+    """
+    body, ink = RULERS[rng.integers(len(RULERS))]
+    empty = np.zeros(2)
+    look = Look(
+        radius=empty, melt=empty, head=shape.head, scale=shape.length_cm,
+        navel=np.zeros(3), nipples=np.zeros((2, 3)), **_infant_colours(rng),
+        **_cloth(rng, shape.length_cm, pixel_cm), **_light(rng),
+        ruler_shown=1.0, ruler_centre=empty, ruler_axis=empty, ruler_half=empty,
+        ruler_thickness=0.2, ruler_colours=np.stack([linear(body), linear(ink)]),
+        ruler_ink=draw_ink(rng, pixel_cm),
+        vignette=rng.uniform(0.0, 0.14), noise=np.array(device.noise) * rng.uniform(0.6, 1.5))
+    return Look(*(np.asarray(value, np.float32) for value in look))
+
+
+def _infant_colours(rng: np.random.Generator) -> dict:
+    tone = rng.uniform(0, len(SKINS) - 1.001)
+    low = int(tone)
+    skin = linear(SKINS[low]) * (1 - tone + low) + linear(SKINS[low + 1]) * (tone - low)
+    skin = skin * np.array([1.04, 0.93, 0.92]) * np.exp(0.04 * rng.standard_normal(3))
+    cap = float(rng.random() < 0.45)
+    nappy = linear(_colour(rng, 0.02, 0.12, 0.9, 1.0)) if rng.random() < 0.9 else np.zeros(3)
+    return {
+        "skin": skin, "blush": skin * np.array([1.02, 0.62, 0.60]),
+        "hair": linear(HAIRS[rng.integers(len(HAIRS))]), "hair_amount": rng.uniform(0.35, 0.95),
+        "cap": cap, "cap_stripes": rng.choice([0.0, rng.uniform(12, 30)]),
+        "cap_colours": np.stack([linear(_colour(rng, 0.1, 0.6, 0.6, 1.0)) for _ in range(2)]),
+        "nappy_colours": np.stack([nappy, nappy * rng.uniform(0.5, 0.95, 3)])}
+
+
+def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict:
+    """Pattern, colours and wrinkles; all lengths are drawn over the infant's `length`."""
+    pattern = np.zeros(len(PATTERNS))
+    pattern[rng.choice(len(PATTERNS), p=(0.15, 0.17, 0.17, 0.17, 0.17, 0.17))] = 1
+    strong = rng.random() < 0.5
+    colours = [linear(_colour(rng, 0.05, 0.75 if strong else 0.3, 0.45, 0.98)) for _ in range(3)]
+    turn = rng.uniform(0, np.pi)
+    wave = length * np.exp(rng.uniform(np.log(0.12), np.log(0.9), 6))
+    angle = rng.uniform(0, np.pi, 6)
+    number = 2 * np.pi / wave
+    slope = rng.gamma(2.0, 0.022, 6)
+    return {
+        "pattern": pattern, "cloth_colours": np.stack(colours),
+        "cloth_turn": np.array([np.cos(turn), np.sin(turn)]),
+        "cloth_period": max(length * np.exp(rng.uniform(np.log(0.03), np.log(0.28))), 4 * pixel_cm),
+        "cloth_fill": rng.uniform(0.25, 0.6), "cloth_soft": pixel_cm,
+        "cloth_half": length * rng.uniform(0.62, 1.6, 2),
+        "floor_colour": linear(_colour(rng, 0.05, 0.5, 0.2, 0.7)),
+        "waves": np.stack([number * np.cos(angle), number * np.sin(angle),
+                           rng.uniform(0, 2 * np.pi, 6), slope / number], -1)}
+
+
+def _light(rng: np.random.Generator) -> dict:
+    """A window or lamp and the light of the room, from dim and warm to bright and cold."""
+    height, azimuth = np.radians(rng.uniform(38, 74)), rng.uniform(0, 2 * np.pi)
+    warm = rng.normal(0, 0.10)
+    tint = np.array([1 + warm, 1.0, 1 - warm])
+    share = rng.uniform(0.35, 0.62)  # of the key light
+    level = 1.15
+    colour = np.array([0.9, 0.75, 0.65]) * level * (1 - share)
+    return {
+        "light": np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth),
+                           np.sin(height)]),
+        "key_colour": level * share * tint * 1.25, "sky_colour": level * (1 - share) / tint,
+        "bounce_colour": colour, "white": np.exp(0.04 * rng.standard_normal(3))}
+
+
+def draw_ink(rng: np.random.Generator, pixel_cm: float) -> np.ndarray:
+    """[rows columns] 0..1 print of a 30 cm ruler, blurred to the size of a pixel.
+
+    MARKS along one or both edges, those of 10 cm right across, and numbers.
+    """
+    rows, columns = INK_SHAPE
+    per_cm = 43  # pixels of the canvas, in both directions on a ruler of middle width
+    ink = np.zeros((2 * rows, 30 * per_cm), np.uint8)
+    both = rng.random() < 0.5
+    bold = rng.uniform(0.8, 1.3)
+    for mm in range(301):
+        share, thick_cm = next(mark for every_mm, *mark in MARKS if mm % every_mm == 0)
+        reach = round((0.7 if both else 1.0) * share * len(ink)) if share < 1 else len(ink)
+        half = bold * thick_cm * per_cm / 2
+        columns_of = slice(max(round(mm * per_cm / 10 - half), 0), round(mm * per_cm / 10 + half))
+        ink[:reach, columns_of] = 255
+        ink[len(ink) - reach:, columns_of] |= np.uint8(255 * both)
+    base = int(len(ink) * (0.60 if both else 0.88))
+    for cm in range(1, 30):
+        size, line = (1.0, 4) if cm % 5 == 0 else (0.75, 2)
+        (across, up), _ = cv2.getTextSize(str(cm), cv2.FONT_HERSHEY_SIMPLEX, size, line)
+        left = int(cm * per_cm - across / 2)
+        if cm % 10 == 0:  # no mark runs through a number
+            ink[base - up - 5:base + 6, left:left + across] = 0
+        cv2.putText(ink, str(cm), (left, base), cv2.FONT_HERSHEY_SIMPLEX, size, 255, line,
+                    cv2.LINE_AA)
+    spread = max(0.4, 0.42 * pixel_cm * per_cm)
+    soft = cv2.GaussianBlur(ink.astype(np.float32) / 255, (0, 0), spread)
+    return cv2.resize(soft, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def _colour(rng, low_saturation, high_saturation, low_value, high_value) -> np.ndarray:
+    """[3] sRGB 0..255 of any hue."""
+    return 255 * np.array(colorsys.hsv_to_rgb(
+        rng.random(), rng.uniform(low_saturation, high_saturation),
+        rng.uniform(low_value, high_value)))

@@ -1,0 +1,297 @@
+"""The ray caster: primitives, camera and light in, pictures with exact masks and depth out.
+
+Compiled once per picture size: every infant has the same number of primitives, and all that varies
+is data. Reading for the first time? Start at `render`. Pixels are kept as flat [p]
+arrays of one coordinate each, so that XLA fuses the whole of a pass into one loop.
+"""
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS
+from nurture_jax.synthetic.paint import Look, albedo
+
+FLESH = ELLIPSOIDS.index("nappy")  # ellipsoids before it are the body; the nappy is the last
+CLOTH, RULER = -1, -2  # owners that are not parts
+NEWBORN_ID, RULER_ID = 1, 2  # values of the masks; 0 is the background
+BLUR_RADIUS = 2  # of the blur kernel, pixels
+FAR = 1e6
+BAND_PIXELS = 120_000  # at 720p twice as fast as the whole picture at once
+NOISE_ROOM = 32  # pixels, the offsets of the noise are below
+
+
+class Frame(NamedTuple):
+    """What changes from frame to frame; lengths in cm. With a leading axis t it is a video.
+
+    quadric: symmetric matrix Q of an ellipsoid, xx yy zz xy xz yz; (x-c)'Q(x-c) = 1 is its surface.
+    """
+
+    centre: jax.Array  # [n 3] ellipsoids
+    quadric: jax.Array  # [n 6]
+    start: jax.Array  # [m 3] capsules
+    span: jax.Array  # [m 3] to the other end
+    shade_centre: jax.Array  # [s 3] ellipsoids that cast shadows
+    shade_quadric: jax.Array  # [s 6]
+    head_axes: jax.Array  # [3 3] columns left, up, front
+    eye: jax.Array  # [3] camera
+    view: jax.Array  # [3 3] rows right, up, forward; right and up times the tangent of half a view
+    blur: jax.Array  # [3] xx, xy, yy of the blur's covariance in pixels
+    exposure: jax.Array  # []
+    noise_at: jax.Array  # [2] int32 offset into the noise, below NOISE_ROOM
+
+
+class Rays(NamedTuple):
+    """Coordinates [p] of unit directions."""
+
+    x: jax.Array
+    y: jax.Array
+    z: jax.Array
+
+
+def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: int):
+    """RGB uint8 [h w 3], ids uint8 [h w] and depth float32 [h w], cm along the ray, of one frame.
+
+    The passes are compiled one by one: in a single program XLA:CPU fuses them and computes the
+    first again for every use of its result, a thousand times slower (no barrier holds there).
+    A large picture is made in bands, so that what lies between the passes stays in the caches.
+
+    Args:
+      noise: [h + NOISE_ROOM, w + NOISE_ROOM, 3] standard normal.
+    """
+    size = (height, width)
+    rows = -(-height // -(-height * width // BAND_PIXELS))
+    bands = [_band(size, rows, first, frame, look) for first in range(0, height, rows)]
+    return _picture_pass(size, frame, look, noise, bands)
+
+
+def _band(size: tuple[int, int], rows: int, first: int, frame: Frame, look: Look):
+    """Linear light [p 3], owner [p] and depth [p] of `rows` rows from row `first` on."""
+    rays = _ray_pass(size, rows, first, frame)
+    depth, owner = _hit_pass(frame, look, rays)
+    at = _point_pass(frame, rays, depth)
+    weights = _ellipsoid_pass(frame, look, at), _capsule_pass(frame, look, at)
+    normal = _normal_pass(frame, at, owner, weights)
+    key, sky = _shadow_pass(frame, look.light, at)
+    base, normal, wet = _paint_pass(frame.centre[0], frame.head_axes, look, at, normal, owner)
+    return _light_pass(look, rays, normal, base, wet, key, sky, owner), owner, depth
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _ray_pass(size, rows: int, first, frame: Frame):
+    return _camera_rays(frame, *size, rows, first)
+
+
+@jax.jit
+def _point_pass(frame: Frame, rays: Rays, depth) -> Rays:
+    return Rays(*(frame.eye[i] + depth * rays[i] for i in range(3)))
+
+
+# Looked up late: the functions stand below, in the order of the passes.
+_hit_pass = jax.jit(lambda *arrays: _first_hit(*arrays))
+_ellipsoid_pass = jax.jit(lambda *arrays: _ellipsoid_weights(*arrays))
+_capsule_pass = jax.jit(lambda *arrays: _capsule_weights(*arrays))
+_normal_pass = jax.jit(lambda *arrays: _normals(*arrays))
+_shadow_pass = jax.jit(lambda *arrays: _shadows(*arrays))
+_paint_pass = jax.jit(albedo)
+_light_pass = jax.jit(lambda *arrays: _shade(*arrays))
+
+
+@partial(jax.jit, static_argnums=0)
+def _picture_pass(size, frame: Frame, look: Look, noise, bands):
+    height, width = size
+    linear, owner, depth = (jnp.concatenate(parts)[:height * width]
+                            for parts in zip(*bands, strict=True))
+    ids = jnp.where(owner >= 0, NEWBORN_ID, jnp.where(owner == RULER, RULER_ID, 0))
+    picture = _develop(linear.reshape(*size, 3), frame, look, noise)
+    return picture, ids.astype(jnp.uint8).reshape(size), depth.reshape(size)
+
+
+def _camera_rays(frame: Frame, height: int, width: int, rows: int, first) -> Rays:
+    """Through the pixel centres of some rows, from the left; rows may lie below the picture."""
+    v, u = jnp.meshgrid(1 - (2 * (first + jnp.arange(rows)) + 1.0) / height,
+                        (2 * jnp.arange(width) + 1.0) / width - 1, indexing="ij")
+    u, v = u.reshape(-1), v.reshape(-1)
+    right, up, forward = frame.view
+    x, y, z = (forward[i] + u * right[i] + v * up[i] for i in range(3))
+    scale = jax.lax.rsqrt(x * x + y * y + z * z)
+    return Rays(x * scale, y * scale, z * scale)
+
+
+def _form(q, x, y, z):
+    """Coordinates of Q (x, y, z)."""
+    return (q[0] * x + q[3] * y + q[4] * z, q[3] * x + q[1] * y + q[5] * z,
+            q[4] * x + q[5] * y + q[2] * z)
+
+
+def _first_hit(frame: Frame, look: Look, d: Rays):
+    """Distance [p] and owner [p] of the nearest surface: a part, CLOTH or RULER."""
+    t = jnp.minimum(-frame.eye[2] / jnp.minimum(d.z, -1e-4), FAR)
+    owner = jnp.full(t.shape, CLOTH, jnp.int32)
+    for plane, name in ((look.ruler_thickness, RULER),):
+        to = (plane - frame.eye[2]) / jnp.minimum(d.z, -1e-4)
+        x, y = (frame.eye[i] + to * d[i] - look.ruler_centre[i] for i in range(2))
+        along = x * look.ruler_axis[0] + y * look.ruler_axis[1]
+        across = y * look.ruler_axis[0] - x * look.ruler_axis[1]
+        on = (jnp.abs(along) < look.ruler_half[0]) & (jnp.abs(across) < look.ruler_half[1])
+        on &= look.ruler_shown > 0
+        t, owner = jnp.where(on, to, t), jnp.where(on, name, owner)
+    for i in range(len(ELLIPSOIDS)):
+        q, o = frame.quadric[i], frame.eye - frame.centre[i]
+        f = _form(q, *o)
+        c = o[0] * f[0] + o[1] * f[1] + o[2] * f[2] - 1
+        g = _form(q, *d)
+        a = d.x * g[0] + d.y * g[1] + d.z * g[2]
+        b = d.x * f[0] + d.y * f[1] + d.z * f[2]
+        root = b * b - a * c
+        to = (-b - jnp.sqrt(jnp.maximum(root, 0))) / a
+        hit = (root > 0) & (to < t) & (to > 0)
+        t, owner = jnp.where(hit, to, t), jnp.where(hit, i, owner)
+    for j in range(len(CAPSULES)):
+        to = _capsule_hit(frame.eye - frame.start[j], frame.span[j], look.radius[j], d)
+        hit = to < t
+        t, owner = jnp.where(hit, to, t), jnp.where(hit, len(ELLIPSOIDS) + j, owner)
+    return t, owner
+
+
+def _capsule_hit(o, span, radius, d: Rays) -> jax.Array:
+    """Distance [p] to a capsule from o (relative to its start), FAR where it is missed."""
+    dot = lambda a, b: a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    ss, sd, so, do, oo = dot(span, span), dot(span, d), dot(span, o), dot(o, d), dot(o, o)
+    a, b, c = ss - sd * sd, ss * do - so * sd, ss * oo - so * so - radius * radius * ss
+    root = b * b - a * c
+    tube = (-b - jnp.sqrt(jnp.maximum(root, 0))) / jnp.maximum(a, 1e-6)
+    y = so + tube * sd
+    # Past an end of the tube: the sphere there.
+    far = y > 0.5 * ss
+    b = do - jnp.where(far, sd, 0.0)
+    c = oo - jnp.where(far, 2 * so - ss, 0.0) - radius * radius
+    cap_root = b * b - c
+    cap = -b - jnp.sqrt(jnp.maximum(cap_root, 0))
+    on_tube = (y > 0) & (y < ss)
+    to = jnp.where(on_tube, tube, cap)
+    return jnp.where((root > 0) & (on_tube | (cap_root > 0)) & (to > 0), to, FAR)
+
+
+def _ellipsoid_weights(frame: Frame, look: Look, at: Rays) -> jax.Array:
+    """[FLESH p] share of each ellipsoid's gradient in the normal at the points.
+
+    Where two parts of the body meet their normals are blended, as skin is smooth.
+    """
+    c, q = _columns(frame.centre[:FLESH]), _columns(frame.quadric[:FLESH])
+    p = [at[k][None] - c[k] for k in range(3)]
+    g = _form(q, *p)
+    inverse = jax.lax.rsqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2] + 1e-12)
+    above = 0.5 * (p[0] * g[0] + p[1] * g[1] + p[2] * g[2] - 1) * inverse  # about the distance
+    return jnp.square(jnp.clip(1 - above / look.melt[:FLESH, None], 0, 1)) * inverse
+
+
+def _capsule_weights(frame: Frame, look: Look, at: Rays) -> tuple[jax.Array, jax.Array]:
+    """[m p] shares of the capsules, and the same times the place along each nearest to a point."""
+    c, span = _columns(frame.start), _columns(frame.span)
+    radius = look.radius[:, None]
+    p = [at[k][None] - c[k] for k in range(3)]
+    square = span[0] ** 2 + span[1] ** 2 + span[2] ** 2
+    share = jnp.clip((p[0] * span[0] + p[1] * span[1] + p[2] * span[2]) / square, 0, 1)
+    p = [p[k] - share * span[k] for k in range(3)]
+    square = p[0] * p[0] + p[1] * p[1] + p[2] * p[2] + 1e-12
+    inverse = jax.lax.rsqrt(square)
+    above = square * inverse - radius
+    weight = jnp.square(jnp.clip(1 - above / (0.45 * radius), 0, 1)) * inverse
+    return weight, weight * share
+
+
+def _columns(table: jax.Array) -> list[jax.Array]:
+    """Columns [n 1] of a table [n k]."""
+    return [table[:, k, None] for k in range(table.shape[1])]
+
+
+def _normals(frame: Frame, at: Rays, owner: jax.Array, weights: tuple) -> jax.Array:
+    """[3 p] unit normals: the weighted gradients Q(x - c) and x - a - share * span, summed.
+
+    Both are linear in the weights, so that the sum over the parts is one matrix product.
+    """
+    q, c = frame.quadric[:FLESH], frame.centre[:FLESH]
+    offset = -jnp.stack(_form(q.T, *c.T), 1)  # [FLESH 3]
+    ones, none = jnp.ones((len(CAPSULES), 3)), jnp.zeros((len(CAPSULES), 3))
+    skin, (limb, place) = weights
+    summed = (jnp.concatenate([q, offset], 1).T @ skin
+              + jnp.concatenate([ones, none, -frame.start], 1).T @ limb
+              + jnp.concatenate([none, none, -frame.span], 1).T @ place)  # [9 p]
+    flesh = _form(summed[:6], *at)
+    nappy = _form(frame.quadric[FLESH], *(at[k] - frame.centre[FLESH, k] for k in range(3)))
+    flat = (0.0, 0.0, 1.0)
+    g = [jnp.where(owner < 0, flat[k],
+                   jnp.where(owner == FLESH, nappy[k], flesh[k] + summed[6 + k]))
+         for k in range(3)]
+    return jnp.stack(g) * jax.lax.rsqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2 + 1e-12)[None]
+
+
+def _shadows(frame: Frame, light: jax.Array, at: Rays) -> tuple[jax.Array, jax.Array]:
+    """Shares [p] of the key light and of the sky that reach the points.
+
+    A part hides a direction as far as the line from the point passes near it; with the sky the line
+    goes straight up and "near" is wide, which darkens the cloth beside the body.
+    """
+    key, sky = jnp.ones_like(at.x), jnp.ones_like(at.x)
+    for i in range(frame.shade_centre.shape[0]):
+        p = [at[k] - frame.shade_centre[i, k] for k in range(3)]
+        q = frame.shade_quadric[i]
+        g = _form(q, *p)
+        c = p[0] * g[0] + p[1] * g[1] + p[2] * g[2]
+        a = light @ jnp.stack(_form(q, *light))
+        b = (light[0] * g[0] + light[1] * g[1] + light[2] * g[2]) * jax.lax.rsqrt(a)
+        near = jnp.sqrt(jnp.maximum(c - b * b, 0))  # 1 touches the surface
+        ahead = jnp.clip(-1.6 * b, 0, 1)
+        key *= 1 - ahead * jnp.clip((1.22 - near) / 0.44, 0, 1)
+        b = g[2] * jax.lax.rsqrt(q[2])
+        near = jnp.sqrt(jnp.maximum(c - b * b, 0))
+        sky *= 1 - 0.62 * jnp.clip(-1.2 * b, 0, 1) * jnp.clip((1.75 - near) / 1.3, 0, 1) ** 2
+    return key, sky
+
+
+def _shade(look: Look, d: Rays, n: list, base, wet, key, sky, owner):
+    """Linear light [p 3] of the three colours: sky, key light with a soft edge on skin, a sheen."""
+    light = look.light
+    facing = n[0] * light[0] + n[1] * light[1] + n[2] * light[2]
+    skin = owner >= 0
+    wrap = jnp.where(skin, 0.22, 0.0)
+    lambert = jnp.clip((facing + wrap) / (1 + wrap), 0, 1) * (0.25 * skin + (1 - 0.25 * skin) * key)
+    lambert = jnp.where(skin, lambert, facing.clip(0) * key)
+    half = [light[k] - d[k] for k in range(3)]
+    inverse = jax.lax.rsqrt(half[0] ** 2 + half[1] ** 2 + half[2] ** 2)
+    shine = jnp.clip((n[0] * half[0] + n[1] * half[1] + n[2] * half[2]) * inverse, 0, 1)
+    shine = wet * shine ** 16 * key
+    upward = 0.5 + 0.5 * n[2]
+    ambient = sky * (0.30 + 0.70 * upward)
+    bounce = jnp.where(skin, 0.35 * (1 - upward), 0.0)
+    return jnp.stack([base[k] * (look.sky_colour[k] * ambient + look.key_colour[k] * lambert
+                                 + look.bounce_colour[k] * bounce) + look.key_colour[k] * shine
+                      for k in range(3)], -1)
+
+
+def _develop(picture: jax.Array, frame: Frame, look: Look, noise: jax.Array) -> jax.Array:
+    """Lens blur and shake, vignette, exposure, sensor noise, tone curve: [h w 3] to uint8."""
+    height, width, _ = picture.shape
+    xx, xy, yy = frame.blur
+    taps = jnp.arange(-BLUR_RADIUS, BLUR_RADIUS + 1.0)
+    y, x = taps[:, None], taps[None]
+    kernel = jnp.exp(-0.5 * (yy * x * x - 2 * xy * x * y + xx * y * y) / (xx * yy - xy * xy))
+    kernel /= kernel.sum()
+    padded = jnp.pad(picture, ((BLUR_RADIUS,) * 2, (BLUR_RADIUS,) * 2, (0, 0)), mode="edge")
+    shifted = lambda i, j: jax.lax.slice(padded, (i, j, 0), (i + height, j + width, 3))
+    size = 2 * BLUR_RADIUS + 1
+    picture = sum(kernel[i, j] * shifted(i, j) for i in range(size) for j in range(size))
+    v = jnp.linspace(-1, 1, height)[:, None, None]
+    u = jnp.linspace(-1, 1, width)[None, :, None] * (width / height)
+    vignette = 1 - look.vignette * (u * u + v * v)
+    picture = picture * frame.exposure * vignette * look.white[None, None]
+    grain = jax.lax.dynamic_slice(noise, (frame.noise_at[0], frame.noise_at[1], 0),
+                                  (height, width, 3))
+    picture += grain * jnp.sqrt(look.noise[0] ** 2 + look.noise[1] ** 2 * picture)
+    picture = jnp.clip(picture, 0, None)
+    picture = picture * (1 + 0.15 * picture) / (1 + picture * 0.35 * picture)  # soft highlights
+    return (255 * jnp.clip(picture, 0, 1) ** (1 / 2.2) + 0.5).astype(jnp.uint8)

@@ -1,0 +1,61 @@
+"""A picture of pictures: frames of many visits, the masks and keypoints of some, one over time."""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from nurture_jax.records.annotations import BODY_POINTS
+from nurture_jax.synthetic.render import NEWBORN_ID, RULER_ID
+from nurture_jax.synthetic.visit import Settings, Visit, draw_visit, keypoints, pictures
+
+COLUMNS = 6
+ROWS = 2  # of different infants; two more show masks and time
+RENDER_PX = 240
+TILE_PX = (140, 190)  # width, height
+TINTS = {NEWBORN_ID: (60, 200, 90), RULER_ID: (250, 120, 30)}
+
+
+def contact_sheet(path: Path, settings: Settings) -> None:
+    """Writes a png of the middle frames of the first visits of the first infants.
+
+    Then the first row again with masks and keypoints (filled: seen, ring: hidden), and the first
+    infant from the first to the last frame.
+    """
+    settings = dataclasses.replace(settings, short_sides_px=(RENDER_PX,))
+    visits = [_without_noise(draw_visit(settings, index, 1)) for index in range(COLUMNS * ROWS)]
+    tiles = [_tile(visit, len(visit.scene.times_s) // 2, marked=False) for visit in visits]
+    tiles += [_tile(visit, len(visit.scene.times_s) // 2, marked=True)
+              for visit in visits[:COLUMNS]]
+    times = np.linspace(0, len(visits[0].scene.times_s) - 1, COLUMNS).astype(int)
+    tiles += [_tile(visits[0], k, marked=False) for k in times]
+    rows = [np.concatenate(tiles[i:i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet = Image.fromarray(np.concatenate(rows))
+    palette = sheet.quantize(256, kmeans=2)  # a third of the size
+    sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+
+
+def _without_noise(visit: Visit) -> Visit:
+    """Sensor noise would be most of the file."""
+    return dataclasses.replace(visit, noise=np.zeros_like(visit.noise))
+
+
+def _tile(visit: Visit, index: int, *, marked: bool) -> np.ndarray:
+    """[tile height, tile width, 3] uint8: the middle of the frame."""
+    picture, ids, depth = (np.array(part) for part in next(pictures(visit, [index])))
+    if marked:
+        for category, tint in TINTS.items():
+            inside = ids == category
+            picture[inside] = (0.55 * picture[inside] + 0.45 * np.array(tint)).astype(np.uint8)
+        for i, (x, y, v) in enumerate(keypoints(visit, index, depth)):
+            colour = (255, 255, 255) if i < len(BODY_POINTS) else (255, 255, 0)
+            if v:
+                cv2.circle(picture, (int(x), int(y)), 4, colour, -1 if v == 2 else 1, cv2.LINE_AA)
+    width, height = TILE_PX
+    rows = round(visit.width * height / width)
+    top = (visit.height - rows) // 2
+    return cv2.resize(picture[top:top + rows], TILE_PX, interpolation=cv2.INTER_AREA)

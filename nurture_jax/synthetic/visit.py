@@ -1,0 +1,204 @@
+"""One synthetic visit: its row of the table, its scene, its pictures and what is marked on them.
+
+All of it follows from the settings, the infant and the number of the visit; nothing depends on the
+other visits, on their order or on the machine's cores.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from nurture_jax.records.annotations import BODY_POINTS
+from nurture_jax.records.video import MINIMUM_S
+from nurture_jax.synthetic.body import draw_traits
+from nurture_jax.synthetic.dress import DEVICES, SITES, Device, frame_count, frame_times
+from nurture_jax.synthetic.measures import measures, solve_shape
+from nurture_jax.synthetic.population import (
+    MEASURES,
+    VISIT_DAYS,
+    draw_infant,
+    generator,
+    measures_at,
+)
+from nurture_jax.synthetic.render import NEWBORN_ID, NOISE_ROOM, RULER_ID, Frame, render
+from nurture_jax.synthetic.scene import Scene, draw_scene, project
+
+ASPECT = 16 / 9
+SHORT_SIDES_PX = (64, 1080)  # allowed
+FPS = (2.0, 60.0)
+LONGEST_S = 60.0
+# How often a cell of the table is empty: of the infant (no card from the birth), of the visit.
+MISSING_OF_INFANT = {"sex": 0.02, "gestational_age_days": 0.15, "birth_weight_g": 0.20}
+MISSING_OF_VISIT = {"length_cm": 0.02, "chest_cm": 0.05, "arm_cm": 0.10}
+STEP_G = 5  # a scale shows steps of 5 g
+BIRTH_STEP_G = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Of a synthetic data set; every field changes what is in it.
+
+    Attributes:
+      visits_per_infant: at most; every infant has one to so many.
+      seconds: length of a video, rounded up to whole frames.
+      short_sides_px: of the phones' pictures, in the order of DEVICES, again from the start when
+        there are fewer; the long side is 16 / 9 of it.
+      fps: of all videos; None for every phone's own, 24 to 30.
+      annotated_frames: of every video, evenly spaced.
+    """
+
+    infants: int = 400
+    visits_per_infant: int = 3
+    seconds: float = 3.0
+    short_sides_px: tuple[int, ...] = (240, 360, 480, 720)
+    fps: float | None = None
+    seed: int = 0
+    ruler: bool = True
+    annotated_frames: int = 4
+
+    def __post_init__(self):
+        low, high = SHORT_SIDES_PX
+        if self.infants < 1:
+            raise ValueError(f"infants {self.infants} is less than 1; ask for at least one")
+        if not 1 <= self.visits_per_infant <= len(VISIT_DAYS):
+            raise ValueError(f"visits_per_infant {self.visits_per_infant} is not in "
+                             f"1..{len(VISIT_DAYS)}; one video belongs to one visit window")
+        if not MINIMUM_S <= self.seconds <= LONGEST_S:
+            raise ValueError(f"seconds {self.seconds:g} is not in {MINIMUM_S:g}..{LONGEST_S:g}; "
+                             f"shorter videos are refused later, longer ones are of no use")
+        if not 1 <= len(self.short_sides_px) <= len(DEVICES) or any(
+                not low <= side <= high or side % 2 for side in self.short_sides_px):
+            raise ValueError(f"short_sides_px {self.short_sides_px} are not one to {len(DEVICES)} "
+                             f"even numbers in {low}..{high}; give for example 240,720")
+        if self.fps is not None and not FPS[0] <= self.fps <= FPS[1]:
+            raise ValueError(f"fps {self.fps:g} is not in {FPS[0]:g}..{FPS[1]:g}; leave it out for "
+                             f"the phones' own")
+        if self.seed < 0:
+            raise ValueError(f"seed {self.seed} is negative; give 0 or more")
+        frames = min(frame_count(self.seconds, self.fps or device.fps) for device in DEVICES)
+        if not 1 <= self.annotated_frames <= frames:
+            raise ValueError(f"annotated_frames {self.annotated_frames} is not in 1..{frames}, the "
+                             f"frames of a video; ask for fewer or record longer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """A visit that is ready to be rendered.
+
+    Attributes:
+      row: of visits.csv, cells as text.
+      truth: weight_g, length_cm, head_cm, chest_cm, arm_cm of the body, unrounded.
+      end_s: of the video.
+      noise: [h + NOISE_ROOM, w + NOISE_ROOM, 3] of the sensor.
+    """
+
+    row: dict[str, str]
+    truth: np.ndarray
+    scene: Scene
+    device: Device
+    height: int
+    width: int
+    end_s: float
+    noise: np.ndarray
+
+
+def plan(settings: Settings) -> list[tuple[int, int]]:
+    """(infant, number of the visit from 1) of every visit, in the order of the table."""
+    return [(i, number) for i in range(settings.infants) for number in
+            range(1, 1 + len(draw_infant(settings.seed, i, settings.visits_per_infant).visit_days))]
+
+
+def name_of(infant: int, number: int) -> str:
+    return f"n{infant:05d}_{number}"
+
+
+def draw_visit(settings: Settings, index: int, number: int) -> Visit:
+    """Visit `number` (from 1) of infant `index`."""
+    seed = settings.seed
+    infant = draw_infant(seed, index, settings.visits_per_infant)
+    age_days = infant.visit_days[number - 1]
+    lasting = generator(seed, index, 0)  # what stays with the infant
+    shape = solve_shape(measures_at(infant, age_days), infant.density_g_cm3, draw_traits(lasting))
+    truth = measures(shape, infant.density_g_cm3)
+    rng = generator(seed, index, number)
+    chosen = rng.integers(len(DEVICES))
+    device = dataclasses.replace(DEVICES[chosen], fps=settings.fps or DEVICES[chosen].fps)
+    short = settings.short_sides_px[chosen % len(settings.short_sides_px)]
+    height, width = 2 * round(short * ASPECT / 2), short
+    times_s = frame_times(rng, device, settings.seconds)
+    scene = draw_scene(rng, shape, device, times_s, height, width, settings.ruler)
+    noise = rng.standard_normal((height + NOISE_ROOM, width + NOISE_ROOM, 3), np.float32)
+    row = {"infant_id": f"n{index:05d}", "visit_id": str(number),
+           "video": f"videos/{name_of(index, number)}.mp4", "age_days": str(age_days),
+           "sex": infant.sex, "gestational_age_days": str(infant.gestational_age_days),
+           "birth_weight_g": str(BIRTH_STEP_G * round(infant.birth_weight_g / BIRTH_STEP_G)),
+           "site": SITES[lasting.integers(len(SITES))], "device": device.name,
+           "weight_g": str(STEP_G * round(truth[0] / STEP_G)),
+           **{name: f"{value:.1f}" for name, value in zip(MEASURES[1:], truth[1:], strict=True)}}
+    _forget(row, MISSING_OF_INFANT, lasting)
+    _forget(row, MISSING_OF_VISIT, generator(seed, index, number, 0))
+    return Visit(row, truth, scene, device, height, width, len(times_s) / device.fps, noise)
+
+
+def pictures(visit: Visit, indices=None) -> Iterator[tuple[jax.Array, jax.Array, jax.Array]]:
+    """Picture, ids and depth (see `render`) of the frames, or of those with these indices."""
+    for k in range(len(visit.scene.times_s)) if indices is None else indices:
+        frame = Frame(*(value[k] for value in visit.scene.frames))
+        yield render(frame, visit.scene.look, visit.noise, height=visit.height, width=visit.width)
+
+
+def annotated_indices(visit: Visit, count: int) -> list[int]:
+    """`count` frames, the middles of equal parts."""
+    return [int((i + 0.5) * len(visit.scene.times_s) / count) for i in range(count)]
+
+
+def keypoints(visit: Visit, index: int, depth: np.ndarray) -> np.ndarray:
+    """[19 3] x, y in pixels and visibility of frame `index`, whose depth is [h w].
+
+    Visibility: 2 seen, 1 behind something, 0 (and x = y = 0) out of the picture.
+    """
+    scene = visit.scene
+    one = slice(index, index + 1)
+    frame = Frame(*(value[one] for value in scene.frames))
+    (pixels,), (distance,) = project(frame, scene.keypoints[one], visit.height, visit.width)
+    column, row = np.floor(pixels).astype(int).T
+    column_in, row_in = column.clip(0, visit.width - 1), row.clip(0, visit.height - 1)
+    inside = (column == column_in) & (row == row_in)
+    surface = depth[row_in, column_in]
+    pixel_cm = distance * 2 * np.linalg.norm(frame.view[0, 1]) / visit.height
+    seen = distance <= surface + scene.depth_slack + 0.7 * pixel_cm  # the surface slants
+    points = np.concatenate([pixels, np.where(seen, 2, 1)[:, None]], 1) * inside[:, None]
+    if not scene.look.ruler_shown:
+        points[len(BODY_POINTS):] = 0
+    return points
+
+
+def marks(visit: Visit, index: int, ids: np.ndarray, depth: np.ndarray) -> dict:
+    """A COCO image with its annotations, still without their numbers."""
+    points = keypoints(visit, index, depth)
+    groups = {NEWBORN_ID: points[:len(BODY_POINTS)], RULER_ID: points[len(BODY_POINTS):]}
+    annotations = []
+    for category, group in groups.items():
+        runs = coco_mask.encode(np.asfortranarray(ids == category))
+        if coco_mask.area(runs) == 0:
+            continue
+        annotations.append({
+            "category_id": category, "iscrowd": 0, "area": int(coco_mask.area(runs)),
+            "bbox": coco_mask.toBbox(runs).tolist(),
+            "segmentation": {"size": runs["size"], "counts": runs["counts"].decode("ascii")},
+            "keypoints": [value for x, y, v in group
+                          for value in (round(float(x), 2), round(float(y), 2), int(v))],
+            "num_keypoints": int((group[:, 2] > 0).sum())})
+    image = {"video": visit.row["video"], "frame_index": index, "width": visit.width,
+             "height": visit.height}
+    return {"image": image, "annotations": annotations}
+
+
+def _forget(row: dict[str, str], rates: dict[str, float], rng: np.random.Generator) -> None:
+    for name, rate in rates.items():
+        if rng.random() < rate:
+            row[name] = ""

@@ -1,0 +1,1 @@
+"""What is learnt and how, from the losses to a whole run."""

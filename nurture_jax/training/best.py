@@ -1,0 +1,82 @@
+"""The best weights of a run: validated, kept, and fitted once more at the end.
+
+    WORKDIR/best/         weights of the smallest validation error of the weight
+    WORKDIR/refit.json    errors after the second fit of the last layers; says that it was done
+"""
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import jax
+
+from deps_jax.common.files import sealed
+from deps_jax.common.loop.checkpoint import Checkpoints
+from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.training.refit import Refit, refit
+from nurture_jax.training.train import Recipe, TrainState, Validator
+
+BEST = "best"
+REFIT = "refit.json"
+_JUDGED_BY = "mae_weight_g"
+
+
+class Best:
+    """Validates, and keeps the weights of the smallest error of the weight.
+
+    Attributes:
+      errors: of the weights that are kept, by "mae_LABEL"; empty before the first.
+      latest_step: that was validated by this process; None before the first.
+    """
+
+    def __init__(self, folder: Path, validator: Validator, source: ClipSource, batch_size: int):
+        self.folder, self.batch_size = Path(folder), batch_size
+        self._checkpoints = Checkpoints(self.folder / BEST)
+        self._validator, self._source = validator, source
+        self.errors = self._checkpoints.record()
+        self.latest_step = None
+
+    def __call__(self, step: int, state: TrainState) -> dict[str, float]:
+        """The errors as "validation/mae_LABEL", without those that no visit has."""
+        self.latest_step = step
+        errors = self._validator(state, eval_batches(self._source, self.batch_size))
+        errors = {name: value for name, value in errors.items() if math.isfinite(value)}
+        if errors.get(_JUDGED_BY, math.inf) < self.errors.get(_JUDGED_BY, math.inf):
+            self._checkpoints.save(step, {"params": state.params,
+                                          "batch_stats": state.batch_stats}, record=errors)
+            self.errors = errors
+        return {f"validation/{name}": value for name, value in errors.items()}
+
+
+def refit_once(settings: Refit, recipe: Recipe, state: TrainState, source: ClipSource, best: Best,
+               key: jax.Array) -> dict[str, float]:
+    """Fits the last layers once more, unless that was done; they are kept if they are the best.
+
+    Args:
+      state: after the last step.
+      source: training clips, as they are seen in use.
+
+    Returns:
+      The errors as "validation/mae_LABEL".
+    """
+    errors = _refitted(best)
+    if errors is None:
+        state = refit(settings, recipe, state, source, best.batch_size, key)
+        errors = best(recipe.total_steps + 1, state)
+        sealed.write(best.folder / REFIT, errors)
+    return errors
+
+
+def _refitted(best: Best) -> dict[str, float] | None:
+    """Errors of the second fit; None where it has to be done, or to be done again because its
+    weights were the best and are no longer there."""
+    path = best.folder / REFIT
+    if not path.is_file():
+        return None
+    try:
+        errors = sealed.read(path, "the last layers are fitted again")
+    except ValueError as error:
+        sealed.tell(str(error))
+        return None
+    lost = errors.get(f"validation/{_JUDGED_BY}", math.inf) < best.errors.get(_JUDGED_BY, math.inf)
+    return None if lost else errors

@@ -1,0 +1,358 @@
+"""One experiment from plain settings: read the visits, decode them once, train, keep the best.
+
+`Experiment.from_dict` is where a config becomes frozen dataclasses; nothing below knows configs.
+
+    WORKDIR/config.json, splits.json, data.json    what is trained on what
+    WORKDIR/model.json                             constants and backbone, part of the weights
+    WORKDIR/records.txt                            visits that could not be used, and why
+    WORKDIR/checkpoints/                           the newest states, to continue from
+    WORKDIR/best/                                  weights of the smallest validation error
+    WORKDIR/refit.json                             its errors after the last layers' second fit
+
+The first two lines are written once, when a run is begun, and read back when it continues.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+
+from deps_jax.common.command.settings import build_settings
+from deps_jax.common.files import sealed, workdir
+from deps_jax.common.loop.fit import Cadence
+from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.parallel import check_batch_size
+from deps_jax.common.loop.run import claim, continue_or_start, saved
+from nurture_jax import records
+from nurture_jax.clinic.quality import Limits
+from nurture_jax.clips import clip_cache
+from nurture_jax.clips.clip_augment import ClipAugment
+from nurture_jax.clips.clip_batches import LABELS, ClipBatches, ClipSource
+from nurture_jax.network import backbone_weights
+from nurture_jax.network.backbone_weights import Backbone, Start
+from nurture_jax.network.backbones import describe, from_description
+from nurture_jax.network.model import ModelSettings, NurtureNet
+from nurture_jax.network.scaling import Standard
+from nurture_jax.records import splits
+from nurture_jax.records.video import MINIMUM_S, ClipSettings
+from nurture_jax.training import training_data
+from nurture_jax.training.best import Best, refit_once
+from nurture_jax.training.losses import Losses
+from nurture_jax.training.refit import Refit
+from nurture_jax.training.train import Recipe, Trainer, TrainState, Validator, init_state
+
+MODEL = "model.json"
+RECORDS = "records.txt"
+# Fields that a continued run may change: where and how, not what.
+MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence")
+GATE = "gate"  # trains nothing, but intervals are calibrated on what it accepts
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where the visits are, and how clips are cut from their videos.
+
+    Attributes:
+      dir: folder of the records.
+      cache: folder of decoded clips; "" is DIR/cache.
+      workers: processes that decode videos; 0 decodes in this one.
+      read_workers: processes that read decoded clips; 0 reads in threads of this one, which give
+        600 clips of 25 frames and 224 px in a second.
+      frames, size, fit, minimum_s: see ClipSettings.
+      validation_fraction, test_fraction: of the infants.
+      split_seed: which infants.
+    """
+
+    dir: str = ""
+    cache: str = ""
+    workers: int = 0
+    read_workers: int = 0
+    frames: int = 25
+    size: int = 224
+    fit: str = "crop"
+    minimum_s: float = MINIMUM_S
+    validation_fraction: float = 0.15
+    test_fraction: float = 0.15
+    split_seed: int = 0
+
+    def __post_init__(self):
+        if min(self.workers, self.read_workers) < 0:
+            raise ValueError(f"data.workers {self.workers} and data.read_workers "
+                             f"{self.read_workers} must not be negative; use 0 for none")
+
+    @property
+    def clip(self) -> ClipSettings:
+        return ClipSettings(self.frames, self.size, self.fit, self.minimum_s)
+
+    @property
+    def cache_folder(self) -> Path:
+        return Path(self.cache) if self.cache else Path(self.dir) / "cache"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Length of the run; see Recipe for `backbone_rate`."""
+
+    epochs: float
+    batch_size: int
+    eval_batch_size: int = 16
+    backbone_rate: float = 1.0
+
+    def __post_init__(self):
+        if self.epochs <= 0 or min(self.batch_size, self.eval_batch_size) < 1:
+            raise ValueError(f"training.epochs {self.epochs}, training.batch_size "
+                             f"{self.batch_size} and training.eval_batch_size "
+                             f"{self.eval_batch_size} must be above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All settings of a run.
+
+    Attributes:
+      seed: of initial weights, shuffling, augmentation and drop-out.
+      gate: limits of the recordings that evaluation and prediction accept.
+    """
+
+    data: Data
+    augment: ClipAugment
+    backbone: Backbone
+    model: ModelSettings
+    losses: Losses
+    optimizer: Optimizer
+    training: Training
+    cadence: Cadence = dataclasses.field(default_factory=Cadence)
+    seed: int = 0
+    refit: Refit = dataclasses.field(default_factory=Refit)
+    gate: Limits = dataclasses.field(default_factory=Limits)
+
+    @classmethod
+    def from_dict(cls, config: dict) -> Experiment:
+        """Raises ValueError naming the first field that is unknown, missing or impossible."""
+        parts = {"data": Data, "augment": ClipAugment, "backbone": Backbone,
+                 "model": ModelSettings, "losses": Losses, "optimizer": Optimizer,
+                 "training": Training, "refit": Refit, "cadence": Cadence, "gate": Limits}
+        return build_settings(cls, {
+            name: build_settings(parts[name], value, name) if name in parts else value
+            for name, value in config.items()})
+
+
+def meaning(config: dict) -> dict:
+    """A config with all that it leaves to defaults filled in, as plain values."""
+    return dataclasses.asdict(Experiment.from_dict(config))
+
+
+def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float]:
+    """Trains, continuing where an earlier call in the same folder stopped.
+
+    Everything that can be refused is refused before a video is decoded.
+
+    Args:
+      config: what `experiment` was made from; kept beside the results.
+
+    Returns:
+      Mean absolute errors of the best weights on the validation split, by "mae_LABEL".
+
+    Raises:
+      ValueError: also when the visits that a run was begun with have changed since, or another
+        process trains in the folder.
+    """
+    folder, training = Path(folder), experiment.training
+    check_batch_size(training.batch_size)
+    check_batch_size(training.eval_batch_size)
+    check_gate(experiment.gate, folder)
+    start = None if saved(folder).any() else starting_backbone(experiment)
+    found, parts = read_data(experiment.data, folder)
+    standard, backbone = read_model(folder, start) if is_begun(folder) else (
+        Standard.of(parts["train"]), start.module)
+    build_recipe(experiment, standard, backbone, len(parts["train"]))
+    made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(standard, backbone),
+               training_data.FILE: training_data.describe(parts)}
+    with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
+        standard, backbone = read_model(folder, start)
+        sources = open_sources(experiment.data, found, parts)
+        _tell_left_out(folder, found, sources["train"].cache.left_out)
+        recipe = build_recipe(experiment, standard, backbone, len(sources["train"]))
+        return _train(experiment, folder, recipe, sources, start.variables if start else None)
+
+
+def _train(experiment: Experiment, folder: Path, recipe: Recipe,
+           sources: Mapping[str, ClipSource], weights: dict | None) -> dict[str, float]:
+    """The training itself, in a folder that is claimed; `weights`: to start the backbone from."""
+    data, training = experiment.data, experiment.training
+    init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
+
+    def new_state() -> TrainState:
+        return init_state(init_key, recipe, (data.frames, data.size, data.size), weights)
+
+    shapes = jax.eval_shape(new_state)
+    best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
+    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
+                          workers=data.read_workers)
+    with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
+        _print_plan(experiment, recipe, sources, shapes, run.start_step)
+        state = run.fit(Trainer(recipe, step_key), total_steps=recipe.total_steps,
+                        batch_size=training.batch_size, cadence=experiment.cadence,
+                        evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
+        if best.latest_step != recipe.total_steps and run.start_step < recipe.total_steps:
+            run.writer.write(recipe.total_steps, best(recipe.total_steps, state))
+        if experiment.refit.epochs:
+            as_in_use = dataclasses.replace(sources["train"], exact=False)
+            errors = refit_once(experiment.refit, recipe, state, as_in_use, best,
+                                jax.random.fold_in(step_key, recipe.total_steps))
+            run.writer.write(recipe.total_steps + 1, errors)
+    return best.errors
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether there is a run in the folder, with all that it is made of."""
+    return (folder / workdir.CONFIG).is_file()
+
+
+def check_gate(gate: Limits, folder: Path) -> None:
+    """Raises ValueError for limits that are not those a run in the folder was begun with."""
+    if not is_begun(folder):
+        return
+    before = build_settings(Limits, workdir.load(folder).get(GATE, {}), GATE)
+    for name, value in dataclasses.asdict(gate).items():
+        if value != (old := getattr(before, name)):
+            raise ValueError(
+                f"gate.{name} is {old:g} in {folder} and {value:g} now; limits of the gate train "
+                f"nothing: leave it, and give --gate={name}={value:g} to launch.evaluate_nurture")
+
+
+def starting_backbone(experiment: Experiment) -> Start:
+    """The backbone of the config; ValueError when its weights expect other images."""
+    start = backbone_weights.start(experiment.backbone, experiment.data.size)
+    for name in ("mean", "std"):
+        expected, given = getattr(start, name), tuple(getattr(experiment.augment, name))
+        if expected is not None and expected != given:
+            raise ValueError(f"augment.{name} is {given}, the backbone was trained with "
+                             f"{expected}; set augment.{name} to that")
+    return start
+
+
+def read_data(data: Data, folder: Path) -> tuple[records.Records, dict[str, records.Records]]:
+    """The visits of a data set and their splits: those of a run in the folder, or drawn anew.
+
+    Raises:
+      ValueError: when the visits that the run was begun with have changed; or as `records.load`
+        and `read_splits`.
+    """
+    found = records.load(data.dir, minimum_s=data.minimum_s, workdir=folder)
+    parts = read_splits(data, found, folder)
+    if is_begun(folder):
+        training_data.check(parts, folder)
+    return found, parts
+
+
+def open_data(data: Data, folder: Path
+              ) -> tuple[dict[str, records.Records], dict[str, ClipSource]]:
+    """Visits and clips by split of the run in `folder`; errors as `read_data`."""
+    found, parts = read_data(data, folder)
+    return parts, open_sources(data, found, parts)
+
+
+def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, records.Records]:
+    """Train, validation and test: as the run has written them, or drawn anew.
+
+    Raises:
+      ValueError: also when no visit for validation has a weight.
+    """
+    held_out = {"validation": data.validation_fraction, "test": data.test_fraction}
+    fractions = {"train": 1 - sum(held_out.values()), **held_out}
+    if is_begun(folder):
+        parts = splits.read(found, folder)
+    else:
+        parts = splits.split(found, data.split_seed,
+                             {name: part for name, part in fractions.items() if part})
+    if not any(visit.weight_g for visit in parts.get("validation", records.Records("", ())).visits):
+        raise ValueError("no visit for validation has a weight_g, so the best weights cannot be "
+                         "told; raise data.validation_fraction or record more infants")
+    return parts
+
+
+def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, ClipSource]:
+    """Clips of every split; videos that are not yet in the cache are decoded.
+
+    Only the training split is moved to annotated frames: what is validated and tested is what a
+    prediction would see.
+    """
+    cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
+    return {name: ClipSource(cache.of_infants(part.infants), exact=name == "train")
+            for name, part in parts.items()}
+
+
+def build_recipe(experiment: Experiment, standard: Standard, backbone: nn.Module, clips: int
+                 ) -> Recipe:
+    """The settings of the training step for so many training clips."""
+    training = experiment.training
+    if clips < training.batch_size:
+        raise ValueError(f"training.batch_size {training.batch_size} does not fit {clips} training "
+                         f"clips; use 1 to {clips}")
+    steps_per_epoch = clips // training.batch_size
+    recipe = Recipe(
+        model=NurtureNet(experiment.model, standard, backbone), losses=experiment.losses,
+        augment=experiment.augment, optimizer=experiment.optimizer,
+        backbone_rate=training.backbone_rate, steps_per_epoch=steps_per_epoch,
+        total_steps=max(1, round(training.epochs * steps_per_epoch)))
+    recipe.schedule()  # refuses a warm-up that is longer than the run
+    return recipe
+
+
+def describe_model(standard: Standard, backbone: nn.Module) -> dict:
+    """What a network needs beside config and weights, as `read_model` takes it."""
+    return {"standard": dataclasses.asdict(standard), "backbone": describe(backbone)}
+
+
+def read_model(folder: Path, start: Start | None = None) -> tuple[Standard, nn.Module]:
+    """Constants and backbone that the weights of a run belong to.
+
+    Args:
+      start: what the config says now; it must be the same network.
+
+    Raises:
+      ValueError: when they are missing or damaged, or the network is another one.
+    """
+    content = workdir.read(folder, MODEL)
+    if content is None:
+        raise ValueError(f"{folder} has no {MODEL}; give the --workdir of launch.train_nurture")
+    standard = Standard.from_dict(content["standard"])
+    backbone = from_description(content["backbone"])
+    if start and start.module != backbone:
+        raise ValueError(f"the backbone of {folder} is another network than the config gives now; "
+                         f"if its own run has changed, train in another --workdir")
+    return standard, backbone
+
+
+def summary(errors: dict[str, float]) -> str:
+    """The errors of every measure as a small table."""
+    lines = [f"{'validation':<12}{'mean absolute error':>20}"]
+    for name in LABELS:
+        measure, unit = name.rsplit("_", 1)
+        value = errors.get(f"mae_{name}")
+        shown = "no label" if value is None else f"{value:.{0 if unit == 'g' else 2}f} {unit}"
+        lines.append(f"{measure:<12}{shown:>20}")
+    return "\n".join(lines)
+
+
+def _tell_left_out(folder: Path, found: records.Records, undecodable: tuple) -> None:
+    """Visits without a usable video: all in `records.txt`, the first on the screen."""
+    left_out = (*found.left_out, *undecodable)
+    tell = lambda shown: records.describe(found.folder, len(found) - len(undecodable),
+                                          len(found) + len(found.left_out), left_out, shown)
+    sealed.replace(folder / RECORDS, tell(None) + "\n")
+    if left_out:
+        print(f"{tell(5)}\nlist: {folder / RECORDS}", flush=True)
+
+
+def _print_plan(experiment, recipe: Recipe, sources, shapes, start_step: int) -> None:
+    counts = ", ".join(f"{len(source)} {name}" for name, source in sources.items())
+    weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
+    print(f"{counts} clips; {weights / 1e6:.2f} million weights; {recipe.total_steps} steps of "
+          f"{experiment.training.batch_size}"
+          + (f"; continuing at step {start_step}" if start_step else ""), flush=True)

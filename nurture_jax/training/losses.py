@@ -1,0 +1,210 @@
+"""Losses of the measures and of the two proxy tasks: values for each example, reduced once.
+
+Every function returns the losses unreduced; `masked_mean` divides by what was counted on all
+devices, so that a step on two devices equals one. Shapes must be equal: nothing is broadcast.
+"""
+from __future__ import annotations
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from deps_jax.common.loop.metrics import Mean
+from deps_jax.common.loop.parallel import mean_over_devices
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.network import geometry
+from nurture_jax.network.scaling import Standard
+
+REGRESSIONS = ("laplace", "huber")
+FARTHEST_CELLS = 4.0  # a peak at another place altogether is the heatmap's affair
+LOG_SCALE_RANGE = (-5.0, 3.0)  # of a standard deviation; keeps a likelihood from running away
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """Which losses, and how they are weighed; the numbers are ours.
+
+    Attributes:
+      regression: "laplace" (likelihood of mean and scale) or "huber" (the means; the scales then
+        follow by the likelihood without moving them).
+      huber_delta: where it turns linear, in standard deviations.
+      measures: weights of weight_g, length_cm, head_cm, chest_cm.
+      segmentation, keypoints: weights of cross entropy + Dice, and of the heatmaps.
+      heatmap_cells: standard deviation of a target peak, in cells of 4 px.
+      points: of a cell's distance of a peak from its point, beside 1 for the heatmap.
+    """
+
+    regression: str = "huber"
+    huber_delta: float = 1.0
+    measures: tuple[float, ...] = (1.0, 0.5, 0.5, 0.5)
+    segmentation: float = 0.5
+    keypoints: float = 0.5
+    heatmap_cells: float = 1.0
+    points: float = 0.0
+
+    def __post_init__(self):
+        if self.regression not in REGRESSIONS:
+            raise ValueError(f"losses.regression {self.regression!r} is unknown; use one of "
+                             f"{REGRESSIONS}")
+        if len(self.measures) != len(LABELS) or min(self.measures) < 0 or not sum(self.measures):
+            raise ValueError(f"losses.measures {self.measures} must be {len(LABELS)} weights of 0 "
+                             f"or more, one for each of {LABELS}, not all 0")
+        if min(self.segmentation, self.keypoints) < 0:
+            raise ValueError(f"losses.segmentation {self.segmentation} and losses.keypoints "
+                             f"{self.keypoints} must be 0 or more")
+        if self.huber_delta <= 0 or self.heatmap_cells <= 0:
+            raise ValueError(f"losses.huber_delta {self.huber_delta} and losses.heatmap_cells "
+                             f"{self.heatmap_cells} must be above 0")
+
+
+def huber(mean: jax.Array, target: jax.Array, delta: float) -> jax.Array:
+    """Half the square up to `delta`, then linear; [b, n] (Huber 1964)."""
+    chex.assert_equal_shape([mean, target])
+    error = jnp.abs(mean - target)
+    inner = jnp.minimum(error, delta)
+    return inner * (error - 0.5 * inner)
+
+
+def laplace(mean: jax.Array, log_scale: jax.Array, target: jax.Array) -> jax.Array:
+    """-log of the Laplace density |mean - target| / scale + log(2 scale); [b, n]."""
+    chex.assert_equal_shape([mean, log_scale, target])
+    log_scale = jnp.clip(log_scale, *LOG_SCALE_RANGE)
+    return jnp.abs(mean - target) * jnp.exp(-log_scale) + log_scale + jnp.log(2.0)
+
+
+def cross_entropy(logits: jax.Array, masks: jax.Array) -> jax.Array:
+    """Mean over the pixels of each frame: [b, t, h, w, c] and [b, t, h, w] int -> [b, t]."""
+    chex.assert_shape(masks, logits.shape[:-1])
+    log_shares = jax.nn.log_softmax(logits)
+    own = jnp.take_along_axis(log_shares, masks[..., None].astype(jnp.int32), axis=-1)
+    return -own[..., 0].mean((2, 3))
+
+
+def dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
+    """1 - Dice of each class but "neither", their mean in each frame; shapes as `cross_entropy`.
+
+    2 |P Y| / (|P| + |Y|) with soft P (Milletari et al. 2016); one cell is added to both sides, so
+    that a class that is not in the frame costs only what is wrongly claimed.
+    """
+    chex.assert_shape(masks, logits.shape[:-1])
+    shares = jax.nn.softmax(logits)[..., 1:]
+    truth = jax.nn.one_hot(masks, logits.shape[-1])[..., 1:]
+    overlap, total = (shares * truth).sum((2, 3)), (shares + truth).sum((2, 3))  # b t c
+    return (1 - (2 * overlap + 1) / (total + 1)).mean(-1)
+
+
+def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: float) -> jax.Array:
+    """Squared distance of a heatmap from a Gaussian peak of height 1: -> [b, t, k].
+
+    Summed over the map and divided by that of an empty one, so that predicting nothing costs 1.
+
+    Args:
+      heatmaps: [b, t, h, w, k].
+      keypoints: [b, t, k, 3] in pixels of square frames of `side`.
+      cells: standard deviation of the peak.
+    """
+    b, t, height, width, k = heatmaps.shape
+    chex.assert_shape(keypoints, (b, t, k, 3))
+    x, y = (keypoints[..., i] * size / side for i, size in ((0, width), (1, height)))  # b t k
+    centres = lambda size: jnp.arange(size)[None, None, None] + 0.5
+    across, down = (jnp.exp(-jnp.square(centres(size) - at[..., None]) / (2 * cells**2))
+                    for at, size in ((x, width), (y, height)))  # b t k w, b t k h
+    target = jnp.einsum("btkh,btkw->bthwk", down, across)
+    return jnp.square(heatmaps - target).sum((2, 3)) / (jnp.pi * cells**2)
+
+
+def point_distance(heatmaps: jax.Array, keypoints: jax.Array, side: int) -> jax.Array:
+    """How far the peak that `geometry.peaks` reads lies from the point, in cells: -> [b, t, k].
+
+    Sizes are made of these points, so they are taught as well (integral regression, Sun et al.
+    2018). A peak counts by its height: where none has formed yet its place means nothing.
+
+    Args:
+      as `heatmap_error`.
+    """
+    at = keypoints[..., :2] * heatmaps.shape[3] / side
+    distance = jnp.abs(geometry.peaks(heatmaps) - at).sum(-1)
+    height = lax.stop_gradient(jnp.clip(heatmaps.max((2, 3)), 0, 1))
+    return height * jnp.minimum(distance, FARTHEST_CELLS)
+
+
+def keypoint_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, settings: Losses
+                   ) -> jax.Array:
+    """`heatmap_error` and `point_distance`, the ends of the reference object in the cheaper order.
+
+    The ends of a ruler look alike. Asked to tell them apart, a network would show half a peak at
+    both, and the middle between them would be taken for either.
+    """
+    def error(maps, points):
+        found = heatmap_error(maps, points, side, settings.heatmap_cells)
+        if settings.points:
+            found = found + settings.points * point_distance(maps, points, side)
+        return found
+
+    straight = error(heatmaps, keypoints)
+    ends = keypoints[..., -2:, :]
+    turned = error(heatmaps[..., :-3:-1], ends)
+    gain = jnp.where(ends[..., 2] > 0, straight[..., -2:] - turned, 0).sum(-1, keepdims=True)
+    return jnp.concatenate([straight[..., :-2],
+                            jnp.where(gain > 0, turned, straight[..., -2:])], -1)
+
+
+def masked_mean(values: jax.Array, mask: jax.Array, axis_name: str | None) -> jax.Array:
+    """Sum over this device of what counts, by the mean count of the devices; 0 if none counts.
+
+    The mean over the devices is the mean over the whole batch, as are its gradients.
+    """
+    chex.assert_equal_shape([values, mask])
+    # An unlabelled value must not reach the gradient even where it is not finite.
+    total = jnp.where(mask > 0, values * mask, 0).sum()
+    count = mean_over_devices(lax.stop_gradient(mask).sum(), axis_name)
+    return total / jnp.maximum(count, 1e-6)
+
+
+def total_loss(settings: Losses, standard: Standard, outputs: dict, batch: dict,
+               axis_name: str | None = None) -> tuple[jax.Array, dict[str, Mean]]:
+    """The weighted sum over what the network has given, and every loss as a metric.
+
+    Args:
+      outputs: of `NurtureNet`.
+      batch: of `clip_batches`, augmented as the frames were.
+    """
+    terms = {f"loss_{name}": (values, mask, weight) for name, values, mask, weight in (
+        *_measures(settings, standard, outputs, batch), *_proxies(settings, outputs, batch))}
+    loss = sum(weight * masked_mean(values, mask, axis_name)
+               for values, mask, weight in terms.values())
+    metrics = {name: Mean.of(values, mask) for name, (values, mask, _) in terms.items()}
+    estimate, _ = standard.measures(outputs["mean"], outputs["log_scale"])
+    errors = jnp.abs(estimate - batch["labels"])
+    for i, name in enumerate(LABELS):
+        mask = batch["labels_mask"][:, i]
+        metrics[f"mae_{name}"] = Mean.of(jnp.where(mask > 0, errors[:, i], 0), mask)
+    return loss, {"loss": Mean.of(loss[None]), **metrics}
+
+
+def _measures(settings: Losses, standard: Standard, outputs, batch):
+    mask = batch["labels_mask"]
+    target = standard.targets(batch["labels"], mask)
+    mean, log_scale = outputs["mean"], outputs["log_scale"]
+    if settings.regression == "laplace":
+        losses = laplace(mean, log_scale, target)
+    else:
+        losses = huber(mean, target, settings.huber_delta)
+        losses = losses + 0.1 * laplace(lax.stop_gradient(mean), log_scale, target)
+    for i, name in enumerate(LABELS):
+        yield name, losses[:, i], mask[:, i], settings.measures[i]
+
+
+def _proxies(settings: Losses, outputs, batch):
+    if "segmentation" in outputs:
+        logits, masks = outputs["segmentation"], batch["masks"]
+        both = cross_entropy(logits, masks) + dice(logits, masks)
+        yield "segmentation", both, batch["annotated"], settings.segmentation
+    if "heatmaps" in outputs:
+        keypoints = batch["keypoints"]
+        seen = (keypoints[..., 2] > 0) * batch["annotated"][..., None]
+        errors = keypoint_error(outputs["heatmaps"], keypoints, batch["frames"].shape[2], settings)
+        yield "keypoints", errors, seen, settings.keypoints

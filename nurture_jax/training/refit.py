@@ -1,0 +1,109 @@
+"""The last layers fitted once more, to clips as they are seen in use.
+
+In training a clip is zoomed, recoloured and cut to a few frames, and batch norm reads the batch:
+its sizes are noisier than those of a whole clip in use, and a regression on noisy inputs shrinks.
+So when the rest has been trained, what it says of the whole training clips is computed once, and
+`fusion` is trained on alone. That features are learnt first and their use afterwards is the idea
+of Kang et al. 2020 (arXiv 1910.09217); its use for regression on measured sizes is ours.
+"""
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from deps_jax.supernet.elastic import Mode
+from nurture_jax.clips.clip_augment import augment
+from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.training.losses import total_loss
+from nurture_jax.training.train import Recipe, TrainState
+
+_TABLE = ("tabular", "tabular_mask", "labels", "labels_mask")
+
+
+@dataclasses.dataclass(frozen=True)
+class Refit:
+    """How the last layers are fitted once more, with AdamW and a cosine to 0.
+
+    Attributes:
+      epochs: passes over the training visits; 0 leaves it out.
+      weight_decay: high, since there are as many weights as visits.
+    """
+
+    epochs: int = 60
+    learning_rate: float = 3e-3
+    weight_decay: float = 1.0
+    batch_size: int = 64
+
+    def __post_init__(self):
+        if self.epochs < 0 or self.batch_size < 1:
+            raise ValueError(f"refit.epochs {self.epochs} must be 0 or more and refit.batch_size "
+                             f"{self.batch_size} 1 or more")
+        if self.learning_rate <= 0 or self.weight_decay < 0:
+            raise ValueError(f"refit.learning_rate {self.learning_rate} must be above 0 and "
+                             f"refit.weight_decay {self.weight_decay} 0 or more")
+
+
+def refit(settings: Refit, recipe: Recipe, state: TrainState, source: ClipSource,
+          batch_size: int, key: jax.Array) -> TrainState:
+    """The state with other weights of `fusion`, from the clips of the training split.
+
+    The same state, clips and key give the same weights.
+    """
+    seen = observed(recipe, state, source, batch_size)
+    fitted = jax.jit(partial(fit, settings, recipe))(state.params["fusion"], seen, key)
+    return state.replace(params={**state.params, "fusion": fitted})
+
+
+def observed(recipe: Recipe, state: TrainState, source: ClipSource, batch_size: int
+             ) -> dict[str, np.ndarray]:
+    """What `fusion` takes and should give for every visit, [n, ...] each."""
+    @jax.jit
+    def look(variables, batch):
+        frames = augment(jax.random.key(0), {"frames": batch["frames"]}, recipe.preprocess)
+        outputs = recipe.model.apply(variables, frames["frames"], batch["tabular"],
+                                     batch["tabular_mask"], Mode(False), heads=False)
+        return {name: outputs[name] for name in ("pooled", "sizes") if name in outputs}
+
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    found = []
+    for batch in eval_batches(source, batch_size):
+        arrays = {name: batch[name] for name in ("frames", *_TABLE)}
+        real = batch["example_mask"] > 0
+        seen = look(variables, arrays) | {name: batch[name] for name in _TABLE}
+        found.append({name: np.asarray(value)[real] for name, value in seen.items()})
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def fit(settings: Refit, recipe: Recipe, params, seen: dict, key: jax.Array):
+    """Weights of `fusion` after all epochs; pure."""
+    count = len(seen["labels"])
+    size = min(settings.batch_size, count)
+    steps = count // size
+    fusion = recipe.model.settings.fusion(recipe.model.standard)
+    transform = optax.adamw(
+        optax.cosine_decay_schedule(settings.learning_rate, steps * settings.epochs),
+        weight_decay=settings.weight_decay)
+
+    def loss(params, batch):
+        outputs = fusion.apply({"params": params}, batch.get("pooled"), batch.get("sizes"),
+                               batch["tabular"], batch["tabular_mask"])
+        return total_loss(recipe.losses, recipe.model.standard, outputs, batch)[0]
+
+    def step(carry, rows):
+        params, opt_state = carry
+        gradient = jax.grad(loss)(params, {name: value[rows] for name, value in seen.items()})
+        updates, opt_state = transform.update(gradient, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    def epoch(carry, key):
+        rows = jax.random.permutation(key, count)[:steps * size].reshape(steps, size)
+        return jax.lax.scan(step, carry, rows)[0], None
+
+    seen = jax.tree.map(jnp.asarray, seen)
+    keys = jax.random.split(key, settings.epochs)
+    return jax.lax.scan(epoch, (params, transform.init(params)), keys)[0][0]

@@ -1,0 +1,101 @@
+"""What a run is made of, visit by visit, so that a data set that has changed since is told from it.
+
+    WORKDIR/data.json    {split: {visit: {"row", "video", "annotations"}}}, a digest of each
+
+A row is what the network reads of it, inputs and labels: a site or a device may be mended. Videos
+are told apart by `clip_cache.fingerprint`, and where the files lie does not count. Digests stand
+there and no values, so that nothing of an infant is in the folder but its id.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from deps_jax.common.files import workdir
+from deps_jax.common.files.sealed import tell
+from nurture_jax.clips.clip_batches import LABELS, TABULAR
+from nurture_jax.clips.clip_cache import fingerprints
+from nurture_jax.records import annotations, visit_table
+from nurture_jax.records.visits import Records, Visit
+
+FILE = "data.json"
+MAKING = ("train", "validation")  # splits that weights, constants and their choice come from
+SHOWN = 3
+_HAS_ANOTHER = {"row": f"another row in {visit_table.FILE}", "video": "another video",
+                "annotations": f"other annotations in {annotations.FILE}"}
+
+
+def describe(parts: Mapping[str, Records]) -> dict[str, dict[str, dict[str, str]]]:
+    """The content of `data.json` for these splits.
+
+    Raises:
+      ValueError: when a video is gone since the records were read.
+    """
+    return {name: {visit.key: {"row": _row(visit), "video": video, "annotations": _drawn(visit)}
+                   for visit, video in zip(part.visits, fingerprints(part), strict=True)}
+            for name, part in parts.items()}
+
+
+def check(parts: Mapping[str, Records], folder: Path) -> None:
+    """Compares the splits of a data set with what the run in `folder` was made of.
+
+    What has changed in a split that only measures is told, and so is that a run of an older
+    version cannot be compared.
+
+    Raises:
+      ValueError: naming the first changes of a split that the weights come from; or as
+        `workdir.read`.
+    """
+    before = workdir.read(folder, FILE)
+    if before is None:
+        tell(f"{folder} is of an older version: whether its data set has changed since cannot be "
+             f"told")
+        return
+    now = describe(parts)
+    changed = {name: changes(before.get(name, {}), now.get(name, {}))
+               for name in (*before, *(name for name in now if name not in before))}
+    where = next(iter(parts.values())).folder
+    if making := _sentence({name: changed[name] for name in changed if name in MAKING}):
+        raise ValueError(f"{where} is not what the run in {folder} was made of: {making}; put the "
+                         f"data set back as it was, or train anew in another --workdir")
+    if measuring := _sentence({name: changed[name] for name in changed if name not in MAKING}):
+        tell(f"{where} has changed since the run in {folder} was begun, in visits that trained "
+             f"nothing: {measuring}")
+
+
+def changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
+            ) -> list[str]:
+    """What is different, a visit each, in words that follow its key."""
+    found = []
+    for key in sorted({*before, *now}):
+        if key not in now:
+            found.append(f"{key} is gone or has no usable video")
+        elif key not in before:
+            found.append(f"{key} is new")
+        elif different := [_HAS_ANOTHER[part] for part in _HAS_ANOTHER
+                           if before[key].get(part) != now[key][part]]:
+            found.append(f"{key} has {' and '.join(different)}")
+    return found
+
+
+def _sentence(changed: Mapping[str, list[str]]) -> str:
+    """The first changes of all splits, or nothing."""
+    lines = [f"{name}: {line}" for name, found in changed.items() for line in found]
+    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "; ".join(lines[:SHOWN] + more)
+
+
+def _row(visit: Visit) -> str:
+    return _digest([getattr(visit, name) for name in (*TABULAR, *LABELS)])
+
+
+def _drawn(visit: Visit) -> str:
+    """Of the annotated frames; their times to a millisecond, as frames are found by them."""
+    return _digest([[round(frame.time_s, 3), frame.width, frame.height, frame.segments,
+                     frame.keypoints] for frame in visit.frames])
+
+
+def _digest(content: list) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,0 +1,46 @@
+"""Files that cannot be used, and a missing package: one sentence, never a traceback."""
+import subprocess
+import sys
+
+import pytest
+
+from deps_jax.common.command.cli import output_file, sentence
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          check=False)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    code = ("from pathlib import Path; from deps_jax.common.command.cli import run; "
+            f"run(lambda argv: Path({str(tmp_path / 'file' / 'run')!r}).mkdir())")
+    result = python(code)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert result.stderr.startswith(f"error: {tmp_path / 'file' / 'run'} cannot be used (Not a ")
+
+
+def test_sentence_names_the_path_that_failed():
+    assert sentence(PermissionError(13, "Permission denied", "a/b")).startswith(
+        "a/b cannot be used (Permission denied); check")
+    assert sentence(OSError(18, "Invalid cross-device link", "a", None, "b")).startswith("b cannot")
+    assert sentence(OSError("no path here")) == "no path here"
+    assert sentence(ValueError("size 0")) == "size 0"
+
+
+def test_output_file(tmp_path):
+    assert output_file("picture", str(tmp_path / "a.PNG"), (".png",)) == tmp_path / "a.PNG"
+    for name, message in (("a.xyz", "does not end with .png or .jpg"), ("", "is a folder"),
+                          ("none/a.png", "there is no folder .*none; make it")):
+        with pytest.raises(ValueError, match=f"--picture .*{message}"):
+            output_file("picture", str(tmp_path / name), (".png", ".jpg") if name else ())
+
+
+def test_synthetic_videos_name_a_missing_extra():
+    code = ("import runpy, sys; sys.modules['av'] = None; "
+            "runpy.run_module('nurture_jax.synthetic', run_name='__main__')")
+    result = python(code)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.strip() == ("error: av is not installed; install the extra that holds it: "
+                                     "pip install 'deps-jax[nurture]'")

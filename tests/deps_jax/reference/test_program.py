@@ -1,0 +1,55 @@
+"""What the programs of a training run leave to run time, on every platform they are lowered for."""
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+from conftest import PIXELS, TINY
+
+from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.nn.by_platform import by_platform
+from deps_jax.reference.program import conditionals, equations
+from deps_jax.training.methods import DEPS, PLAIN, Timeline
+from deps_jax.training.train import Recipe, Trainer, init_state
+
+RECIPE = Recipe(space=TINY, method=DEPS, timeline=Timeline(2, 4, 8, 2), optimizer=Optimizer(),
+                augment=dataclasses.replace(PIXELS, flip=True, crop_padding=2, cutout_size=3),
+                dropout_rate=0.2)
+
+
+def trace(step, recipe):
+    """A step of a Trainer, traced on shapes alone."""
+    state = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
+    batch = {"image": jax.ShapeDtypeStruct((8, 9, 9, 3), jnp.uint8),
+             "label": jax.ShapeDtypeStruct((8,), jnp.int32)}
+    trainer = Trainer(recipe, jax.random.key(7), devices=jax.devices()[:1])
+    return getattr(trainer, step).trace(state, batch, trainer.key)
+
+
+@pytest.mark.parametrize("recipe", [
+    RECIPE, dataclasses.replace(RECIPE, method=PLAIN, dtype="bfloat16"),
+    dataclasses.replace(RECIPE, method=PLAIN, subnet="k3e1-k5e2/k5e2x2"),
+    pytest.param(dataclasses.replace(RECIPE, method=PLAIN, subnet="k5e3/k3e3-k3e1-k5e2"),
+                 marks=pytest.mark.long),
+], ids=["full model", "plain, bfloat16", "fine-tuning", "fine-tuning of unequal blocks"])
+def test_full_model_step_leaves_nothing_to_run_time(recipe):
+    traced = trace("full_step", recipe)
+    assert conditionals(traced) == {"jaxpr": 0, "cpu": 0, "cuda": 0, "tpu": 0}
+    # Loops have a known number of turns: a scan, or its reverse.
+    assert not [e for e in equations(traced.jaxpr) if e.primitive.name == "while"]
+
+
+def test_sandwich_chooses_at_run_time():
+    counts = conditionals(trace("supernet_step", RECIPE))
+    assert all(0 < count < 100 for count in counts.values())
+
+
+def test_form_of_the_platform_alone_is_in_the_program():
+    sign = by_platform("sign_of_platform", cpu=lambda tree, *, by: {"y": tree["x"] * by},
+                       default=lambda tree, *, by: {"y": -by * jnp.sin(tree["x"])})
+    tree = {"x": jnp.arange(3.0)}
+    assert sign(tree, by=2.0)["y"].tolist() == [0, 2, 4]  # without jit, on this CPU
+    traced = jax.jit(lambda tree: sign(tree, by=2.0)).trace(tree)
+    assert [e.primitive.name for e in equations(traced.jaxpr)] == ["sign_of_platform"]
+    texts = {name: traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "cuda")}
+    assert {name: "sine" in text for name, text in texts.items()} == {"cpu": False, "cuda": True}

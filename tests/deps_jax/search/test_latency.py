@@ -1,0 +1,163 @@
+"""The table from timings that are made up, so that what it should say is known."""
+import dataclasses
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime", reason="needs the extra export")
+from deps_jax.export import device_timer
+from deps_jax.export.device_timer import measure
+from deps_jax.search.latency import CALL, LatencyTable, Question, read_timings, write_kit
+from deps_jax.search.search import Genome
+from deps_jax.search.search_run import cost_functions
+from deps_jax.space import cost
+from deps_jax.space.candidate import Candidates
+from deps_jax.space.cost import BlockTable, macs
+from deps_jax.space.layers import layers
+from deps_jax.space.subnet import decode, stack
+from deps_jax.supernet.network import weight_shapes
+
+CALL_MS = 0.01
+
+
+@pytest.fixture(scope="module")
+def question(tiny):
+    return Question(tiny, tiny.resolution)
+
+
+@pytest.fixture(scope="module")
+def timings(question):
+    """A device that needs 1 ms for a million MACs, and 20 % more for a network than its pieces."""
+    latencies = {}
+    for name, model in question.models().items():
+        milliseconds = CALL_MS + _million_macs(question, name, model)
+        if name.startswith("net "):
+            milliseconds *= 1.2
+        latencies[name] = {"p10_ms": milliseconds, "median_ms": 2 * milliseconds}
+    return {"device": {"processor": "abacus", "threads": 1, "onnxruntime": "0"},
+            "latencies": latencies}
+
+
+def _million_macs(question, name, model):
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    shapes = {info.name: [d.dim_value for d in info.type.tensor_type.shape.dim]
+              for info in (*graph.value_info, *graph.output)}
+    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    total = 0
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            total += np.prod(weights[node.input[1]]) * np.prod(shapes[node.output[0]][2:])
+    return float(total) / 1e6
+
+
+def test_prediction_is_the_scaled_sum_of_pieces(tiny, question, timings):
+    table = LatencyTable.fit(question, timings)
+    assert table.scale == pytest.approx(1.2)
+    np.testing.assert_allclose(table.errors, 0, atol=1e-9)
+    assert table.rank_correlation == pytest.approx(1)
+    names = ["smallest", "k3e3-k5e1/k3e2", "largest"]
+    expected = [1.2 * (CALL_MS + macs(layers(tiny, decode(tiny, name))) / 1e6) for name in names]
+    predicted = table.predictor(tiny)(stack([decode(tiny, name) for name in names]))
+    np.testing.assert_allclose(predicted, expected)
+
+
+def test_rank_correlation_of_equal_times_is_not_defined(question, timings):
+    table = LatencyTable.fit(question, timings)
+    same = [{**record, "measured_ms": 3.0} for record in table.held_out]
+    table = dataclasses.replace(table, held_out=same)
+    assert table.rank_correlation is None and "correlation not defined" in table.summary()
+
+
+def test_predictions_are_looked_up(tiny, question, timings, monkeypatch):
+    """The layers of the space are gone through when a predictor is made, and never again."""
+    table = LatencyTable.fit(question, timings)
+    subnets = stack([decode(tiny, "smallest"), decode(tiny, "largest")])
+    walked = []
+    monkeypatch.setattr(cost, "layers", lambda *a: walked.append(a) or layers(*a))
+    costs = cost_functions(Genome(tiny, (tiny.resolution,)), [table])
+    walked_at_first = len(walked)
+    candidates = Candidates(subnets, np.full(2, tiny.resolution, np.int32))
+    first, second = (costs(candidates)["latency_ms"] for _ in range(2))
+    assert len(walked) == walked_at_first > 0
+    np.testing.assert_array_equal(first, table.predictor(tiny)(subnets))
+    np.testing.assert_array_equal(second, first)
+
+
+def test_every_piece_of_the_space_is_timed_once(tiny, question):
+    pieces = [name for name in question.models() if name != CALL and not name.startswith("net ")]
+    # stem, first block, head; two stages: a first block and equal ones after it, 2 kernels by 3
+    # expand ratios each, and the first stage's first block is equal to the others
+    assert len(pieces) == len(set(pieces)) == 3 + 6 + 12
+
+
+def test_saved_table_is_read_back(tiny, question, timings, tmp_path):
+    table = LatencyTable.fit(question, timings)
+    table.save(tmp_path / "table.json")
+    again = LatencyTable.load(tmp_path / "table.json")
+    assert again == table
+    assert json.loads((tmp_path / "table.json").read_text())["quality"]["within_8_percent"] == 1
+    assert "abacus" in again.summary()
+
+
+def test_table_of_another_space_is_refused(tiny, question, timings):
+    table = LatencyTable.fit(question, timings)
+    other = tiny.with_choices(num_classes=7)
+    with pytest.raises(ValueError, match="another space: num_classes is 5 there and 7 here"):
+        table.predictor(other)
+    with pytest.raises(ValueError, match="the timings lack"):
+        LatencyTable.fit(Question(tiny.with_choices(kernels=(3, 7)), 9), timings)
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    (None, "does not exist; give a latency table"), ("what?", "is not JSON"),
+    ("{}", "is not a latency table"),
+])
+def test_unknown_device_files(tmp_path, content, sentence):
+    path = tmp_path / "phone.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=sentence):
+        LatencyTable.load(path)
+
+
+def test_kit_runs_without_this_project(question, tmp_path):
+    write_kit(tmp_path / "kit.zip", question)
+    with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
+        archive.extractall(tmp_path / "there")
+    subprocess.run([sys.executable, "-I", "device_timer.py", "--rounds", "1"],
+                   cwd=tmp_path / "there", check=True, capture_output=True)
+    table = LatencyTable.fit(question, read_timings(tmp_path / "there" / "timings.json"))
+    assert table.device["threads"] == 1 and table.scale > 0
+
+
+def test_measured_latency_grows_with_the_work(question):
+    models = question.models()
+    timed = measure({name: models[name] for name in ("net smallest", "net largest")}, rounds=10)
+    assert timed["net smallest"]["p10_ms"] < timed["net largest"]["p10_ms"]
+    assert timed["net largest"]["p10_ms"] <= timed["net largest"]["median_ms"]
+
+
+def test_shapes_of_weights_are_those_of_the_parameters(tiny):
+    network = layers(tiny, decode(tiny, "k3e2-k5e3/k3e1-k3e2"))
+    squeeze = sum(np.prod(shape) for layer in network for shape in weight_shapes(layer).values())
+    norms = sum(layer.out_channels for layer in network if layer.batch_norm)  # scale folded away
+    features = next(layer for layer in network if layer.name == "head/features").out_channels
+    assert squeeze == sum(layer.params for layer in network) - norms + features
+
+
+def test_block_table_asks_for_each_choice(tiny):
+    table = BlockTable.build(tiny, lambda piece: 1.0)
+    subnets = stack([decode(tiny, "smallest"), decode(tiny, "largest")])
+    np.testing.assert_array_equal(table(subnets), [3 + 2, 3 + 5])
+
+
+def test_without_onnxruntime_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(device_timer, "onnxruntime", None)
+    with pytest.raises(ValueError, match=r"not installed; install it, .* 'deps-jax\[export"):
+        device_timer.session(b"")

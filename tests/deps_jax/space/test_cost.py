@@ -1,0 +1,61 @@
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from deps_jax.space.cost import CostModel, macs, params, peak_activation_bytes, pieces
+from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR
+from deps_jax.space.layers import layers
+from deps_jax.space.subnet import canonical, decode, sample
+from deps_jax.supernet.network import random_weights
+
+K357 = MOBILENET_V3_CIFAR.with_choices(kernels=(3, 5, 7), width_mult=0.25)
+
+
+def population(space, n, seed=0):
+    keys = jax.random.split(jax.random.key(seed), n)
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(lambda key: sample(key, space)))(keys))
+
+
+@pytest.mark.parametrize("space", [K357, MOBILENET_V3], ids=lambda space: space.name)
+@pytest.mark.parametrize("resolution", [None, 160])
+def test_table_agrees_with_the_layers(space, resolution):
+    subnets = population(space, 20)
+    costs = CostModel(space, resolution=resolution)(subnets)
+    for i in range(20):
+        network = layers(space, canonical(jax.tree.map(lambda leaf, i=i: leaf[i], subnets)),
+                         resolution)
+        assert costs["macs"][i] == macs(network)
+        assert costs["params"][i] == params(network)
+        assert costs["peak_activation_bytes"][i] == peak_activation_bytes(network)
+
+
+def test_peak_counts_what_is_alive_by_hand(tiny):
+    """k3e3-k3e2 of the first stage: 9x9 maps of 8 channels, 24 and 16 in the middle."""
+    peaks = {name: peak_activation_bytes(piece)
+             for name, piece in pieces(layers(tiny, decode(tiny, "k3e3-k3e2/k3e1")))}
+    assert peaks["stem"] == 4 * 81 * (3 + 8)
+    # the depthwise reads and writes 24 channels while the block's 8 wait to be added
+    assert peaks["stage0/block0"] == 4 * 81 * (24 + 24 + 8)
+    assert peaks["stage0/block1"] == 4 * 81 * (16 + 16 + 8)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_file_size_is_that_of_the_written_file(tiny, precision):
+    onnx_writer = pytest.importorskip("deps_jax.export.onnx_writer",
+                                      reason="needs the extra export")
+    for space in (tiny, K357):
+        subnets = population(space, 3, seed=1)
+        sizes = CostModel(space, files=True)(subnets)[f"file_bytes_{precision}"]
+        for i in range(3):
+            network = layers(space, canonical(jax.tree.map(lambda leaf, i=i: leaf[i], subnets)))
+            model = onnx_writer.write(network, random_weights(network), precision)
+            assert abs(sizes[i] - model.ByteSize()) <= 40
+
+
+def test_a_hundred_thousand_subnets_a_second():
+    subnets, costs = population(K357, 100_000), CostModel(K357)
+    start = time.perf_counter()
+    assert costs(subnets)["macs"].shape == (100_000,)
+    assert time.perf_counter() - start < 1

@@ -1,0 +1,92 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs import parts
+from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, SPACES
+from deps_jax.space.search_space import Stage, expanded_width, make_divisible, squeeze_width
+from deps_jax.training.experiment import Space
+
+
+def test_size_of_published_spaces():
+    assert MOBILENET_V3.size() == 117**5 == 21_924_480_357
+    assert MOBILENET_V3.with_choices(kernels=(3, 5, 7)).size() == 7371**5
+    one = MOBILENET_V3.with_choices(depths=(4,), expands=(6,))
+    assert one.size() == 1
+
+
+@given(st.floats(1, 4000))
+def test_make_divisible_is_a_near_multiple_of_eight(channels):
+    width = make_divisible(channels)
+    assert width % 8 == 0 and width >= 8
+    assert width >= 0.9 * channels
+    assert width <= channels + 8
+
+
+def test_widths_of_the_reference():
+    pairs = {72: 24, 96: 24, 120: 32, 144: 40, 336: 88, 448: 112, 960: 240}  # deps_reference 0
+    assert {c: squeeze_width(c) for c in pairs} == pairs
+    assert [expanded_width(112, e) for e in (3, 4, 6)] == [336, 448, 672]
+    wide = MOBILENET_V3.with_choices(width_mult=1.2)
+    assert [wide.scaled(s.width) for s in wide.stages] == [32, 48, 96, 136, 192]
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"kernels": ()}, "kernels is empty"),
+    ({"depths": (2, 2)}, "repeats a value"),
+    ({"kernels": (4,)}, "kernel 4"),
+    ({"depths": (0,)}, "depth 0"),
+    ({"expands": (0.5,)}, "expand ratio 0.5"),
+    ({"num_classes": 1}, "num_classes 1"),
+    ({"width_mult": 0}, "width_mult 0"),
+    ({"resolution": 7}, "smaller than the total stride 8"),
+    ({"kernel": (3,)}, "no field 'kernel'"),
+    ({"head_activation": "swish"}, "activation 'swish'"),
+])
+def test_impossible_spaces_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        MOBILENET_V3_CIFAR.with_choices(**change)
+
+
+def test_shortcut_of_the_first_block_needs_equal_widths():
+    with pytest.raises(ValueError, match="adds the 32 channels of the stem to the 16 of the"):
+        MOBILENET_V3.with_choices(stem_width=32)
+    assert MOBILENET_V3.with_choices(stem_width=32, first_residual=False).stem_width == 32
+    # 40 and 44 channels differ, a fifth of them do not
+    equal = MOBILENET_V3.with_choices(stem_width=40, first_width=44, width_mult=0.2)
+    assert equal.first_block.in_channels == equal.first_block.out_channels == 8
+
+
+def test_fixed_depths_belong_to_the_space():
+    last = Stage(320, 1, "relu6", False, depths=(1,))
+    space = MOBILENET_V3.with_choices(stages=(*MOBILENET_V3.stages, last))
+    changed = space.with_choices(depths=(2, 3), kernels=(3, 5), expands=(3, 6))
+    assert [stage.depths for stage in changed.stages] == [(2, 3)] * 5 + [(1,)]
+    assert {(stage.kernels, stage.expands) for stage in changed.stages} == {((3, 5), (3, 6))}
+    fixed = dataclasses.replace(space, stages=(last, last))
+    assert fixed.with_choices(kernels=(3,)).stages[0].depths == (1,)
+    with pytest.raises(ValueError, match=r"depths \(2, 3\) are given, but every stage .* fixed"):
+        fixed.with_choices(depths=(2, 3))
+
+
+def test_configs_keep_the_choices_of_a_family(monkeypatch):
+    stages = (Stage(24, 2, "relu", False, depths=(3, 5), kernels=(3, 9), expands=(2, 5)),
+              Stage(32, 2, "relu6", True, depths=(1,), expands=(4,)))
+    family = MOBILENET_V3.with_choices(name="other", stages=stages)
+    monkeypatch.setitem(SPACES, "other", family)
+    built = lambda **fields: Space(**parts.space("other", **fields)).build(num_classes=1000)
+    assert built() == family
+    assert [stage.depths for stage in built(depths=(2, 3)).stages] == [(2, 3), (1,)]
+
+
+def test_stage_refuses_stride_and_width():
+    with pytest.raises(ValueError, match="stride 3"):
+        Stage(8, 3, "relu", False)
+    with pytest.raises(ValueError, match="width 0"):
+        Stage(0, 1, "relu", False)
+
+
+def test_choices_are_kept_sorted():
+    assert Stage(8, 1, "relu", False, kernels=(7, 3)).kernels == (3, 7)

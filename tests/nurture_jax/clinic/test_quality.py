@@ -1,0 +1,165 @@
+"""The gate on fabricated recordings, each with one thing wrong."""
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_estimates import make_visits  # noqa: F401, skips where the extra 'nurture' is missing
+
+from nurture_jax.clinic.quality import Gate, Limits, inspect, rejections, sharpness
+
+SIZE, CELLS, FRAMES = 96, 24, 6
+
+
+def recording(seed=0):
+    """[t h w 3] checks of different greys, and masks of a newborn beside a ruler."""
+    random = np.random.default_rng(seed)
+    tiles = random.integers(60, 200, (FRAMES, SIZE // 8, SIZE // 8, 1), np.uint8)
+    frames = tiles.repeat(8, 1).repeat(8, 2).repeat(3, 3)
+    masks = np.zeros((FRAMES, CELLS, CELLS), int)
+    masks[:, 4:20, 8:16], masks[:, 6:18, 19:21] = 1, 2
+    return frames, masks
+
+
+def probabilities(masks):
+    return np.eye(3, dtype=np.float32)[masks] * 0.8 + 0.1
+
+
+def checks(gate):
+    return [failure.check for failure in gate.failures]
+
+
+def look(frames=None, masks=None, duration_s=5.0, **more):
+    good_frames, good_masks = recording()
+    return inspect(good_frames if frames is None else frames, duration_s,
+                   probabilities(good_masks if masks is None else masks), **more)
+
+
+def test_a_good_recording_passes():
+    assert look() == Gate(()) and look().accepted
+
+
+def test_light():
+    frames, _ = recording()
+    assert checks(look((frames * 0.2).astype(np.uint8))) == ["too_dark"]
+    bright = (255 - (255 - frames.astype(float)) * 0.15).astype(np.uint8)
+    assert checks(look(bright)) == ["too_bright"]
+
+
+def test_blur_at_any_contrast_and_in_spite_of_noise():
+    frames, _ = recording()
+    dim = (100 + (frames.astype(float) - 128) * 0.2).astype(np.uint8)
+    assert look(dim).accepted  # little contrast is not blur
+    blur = lambda clip: np.stack([cv2.GaussianBlur(frame, (0, 0), 4) for frame in clip])
+    noise = np.random.default_rng(1).normal(0, 2, frames.shape)
+    for blurred in (blur(frames), blur(dim),
+                    np.clip(blur(frames) + noise, 0, 255).astype(np.uint8)):
+        assert checks(look(blurred)) == ["too_blurred"]
+    assert sharpness(np.full((2, 32, 32), 90, np.uint8)) == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2 ** 32 - 1), st.floats(0.3, 3.0))
+def test_blurring_never_sharpens(seed, sigma):
+    grey = recording(seed)[0][..., 0]
+    blurred = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in grey])
+    assert sharpness(blurred) < sharpness(grey)
+
+
+def test_too_short():
+    failure, = look(duration_s=0.8).failures
+    assert (failure.check, failure.measured, failure.limit, failure.unit) \
+        == ("too_short", 0.8, Limits().least_duration_s, "s")
+    assert "the video is too short (0.8 s, limit 1.5)" in str(failure)
+    assert look(duration_s=1.499).accepted  # 1.5 s in a container of whole milliseconds
+
+
+def test_newborn_absent_or_cut_off():
+    _, masks = recording()
+    assert checks(look(masks=np.where(masks == 1, 0, masks))) == ["newborn_not_found"]
+    cut = masks.copy()
+    cut[:, 0:20, 8:16] = 1
+    assert checks(look(masks=cut)) == ["newborn_cut_off"]
+    advice = {fit: look(masks=cut, fit=fit).failures[0].advice for fit in ("crop", "letterbox")}
+    assert "head and feet are within the middle square" in advice["crop"]
+    assert "head and feet are in the picture" in advice["letterbox"]
+    cut[:3] = masks[:3]  # half of the frames is not most of them
+    assert look(masks=cut).accepted
+    speck = masks.copy()
+    speck[:, 0, 10] = 1
+    assert look(masks=speck).accepted
+
+
+def test_reference_by_its_ends_or_without_them_by_its_mask():
+    _, masks = recording()
+    hidden = np.where(masks == 2, 0, masks)
+    assert checks(look(masks=hidden)) == ["reference_not_seen"]
+    keypoints = np.zeros((FRAMES, 19, 3))
+    assert checks(look(masks=hidden, keypoints=keypoints)) == ["reference_not_seen"]
+    keypoints[:, 17, 2] = 1
+    assert not look(masks=hidden, keypoints=keypoints).accepted  # one end is no ruler
+    keypoints[:, 18, 2] = 1
+    assert look(masks=hidden, keypoints=keypoints).accepted
+    # A mask in the pattern of a cloth, with faint ends, is none.
+    faint = np.where(np.arange(19)[:, None] >= 17, 0.25, keypoints)
+    assert checks(look(keypoints=faint)) == ["reference_not_seen"]
+
+
+def test_a_letterbox_is_not_dark_and_its_edge_is_a_border():
+    frames, masks = recording()
+    wide = np.zeros((FRAMES, SIZE, 4 * SIZE, 3), np.uint8)
+    wide[:, :, 152:152 + SIZE] = frames
+    cells = np.zeros((FRAMES, CELLS, 4 * CELLS), int)
+    cells[:, :, 38:38 + CELLS] = masks
+    assert look(wide, cells).accepted
+    cells[:, 4:20, 38:46] = 1
+    assert checks(look(wide, cells)) == ["newborn_cut_off"]
+
+
+def test_everything_wrong_is_told_at_once():
+    gate = look(np.zeros((FRAMES, SIZE, SIZE, 3), np.uint8), np.zeros((FRAMES, CELLS, CELLS), int),
+                duration_s=1)
+    assert checks(gate) == ["too_short", "too_dark", "too_blurred", "newborn_not_found",
+                            "reference_not_seen"]
+    assert all(failure.reason and failure.advice for failure in gate.failures)
+    assert rejections([gate, look(), look(duration_s=1)]) == {
+        "too_short": 2, "too_dark": 1, "too_blurred": 1, "newborn_not_found": 1,
+        "reference_not_seen": 1}
+
+
+def test_without_masks_the_gate_says_what_it_did_not_look_at():
+    gate = inspect(recording()[0], 5.0)
+    assert gate.accepted and gate.not_done == ("newborn_not_found", "newborn_cut_off",
+                                               "reference_not_seen")
+
+
+def test_what_passed_is_measured_too():
+    frames, masks = recording()
+    measured = look().measured
+    assert measured == {"duration_s": 5.0, "brightness": np.median(frames),
+                        "sharpness": sharpness(frames[..., 0]), "found_frames": 1.0,
+                        "cut_frames": 0.0, "reference_frames": 1.0}
+    nobody = look(masks=np.zeros_like(masks)).measured
+    assert nobody["found_frames"] == 0 and "cut_frames" not in nobody
+    assert set(inspect(frames, 5.0).measured) == {"duration_s", "brightness", "sharpness"}
+
+
+@pytest.mark.parametrize(("limits", "sentence"), [
+    ({"least_found_frames": 50.0}, "gate.least_found_frames 50.0 is not a number from 0 to 1"),
+    ({"least_sharpness": -1.0}, "gate.least_sharpness -1.0 is not a number from 0 to inf"),
+    ({"least_duration_s": float("nan")}, "gate.least_duration_s nan is not a number"),
+    ({"least_brightness": 230.0}, "gate.least_brightness 230 is not below gate.most_brightness"),
+])
+def test_limits_that_cannot_be(limits, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Limits(**limits)
+
+
+def test_refusals():
+    frames, masks = recording()
+    with pytest.raises(ValueError, match="float64"):
+        inspect(frames / 255, 5.0)
+    with pytest.raises(ValueError, match="6 frames ask for 4 axes"):
+        inspect(frames, 5.0, probabilities(masks)[1:])
+    with pytest.raises(ValueError, match="keypoints have shape"):
+        inspect(frames, 5.0, probabilities(masks), np.zeros((FRAMES, 19, 2)))

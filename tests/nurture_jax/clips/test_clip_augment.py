@@ -1,0 +1,152 @@
+"""Frames, masks and keypoints move together, once for a clip, whatever the devices."""
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+from nurture_jax.clips.clip_augment import MIRRORED, TRAINING, ClipAugment, augment
+from nurture_jax.records.annotations import KEYPOINTS
+
+SIZE, STRIDE = 64, 4
+PLAIN = dict(mean=(0.0,) * 3, std=(1.0,) * 3)
+MOVING = ClipAugment(**PLAIN, flip=True, zoom=(0.7, 1.5), shift=0.1)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Eight clips of three frames: a white block, its mask, and keypoints on its centre."""
+    rng = np.random.default_rng(0)
+    frames = np.zeros((8, 3, SIZE, SIZE, 3), np.uint8)
+    masks = np.zeros((8, 3, SIZE // STRIDE, SIZE // STRIDE), np.uint8)
+    keypoints = np.zeros((8, 3, 19, 3), np.float32)
+    for i in range(8):
+        y, x = rng.integers(5, 9, 2)  # cells
+        frames[i, :, y * 4:y * 4 + 12, x * 4:x * 4 + 12] = 255
+        masks[i, :, y:y + 3, x:x + 3] = 1
+        keypoints[i, :, :] = (x * 4 + 6, y * 4 + 6, 2)
+        keypoints[i, :, 5] = (x * 4, y * 4 + 6, 1)  # left shoulder, on the left side
+        keypoints[i, :, 3] = (1, 1, 2)  # an ear in the corner
+    return {"frames": frames, "masks": masks, "keypoints": keypoints,
+            "labels": np.ones((8, 4), np.float32)}
+
+
+@pytest.fixture(scope="module")
+def moved(batch):
+    return jax.jit(partial(augment, settings=MOVING))(jax.random.key(1), batch)
+
+
+def centre(picture):
+    """(x, y) of the bright part, continuous; of the last two axes."""
+    picture = np.asarray(picture, float)
+    grid = np.arange(picture.shape[0]) + 0.5
+    return np.array([(picture.sum(0) * grid).sum(), (picture.sum(1) * grid).sum()]) / picture.sum()
+
+
+def test_everything_moves_together(batch, moved):
+    flips = 0
+    for i in range(8):
+        block = centre(moved["frames"][i, 0, ..., 0])
+        np.testing.assert_allclose(moved["keypoints"][i, 0, 0, :2], block, atol=0.3)
+        np.testing.assert_allclose(centre(moved["masks"][i, 0]) * STRIDE, block, atol=3)
+        # The left shoulder lay left of the nose: it still does, or it is the right one now.
+        left, right = moved["keypoints"][i, 0, 5], moved["keypoints"][i, 0, 6]
+        mirrored = float(right[2]) == 1
+        flips += mirrored
+        shoulder = right if mirrored else left
+        assert (shoulder[0] > block[0]) if mirrored else (shoulder[0] < block[0])
+        assert int(shoulder[2]) == 1
+    assert 0 < flips < 8
+    assert not np.allclose(moved["frames"][0], batch["frames"][0] / 255)
+    np.testing.assert_array_equal(moved["labels"], batch["labels"])
+
+
+def test_one_draw_for_all_frames(moved):
+    for name in ("frames", "masks", "keypoints"):
+        np.testing.assert_array_equal(moved[name][:, 0], moved[name][:, 2])
+    chex.assert_shape(moved["frames"], (8, 3, SIZE, SIZE, 3))
+    assert len({float(x) for x in moved["keypoints"][:, 0, 0, 0]}) > 4
+
+
+def test_a_point_outside_is_not_labelled(batch):
+    away = ClipAugment(**PLAIN, zoom=(1.5, 1.5))
+    found = augment(jax.random.key(0), batch, away)["keypoints"]
+    assert not np.asarray(found[:, :, 3]).any()
+    assert np.asarray(found[:, :, 0, 2] == 2).all()
+
+
+def test_mirror_twice_is_the_same(batch):
+    assert [MIRRORED[i] for i in MIRRORED] == list(range(19))
+    assert KEYPOINTS[MIRRORED[KEYPOINTS.index("left_hip")]] == "right_hip"
+    assert MIRRORED[17:] == (17, 18)  # the ends of the ruler are no sides
+    only_flip = ClipAugment(**PLAIN, flip=True)
+    once = augment(jax.random.key(3), batch, only_flip)
+    same = np.array([np.allclose(once["frames"][i], batch["frames"][i] / 255, atol=1e-5)
+                     for i in range(8)])
+    assert 0 < same.sum() < 8
+    for i in np.nonzero(~same)[0]:
+        np.testing.assert_allclose(once["frames"][i], batch["frames"][i][:, :, ::-1] / 255,
+                                   atol=1e-5)
+        np.testing.assert_array_equal(once["masks"][i], batch["masks"][i][..., ::-1])
+
+
+def test_colour_is_one_draw_and_within_its_limits(batch):
+    settings = ClipAugment(**PLAIN, brightness=0.1, contrast=0.2, colour=0.1)
+    found = np.asarray(augment(jax.random.key(0), batch, settings)["frames"])
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert found.min() >= 0 and found.max() <= 1
+    assert found.std(axis=(1, 2, 3)).std() > 0
+    settings = ClipAugment(mean=(0.5,) * 3, std=(0.25,) * 3)
+    plain = augment(jax.random.key(0), batch, settings)
+    np.testing.assert_allclose(plain["frames"], (batch["frames"] / 255 - 0.5) / 0.25, atol=1e-5)
+    np.testing.assert_array_equal(plain["masks"], batch["masks"])
+
+
+def test_draws_do_not_depend_on_the_devices(batch):
+    whole = jax.jit(partial(augment, settings=TRAINING))(jax.random.key(5), batch)
+    half = {name: value[4:] for name, value in batch.items()}
+    part = jax.jit(partial(augment, settings=TRAINING))(jax.random.key(5), half, first=4)
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[4:], whole), part, atol=1e-5)
+
+
+def test_some_frames_of_a_clip(batch):
+    numbered = np.broadcast_to(np.arange(6, dtype=np.uint8)[:, None, None, None], (6, 8, 8, 3))
+    clips = {"frames": np.stack([numbered] * 64), "masks": np.zeros((64, 6, 2, 2), np.uint8),
+             "keypoints": np.zeros((64, 6, 19, 3), np.float32),
+             "annotated": np.tile(np.float32([0, 1, 0, 0, 1, 0]), (64, 1)), "labels": np.ones(64)}
+    clips["masks"] += np.arange(6, dtype=np.uint8)[:, None, None]
+    settings = dict(PLAIN, frames=3)
+    draw = lambda first: jax.tree.map(np.asarray, augment(
+        jax.random.key(0), clips, ClipAugment(**settings, annotated_first=first)))
+    found = draw(0.0)
+    chosen = np.round(found["frames"][:, :, 0, 0, 0] * 255).astype(int)
+    assert (np.diff(chosen) > 0).all()  # in their order, none twice
+    np.testing.assert_array_equal(found["masks"][:, :, 0, 0], chosen)
+    np.testing.assert_array_equal(found["annotated"], np.isin(chosen, (1, 4)))
+    assert found["keypoints"].shape == (64, 3, 19, 3) and found["labels"].shape == (64,)
+    counts = np.bincount(chosen.ravel(), minlength=6)
+    assert counts.min() > 64 * 0.3  # 32 of 64 are expected
+    assert (draw(1.0)["annotated"].sum(1) == 2).all()
+    some = draw(0.5)["annotated"].mean()
+    assert found["annotated"].mean() < some < 2 / 3
+    whole = augment(jax.random.key(0), clips, ClipAugment(**dict(PLAIN, frames=9)))
+    assert whole["frames"].shape[1] == 6
+
+
+def test_without_annotations(batch):
+    found = augment(jax.random.key(0), {"frames": jnp.asarray(batch["frames"])}, TRAINING)
+    assert set(found) == {"frames"} and found["frames"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("fields, sentence", [
+    (dict(zoom=(1.2, 0.8)), r"zoom \(1.2, 0.8\) is not \(smallest, largest\) between"),
+    (dict(shift=0.7), "shift 0.7 is not 0 to 0.5; use 0"),
+    (dict(std=(0.0, 1.0, 1.0)), "std above 0"),
+    (dict(frames=-1), "frames -1 is negative; use 0"),
+    (dict(colour=2.0), "colour 2.0 is not 0 to 0.9")])
+def test_settings_are_checked(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ClipAugment(**fields)

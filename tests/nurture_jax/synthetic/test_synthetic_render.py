@@ -1,0 +1,185 @@
+"""Pictures, masks and keypoints of synthetic visits, at 64 px."""
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+import cv2
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import cross_val_predict
+
+from nurture_jax.synthetic import render as synthetic_render
+from nurture_jax.synthetic.body import Traits
+from nurture_jax.synthetic.dress import DEVICES
+from nurture_jax.synthetic.measures import solve_shape
+from nurture_jax.synthetic.population import draw_infant, generator, measures_at
+from nurture_jax.synthetic.render import NEWBORN_ID, NOISE_ROOM, RULER_ID, Frame, render
+from nurture_jax.synthetic.scene import RULER_CM, draw_scene
+from nurture_jax.synthetic.visit import (
+    MISSING_OF_INFANT,
+    Settings,
+    draw_visit,
+    keypoints,
+    marks,
+    pictures,
+)
+
+SETTINGS = Settings(infants=100, visits_per_infant=1, seconds=1, short_sides_px=(64,), fps=3.0,
+                    annotated_frames=1)
+
+
+def shown(visit, index=1):
+    return tuple(np.asarray(part) for part in next(pictures(visit, [index])))
+
+
+@pytest.fixture(scope="module")
+def filmed():
+    """Visit, picture, ids, depth and keypoints of a frame of every infant."""
+    visits = [draw_visit(SETTINGS, index, 1) for index in range(SETTINGS.infants)]
+    return [(visit, *parts, keypoints(visit, 1, parts[2]))
+            for visit in visits for parts in [shown(visit)]]
+
+
+def near(mask):
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def test_seen_points_lie_on_their_masks(filmed):
+    seen = 0
+    for _, _, ids, _, points in filmed:
+        for k, (x, y, v) in enumerate(points):
+            if v == 2:
+                mask = near(ids == (NEWBORN_ID if k < 17 else RULER_ID))
+                assert mask[int(y), int(x)], (k, x, y)
+                seen += 1
+    assert seen > 15 * len(filmed)
+
+
+def test_infant_and_ruler_are_in_the_middle_square(filmed):
+    inside = np.array([(points[:, 2] > 0) & (points[:, 1] > 25) & (points[:, 1] < 89)
+                       for *_, points in filmed])
+    assert inside[:, :17].mean() > 0.98
+    assert inside[:, 17:].mean() > 0.97
+
+
+def test_hidden_points_are_behind_something(filmed):
+    hidden = [(visit.scene.keypoints[1, k], visit, depth, points[k])
+              for visit, _, _, depth, points in filmed for k in range(17) if points[k, 2] == 1]
+    assert hidden
+    for place, visit, depth, (x, y, _) in hidden:
+        assert np.linalg.norm(place - visit.scene.frames.eye[1]) > depth[int(y), int(x)]
+
+
+def test_mask_shrinks_with_the_square_of_the_distance(filmed):
+    for visit, _, ids, depth, _ in filmed[:5]:
+        infant = ids == NEWBORN_ID
+        frames = visit.scene.frames
+        forward = frames.view[1, 2]
+        away = 0.5 * depth[infant].mean() * forward / np.linalg.norm(forward)
+        farther = dataclasses.replace(visit, scene=dataclasses.replace(
+            visit.scene, frames=frames._replace(eye=frames.eye - away)))
+        small = (shown(farther)[1] == NEWBORN_ID).sum()
+        assert small / infant.sum() == pytest.approx(1 / 1.5 ** 2, rel=0.06)
+
+
+def test_without_the_ruler_the_rest_is_the_same(filmed):
+    for index in range(3):
+        _, picture, ids, *_ = filmed[index]
+        bare = draw_visit(dataclasses.replace(SETTINGS, ruler=False), index, 1)
+        without, bare_ids, depth = shown(bare)
+        assert (ids == RULER_ID).any() and not (bare_ids == RULER_ID).any()
+        np.testing.assert_array_equal(bare_ids == NEWBORN_ID, ids == NEWBORN_ID)
+        assert not keypoints(bare, 1, depth)[17:].any()
+        categories = [entry["category_id"] for entry in marks(bare, 1, bare_ids, depth)
+                      ["annotations"]]
+        assert categories == [NEWBORN_ID]
+        reach = 2 * synthetic_render.BLUR_RADIUS + 1
+        touched = cv2.dilate((ids == RULER_ID).astype(np.uint8), np.ones((reach, reach))) > 0
+        np.testing.assert_array_equal(without[~touched], picture[~touched])
+
+
+def test_same_seed_same_pictures(filmed):
+    again = shown(draw_visit(dataclasses.replace(SETTINGS, infants=3), 2, 1))[0]
+    other = shown(draw_visit(dataclasses.replace(SETTINGS, seed=1), 2, 1))[0]
+    np.testing.assert_array_equal(again, filmed[2][1])
+    assert (other != again).mean() > 0.5
+    assert (filmed[1][1] != again).mean() > 0.5
+
+
+def test_bands_make_the_same_picture(filmed, monkeypatch):
+    monkeypatch.setattr(synthetic_render, "BAND_PIXELS", 3000)  # three, the last one too long
+    visit, picture, ids, depth, _ = filmed[0]
+    banded = shown(visit)
+    assert np.abs(banded[0].astype(int) - picture).max() <= 1
+    np.testing.assert_array_equal(banded[1], ids)
+    np.testing.assert_allclose(banded[2], depth, rtol=1e-5)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_smaller_infant_without_a_ruler_gives_the_same_picture(index):
+    """Three quarters of the size, 42 % of the weight: the pictures differ by rounding only.
+
+    A pixel whose ray grazes an edge may fall on either side of it.
+    """
+    infant = draw_infant(0, index, 1)
+    shape = solve_shape(measures_at(infant, 5), 1.05, Traits())
+    smaller = dataclasses.replace(shape, length_cm=0.75 * shape.length_cm, head=0.75 * shape.head,
+                                  chest=0.75 * shape.chest, arm_radius=0.75 * shape.arm_radius)
+    seen = {}
+    for name, body in (("whole", shape), ("smaller", smaller)):
+        for ruler in (False, True):
+            rng = generator(0, index)
+            scene = draw_scene(rng, body, DEVICES[index], np.arange(3) / 3, 114, 64, ruler)
+            noise = rng.standard_normal((114 + NOISE_ROOM, 64 + NOISE_ROOM, 3), np.float32)
+            frame = Frame(*(value[1] for value in scene.frames))
+            picture = render(frame, scene.look, noise, height=114, width=64)[0]
+            seen[name, ruler] = np.asarray(picture).astype(int)
+    without, beside = (np.abs(seen["whole", ruler] - seen["smaller", ruler]).max(-1)
+                       for ruler in (False, True))
+    assert (without > 1).mean() < 0.002
+    assert (beside > 25).mean() > 0.01
+
+
+def test_size_is_seen_against_the_ruler_only(filmed):
+    """Ridge regression on exact masks: pixels alone tell little of the weight, with cm much."""
+    features, weight = [], []
+    for visit, _, ids, _, points in filmed:
+        if points[17:, 2].all():
+            rows, columns = np.nonzero(ids == NEWBORN_ID)
+            pixels_per_cm = np.linalg.norm(points[18, :2] - points[17, :2]) / RULER_CM
+            features.append(np.log([len(rows), np.ptp(rows), np.ptp(columns), pixels_per_cm]))
+            weight.append(visit.truth[0])
+    features, weight = np.array(features), np.array(weight)
+
+    def explained(columns):
+        guess = np.exp(cross_val_predict(RidgeCV(), features[:, :columns], np.log(weight), cv=8))
+        return 1 - np.square(guess - weight).sum() / np.square(weight - weight.mean()).sum()
+
+    assert explained(3) < 0.35
+    assert explained(4) > 0.6
+
+
+def test_table_has_gaps_at_the_stated_rates(filmed):
+    rows = [visit.row for visit, *_ in filmed]
+    for name, rate in MISSING_OF_INFANT.items():
+        empty = sum(row[name] == "" for row in rows)
+        spread = np.sqrt(len(rows) * rate * (1 - rate))
+        assert abs(empty - rate * len(rows)) < 3 * spread, name
+    assert all(row["weight_g"] for row in rows)
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"infants": 0}, "at least one"),
+    ({"visits_per_infant": 6}, "not in 1..5"),
+    ({"seconds": 0.5}, "not in 1..60"),
+    ({"short_sides_px": (65,)}, "even numbers in 64..1080"),
+    ({"short_sides_px": ()}, "even numbers in 64..1080"),
+    ({"fps": 100.0}, "not in 2..60"),
+    ({"seed": -1}, "negative"),
+    ({"annotated_frames": 4}, "not in 1..3"),
+])
+def test_bad_settings_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(SETTINGS, **changes)

@@ -1,0 +1,176 @@
+"""Losses by hand, and what does not count."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from make_batches import STANDARD, batch
+
+from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.training.losses import (
+    FARTHEST_CELLS,
+    Losses,
+    cross_entropy,
+    dice,
+    heatmap_error,
+    huber,
+    keypoint_error,
+    laplace,
+    masked_mean,
+    point_distance,
+    total_loss,
+)
+
+
+def test_measures_by_hand():
+    mean, target = jnp.array([[0.5, 3.0]]), jnp.array([[0.0, 0.0]])
+    np.testing.assert_allclose(huber(mean, target, 1.0), [[0.125, 2.5]])
+    np.testing.assert_allclose(laplace(mean, jnp.log(jnp.array([[0.5, 2.0]])), target),
+                               [[1.0, 1.5 + np.log(4)]], rtol=1e-6)
+    held = laplace(jnp.array([[1.0]]), jnp.array([[-50.0]]), jnp.array([[1.0]]))
+    np.testing.assert_allclose(held, [[-5 + np.log(2)]], rtol=1e-6)  # no scale runs to 0
+
+
+def test_masks_by_hand():
+    masks = jnp.zeros((1, 1, 2, 2), jnp.int32).at[0, 0, 0, 0].set(1)
+    sure = 50.0 * jax.nn.one_hot(masks, 3)
+    np.testing.assert_allclose(cross_entropy(sure, masks), [[0]], atol=1e-6)
+    np.testing.assert_allclose(dice(sure, masks), [[0]], atol=1e-6)
+    even = jnp.zeros((1, 1, 2, 2, 3))
+    np.testing.assert_allclose(cross_entropy(even, masks), [[np.log(3)]], rtol=1e-6)
+    # Class 1: |P Y| = 1/3, |P| = 4/3, |Y| = 1; class 2: 0, 4/3, 0.
+    expected = (1 - (2 / 3 + 1) / (4 / 3 + 2) + 1 - 1 / (4 / 3 + 1)) / 2
+    np.testing.assert_allclose(dice(even, masks), [[expected]], rtol=1e-6)
+
+
+def test_a_heatmap_is_judged_by_its_peak():
+    keypoints = jnp.array([[[[18.0, 10.0, 2.0]]]])  # the middle of cell (4, 2) of 8
+    x, y = jnp.meshgrid(jnp.arange(8), jnp.arange(8))
+    peak = jnp.exp(-(jnp.square(x - 4) + jnp.square(y - 2)) / 2)[None, None, ..., None]
+    error = lambda heatmaps: heatmap_error(heatmaps, keypoints, 32, 1.0)[0, 0, 0]
+    np.testing.assert_allclose(error(peak), 0, atol=1e-6)
+    np.testing.assert_allclose(error(0 * peak), 1, rtol=0.02)  # a little of it is cut off
+    assert error(jnp.swapaxes(peak, 2, 3)) > 1
+
+
+@pytest.mark.parametrize("weight, tolerance", [(0.0, 1e-5), (0.5, 0.05)])
+def test_the_ends_of_a_ruler_may_change_places_and_nothing_else_may(weight, tolerance):
+    points = np.random.default_rng(0).uniform(6, 26, (1, 1, 19, 3))
+    points[..., 2] = 2
+    turned = points[:, :, [*range(17), 18, 17]]
+    grid = np.arange(8) + 0.5
+    across, down = (np.exp(-(grid - points[..., i, None] / 4)**2 / 2) for i in (0, 1))
+    maps = jnp.asarray(np.einsum("btkh,btkw->bthwk", down, across))
+    error = lambda keypoints: np.asarray(
+        keypoint_error(maps, jnp.asarray(keypoints), 32, Losses(points=weight)))
+    np.testing.assert_allclose(error(points), 0, atol=tolerance)
+    np.testing.assert_allclose(error(turned), 0, atol=tolerance)
+    swapped = error(points[:, :, [1, 0, *range(2, 19)]])
+    assert (swapped[..., :2] > 0.1).all() and np.allclose(swapped[..., 2:], 0, atol=tolerance)
+    # An end out of the picture says nothing about the order.
+    turned[..., 17, 2] = 0
+    np.testing.assert_allclose(error(turned)[..., 18], 0, atol=tolerance)
+
+
+def test_the_distance_of_a_peak_counts_by_its_height():
+    x, y = jnp.meshgrid(jnp.arange(16) + 0.5, jnp.arange(16) + 0.5)
+    peak = jnp.exp(-(jnp.square(x - 8) + jnp.square(y - 6)) / 2)[None, None, ..., None]
+    at = lambda x, y: jnp.array([[[[4.0 * x, 4.0 * y, 2.0]]]])  # cells of 4 px
+    distance = lambda height, point: float(point_distance(height * peak, point, 64)[0, 0, 0])
+    height = float(peak.max())
+    assert distance(1, at(8, 6)) == pytest.approx(0, abs=0.02)
+    assert distance(1, at(9.5, 5)) == pytest.approx(2.5 * height, abs=0.03)
+    assert distance(0.5, at(9.5, 5)) == pytest.approx(1.25 * height, abs=0.03)
+    assert distance(1, at(1, 1)) == pytest.approx(FARTHEST_CELLS * height)
+    # The gradient pulls the peak to the point: up on the near side, down on the far side.
+    pull = jax.grad(lambda maps: point_distance(maps, at(9.5, 6), 64).sum())(peak)[0, 0, 6, :, 0]
+    assert pull[9] < 0 < pull[6]
+    empty = jax.grad(lambda maps: point_distance(maps, at(9.5, 6), 64).sum())(0 * peak)
+    assert not empty.any()  # and no nan where nothing was seen
+
+
+def test_only_what_is_labelled_counts():
+    values, mask = jnp.array([1.0, jnp.nan, 3.0]), jnp.array([1.0, 0.0, 1.0])
+    value, gradient = jax.value_and_grad(masked_mean)(values, mask, None)
+    np.testing.assert_allclose(value, 2)
+    np.testing.assert_allclose(gradient, [0.5, 0, 0.5])
+    assert masked_mean(values, jnp.zeros(3), None) == 0
+
+
+def test_devices_with_uneven_labels_share_one_mean():
+    values, mask = jnp.array([[1.0, 2.0], [4.0, 8.0]]), jnp.array([[1.0, 1.0], [0.0, 1.0]])
+    each = jax.pmap(lambda v, m: masked_mean(v, m, "data"), "data")(values, mask)
+    np.testing.assert_allclose(each.mean(), masked_mean(values, mask, None))
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    rng = np.random.default_rng(1)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
+    return {"mean": draw(4, 4), "log_scale": draw(4, 4), "segmentation": draw(4, 2, 8, 8, 3),
+            "heatmaps": draw(4, 2, 8, 8, 19)}
+
+
+@pytest.mark.parametrize("regression", ["laplace", "huber"])
+def test_an_unlabelled_measure_gives_no_gradient(outputs, regression):
+    some = batch(known=0.5)
+    some["labels_mask"][0] = 0
+    some["labels_mask"][:, 3] = 0
+    gradient = jax.grad(
+        lambda outputs: total_loss(Losses(regression), STANDARD, outputs, some)[0])(outputs)
+    for name in ("mean", "log_scale"):
+        moved = np.asarray(gradient[name]) != 0
+        np.testing.assert_array_equal(moved, some["labels_mask"] > 0)
+    for name, seen in (("segmentation", some["annotated"]), ("heatmaps", some["annotated"])):
+        moved = np.abs(np.asarray(gradient[name])).sum((2, 3, 4)) > 0
+        np.testing.assert_array_equal(moved, seen > 0)
+    unlabelled = some["keypoints"][..., 2] == 0
+    assert not np.asarray(gradient["heatmaps"]).sum((2, 3))[unlabelled].any()
+
+
+def test_scales_follow_a_huber_loss_without_moving_the_means(outputs):
+    settings, whole = Losses("huber"), batch()
+    only = lambda name, value: total_loss(settings, STANDARD, {**outputs, name: value}, whole)[0]
+    assert np.any(jax.grad(lambda v: only("log_scale", v))(outputs["log_scale"]))
+    moved = jax.grad(lambda v: only("mean", v))(outputs["mean"])
+    wider = jax.grad(lambda v: total_loss(settings, STANDARD, {
+        **outputs, "mean": v, "log_scale": 2 + outputs["log_scale"]}, whole)[0])(outputs["mean"])
+    np.testing.assert_allclose(moved, wider, rtol=1e-6)
+
+
+def test_metrics_are_in_the_units_of_the_measures(outputs):
+    whole = batch()
+    loss, metrics = total_loss(Losses(), STANDARD, outputs, whole)
+    logs = np.array(STANDARD.label_mean) + np.array(outputs["mean"]) * np.array(STANDARD.label_std)
+    expected = np.abs(np.exp(logs) - whole["labels"]).mean(0)
+    found = [metrics[f"mae_{name}"].compute() for name in LABELS]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    weights = dict(zip(LABELS, Losses().measures, strict=True)) | {
+        "segmentation": 0.5, "keypoints": 0.5}
+    total = sum(weight * metrics[f"loss_{name}"].compute() for name, weight in weights.items())
+    np.testing.assert_allclose(loss, total, rtol=1e-5)
+
+
+def test_a_head_that_is_not_there_costs_nothing(outputs):
+    measures = {name: outputs[name] for name in ("mean", "log_scale")}
+    _, metrics = total_loss(Losses(), STANDARD, measures, batch())
+    assert not {"loss_segmentation", "loss_keypoints"} & set(metrics)
+
+
+@pytest.mark.parametrize("loss", [
+    lambda: huber(jnp.zeros((4, 4)), jnp.zeros((4, 1)), 1.0),
+    lambda: laplace(jnp.zeros((4, 4)), jnp.zeros((4, 4)), jnp.zeros((1, 4))),
+    lambda: masked_mean(jnp.zeros(4), jnp.zeros((4, 1)), None),
+    lambda: cross_entropy(jnp.zeros((1, 1, 4, 4, 3)), jnp.zeros((1, 1, 4, 1), jnp.int32)),
+    lambda: heatmap_error(jnp.zeros((1, 2, 4, 4, 19)), jnp.zeros((1, 1, 19, 3)), 16, 1.0)])
+def test_nothing_is_broadcast(loss):
+    with pytest.raises(AssertionError):
+        loss()
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    (dict(regression="l2"), "losses.regression 'l2' is unknown; use one of"),
+    (dict(measures=(1.0, 1.0)), "must be 4 weights of 0 or more, one for each of"),
+    (dict(keypoints=-1.0), "must be 0 or more"), (dict(huber_delta=0.0), "must be above 0")])
+def test_settings_are_checked(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Losses(**fields)
