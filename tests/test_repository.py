@@ -15,43 +15,6 @@ def test_lint():
     assert result.returncode == 0, result.stdout
 
 
-# No file imports one to its right: the file list reads as the method.
-FLOW = ("search_space", "subnet", "layers", "dispatch", "depthwise", "elastic", "supernet",
-        "distill", "methods", "shrink", "masks", "sort", "train", "evaluate", "run_records",
-        "experiment", "evaluate_run", "network", "onnx_writer", "candidate", "cost", "latency",
-        "measured", "predictor", "search", "search_run", "export", "export_front", "specialize",
-        "finetune")
-
-
-def is_module(name: str) -> bool:
-    return ROOT.joinpath(*name.split(".")).with_suffix(".py").is_file()
-
-
-def imports(path: Path) -> set[str]:
-    modules = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return modules
-
-
-@pytest.mark.parametrize("path", sorted(ROOT.glob("deps_jax/**/*.py")), ids=lambda p: p.name)
-def test_imports_point_one_way(path):
-    names, place = imports(path), path.relative_to(ROOT).parts
-    assert not any(name.startswith("nurture_jax") for name in names)
-    assert not any(name.startswith(("absl", "ml_collections")) for name in names) \
-        or place[1:] == ("common", "command", "cli.py")
-    if place[1] == "common":
-        assert all(name.startswith("deps_jax.common") for name in names
-                   if name.startswith("deps_jax"))
-    if path.stem in FLOW:
-        later = set(FLOW[FLOW.index(path.stem) + 1:])
-        assert not {name.rpartition(".")[2] for name in names
-                    if name.startswith("deps_jax") and is_module(name)} & later
-
-
 @pytest.mark.parametrize("path", sorted(
     p for d in ("deps_jax", "nurture_jax", "configs", "launch", "tests")
     for p in ROOT.glob(f"{d}/**/*.py")),

@@ -11,6 +11,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from optax.losses import softmax_cross_entropy_with_integer_labels as cross_entropy
 
 from deps_jax.common.loop.metrics import Mean, compute, merge
 from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
@@ -18,7 +19,6 @@ from deps_jax.data.augment import Augment, normalise
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
-from deps_jax.training.distill import hard_loss
 
 PAPER_SUBNETS = ("d2e3", "d3e3", "d4e3", "d4e4", "d3e6", "d4e6")  # DepS, Figures 5 to 8
 
@@ -98,7 +98,7 @@ def _batch_metrics(space, preprocess, dtype, state, batch, _, *, axis_name):
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
     below, classes = (logits < own).sum(1), logits.shape[-1]
     return mean_over_devices({
-        "loss": Mean.of(hard_loss(logits, labels), mask),
+        "loss": Mean.of(cross_entropy(logits, labels), mask),
         "top1": Mean.of(below >= classes - 1, mask),
         "top5": Mean.of(below >= classes - 5, mask),
     }, axis_name)

@@ -10,26 +10,7 @@ import matplotlib.figure
 from deps_jax.common.command.page import inline, png, render
 from deps_jax.common.files import sealed
 from deps_jax.common.files.workdir import flatten
-
-
-@dataclasses.dataclass(frozen=True)
-class SubnetResult:
-    """One subnet measured on one split.
-
-    Attributes:
-      subnet: its name, as `encode` writes it.
-      macs, params: of the network for one image.
-      images: how many it was measured on.
-      top1, top5: fraction right; loss: cross entropy.
-    """
-
-    subnet: str
-    macs: int
-    params: int
-    images: int
-    top1: float
-    top5: float
-    loss: float
+from deps_jax.evaluation.meter import SubnetResult
 
 
 def table(results: Sequence[SubnetResult]) -> str:

@@ -12,6 +12,7 @@ from deps_jax.data.folder import images_in
 from deps_jax.data.images import read_image
 from deps_jax.data.load import short_side
 from deps_jax.data.sources import ArraySource
+from deps_jax.evaluation.meter import Meter
 from deps_jax.export import model_card, onnx_writer
 from deps_jax.export.device_timer import describe_device, measure
 from deps_jax.export.runtime import Model, Preprocessing, read_card
@@ -20,7 +21,6 @@ from deps_jax.export.static_int8 import quantise_statically
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
 from deps_jax.space.subnet import Subnet, encode
 from deps_jax.supernet import network
-from deps_jax.training.experiment import Meter
 
 FORMATS = ("onnx", "stablehlo")
 PRECISIONS = (*onnx_writer.PRECISIONS, "int8_static")

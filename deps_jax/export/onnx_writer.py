@@ -6,6 +6,7 @@ is traced, so there is no Transpose to remove. Needs the extra `export`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import onnx
@@ -66,6 +67,11 @@ def bytes_in_file(network_layers: tuple[Layer, ...], precision: str) -> int:
     # In protobuf an element takes its tag and the length of its size beside its own bytes.
     sizes = [element.ByteSize() for element in (*graph.nodes, *graph.tensors)]
     return sum(size + 1 + -(-size.bit_length() // 7) for size in sizes)
+
+
+# By precision: the bytes that layers add to a file, and those of a file without layers.
+FILE_SIZES = {precision: (partial(bytes_in_file, precision=precision), ENVELOPE_BYTES[precision])
+              for precision in PRECISIONS}
 
 
 def _emit(graph: _Graph, network_layers, weights, value: str) -> str:

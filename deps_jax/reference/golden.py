@@ -20,6 +20,7 @@ import numpy as np
 
 from deps_jax.common.loop.metrics import compute
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
 from deps_jax.evaluation.evaluate import full_precision
 from deps_jax.space.families import SPACES
@@ -39,7 +40,7 @@ from deps_jax.supernet.sort import sort_channels
 from deps_jax.training.distill import hard_loss
 from deps_jax.training.methods import DEPS, Timeline
 from deps_jax.training.shrink import subnet_rate
-from deps_jax.training.train import Recipe, TrainState, update
+from deps_jax.training.train import Recipe, update
 
 LOGITS, GRADIENTS, TRAJECTORY = 1e-4, 1e-3, 1e-3  # gradients relative, the others absolute
 KINK_TRIES = 8  # gradients from changed parameters that may stand in for ours, see `_closest`

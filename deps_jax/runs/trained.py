@@ -11,7 +11,8 @@ import numpy as np
 from deps_jax.training import run_records
 from deps_jax.common.files import sealed, workdir
 from deps_jax.data.sources import Source, Splits, split
-from deps_jax.training.experiment import Experiment, Meter, build, check_batches, load_trained
+from deps_jax.evaluation.meter import Meter
+from deps_jax.training.experiment import Experiment, build, check_batches, load_trained
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, decode, encode
 
@@ -73,11 +74,11 @@ class TrainedRun:
           calibration_images: None takes the config's number.
         """
         space = dataclasses.replace(self.space, resolution=resolution or self.space.resolution)
-        experiment = self.experiment
+        experiment, evaluation = self.experiment, self.experiment.evaluation
         if calibration_images is not None:
-            experiment = dataclasses.replace(experiment, evaluation=dataclasses.replace(
-                experiment.evaluation, calibration_images=calibration_images))
-        return Meter(experiment, space, self.splits.train, held_out)
+            evaluation = dataclasses.replace(evaluation, calibration_images=calibration_images)
+        return Meter(space, experiment.augment, experiment.data, evaluation, self.splits.train,
+                     held_out)
 
     def chosen(self, name: str) -> str:
         """The given name, or that of the only network which the run has trained.

@@ -10,6 +10,7 @@ import numpy as np
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from deps_jax.evaluation.evaluate import PAPER_SUBNETS
+from deps_jax.export.onnx_writer import FILE_SIZES
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.search.front_report import write_front, write_page
@@ -85,8 +86,8 @@ def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs
                              f"{resolution}")
 
     def at(resolution):
-        model, table = (CostModel(genome.space, resolution=resolution, files=True),
-                        by_pixels.get(resolution))
+        model = CostModel(genome.space, resolution=resolution, files=FILE_SIZES)
+        table = by_pixels.get(resolution)
         if table is None:
             return model
         latency_ms = table.predictor(genome.space)

@@ -6,7 +6,7 @@ kernel, expand ratio) made once from `layers()`; a population is looked up in it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import groupby
 
@@ -83,19 +83,23 @@ class CostModel:
     """Exact costs of subnets for one image: `costs(subnets)` is a dict of [n] arrays.
 
     Keys: "macs"; "params"; "peak_activation_bytes" (float32, what the greediest layer reads and
-    writes plus a waiting skip connection); with `files`, "file_bytes_fp32", "file_bytes_fp16"
-    and "file_bytes_int8" (weights only) of the ONNX model, which needs the extra `export`.
+    writes plus a waiting skip connection); "file_bytes_PRECISION" for each of `files`.
 
     Args:
       resolution: of the images in pixels; None is the space's own.
+      files: by precision, the bytes that layers add to a file and those of one without layers,
+        as `onnx_writer.FILE_SIZES` has them.
     """
 
-    def __init__(self, space: SearchSpace, *, resolution: int | None = None, files: bool = False):
+    def __init__(self, space: SearchSpace, *, resolution: int | None = None,
+                 files: Mapping[str, tuple[Callable, int]] | None = None):
         build = partial(BlockTable.build, space, resolution=resolution)
         self.tables = {"macs": build(macs), "params": build(params),
                        "peak_activation_bytes": build(peak_activation_bytes, join="max")}
-        if files:
-            self.tables |= _file_tables(build)
+        for precision, (bytes_of, envelope) in (files or {}).items():
+            table = build(bytes_of)
+            self.tables[f"file_bytes_{precision}"] = dataclasses.replace(
+                table, fixed=table.fixed + envelope)
 
     def __call__(self, subnets: Subnet) -> dict[str, np.ndarray]:
         """Costs of n stacked subnets (NumPy leaves with a leading axis)."""
@@ -145,17 +149,6 @@ def pieces(network_layers: tuple[Layer, ...]) -> Iterator[tuple[str, tuple[Layer
 
     for name, piece in groupby(network_layers, name_of):
         yield name, tuple(piece)
-
-
-def _file_tables(build) -> dict[str, BlockTable]:
-    from deps_jax.export import onnx_writer
-
-    tables = {}
-    for precision in onnx_writer.PRECISIONS:
-        table = build(partial(onnx_writer.bytes_in_file, precision=precision))
-        whole = table.fixed + onnx_writer.ENVELOPE_BYTES[precision]
-        tables[f"file_bytes_{precision}"] = dataclasses.replace(table, fixed=whole)
-    return tables
 
 
 def _with_everywhere(space: SearchSpace, kernel: int, expand: int) -> Subnet:

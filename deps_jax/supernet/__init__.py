@@ -1,1 +1,10 @@
 """All subnets in one set of parameters; masks, sorting, one subnet cut out, weights in."""
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "supernet": ["init", "apply"],
+    "masks": ["active_masks"],
+    "sort": ["sort_channels"],
+    "network": ["extract"],
+    "convert": ["load_state_dict", "to_state_dict"],
+})

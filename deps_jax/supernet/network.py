@@ -11,16 +11,11 @@ import jax
 import numpy as np
 from jax import lax
 
+from deps_jax.common.nn.operations import activate, hard_sigmoid
 from deps_jax.space.layers import Layer, layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
-from deps_jax.supernet.elastic import (
-    activate,
-    hard_sigmoid,
-    kernel_candidates,
-    nth_block,
-    slice_block,
-)
+from deps_jax.supernet.elastic import kernel_candidates, nth_block, slice_block
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,16 +19,12 @@ from jax import lax
 
 from deps_jax.common.loop.parallel import first_index
 from deps_jax.common.nn.dispatch import Elastic, run_once, run_repeated, switched
+from deps_jax.common.nn.operations import Mode, activate, dense, pointwise, pointwise_norm
 from deps_jax.space.search_space import Block, SearchSpace, squeeze_width
 from deps_jax.space.subnet import Subnet
-from deps_jax.supernet.elastic import (
-    Mode,
-    activate,
-    dense,
-    inverted_residual,
-    pointwise,
-    pointwise_norm,
-)
+from deps_jax.supernet.elastic import inverted_residual
+
+DTYPES = ("float32", "bfloat16", "float64")  # of a computation; float64 needs JAX_ENABLE_X64
 
 
 def apply(

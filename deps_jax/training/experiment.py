@@ -19,20 +19,19 @@ from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import check_batch_size
 from deps_jax.common.loop.run import claim, continue_or_start, saved
+from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
-from deps_jax.data.load import Data, calibration, check_placement, squares, train_batches
-from deps_jax.data.pipeline import check_calibration, eval_batches
-from deps_jax.data.sources import Source, Splits, in_memory
-from deps_jax.evaluation.evaluate import PAPER_SUBNETS, Evaluator
-from deps_jax.evaluation.report import SubnetResult
+from deps_jax.data.load import Data, check_placement, train_batches
+from deps_jax.data.pipeline import check_calibration
+from deps_jax.data.sources import Splits
+from deps_jax.evaluation.meter import Evaluation, Meter
 from deps_jax.space.families import SPACES
-from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, decode, encode
+from deps_jax.space.subnet import decode
 from deps_jax.training import run_records
 from deps_jax.training.initial_weights import initial_weights
 from deps_jax.training.methods import METHODS, Method, Timeline
-from deps_jax.training.train import DTYPES, Recipe, Trainer, TrainState, init_state
+from deps_jax.training.train import Recipe, Trainer, init_state
 
 # Fields that a continued run may change: where and how, not what.
 MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluation")
@@ -76,37 +75,6 @@ class Training:
         if self.epochs <= 0 or self.batch_size < 1:
             raise ValueError(f"training.epochs {self.epochs} and training.batch_size "
                              f"{self.batch_size} must be above 0")
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """How subnets are measured.
-
-    Attributes:
-      subnets: names as `encode` writes them; the paper's six by default.
-      batch_size: of the evaluation; the last batch is padded.
-      calibration_images, calibration_batch_size, calibration_seed: training images that give a
-        subnet its batch statistics (2000 in batches of 200 in the reference).
-      dtype: of the computation, whatever the run has trained in: "float32", or "bfloat16", which
-        is faster on accelerators and rounds. Exports are made and checked in float32.
-    """
-
-    subnets: tuple[str, ...] = PAPER_SUBNETS
-    batch_size: int = 200
-    calibration_images: int = 2000
-    calibration_batch_size: int = 200
-    calibration_seed: int = 0
-    dtype: str = "float32"
-
-    def __post_init__(self):
-        if self.dtype not in DTYPES:
-            raise ValueError(f"evaluation.dtype {self.dtype!r} is unknown; use one of {DTYPES}")
-        for field in ("batch_size", "calibration_images", "calibration_batch_size"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"evaluation.{field} {getattr(self, field)} must be 1 or more")
-        if self.calibration_images % self.calibration_batch_size:
-            raise ValueError(f"evaluation.calibration_images {self.calibration_images} must be a "
-                             f"multiple of calibration_batch_size {self.calibration_batch_size}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +192,8 @@ def _validation(experiment: Experiment, space: SearchSpace, splits: Splits) -> C
     """What is measured on the way: the ends of the space, or the one subnet that is trained."""
     if not (experiment.cadence.evaluate_every and len(splits.validation)):
         return None
-    meter = Meter(experiment, space, splits.train, splits.validation)
+    meter = Meter(space, experiment.augment, experiment.data, experiment.evaluation, splits.train,
+                  splits.validation)
     names = [experiment.subnet] if experiment.subnet else ["smallest", "largest"]
     return lambda _, state: {
         f"validation/{name}": meter(state.params, decode(space, name))[0].top1 for name in names}
@@ -284,46 +253,6 @@ def load_trained(experiment: Experiment, space: SearchSpace, train_images: int, 
     recipe = build_recipe(experiment, space, train_images)
     shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
     return saved(folder).restore_state(shapes)
-
-
-class Meter:
-    """Recalibrates and evaluates subnets of trained parameters: `meter(params, subnet)`.
-
-    `held_out` and `calibration` hold the images as the network sees them.
-
-    Args:
-      train: source of the calibration images.
-      held_out: source to evaluate on.
-    """
-
-    def __init__(self, experiment: Experiment, space: SearchSpace, train: Source,
-                 held_out: Source):
-        data, evaluation = experiment.data, experiment.evaluation
-        self._space, self._batch_size = space, evaluation.batch_size
-        self._evaluator = Evaluator(space, experiment.augment, dtype=evaluation.dtype)
-        self._exact = self._evaluator if evaluation.dtype == "float32" else Evaluator(
-            space, experiment.augment)
-        self.calibration = calibration(
-            data, train, evaluation.calibration_images, evaluation.calibration_batch_size,
-            evaluation.calibration_seed, space.resolution)
-        self.held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
-
-    def __call__(self, params, subnet: Subnet) -> tuple[SubnetResult, dict]:
-        """The result, and the batch statistics it was measured with."""
-        batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
-        batches = eval_batches(self.held_out, self._batch_size)
-        metrics = self._evaluator.evaluate(params, batch_stats, subnet, batches)
-        network = layers(self._space, subnet)
-        return SubnetResult(
-            subnet=encode(self._space, subnet), macs=sum(layer.macs for layer in network),
-            params=sum(layer.params for layer in network), images=len(self.held_out),
-            **metrics), batch_stats
-
-    def logits(self, params, subnet: Subnet):
-        """([n, classes] logits of the held-out images, batch statistics), always in float32."""
-        batch_stats = self._exact.recalibrate(params, subnet, self.calibration)
-        batches = eval_batches(self.held_out, self._batch_size)
-        return self._exact.logits(params, batch_stats, subnet, batches), batch_stats
 
 
 def _print_plan(experiment: Experiment, timeline: Timeline, images: int, start_step: int) -> None:

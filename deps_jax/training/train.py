@@ -12,7 +12,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.optim import Optimizer, base_optimizer, cosine
@@ -22,31 +21,17 @@ from deps_jax.common.loop.parallel import (
     mean_over_devices,
     memory_bytes,
 )
+from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment, augment
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, decode
 from deps_jax.supernet import supernet
 from deps_jax.supernet.masks import active_masks
 from deps_jax.supernet.sort import sort_channels
+from deps_jax.supernet.supernet import DTYPES
 from deps_jax.training.distill import hard_loss, in_place_distillation
 from deps_jax.training.methods import Method, Timeline, sandwich
 from deps_jax.training.shrink import epsilon_shrinking
-
-DTYPES = ("float32", "bfloat16", "float64")
-
-
-@struct.dataclass
-class TrainState:
-    """Everything that must survive: a checkpoint of it continues the run as if it had not stopped.
-
-    To bit-identical parameters on a CPU. A GPU has sums without a fixed order unless XLA_FLAGS
-    holds --xla_gpu_deterministic_ops=true, which is left to the user because it is slower.
-    """
-
-    step: jax.Array  # [] int32
-    params: dict
-    batch_stats: dict  # running statistics of the full model
-    opt_state: optax.OptState
 
 
 @dataclasses.dataclass(frozen=True)

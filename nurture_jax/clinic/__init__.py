@@ -1,1 +1,8 @@
-"""Growth standards, advice, and the gate that refuses a recording."""
+"""Advice, and the gate that refuses a recording."""
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "advice": ["Advice", "advise"],
+    "assessment": ["Assessment", "assess"],
+    "quality": ["Gate", "Limits", "inspect"],
+})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nurture_jax.clinic import growth
+from nurture_jax import growth
 from nurture_jax.records.visit_table import RANGES
 from nurture_jax.records.visits import Visit
 

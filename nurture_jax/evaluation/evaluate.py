@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from nurture_jax.clinic import growth
+from nurture_jax import growth
 from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import AGE_BANDS, bands

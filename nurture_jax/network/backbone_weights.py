@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.nn.operations import Mode
 from deps_jax.data.load import calibration
 from deps_jax.evaluation.evaluate import Evaluator
 from deps_jax.runs.trained import TrainedRun
@@ -21,7 +22,7 @@ from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, decode
 from deps_jax.supernet.convert import load_state_dict
-from deps_jax.supernet.elastic import Mode, kernel_candidates, nth_block, slice_block
+from deps_jax.supernet.elastic import kernel_candidates, nth_block, slice_block
 from nurture_jax.network.backbones import RESNET_BLOCKS, LayersBackbone, ResNet, without_classifier
 
 KINDS = ("resnet", "deps")

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from deps_jax.common.nn.depthwise import depthwise
-from deps_jax.space.layers import Layer
-from deps_jax.supernet.elastic import (
+from deps_jax.common.nn.operations import (
     Mode,
     activate,
     batch_norm,
@@ -24,6 +23,7 @@ from deps_jax.supernet.elastic import (
     pointwise_norm,
     squeeze_excite,
 )
+from deps_jax.space.layers import Layer
 
 # Blocks in the four stages (He et al. 2015, Table 1); 10 is a smaller one of the same kind.
 RESNET_BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3),

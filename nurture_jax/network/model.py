@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from deps_jax.common.loop.parallel import first_index
-from deps_jax.supernet.elastic import Mode
+from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import ConvNorm

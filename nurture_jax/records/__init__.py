@@ -1,4 +1,6 @@
 """A data set of visits, and all that is wrong with it."""
-from nurture_jax.records.visits import Records, Visit, describe, is_synthetic, load, validate
+import lazy_loader
 
-__all__ = ["Records", "Visit", "describe", "is_synthetic", "load", "validate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+    "visits": ["Records", "Report", "Visit", "describe", "is_synthetic", "load", "validate"],
+})

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from deps_jax.common.command.page import render
 from deps_jax.common.command.source import package_version
 from nurture_jax.clinic.advice import RULES
-from nurture_jax.clinic.growth import INTERGROWTH, WHO
 from nurture_jax.clips.clip_batches import LABELS, TABULAR
 from nurture_jax.evaluation.evaluate import UNITS
 from nurture_jax.evaluation.intervals import ALL_AGES
+from nurture_jax.growth import INTERGROWTH, WHO
 from nurture_jax.report.content import Report
 
 VERSION = 1

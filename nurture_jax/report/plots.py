@@ -7,11 +7,11 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
-from nurture_jax.clinic.growth import LOW_BIRTH_WEIGHT_G
 from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.evaluate import UNITS, Agreement, known
 from nurture_jax.evaluation.intervals import Coverage
+from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 NAMES = {"weight_g": "weight", "length_cm": "length", "head_cm": "head circumference",

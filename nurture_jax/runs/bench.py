@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deps_jax.common.loop.parallel import check_batch_size
-from deps_jax.supernet.elastic import Mode
+from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips import clip_cache
 from nurture_jax.records.annotations import KEYPOINTS
 from nurture_jax.runs.calibration import Calibration

@@ -14,7 +14,7 @@ import numpy as np
 from deps_jax.common.files import workdir
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.files.workdir import flatten
-from deps_jax.supernet.elastic import Mode
+from deps_jax.common.nn.operations import Mode
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
 from nurture_jax.clips.clip_augment import ClipAugment, augment

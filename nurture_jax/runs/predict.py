@@ -23,7 +23,7 @@ from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.clinic.growth import NoStandard
+from nurture_jax.growth import NoStandard
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.clinic.quality import Gate

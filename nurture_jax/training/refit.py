@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from deps_jax.supernet.elastic import Mode
+from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_augment import augment
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.training.losses import total_loss

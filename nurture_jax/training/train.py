@@ -12,8 +12,8 @@ import optax
 from deps_jax.common.loop.metrics import Mean, compute, merge
 from deps_jax.common.loop.optim import Optimizer, base_optimizer, cosine
 from deps_jax.common.loop.parallel import data_parallel, first_index, mean_over_devices
-from deps_jax.supernet.elastic import Mode
-from deps_jax.training.train import TrainState
+from deps_jax.common.loop.state import TrainState
+from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_augment import ClipAugment, augment
 from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.network.model import NurtureNet

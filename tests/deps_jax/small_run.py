@@ -4,10 +4,11 @@ import numpy as np
 from conftest import PIXELS
 
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
 from deps_jax.space.search_space import SearchSpace, Stage
 from deps_jax.training.methods import DEPS, Timeline
-from deps_jax.training.train import Recipe, TrainState, init_state
+from deps_jax.training.train import Recipe, init_state
 
 # Two widths, two depths and a gate.
 SPACE = SearchSpace(

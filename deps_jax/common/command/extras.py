@@ -19,7 +19,7 @@ def needs(extra: str) -> Iterator[None]:
     """Goes around the imports of a command that work only with an extra installed:
 
         with needs("export"):
-            from deps_jax.search_run import search_run
+            from deps_jax.search.search_run import search_run
 
     Where a package of the extra is missing, the process ends with one sentence that names both,
     and the exit code of bad input. Every other error, also of a package that is no extra's, is

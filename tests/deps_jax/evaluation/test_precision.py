@@ -10,12 +10,12 @@ from conftest import PIXELS, TINY
 from jax import lax
 
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.nn.operations import Mode, dense, pointwise_norm
 from deps_jax.evaluation.evaluate import Evaluator
 from deps_jax.reference import golden
 from deps_jax.reference.program import equations
 from deps_jax.space.subnet import decode, smallest
 from deps_jax.supernet import supernet
-from deps_jax.supernet.elastic import Mode, dense, pointwise_norm
 from deps_jax.training.methods import DEPS, Timeline
 from deps_jax.training.train import Recipe, init_state
 

@@ -12,6 +12,7 @@ import pytest
 from make_golden import GOLDEN, flat, make, pixels, read_space, unflat
 
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
 from deps_jax.space.subnet import from_lists, stack
 from deps_jax.supernet import supernet
@@ -19,7 +20,7 @@ from deps_jax.supernet.convert import convert, short_name, to_state_dict
 from deps_jax.training.distill import hard_loss
 from deps_jax.training.methods import Method, Timeline
 from deps_jax.training.shrink import subnet_rate
-from deps_jax.training.train import Recipe, TrainState, sort_state, update
+from deps_jax.training.train import Recipe, sort_state, update
 
 
 @pytest.fixture(scope="module", autouse=True)

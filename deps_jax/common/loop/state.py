@@ -1,0 +1,20 @@
+"""What a training run is at a step."""
+from __future__ import annotations
+
+import jax
+import optax
+from flax import struct
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that must survive: a checkpoint of it continues the run as if it had not stopped.
+
+    To bit-identical parameters on a CPU. A GPU has sums without a fixed order unless XLA_FLAGS
+    holds --xla_gpu_deterministic_ops=true, which is left to the user because it is slower.
+    """
+
+    step: jax.Array  # [] int32
+    params: dict
+    batch_stats: dict  # running statistics; of the full model in a supernet
+    opt_state: optax.OptState

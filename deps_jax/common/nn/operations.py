@@ -1,0 +1,166 @@
+"""The operations of a convolutional network: pure functions on parameters.
+
+Feature maps are [b, h, w, c]; parameters keep float32 and are cast to the compute type of the
+feature map where they are used. Batch statistics are float32, or float64 where the feature map is.
+"""
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from deps_jax.common.loop.parallel import mean_over_devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """How batch norm behaves. Static under jit.
+
+    Attributes:
+      train: normalise with the statistics of the batch (and return them) instead of given ones.
+      axis_name: mapped axis over which batch statistics are synchronised, or None.
+    """
+
+    train: bool
+    axis_name: str | None = None
+
+
+def activate(x: jax.Array, name: str) -> jax.Array:
+    """relu, relu6 or h_swish(x) = x relu6(x + 3) / 6; "identity" does nothing."""
+    if name == "h_swish":
+        return x * hard_sigmoid(x)
+    if name == "relu6":
+        return jnp.clip(x, 0, 6)
+    return jnp.maximum(x, 0) if name == "relu" else x
+
+
+def hard_sigmoid(x: jax.Array) -> jax.Array:
+    return jnp.clip(x + 3, 0, 6) * (1 / 6)
+
+
+def pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """1x1 convolution as one matrix product: [..., i] and [i, o] -> [..., o]."""
+    flat = x.reshape(-1, x.shape[-1])
+    return (flat @ kernel.astype(x.dtype)).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def pointwise_norm(x, params, stats, mode: Mode, epsilon: float):
+    """1x1 convolution followed by batch norm, without reading the wide result for its statistics.
+
+    In training, the mean and variance of x @ kernel follow from those of x: with the covariance G
+    of x, var_j = kernel_j' G kernel_j. So the normalisation is a scale and shift of the kernel, as
+    in evaluation. Where a kernel is nearly orthogonal to what varies most in x, its variance is a
+    small difference of large numbers, so these (small) products are computed in full precision:
+    the default would round float32 to TF32 on GPUs and to bfloat16 on TPUs.
+
+    Args:
+      params: {"kernel": [i, o], "norm": {"scale", "bias": [o]}}.
+      stats: {"norm": {"mean", "var": [o]}}, used in evaluation.
+
+    Returns:
+      ([..., o], statistics like `stats`).
+    """
+    kernel, norm = params["kernel"], params["norm"]
+    if not mode.train:
+        scale, shift = _scale_and_shift(norm, stats["norm"], epsilon)
+        return pointwise(x, kernel * scale[None]) + _along(x, shift.astype(x.dtype)), stats
+    flat, wide = x.reshape(-1, x.shape[-1]), _wide(x)
+    product = partial(jnp.matmul, precision=lax.Precision.HIGHEST, preferred_element_type=wide)
+    mean = mean_over_devices(flat.mean(0, dtype=wide), mode.axis_name)
+    # Rounded after centring, not before: y is made of these very numbers, and so are its moments.
+    centred = (flat.astype(wide) - mean[None]).astype(x.dtype)
+    covariance = mean_over_devices(product(centred.T, centred) / flat.shape[0], mode.axis_name)
+    var = jnp.maximum((kernel * product(covariance, kernel)).sum(0), 0)
+    scaled = kernel * (lax.rsqrt(var + epsilon) * norm["scale"])[None]
+    y = centred @ scaled.astype(x.dtype) + norm["bias"].astype(x.dtype)[None]
+    statistics = {"norm": {"mean": product(mean, kernel), "var": var}}
+    return y.reshape(*x.shape[:-1], -1), lax.stop_gradient(statistics)
+
+
+def batch_norm(x, params, stats, mode: Mode, epsilon: float):
+    """Batch norm over all but the last axis; the biased variance normalises (and is returned).
+
+    Args:
+      params: {"scale", "bias": [c]}.
+      stats: {"mean", "var": [c]}, used in evaluation.
+
+    Returns:
+      (y like x, statistics like `stats`).
+    """
+    if not mode.train:
+        scale, shift = _scale_and_shift(params, stats, epsilon)
+        scale, shift = (_along(x, vector.astype(x.dtype)) for vector in (scale, shift))
+        return x * scale + shift, stats
+    y, mean, var = _normalise(x, params["scale"], params["bias"], epsilon, mode.axis_name)
+    return y, {"mean": mean, "var": var}
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _normalise(x, scale, bias, epsilon, axis_name):
+    return _normalise_forward(x, scale, bias, epsilon, axis_name)[0]
+
+
+def _normalise_forward(x, scale, bias, epsilon, axis_name):
+    axes = tuple(range(x.ndim - 1))
+    mean = mean_over_devices(x.mean(axes, dtype=_wide(x)), axis_name)
+    centred = x.astype(_wide(x)) - _along(x, mean)
+    var = mean_over_devices((centred * centred).mean(axes), axis_name)
+    inverse = lax.rsqrt(var + epsilon)
+    y = (centred * _along(x, inverse * scale) + _along(x, bias)).astype(x.dtype)
+    return (y, mean, var), (x, mean, inverse, scale)
+
+
+def _normalise_backward(epsilon, axis_name, residuals, cotangents):
+    # Two reductions instead of the chain that differentiating mean and variance would give.
+    x, mean, inverse, scale = residuals
+    dy = cotangents[0].astype(_wide(x))
+    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    normalised = (x.astype(_wide(x)) - _along(x, mean)) * _along(x, inverse)
+    dbias, dscale = dy.sum(axes), (dy * normalised).sum(axes)
+    mean_dbias, mean_dscale = mean_over_devices((dbias / count, dscale / count), axis_name)
+    dx = dy - _along(x, mean_dbias) - normalised * _along(x, mean_dscale)
+    dx = dx * _along(x, inverse * scale)
+    return dx.astype(x.dtype), dscale, dbias
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+def _wide(x):
+    """Type of sums over a feature map."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _along(x, vector):
+    """[c] as [1, ..., 1, c], of the rank of x."""
+    return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
+
+
+def _scale_and_shift(params, stats, epsilon):
+    scale = params["scale"] * lax.rsqrt(stats["var"] + epsilon)
+    return scale, params["bias"] - stats["mean"] * scale
+
+
+def squeeze_excite(x: jax.Array, params) -> jax.Array:
+    """Gates channels by a small network on their spatial means; [b, h, w, c] in and out.
+
+    Args:
+      params: {"reduce": {"kernel": [c, m], "bias": [m]}, "expand": {"kernel": [m, c], "bias"}}.
+    """
+    pooled = x.mean((1, 2))
+    hidden = jax.nn.relu(dense(pooled, params["reduce"]))
+    return x * hard_sigmoid(dense(hidden, params["expand"]))[:, None, None]
+
+
+def dense(x: jax.Array, params, dtype=None) -> jax.Array:
+    """[b, i] -> [b, o] with {"kernel": [i, o], "bias": [o]}.
+
+    Args:
+      dtype: of the sums of products, to which the bias is added; None is that of x.
+    """
+    dtype = dtype or x.dtype
+    y = jnp.matmul(x, params["kernel"].astype(x.dtype), preferred_element_type=dtype)
+    return y + params["bias"].astype(dtype)[None]

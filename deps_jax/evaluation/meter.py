@@ -1,0 +1,109 @@
+"""A subnet measured: recalibrated on training images, then evaluated on held-out ones."""
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from deps_jax.data.augment import Augment
+from deps_jax.data.load import Data, calibration, squares
+from deps_jax.data.pipeline import eval_batches
+from deps_jax.data.sources import Source, in_memory
+from deps_jax.evaluation.evaluate import PAPER_SUBNETS, Evaluator
+from deps_jax.space.layers import layers
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, encode
+from deps_jax.supernet.supernet import DTYPES
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How subnets are measured.
+
+    Attributes:
+      subnets: names as `encode` writes them; the paper's six by default.
+      batch_size: of the evaluation; the last batch is padded.
+      calibration_images, calibration_batch_size, calibration_seed: training images that give a
+        subnet its batch statistics (2000 in batches of 200 in the reference).
+      dtype: of the computation, whatever the run has trained in: "float32", or "bfloat16", which
+        is faster on accelerators and rounds. Exports are made and checked in float32.
+    """
+
+    subnets: tuple[str, ...] = PAPER_SUBNETS
+    batch_size: int = 200
+    calibration_images: int = 2000
+    calibration_batch_size: int = 200
+    calibration_seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if self.dtype not in DTYPES:
+            raise ValueError(f"evaluation.dtype {self.dtype!r} is unknown; use one of {DTYPES}")
+        for field in ("batch_size", "calibration_images", "calibration_batch_size"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"evaluation.{field} {getattr(self, field)} must be 1 or more")
+        if self.calibration_images % self.calibration_batch_size:
+            raise ValueError(f"evaluation.calibration_images {self.calibration_images} must be a "
+                             f"multiple of calibration_batch_size {self.calibration_batch_size}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SubnetResult:
+    """One subnet measured on one split.
+
+    Attributes:
+      subnet: its name, as `encode` writes it.
+      macs, params: of the network for one image.
+      images: how many it was measured on.
+      top1, top5: fraction right; loss: cross entropy.
+    """
+
+    subnet: str
+    macs: int
+    params: int
+    images: int
+    top1: float
+    top5: float
+    loss: float
+
+
+class Meter:
+    """Recalibrates and evaluates subnets of trained parameters: `meter(params, subnet)`.
+
+    `held_out` and `calibration` hold the images as the network sees them.
+
+    Args:
+      preprocess: normalisation of the images.
+      data: how images of other sizes become squares, and how calibration images are drawn.
+      settings: how many images, of which precision.
+      train: source of the calibration images.
+      held_out: source to evaluate on.
+    """
+
+    def __init__(self, space: SearchSpace, preprocess: Augment, data: Data, settings: Evaluation,
+                 train: Source, held_out: Source):
+        self._space, self._batch_size = space, settings.batch_size
+        self._evaluator = Evaluator(space, preprocess, dtype=settings.dtype)
+        self._exact = self._evaluator if settings.dtype == "float32" else Evaluator(
+            space, preprocess)
+        self.calibration = calibration(
+            data, train, settings.calibration_images, settings.calibration_batch_size,
+            settings.calibration_seed, space.resolution)
+        self.held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
+
+    def __call__(self, params: dict, subnet: Subnet) -> tuple[SubnetResult, dict]:
+        """The result, and the batch statistics it was measured with."""
+        batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
+        batches = eval_batches(self.held_out, self._batch_size)
+        metrics = self._evaluator.evaluate(params, batch_stats, subnet, batches)
+        network = layers(self._space, subnet)
+        return SubnetResult(
+            subnet=encode(self._space, subnet), macs=sum(layer.macs for layer in network),
+            params=sum(layer.params for layer in network), images=len(self.held_out),
+            **metrics), batch_stats
+
+    def logits(self, params: dict, subnet: Subnet) -> tuple[np.ndarray, dict]:
+        """([n, classes] logits of the held-out images, batch statistics), always in float32."""
+        batch_stats = self._exact.recalibrate(params, subnet, self.calibration)
+        batches = eval_batches(self.held_out, self._batch_size)
+        return self._exact.logits(params, batch_stats, subnet, batches), batch_stats

