@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from deps_jax.evaluation import report
 from deps_jax.common.loop.writer import read
-from deps_jax.space.subnet import decode
+from deps_jax.evaluation import report
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
+from deps_jax.space.subnet import decode
 
 
 def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "test",

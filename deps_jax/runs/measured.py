@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from deps_jax.space.candidate import parse_candidate
 from deps_jax.common.files import sealed
 from deps_jax.runs.trained import TrainedRun
+from deps_jax.space.candidate import parse_candidate
 
 FILE = "measurements.jsonl"  # in the folder of the run, shared by all searches
 

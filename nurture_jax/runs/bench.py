@@ -17,21 +17,21 @@ import numpy as np
 
 from deps_jax.common.loop.parallel import check_batch_size
 from deps_jax.common.nn.operations import Mode
+from nurture_jax.clinic.quality import Limits
 from nurture_jax.clips import clip_cache
-from nurture_jax.records.annotations import KEYPOINTS
-from nurture_jax.runs.calibration import Calibration
 from nurture_jax.clips.clip_batches import LABELS, MASK_STRIDE, ClipBatches, ClipSource, tabular_of
-from nurture_jax.training.experiment import Experiment, build_recipe, starting_backbone
-from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals
 from nurture_jax.network.model import NurtureNet
-from nurture_jax.runs.predict import Predictor
-from nurture_jax.clinic.quality import Limits
-from nurture_jax.records.visits import Records, Visit
 from nurture_jax.network.scaling import Standard
-from nurture_jax.synthetic.video import write_video
-from nurture_jax.training.train import Trainer, init_state
+from nurture_jax.records.annotations import KEYPOINTS
 from nurture_jax.records.video import sample_clip
+from nurture_jax.records.visits import Records, Visit
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.runs.predict import Predictor
+from nurture_jax.synthetic.video import write_video
+from nurture_jax.training.experiment import Experiment, build_recipe, starting_backbone
+from nurture_jax.training.train import Trainer, init_state
 
 FPS, SECONDS, WIDTH, HEIGHT = 30, 10, 1920, 1080  # of the video that is timed
 # Of infants of about 3 kg: what is timed does not depend on it.

@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from deps_jax.common.files import sealed
 from deps_jax.common.command.settings import build_settings
-from nurture_jax.evaluation.intervals import Intervals
+from deps_jax.common.files import sealed
 from nurture_jax.clinic.quality import Limits
+from nurture_jax.evaluation.intervals import Intervals
 
 FILE = "intervals.json"
 

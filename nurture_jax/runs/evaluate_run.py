@@ -17,22 +17,22 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
-from deps_jax.common.command.settings import build_settings
-from nurture_jax.runs import calibration
-from nurture_jax.training import experiment
-from nurture_jax.evaluation import intervals
 from nurture_jax import records
-from nurture_jax.report import report
-from nurture_jax.runs.calibration import Calibration
-from nurture_jax.clips.clip_batches import LABELS, ClipSource, eval_batches
-from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.clinic.quality import Gate, Limits, inspect, rejections
-from nurture_jax.records.visits import Visit
-from nurture_jax.report.content import Report, RunFacts, fit_baselines
+from nurture_jax.clips.clip_batches import LABELS, ClipSource, eval_batches
+from nurture_jax.evaluation import intervals
+from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.uncertainty import Number
+from nurture_jax.records.visits import Visit
+from nurture_jax.report import report
+from nurture_jax.report.content import Report, RunFacts, fit_baselines
+from nurture_jax.runs import calibration
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.training import experiment
 
 SPLITS = ("test", "validation")
 # Of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and, with the heads

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from deps_jax.common.files import workdir
-from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.files.workdir import flatten
+from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.nn.operations import Mode
-from nurture_jax.network import geometry
-from nurture_jax.network.backbones import describe
 from nurture_jax.clips.clip_augment import ClipAugment, augment
 from nurture_jax.clips.clip_batches import MASK_STRIDE
-from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
+from nurture_jax.network import geometry
+from nurture_jax.network.backbones import describe
 from nurture_jax.network.model import NurtureNet
+from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask")
 

@@ -1,7 +1,7 @@
 """One video and a few numbers in; measures with intervals, class, z-scores and a plain line out.
 
 Nothing leaves the machine, and nothing of the infant is written but what the caller asks for.
-(A launcher also keeps compiled programs, in `~/.cache/deps_jax`; see `deps_jax.common.command.cli`.)
+(A launcher also keeps compiled programs, in `~/.cache/deps_jax`: see `common/command/cli.py`.)
 """
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import cv2
 import numpy as np
 
 from deps_jax.common.command.source import git_commit, package_version
-from nurture_jax.runs import calibration
 from nurture_jax.clinic import quality
-from nurture_jax.records.annotations import KEYPOINTS, REFERENCE_POINTS
 from nurture_jax.clinic.assessment import Assessment, assess
-from nurture_jax.runs.calibration import Calibration
+from nurture_jax.clinic.quality import Gate
 from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.growth import NoStandard
-from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.clinic.quality import Gate
-from nurture_jax.records.visits import Visit
+from nurture_jax.growth import NoStandard
+from nurture_jax.records.annotations import KEYPOINTS, REFERENCE_POINTS
 from nurture_jax.records.video import VideoError, sample_clip
 from nurture_jax.records.visit_table import RANGES
+from nurture_jax.records.visits import Visit
+from nurture_jax.runs import calibration
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.runs.inference import TrainedNurture
 
 SEXES = ("F", "M", "")
 COLOURS = {quality.NEWBORN: (255, 160, 40), quality.REFERENCE: (60, 140, 255)}  # RGB

