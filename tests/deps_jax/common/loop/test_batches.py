@@ -137,7 +137,7 @@ def test_workers_read_only_a_few_batches_ahead(tmp_path):
 PROGRAM = """
 import signal, sys
 from absl import flags
-from deps_jax.common.batches import Batches
+from deps_jax.common.loop.batches import Batches
 
 def main():
     flags.FLAGS.mark_as_parsed()
