@@ -3,9 +3,16 @@ import json
 
 import numpy as np
 import pytest
+from conftest import free_programs
 
 from deps_jax.reference import golden
 from deps_jax.reference.golden import Skipped, check_folder, space_of
+
+
+@pytest.fixture(autouse=True)
+def _programs_end_with_their_record():
+    yield
+    free_programs()  # each has its own, and all of them together take 4 GB
 
 
 @pytest.mark.long
