@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
 from deps_jax.common.files import sealed
-from deps_jax.export import onnx_writer
+from deps_jax.export import device_timer, onnx_writer
 from deps_jax.space.cost import BlockTable
 from deps_jax.space.layers import Layer, layers
 from deps_jax.space.search_space import SearchSpace
@@ -210,7 +210,7 @@ class LatencyTable:
 
 def write_kit(path: Path, question: Question) -> None:
     """A zip for another machine: the timing script, the models, and what they are."""
-    timer = Path(__file__).parents[1] / "export" / "device_timer.py"
+    timer = Path(device_timer.__file__)
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(timer, timer.name)
