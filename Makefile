@@ -30,8 +30,9 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 test: .venv/installed
 	$(PYTEST)
 
+# Compiling the networks of the golden records takes up to 4.4 GB.
 test-long: .venv/torch_installed
-	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PYTEST) -m long
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PYTEST) -m long --most-gb 6
 
 bench: .venv/torch_installed
 	$(BIN)/python -m launch.bench

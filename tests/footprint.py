@@ -11,7 +11,7 @@ import os
 import threading
 from pathlib import Path
 
-MAX_BYTES = 4e9
+MAX_GB = 4.0
 MAX_MAPS = 15_000
 PROC = Path("/proc")
 
@@ -28,9 +28,8 @@ class Footprint:
         self.resident_bytes = max(self.resident_bytes, other.resident_bytes)
         self.maps = max(self.maps, other.maps)
 
-    @property
-    def is_too_large(self) -> bool:
-        return self.resident_bytes > MAX_BYTES or self.maps > MAX_MAPS
+    def is_too_large(self, most_gb: float) -> bool:
+        return self.resident_bytes > most_gb * 1e9 or self.maps > MAX_MAPS
 
 
 def footprint(pid: int | str = "self") -> Footprint:

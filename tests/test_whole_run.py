@@ -51,6 +51,13 @@ def test_ok(): pass
     assert "free what a file compiled" in result.stdout
 
 
+def test_a_process_with_too_much_memory_fails_the_run(tmp_path):
+    text = "def test_ok(): pass\n"
+    result = run(tmp_path, text, "-p", "no:xdist", "--most-gb", "0.001")
+    assert result.returncode == 1
+    assert "more than 0.001 GB or 15000 maps; free what a file compiled" in result.stdout
+
+
 def test_footprint_is_of_a_process_and_its_children():
     child = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"],
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)

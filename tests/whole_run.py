@@ -10,7 +10,7 @@ import shutil
 import tempfile
 
 import pytest
-from footprint import MAX_BYTES, MAX_MAPS, Footprint, Watch, footprint
+from footprint import MAX_GB, MAX_MAPS, Footprint, Watch, footprint
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 NEEDS_SHARED = "no shared data in"  # the only reason for which `make test` may skip
@@ -19,6 +19,8 @@ NEEDS_SHARED = "no shared data in"  # the only reason for which `make test` may 
 def pytest_addoption(parser):
     parser.addoption("--allow-skips", action="store_true",
                      help="do not fail when a test was skipped for want of a package")
+    parser.addoption("--most-gb", type=float, default=MAX_GB,
+                     help="memory that a process of the run may hold; more fails it")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -83,7 +85,7 @@ class WholeRun:
             write(f"{reached.resident_bytes / 1e9:5.2f} GB {reached.maps:6d} maps  "
                   f"{pid or ''} {name}")
         for (_, name), _reached in self._too_large():
-            write(f"{name}: more than {MAX_BYTES / 1e9:g} GB or {MAX_MAPS} maps; free what a file "
+            write(f"{name}: more than {self._most_gb:g} GB or {MAX_MAPS} maps; free what a file "
                   f"compiled, or cut it in two", red=True)
         needed = len(self._skipped) - len(self._wrongly_skipped())
         if needed:
@@ -94,8 +96,12 @@ class WholeRun:
     def _all(self) -> dict:
         return {**self._watch.largest, (os.getpid(), "this process"): self._own}
 
+    @property
+    def _most_gb(self) -> float:
+        return self._config.getoption("--most-gb")
+
     def _too_large(self) -> list:
-        return [item for item in self._all().items() if item[1].is_too_large]
+        return [item for item in self._all().items() if item[1].is_too_large(self._most_gb)]
 
     def _wrongly_skipped(self) -> list:
         return [] if self._config.getoption("--allow-skips") else [
