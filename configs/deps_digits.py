@@ -33,9 +33,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.method = parts.method("deps", ramp_epochs=2.0)
     config.optimizer = parts.optimizer(learning_rate=0.1)
     config.training = parts.training(epochs=20.0, batch_size=50)
-    config.evaluation = parts.evaluation(
-        subnets=("d2e3k3", "d2e3k5", "d3e3k5", "d4e3k5", "d4e4k5", "d3e6k5", "d4e6k5"),
-        batch_size=120, calibration_images=600, calibration_batch_size=200)
+    config.evaluation = parts.evaluation(batch_size=120, calibration_images=600)
     config.cadence = {"log_every": 20, "checkpoint_every": 200, "evaluate_every": 100}
     if "tiny" in words:
         config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1,),
@@ -43,7 +41,6 @@ def get_config(arg: str = "") -> ConfigDict:
         config.data.update(train_images=100, validation_images=40)
         config.method.ramp_epochs = 1.0
         config.training.update(epochs=6.0, batch_size=20)  # 30 steps
-        config.evaluation.update(subnets=("d1e1", "d1e2"), batch_size=40, calibration_images=20,
-                                 calibration_batch_size=20)
+        config.evaluation.update(batch_size=40, calibration_images=20, calibration_batch_size=20)
         config.cadence = {"log_every": 10, "checkpoint_every": 1, "evaluate_every": 4}
     return config

@@ -30,8 +30,8 @@ def data(name: str, *, validation_images: int, resize: bool = False,
 
 
 def space(family: str, *, width_mult: float = 1.0, resolution: int | None = None,
-          depths: tuple | None = None, kernels: tuple | None = None, expands: tuple | None = None
-          ) -> ConfigDict:
+          depths: tuple | None = None, kernels: tuple | None = None, expands: tuple | None = None,
+          widths: tuple | None = None) -> ConfigDict:
     """What is None is the family's own: D, E of OFA and K = 7 only, as in every DepS experiment."""
     def given(value, kind):
         return config_dict.placeholder(kind) if value is None else value
@@ -41,6 +41,7 @@ def space(family: str, *, width_mult: float = 1.0, resolution: int | None = None
         "depths": given(depths, tuple),
         "kernels": given(kernels, tuple),
         "expands": given(expands, tuple),
+        "widths": given(widths, tuple),  # of a ResNet, OFA's
         "width_mult": width_mult,
         "resolution": given(resolution, int),
         "kernel_transform": False,  # off in DepS, on in OFA
@@ -88,11 +89,10 @@ def training(*, epochs: float, batch_size: int, dropout_rate: float = 0.0) -> Co
 
 
 def evaluation(*, batch_size: int, calibration_images: int = 2000,
-               calibration_batch_size: int = 200,
-               subnets: tuple = ("d2e3", "d3e3", "d4e3", "d4e4", "d3e6", "d4e6")) -> ConfigDict:
-    """The paper's six uniform subnets; 2000 calibration images by 200 (deps_reference 6)."""
+               calibration_batch_size: int = 200) -> ConfigDict:
+    """See deps_jax.evaluation.meter.Evaluation; the reference calibrates on 2000 images by 200."""
     return ConfigDict({
-        "subnets": subnets,
+        "subnets": (),  # the smallest and the paper's six uniform ones
         "batch_size": batch_size,
         "calibration_images": calibration_images,
         "calibration_batch_size": calibration_batch_size,

@@ -14,7 +14,7 @@ from deps_jax.common.command.extras import needs
 from deps_jax.runs.finetune import RATE, finetune_config
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
-from deps_jax.space.subnet import decode
+from deps_jax.space.subnet_text import decode
 from deps_jax.training import experiment
 
 with needs("export"):

@@ -20,9 +20,6 @@ from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
 
-PAPER_SUBNETS = ("d2e3", "d3e3", "d4e3", "d4e4", "d3e6", "d4e6")  # DepS, Figures 5 to 8
-
-
 # As a decorator: products of float32 matrices in float32. The default rounds their numbers to TF32
 # on GPUs and to bfloat16 on TPUs, and no exported file would agree with what is measured here.
 full_precision = jax.default_matmul_precision("highest")

@@ -9,10 +9,11 @@ from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, squares
 from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import Source, in_memory
-from deps_jax.evaluation.evaluate import PAPER_SUBNETS, Evaluator
+from deps_jax.evaluation.evaluate import Evaluator
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, encode
+from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet_text import encode, reported_subnets
 from deps_jax.supernet.supernet import DTYPES
 
 
@@ -21,7 +22,7 @@ class Evaluation:
     """How subnets are measured.
 
     Attributes:
-      subnets: names as `encode` writes them; the paper's six by default.
+      subnets: names as `encode` writes them; none are `reported_subnets`.
       batch_size: of the evaluation; the last batch is padded.
       calibration_images, calibration_batch_size, calibration_seed: training images that give a
         subnet its batch statistics (2000 in batches of 200 in the reference).
@@ -29,12 +30,16 @@ class Evaluation:
         is faster on accelerators and rounds. Exports are made and checked in float32.
     """
 
-    subnets: tuple[str, ...] = PAPER_SUBNETS
+    subnets: tuple[str, ...] = ()
     batch_size: int = 200
     calibration_images: int = 2000
     calibration_batch_size: int = 200
     calibration_seed: int = 0
     dtype: str = "float32"
+
+    def names(self, space: SearchSpace) -> tuple[str, ...]:
+        """Of the subnets of a space to measure."""
+        return self.subnets or reported_subnets(space)
 
     def __post_init__(self):
         if self.dtype not in DTYPES:

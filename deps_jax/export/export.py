@@ -19,7 +19,8 @@ from deps_jax.export.runtime import Model, Preprocessing, read_card
 from deps_jax.export.stablehlo import from_stablehlo, to_stablehlo
 from deps_jax.export.static_int8 import quantise_statically
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
-from deps_jax.space.subnet import Subnet, encode
+from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet_text import encode
 from deps_jax.supernet import network
 
 FORMATS = ("onnx", "stablehlo")

@@ -12,7 +12,9 @@ from deps_jax.export.device_timer import EXPAND_INT8
 from deps_jax.export.runtime import Preprocessing
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.cost import macs, params, peak_activation_bytes
-from deps_jax.space.subnet import Subnet, encode
+from deps_jax.space.plain import to_plain
+from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet_text import encode
 from deps_jax.supernet.network import Network
 
 VERSION = 1
@@ -38,7 +40,7 @@ def describe(run: TrainedRun, subnet: Subnet, cut: Network, preprocessing: Prepr
         "macs": macs(cut.layers),
         "params": params(cut.layers),
         "peak_activation_bytes": peak_activation_bytes(cut.layers),
-        "space": dataclasses.asdict(run.space),
+        "space": to_plain(run.space),
         "training": run.details,
         "git_commit": git_commit(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -57,7 +57,8 @@ def write(network_layers: tuple[Layer, ...], weights: Mapping, precision: str = 
 def bytes_in_file(network_layers: tuple[Layer, ...], precision: str) -> int:
     """What consecutive layers add to the file of a model: weights, names and nodes.
 
-    Exact up to a few bytes of names; the whole file has ENVELOPE_BYTES[precision] more.
+    Exact up to the lengths of names, a few bytes a block; the whole file has
+    ENVELOPE_BYTES[precision] more.
     """
     graph, zeros = _Graph(precision), np.zeros((), np.float32)
     weights = {layer.name: {name: np.broadcast_to(zeros, shape)
@@ -76,10 +77,11 @@ FILE_SIZES = {precision: (partial(bytes_in_file, precision=precision), ENVELOPE_
 
 def _emit(graph: _Graph, network_layers, weights, value: str) -> str:
     """Adds the layers to the graph, `value` coming in; the name of what comes out."""
-    outside, kept = value, {}
+    outside, kept = value, {}  # a part of a network reads what came into it by another name
     for layer in network_layers:
         graph.layer = layer.name
-        if layer.op == "add":  # the first block of a piece adds what came into the piece
+        value = kept.get(layer.source, outside) if layer.source else value
+        if layer.op == "add":
             value = graph.add("Add", [value, kept.get(layer.skip, outside)], layer.name)
         else:
             value = _EMIT[layer.op](graph, layer, weights.get(layer.name), value)
@@ -136,6 +138,10 @@ def _conv(graph: _Graph, layer: Layer, weights, x: str) -> str:
               graph.constant(f"{layer.name}/bias", weights["bias"])]
     x = graph.add("Conv", inputs, layer.name, kernel_shape=[layer.kernel] * 2,
                   strides=[layer.stride] * 2, pads=[layer.kernel // 2] * 4, group=layer.groups)
+    return _activation(graph, layer, None, x)
+
+
+def _activation(graph: _Graph, layer: Layer, _, x: str) -> str:
     if layer.activation == "relu6":
         limits = [graph.constant(f"{layer.name}/{name}", value)
                   for name, value in (("low", 0.0), ("high", 6.0))]
@@ -158,6 +164,16 @@ def _squeeze_excite(graph: _Graph, layer: Layer, weights, x: str) -> str:
     return graph.add("Mul", [x, gate], layer.name)
 
 
+def _max_pool(graph: _Graph, layer: Layer, _, x: str) -> str:
+    return graph.add("MaxPool", [x], layer.name, kernel_shape=[layer.kernel] * 2,
+                     strides=[layer.stride] * 2, pads=[layer.kernel // 2] * 4)
+
+
+def _average_pool(graph: _Graph, layer: Layer, _, x: str) -> str:
+    return graph.add("AveragePool", [x], layer.name, kernel_shape=[layer.kernel] * 2,
+                     strides=[layer.stride] * 2, ceil_mode=1)
+
+
 def _pool(graph: _Graph, layer: Layer, _, x: str) -> str:
     return graph.add("GlobalAveragePool", [x], layer.name)
 
@@ -169,4 +185,5 @@ def _dense(graph: _Graph, layer: Layer, weights, x: str) -> str:
                      layer.name, transB=1)
 
 
-_EMIT = {"conv": _conv, "squeeze_excite": _squeeze_excite, "pool": _pool, "dense": _dense}
+_EMIT = {"conv": _conv, "squeeze_excite": _squeeze_excite, "activation": _activation,
+         "max_pool": _max_pool, "average_pool": _average_pool, "pool": _pool, "dense": _dense}

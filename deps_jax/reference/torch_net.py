@@ -20,14 +20,15 @@ class TorchNet(nn.Module):
     def __init__(self, layers: tuple[Layer, ...], epsilon: float = 1e-5):
         super().__init__()
         self.layers = layers
-        self.skips = {layer.skip for layer in layers}
+        self.awaited = {name for layer in layers for name in (layer.skip, layer.source)}
         self.ops = nn.ModuleList([_module(layer, epsilon) for layer in layers])
 
     def forward(self, x):
         kept = {}
         for layer, op in zip(self.layers, self.ops, strict=True):
+            x = kept[layer.source] if layer.source else x
             x = x + kept[layer.skip] if layer.op == "add" else op(x)
-            if layer.name in self.skips:
+            if layer.name in self.awaited:
                 kept[layer.name] = x
         return x
 
@@ -51,6 +52,12 @@ def _module(layer: Layer, epsilon: float) -> nn.Module:
         return nn.Sequential(conv, *norm, _ACTIVATIONS[layer.activation]())
     if layer.op == "squeeze_excite":
         return _SqueezeExcite(layer.in_channels, layer.hidden)
+    if layer.op == "activation":
+        return _ACTIVATIONS[layer.activation]()
+    if layer.op == "max_pool":
+        return nn.MaxPool2d(layer.kernel, layer.stride, layer.kernel // 2)
+    if layer.op == "average_pool":
+        return nn.AvgPool2d(layer.stride, ceil_mode=True)
     if layer.op == "pool":
         return nn.AdaptiveAvgPool2d(1)
     if layer.op == "dense":

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from deps_jax.common.loop.writer import read
 from deps_jax.evaluation import report
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
-from deps_jax.space.subnet import decode
+from deps_jax.space.subnet_text import decode
 
 
 def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "test",
@@ -28,7 +28,8 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
       The table, with the step of the checkpoint and the places of the files.
     """
     run = TrainedRun.open(folder, data_dir)
-    chosen = [decode(run.space, name) for name in subnets or run.experiment.evaluation.subnets]
+    chosen = [decode(run.space, name)
+              for name in subnets or run.experiment.evaluation.names(run.space)]
     for subnet in chosen if run.experiment.subnet else ():
         run.check_trained(subnet)  # the full model's subnets are measured, too: for comparison
     held_out = run.held_out(split)

@@ -7,7 +7,7 @@ from pathlib import Path
 from deps_jax.common.files import workdir
 from deps_jax.runs.trained import read_space
 from deps_jax.space.candidate import parse_candidate
-from deps_jax.space.subnet import encode
+from deps_jax.space.subnet_text import encode
 
 # Of the supernet's peak rate: better than a quarter of it (docs/results.md); OFA published none.
 RATE = 0.4

@@ -12,7 +12,8 @@ from deps_jax.common.files import sealed, workdir
 from deps_jax.data.sources import Source, Splits, split
 from deps_jax.evaluation.meter import Meter
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, decode, encode
+from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet_text import decode, encode
 from deps_jax.training import run_records
 from deps_jax.training.experiment import Experiment, build, check_batches, load_trained
 

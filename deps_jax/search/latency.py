@@ -22,8 +22,10 @@ from deps_jax.common.files import sealed
 from deps_jax.export import device_timer, onnx_writer
 from deps_jax.space.cost import BlockTable
 from deps_jax.space.layers import Layer, layers
+from deps_jax.space.plain import from_plain, to_plain
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, canonical, decode, encode, sample, stack
+from deps_jax.space.subnet import Subnet, canonical, sample, stack
+from deps_jax.space.subnet_text import decode, encode
 from deps_jax.supernet.network import random_weights
 
 CALL = "call"  # a model that does nothing: what calling the runtime takes
@@ -71,9 +73,8 @@ class Question:
 
     @property
     def description(self) -> dict:
-        return json.loads(json.dumps({
-            "space": dataclasses.asdict(self.space), "resolution": self.resolution,
-            "precision": self.precision, "seed": self.seed, "batch_size": 1}))
+        return {"space": to_plain(self.space), "resolution": self.resolution,
+                "precision": self.precision, "seed": self.seed, "batch_size": 1}
 
 
 def piece_name(piece: tuple[Layer, ...]) -> str:
@@ -83,6 +84,9 @@ def piece_name(piece: tuple[Layer, ...]) -> str:
     words = [first.name.split("/")[0], f"{first.in_channels}to{last.out_channels}"]
     if depthwise:
         words += [f"{depthwise.out_channels}wide", f"k{depthwise.kernel}", f"s{depthwise.stride}"]
+    elif first.block:
+        words += [f"{layer.out_channels}k{layer.kernel}s{layer.stride}" for layer in piece[:-1]
+                  if layer.kernel]
     if last.op == "add":
         words.append("add")
     return " ".join([*words, f"{first.size_in}px"])
@@ -144,7 +148,7 @@ class LatencyTable:
 
     def check(self, space: SearchSpace) -> None:
         """Raises ValueError, naming the first difference, unless the table is of this space."""
-        own, asked = self.question["space"], json.loads(json.dumps(dataclasses.asdict(space)))
+        own, asked = to_plain(from_plain(self.question["space"])), to_plain(space)
         for field in sorted(own.keys() | asked.keys() - {"resolution"}):
             if field != "resolution" and own.get(field) != asked.get(field):
                 raise ValueError(
@@ -248,7 +252,7 @@ def _sum_of_pieces(space, resolution, latencies, statistic) -> BlockTable:
     # Each piece was called on its own, the whole network is called once.
     own = lambda piece: max(_latency(latencies, piece_name(piece), statistic) - call, 0.0)
     table = BlockTable.build(space, own, resolution=resolution)
-    return dataclasses.replace(table, fixed=table.fixed + call)
+    return dataclasses.replace(table, call=call)
 
 
 def _latency(latencies: Mapping, name: str, statistic: str) -> float:

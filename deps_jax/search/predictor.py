@@ -16,7 +16,7 @@ from sklearn.svm import SVR
 
 from deps_jax.space.candidate import Candidates, candidate_name
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import canonical, largest, sample, smallest
+from deps_jax.space.subnet import canonical, largest, sample, smallest, width_choices
 
 _CANDIDATES: dict[str, Callable] = {
     "ridge": lambda: RidgeCV(alphas=np.logspace(-3, 3, 13)),
@@ -29,7 +29,7 @@ FOLDS = 5
 
 
 def features(space: SearchSpace, candidates: Candidates, resolutions: Sequence[int]) -> np.ndarray:
-    """[n, f] 0/1 choices of n candidates: each depth, (kernel, expand) of each block, resolution.
+    """[n, f] 0/1 choices of n candidates: depths, (kernel, expand) of blocks, widths, resolution.
 
     A block that is left out has no choice, so its features are all 0.
     """
@@ -37,11 +37,13 @@ def features(space: SearchSpace, candidates: Candidates, resolutions: Sequence[i
         candidates.subnets.depth, candidates.subnets.kernel, candidates.subnets.expand))
     columns = [candidates.resolution == resolution for resolution in resolutions]
     for s, stage in enumerate(space.stages):
-        columns += [depth[:, s] == value for value in stage.depths]
+        columns += [depth[:, s] == value for value in stage.active_depths]
         for d in range(stage.max_depth):
             active = depth[:, s] > d
             columns += [active & (kernel[:, s, d] == k) for k in range(len(stage.kernels))]
             columns += [active & (expand[:, s, d] == e) for e in range(len(stage.expands))]
+    for i, widths in enumerate(width_choices(space)):
+        columns += [np.asarray(candidates.subnets.width)[:, i] == w for w in range(len(widths))]
     return np.stack(columns, 1).astype(np.float64)
 
 

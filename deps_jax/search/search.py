@@ -20,15 +20,15 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from deps_jax.space.candidate import Candidates, Costs
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, canonical
+from deps_jax.space.subnet import Subnet, canonical, width_choices
 
 Accuracy = Callable[[Candidates], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Genome:
-    """Candidates as vectors of small integers: positions of every depth, kernel, expand ratio
-    and of the resolution, all from small to large.
+    """Candidates as vectors of small integers: positions of every depth, kernel, expand ratio,
+    width and of the resolution, all from small to large.
     """
 
     space: SearchSpace
@@ -37,21 +37,23 @@ class Genome:
     @property
     def counts(self) -> np.ndarray:
         """[genes] how many values each gene has."""
-        stages = self.space.stages
-        deep = lambda field: [len(getattr(stage, field)) for stage in stages
-                              for _ in range(self.space.max_depth)]
-        return np.array([*(len(stage.depths) for stage in stages), *deep("kernels"),
-                         *deep("expands"), len(self.resolutions)])
+        stages, deep = self.space.stages, range(self.space.max_depth)
+        return np.array([*(len(stage.depths) for stage in stages),
+                         *(len(stage.kernels) for stage in stages for _ in deep),
+                         *(len(stage.expands) for stage in stages for _ in deep),
+                         *(len(widths) for widths in width_choices(self.space)),
+                         len(self.resolutions)])
 
     def decode(self, genes: np.ndarray) -> Candidates:
         """[n, genes] integers as n candidates, genes of inactive blocks ignored."""
         genes = np.asarray(genes, np.int32)
         s, d = len(self.space.stages), self.space.max_depth
-        positions, kernel, expand, resolution = np.split(
-            genes, [s, s + s * d, s + 2 * s * d], axis=1)
-        depth = np.stack([np.array(stage.depths, np.int32)[positions[:, i]]
+        positions, kernel, expand, width, resolution = np.split(
+            genes, [s, s + s * d, s + 2 * s * d, genes.shape[1] - 1], axis=1)
+        depth = np.stack([np.array(stage.active_depths, np.int32)[positions[:, i]]
                           for i, stage in enumerate(self.space.stages)], 1)
-        subnets = canonical(Subnet(depth, kernel.reshape(-1, s, d), expand.reshape(-1, s, d)))
+        subnets = canonical(Subnet(depth, kernel.reshape(-1, s, d), expand.reshape(-1, s, d),
+                                   width if width.size else None))
         return Candidates(subnets, np.array(self.resolutions, np.int32)[resolution[:, 0]])
 
 

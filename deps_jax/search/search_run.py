@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
-from deps_jax.evaluation.evaluate import PAPER_SUBNETS
 from deps_jax.export.onnx_writer import FILE_SIZES
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
@@ -34,7 +33,8 @@ from deps_jax.space.candidate import (
     check_resolutions,
 )
 from deps_jax.space.cost import CostModel
-from deps_jax.space.subnet import decode, largest
+from deps_jax.space.subnet import largest
+from deps_jax.space.subnet_text import decode, reported_subnets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,15 +207,9 @@ def _volumes_text(volumes: Mapping[str, float]) -> str:
 
 
 def _uniform_names(genome: Genome) -> list[str]:
-    """The paper's six uniform subnets, as far as the space has them, and both ends."""
-    names = []
-    for name in ("smallest", *PAPER_SUBNETS, "largest"):
-        try:
-            names.append(candidate_name(genome.space, decode(genome.space, name),
-                                        genome.resolutions[-1]))
-        except ValueError:  # a depth or expand ratio that this space does not offer
-            continue
-    return list(dict.fromkeys(names))
+    """The subnets that reports show."""
+    return [candidate_name(genome.space, decode(genome.space, name), genome.resolutions[-1])
+            for name in reported_subnets(genome.space)]
 
 
 def best_within(points: Sequence[Mapping]) -> Mapping:

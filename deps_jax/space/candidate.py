@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, decode, encode, stack
+from deps_jax.space.subnet import Subnet, stack
+from deps_jax.space.subnet_text import decode, encode
 
 
 @dataclasses.dataclass(frozen=True)

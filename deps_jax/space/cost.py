@@ -1,7 +1,8 @@
 """What subnets cost, for a whole population at once.
 
-A block costs the same in every subnet that has it, so a cost is a table over (stage, block,
-kernel, expand ratio) made once from `layers()`; a population is looked up in it.
+A block costs the same in every subnet that has it with the same choices, so a cost is a table
+over (stage, block, kernel, branch), made once from the layers of a block; a population is looked
+up in it.
 """
 from __future__ import annotations
 
@@ -12,71 +13,112 @@ from itertools import groupby
 
 import numpy as np
 
-from deps_jax.space.layers import Layer, layers
+from deps_jax.space.layers import Layer, block_layers, head_layers, stem_layer
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
+
+Layers = tuple[Layer, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class BlockTable:
-    """One cost of every subnet of a space: a number for each block, joined by sum or maximum.
+    """One cost of every subnet of a space: a number for each part, joined by sum or maximum.
 
     Attributes:
-      fixed: of the parts that every subnet has (stem, first block, head, classifier).
-      flat: [s * d * k * e + 1] costs of the elastic blocks; the last entry is 0, for inactive
-        blocks.
-      shape: (s, d, k, e), the most that any stage has of each.
+      space: whose subnets they are.
+      call: what every network costs beside its parts.
+      stem, head: [widths] costs at every width of the stem and of the last stage; a fixed first
+        block counts with the stem.
+      flat: [s * d * k * branches + 1] costs of the elastic blocks; the last entry is 0, for
+        inactive blocks.
+      shape: (s, d, k, branches), the most that any stage has of each.
     """
 
-    fixed: float
+    space: SearchSpace
+    call: float
+    stem: np.ndarray
+    head: np.ndarray
     flat: np.ndarray
     shape: tuple[int, int, int, int]
     join: str = "sum"
 
     @classmethod
-    def build(cls, space: SearchSpace, cost_of: Callable[[tuple[Layer, ...]], float], *,
+    def build(cls, space: SearchSpace, cost_of: Callable[[Layers], float], *,
               resolution: int | None = None, join: str = "sum") -> BlockTable:
-        """A table of `cost_of(layers of one block)`.
+        """A table of `cost_of(layers of one part)`.
 
         Args:
           join: "sum" or "max".
         """
-        shape = (len(space.stages), space.max_depth,
-                 max(len(stage.kernels) for stage in space.stages),
-                 max(len(stage.expands) for stage in space.stages))
-        table, fixed = np.zeros(shape), {}
-        for kernel, expand in np.ndindex(shape[2:]):
-            subnet = _with_everywhere(space, kernel, expand)
-            for name, piece in pieces(layers(space, subnet, resolution)):
-                if not name.startswith("stage"):
-                    if name not in fixed:
-                        fixed[name] = cost_of(piece)
-                    continue
-                s, d = (int(part.lstrip("stageblock")) for part in name.split("/"))
-                stage = space.stages[s]
-                if kernel < len(stage.kernels) and expand < len(stage.expands):
-                    table[s, d, kernel, expand] = cost_of(piece)
-        total = sum(fixed.values()) if join == "sum" else max(fixed.values())
-        return cls(total, np.append(table.ravel(), 0), shape, join)
+        joined = sum if join == "sum" else max
+        stems = [_stem(space, width, resolution or space.resolution)
+                 for width in range(len(space.widths[0]))]
+        table, last = _block_costs(space, cost_of, stems[0][-1])
+        heads = [tuple(head_layers(space, dataclasses.replace(last, out_channels=channels)))
+                 for channels in space.widths[-1]]
+        return cls(space, 0.0,
+                   np.array([joined(cost_of(part) for _, part in pieces(stem)) for stem in stems]),
+                   np.array([cost_of(head) for head in heads]),
+                   np.append(table.ravel(), 0), table.shape, join)
 
     def __call__(self, subnets: Subnet) -> np.ndarray:
         """[n] float64 costs of n stacked subnets; exact for whole numbers below 2**53."""
         return self.look_up(self.places(subnets))
 
-    def places(self, subnets: Subnet) -> np.ndarray:
-        """[n, s * d] positions in `flat`: shared by all tables of a space."""
-        _, depths, kernels, expands = self.shape
-        kernel, expand = np.asarray(subnets.kernel), np.asarray(subnets.expand)
-        blocks = np.arange(kernel[0].size, dtype=np.int32).reshape(kernel.shape[1:])
-        place = (blocks * kernels + kernel) * expands + expand
-        active = np.arange(depths) < np.asarray(subnets.depth)[..., None]
-        return np.where(active, place, len(self.flat) - 1).reshape(len(kernel), -1)
+    def places(self, subnets: Subnet) -> tuple[np.ndarray, np.ndarray]:
+        """([n, s * d] positions in `flat`, [n, 2] of the widths of stem and last stage).
 
-    def look_up(self, places: np.ndarray) -> np.ndarray:
-        """Costs of subnets whose blocks are at `places`."""
-        each = self.flat[places]
-        return self.fixed + each.sum(1) if self.join == "sum" else np.maximum(
-            self.fixed, each.max(1))
+        They are the same for all tables of a space.
+        """
+        s, d, kernels, branches = self.shape
+        depth, kernel, expand = (np.asarray(leaf) for leaf in (
+            subnets.depth, subnets.kernel, subnets.expand))
+        width = np.stack([np.broadcast_to(subnets.width_at(self.space, i), len(depth))
+                          for i in range(s + 1)], 1)
+        branch = np.stack([
+            self.space.blocks[i][0].branch(width[:, i], width[:, i + 1], expand[:, i, 0])
+            for i in range(s)], 1)[:, :, None].repeat(d, 2)
+        for i, blocks in enumerate(self.space.blocks):
+            if len(blocks) > 1:
+                outgoing = width[:, i + 1, None]
+                branch[:, i, 1:] = blocks[1].branch(outgoing, outgoing, expand[:, i, 1:])
+        blocks = np.arange(s * d, dtype=np.int32).reshape(s, d)
+        place = (blocks * kernels + kernel) * branches + branch
+        active = np.arange(d) < depth[..., None]
+        return (np.where(active, place, len(self.flat) - 1).reshape(len(depth), -1),
+                width[:, [0, -1]])
+
+    def look_up(self, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Costs of subnets whose parts are at `places`."""
+        blocks, ends = places
+        parts = self.flat[blocks], self.stem[ends[:, :1]], self.head[ends[:, 1:]]
+        each = np.concatenate(parts, axis=1)
+        return self.call + (each.sum(1) if self.join == "sum" else each.max(1))
+
+
+def _stem(space: SearchSpace, width: int, size: int) -> Layers:
+    """The stem at one of its widths, and the fixed block after it."""
+    stem = stem_layer(space, width, size)
+    if not space.first_block:
+        return (stem,)
+    return (stem, *block_layers("first_block", space.first_block, 0, 3, stem))
+
+
+def _block_costs(space: SearchSpace, cost_of: Callable[[Layers], float],
+                 last: Layer) -> tuple[np.ndarray, Layer]:
+    """([s, d, k, branches] costs of all choices of all blocks, the last layer there is)."""
+    shape = (len(space.stages), space.max_depth,
+             max(len(stage.kernels) for stage in space.stages),
+             max(len(block.branches) for blocks in space.blocks for block in blocks))
+    table = np.zeros(shape)
+    for s, blocks in enumerate(space.blocks):
+        for d, block in enumerate(blocks):
+            for k, kernel in enumerate(block.kernels):
+                for b in range(len(block.branches)):
+                    part = tuple(block_layers(f"stage{s}/block{d}", block, b, kernel, last, (s, d)))
+                    table[s, d, k, b] = cost_of(part)
+            last = part[-1]
+    return table, last
 
 
 class CostModel:
@@ -97,9 +139,8 @@ class CostModel:
         self.tables = {"macs": build(macs), "params": build(params),
                        "peak_activation_bytes": build(peak_activation_bytes, join="max")}
         for precision, (bytes_of, envelope) in (files or {}).items():
-            table = build(bytes_of)
             self.tables[f"file_bytes_{precision}"] = dataclasses.replace(
-                table, fixed=table.fixed + envelope)
+                build(bytes_of), call=envelope)
 
     def __call__(self, subnets: Subnet) -> dict[str, np.ndarray]:
         """Costs of n stacked subnets (NumPy leaves with a leading axis)."""
@@ -108,53 +149,41 @@ class CostModel:
         return {name: table.look_up(places) for name, table in self.tables.items()}
 
 
-def macs(network_layers: tuple[Layer, ...]) -> int:
+def macs(network_layers: Layers) -> int:
     """Multiply-adds for one image."""
     return sum(layer.macs for layer in network_layers)
 
 
-def params(network_layers: tuple[Layer, ...]) -> int:
+def params(network_layers: Layers) -> int:
     """Learnable numbers."""
     return sum(layer.params for layer in network_layers)
 
 
-def peak_activation_bytes(network_layers: tuple[Layer, ...]) -> int:
+def peak_activation_bytes(network_layers: Layers) -> int:
     """Most float32 feature maps that are alive at once, for one image.
 
-    A layer needs what it reads, what it writes, and the input of a residual block that is still
-    to be added. Nothing is assumed to work in place.
+    A layer needs what it reads, what it writes, and whatever is still to be added or read again.
+    Nothing is assumed to work in place.
     """
     return 4 * max(_peak(piece) for _, piece in pieces(network_layers))
 
 
-def _peak(piece: tuple[Layer, ...]) -> int:
-    waiting = _numbers_read(piece[0]) if piece[-1].op == "add" else 0
-    return max(_numbers_read(layer) + layer.out_channels * layer.size_out**2 + waiting * (i > 0)
-               for i, layer in enumerate(piece))
+def _peak(piece: Layers) -> int:
+    """Most numbers alive at once in one part: what is still to be read, and what is written."""
+    made = {"": -1} | {layer.name: i for i, layer in enumerate(piece)}  # "" is what comes in
+    sizes = {"": piece[0].in_channels * piece[0].size_in**2} | {
+        layer.name: layer.out_channels * layer.size_out**2 for layer in piece}
+    last_read = {}
+    for i, layer in enumerate(piece):
+        before = piece[i - 1].name if i else ""
+        for name in (layer.source or before, layer.skip or before):
+            last_read[name if name in made else ""] = i
+    alive = [sum(sizes[name] for name, end in last_read.items() if made[name] < i <= end)
+             for i in range(len(piece))]
+    return max(reads + sizes[layer.name] for reads, layer in zip(alive, piece, strict=True))
 
 
-def _numbers_read(layer: Layer) -> int:
-    return layer.in_channels * layer.size_in**2
-
-
-def pieces(network_layers: tuple[Layer, ...]) -> Iterator[tuple[str, tuple[Layer, ...]]]:
-    """The layers by block: "stem", "first_block", "stage0/block0", ..., "head".
-
-    The classifier belongs to the head.
-    """
-    def name_of(layer):
-        parts = layer.name.split("/")
-        return "/".join(parts[:2]) if parts[0].startswith("stage") else {
-            "classifier": "head"}.get(parts[0], parts[0])
-
-    for name, piece in groupby(network_layers, name_of):
+def pieces(network_layers: Layers) -> Iterator[tuple[str, Layers]]:
+    """The layers by part (`Layer.part`); the classifier belongs to the head."""
+    for name, piece in groupby(network_layers, lambda layer: layer.part):
         yield name, tuple(piece)
-
-
-def _with_everywhere(space: SearchSpace, kernel: int, expand: int) -> Subnet:
-    """The deepest subnet with one choice everywhere, cut to what each stage offers."""
-    cut = lambda choices, i: min(i, len(choices) - 1)
-    full = lambda field, i: np.array(
-        [[cut(getattr(stage, field), i)] * space.max_depth for stage in space.stages], np.int32)
-    depth = np.array([stage.max_depth for stage in space.stages], np.int32)
-    return Subnet(depth, full("kernels", kernel), full("expands", expand))

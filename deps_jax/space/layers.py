@@ -1,14 +1,16 @@
 """What one network is: the flat list of its layers.
 
-One description for whatever builds, counts or exports a network (`torch_net.py`, tables of MACs):
-none of them looks at the space or the subnet again.
+One description for whatever builds, counts or exports a network (PyTorch networks, ONNX, tables of
+costs): none of them looks at the space or the subnet again.
 """
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from deps_jax.space.search_space import Block, SearchSpace, squeeze_width
+from deps_jax.space.block import Block
+from deps_jax.space.rows import BLOCK, KERNEL, Activation, Conv, Gate, MaxPool, Row
+from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 
 
@@ -16,13 +18,19 @@ from deps_jax.space.subnet import Subnet
 class Layer:
     """One operation on a batch of square feature maps, sizes in pixels.
 
+    It reads what the layer before has written, unless `source` names another one.
+
     Attributes:
-      name: path such as "stage2/block1/depthwise"; the leading part names the block.
+      name: Path such as "stage2/block1/depthwise"; see `part` for the piece it belongs to.
       op: "conv" (square kernel, padding kernel // 2, batch norm or nothing, activation),
-        "squeeze_excite", "add" (the output of layer `skip`), "pool" (global mean) or "dense".
-      groups: of a convolution; `in_channels` for depthwise.
-      hidden: units inside a squeeze-excite gate.
-      skip: for "add", the name of the layer whose output is added.
+        "squeeze_excite", "add" (the output of layer `skip`), "activation", "max_pool" (padding
+        kernel // 2), "average_pool" (kernel = stride, what is beyond the edge not counted), "pool"
+        (global mean) or "dense".
+      groups: Of a convolution; `in_channels` for depthwise.
+      hidden: Units inside a squeeze-excite gate.
+      skip: For "add", the name of the layer whose output is added.
+      source: Name of the layer whose output is read; "" is the one before.
+      block: (stage, block) of an elastic block; None outside of them.
     """
 
     name: str
@@ -38,6 +46,16 @@ class Layer:
     activation: str = "identity"
     hidden: int = 0
     skip: str = ""
+    source: str = ""
+    block: tuple[int, int] | None = None
+
+    @property
+    def part(self) -> str:
+        """The piece of the network: "stem", "first_block", "stage0/block0", ..., "head"."""
+        if self.block:
+            return "stage{}/block{}".format(*self.block)
+        first = self.name.partition("/")[0]
+        return "head" if first == "classifier" else first
 
     @property
     def macs(self) -> int:
@@ -68,59 +86,96 @@ def layers(space: SearchSpace, subnet: Subnet, resolution: int | None = None) ->
     """
     if not subnet.is_static:
         raise ValueError("layers() needs a static subnet; call it outside jit, on NumPy arrays")
-    return tuple(_network(space, subnet, resolution or space.resolution))
-
-
-def _network(space: SearchSpace, subnet: Subnet, size: int) -> Iterator[Layer]:
-    channels = space.scaled(space.stem_width)
-    stem = _conv("stem", 3, channels, size, kernel=3, stride=space.stem_stride,
-                 activation=space.stem_activation)
-    yield stem
-    last = stem
-    for layer in _block("first_block", space.first_block, 3, 0, last):
-        yield layer
-        last = layer
+    size = resolution or space.resolution
+    found = [stem_layer(space, int(subnet.width_at(space, 0)), size)]
+    if space.first_block:
+        found += block_layers("first_block", space.first_block, 0, 3, found[-1])
     for s, blocks in enumerate(space.blocks):
+        incoming, outgoing = (int(subnet.width_at(space, i)) for i in (s, s + 1))
         for d, block in enumerate(blocks[: int(subnet.depth[s])]):
+            branch = block.branch(incoming if d == 0 else outgoing, outgoing,
+                                  int(subnet.expand[s, d]))
             kernel = block.kernels[int(subnet.kernel[s, d])]
-            choice = int(subnet.expand[s, d])
-            for layer in _block(f"stage{s}/block{d}", block, kernel, choice, last):
-                yield layer
-                last = layer
-    yield from _head(space, last)
+            found += block_layers(f"stage{s}/block{d}", block, branch, kernel, found[-1], (s, d))
+    return (*found, *head_layers(space, found[-1]))
 
 
-def _block(name: str, block: Block, kernel: int, choice: int, previous: Layer) -> Iterator[Layer]:
-    """An inverted residual: expansion, depthwise, squeeze-excite, projection, add."""
-    size, middle, act = previous.size_out, block.middle_widths[choice], block.activation
-    if block.expansion:
-        yield _conv(f"{name}/expand", block.in_channels, middle, size, activation=act)
-    depthwise = _conv(f"{name}/depthwise", middle, middle, size, kernel=kernel,
-                      stride=block.stride, groups=middle, activation=act)
-    yield depthwise
-    size = depthwise.size_out
-    if block.squeeze_excite:
-        yield Layer(f"{name}/squeeze_excite", "squeeze_excite", middle, middle, size, size,
-                    hidden=squeeze_width(middle))
-    yield _conv(f"{name}/project", middle, block.out_channels, size)
-    if block.residual:
-        yield Layer(f"{name}/add", "add", block.out_channels, block.out_channels, size, size,
-                    skip=previous.name)
+def stem_layer(space: SearchSpace, width: int, size: int) -> Layer:
+    """The first convolution, at one of its widths, on images of a size in pixels."""
+    return conv_layer("stem", 3, space.widths[0][width], size, kernel=3, stride=space.stem_stride,
+                      activation=space.stem_activation)
 
 
-def _head(space: SearchSpace, last: Layer) -> Iterator[Layer]:
-    channels, size = space.scaled(space.head_width), last.size_out
-    yield _conv("head/expand", last.out_channels, channels, size, activation=space.head_activation)
+def block_layers(name: str, block: Block, branch: int, kernel: int, previous: Layer,
+                 place: tuple[int, int] | None = None) -> Iterator[Layer]:
+    """The layers of a block at one of its choices.
+
+    Args:
+      branch: see `Block.branches`.
+      kernel: side of the chosen kernel, in pixels.
+      previous: the layer before the block.
+      place: (stage, block).
+    """
+    sizes, size = block.branches[branch], previous.size_out
+    before = previous.name
+    for row in block.rows:
+        for layer in _row_layers(name, block, row, sizes, kernel, size, previous, before):
+            yield dataclasses.replace(layer, block=place)
+            size, before = layer.size_out, layer.name
+
+
+def _row_layers(name: str, block: Block, row: Row, sizes: Mapping[str, int], kernel: int,
+                size: int, previous: Layer, before: str) -> Iterator[Layer]:
+    """The layers of one row: `size` and `before` are of what comes to it."""
+    own, out = f"{name}/{row.name}", sizes["out"]
+    if isinstance(row, Conv):
+        middle = sizes[row.writes]
+        yield conv_layer(
+            own, sizes[row.reads], middle, size, kernel=kernel if row.kernel == KERNEL else
+            row.kernel, stride=block.stride if row.strided else 1,
+            groups=middle if row.depthwise else 1,
+            activation=block.activation if row.activation == BLOCK else row.activation)
+    elif isinstance(row, Gate):
+        yield Layer(own, "squeeze_excite", sizes[row.on], sizes[row.on], size, size,
+                    hidden=sizes[row.hidden])
+    elif isinstance(row, MaxPool):
+        yield Layer(own, "max_pool", out, out, size, -(-size // row.stride), row.kernel, row.stride)
+    elif isinstance(row, Activation):
+        yield Layer(own, "activation", out, out, size, size,
+                    activation=block.activation if row.activation == BLOCK else row.activation)
+    elif block.residual:
+        yield Layer(own, "add", out, out, size, size, skip=previous.name)
+    elif row.projection:
+        pixels, source = previous.size_out, previous.name
+        if block.stride > 1:
+            pooled = Layer(f"{name}/{row.projection}/pool", "average_pool", sizes["in"],
+                           sizes["in"], pixels, size, block.stride, block.stride, source=source)
+            yield pooled
+            pixels, source = size, ""
+        projected = conv_layer(f"{name}/{row.projection}", sizes["in"], out, pixels)
+        yield dataclasses.replace(projected, source=source)
+        yield Layer(own, "add", out, out, size, size, skip=before)
+
+
+def head_layers(space: SearchSpace, last: Layer) -> Iterator[Layer]:
+    """What follows the last block: 1x1 convolutions, the global mean, the classifier."""
+    channels, size = last.out_channels, last.size_out
+    if space.head_width:
+        width = space.scaled(space.head_width)
+        yield conv_layer("head/expand", channels, width, size, activation=space.head_activation)
+        channels = width
     yield Layer("head/pool", "pool", channels, channels, size, 1)
     if space.feature_width:
         features = space.scaled(space.feature_width)
-        yield _conv("head/features", channels, features, 1, batch_norm=False,
-                    activation=space.head_activation)
+        yield conv_layer("head/features", channels, features, 1, batch_norm=False,
+                         activation=space.head_activation)
         channels = features
     yield Layer("classifier", "dense", channels, space.num_classes, 1, 1)
 
 
-def _conv(name, in_channels, out_channels, size, *, kernel=1, stride=1, groups=1,
-          activation="identity", batch_norm=True) -> Layer:
+def conv_layer(name: str, in_channels: int, out_channels: int, size: int, *, kernel: int = 1,
+               stride: int = 1, groups: int = 1, activation: str = "identity",
+               batch_norm: bool = True) -> Layer:
+    """A convolution on a map of `size` pixels."""
     return Layer(name, "conv", in_channels, out_channels, size, -(-size // stride), kernel, stride,
                  groups, batch_norm, activation)

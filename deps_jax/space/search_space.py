@@ -1,8 +1,9 @@
-"""What may exist: a search space of inverted-residual networks as one frozen value.
+"""What may exist: a search space of CNNs with elastic blocks as one frozen value.
 
-A space lists, for every stage, the depths, kernel sizes and expand ratios a subnet may choose. The
-published spaces are literals in `deps_jax.space.families`; a space of your own is one more
-literal, or an existing one with other lists:
+A space lists, for every stage, the depths, kernel sizes, expand ratios and widths a subnet may
+choose, and the form of its blocks. The published spaces are literals in
+`deps_jax.space.families`; a space of your own is one more literal, or an existing one with other
+lists:
 
     space = MOBILENET_V3_CIFAR.with_choices(kernels=(3, 5, 7), width_mult=0.5, num_classes=100)
 """
@@ -10,26 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
-CHANNEL_DIVISOR = 8  # every width is a multiple of it (OFA, make_divisible)
+from deps_jax.space.block import INVERTED_RESIDUAL, Block, BlockForm
+from deps_jax.space.rows import make_divisible
+
 ACTIVATIONS = ("relu", "relu6", "h_swish")
-
-
-def make_divisible(channels: float, divisor: int = CHANNEL_DIVISOR) -> int:
-    """Nearest multiple of `divisor` (at least one) that loses no more than 10 % of `channels`."""
-    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * channels else nearest
-
-
-def expanded_width(in_channels: int, expand: float) -> int:
-    """Middle channels of an inverted residual with this expand ratio."""
-    return make_divisible(round(in_channels * expand))
-
-
-def squeeze_width(channels: int) -> int:
-    """Hidden units of a squeeze-excite gate over `channels` (a quarter of them)."""
-    return make_divisible(channels // 4)
+AXES = ("depths", "kernels", "expands", "widths")  # what a stage lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,60 +26,92 @@ class Stage:
     """Blocks of one width. The first carries the stride, the others are residual.
 
     Attributes:
-      width: output channels before the width multiplier.
+      width: output channels before the width multiplier; 0 keeps those that come in.
       stride: 1 or 2, of the first block.
       activation: "relu", "relu6" or "h_swish".
-      squeeze_excite: whether every block gates its middle channels.
+      squeeze_excite: whether gates of the block's form are there.
       depths, kernels, expands: what a subnet may choose, for the stage (depths) and for each of
         its blocks (kernel sizes, expand ratios). Any order; kept sorted. With the expand ratio 1
         alone, blocks have no 1x1 expansion, as in OFA and DepS.
+      widths: multiples of `width` that a subnet may choose for the whole stage (OFA's ResNet).
+      base_depth: blocks beside those that `depths` counts.
+      block: the form of the blocks; lists of what it has not (see `BlockForm.axes`) are (1,).
     """
 
     width: int
     stride: int
     activation: str
-    squeeze_excite: bool
+    squeeze_excite: bool = False
     depths: tuple[int, ...] = (2, 3, 4)
     kernels: tuple[int, ...] = (7,)
     expands: tuple[float, ...] = (3, 4, 6)
+    widths: tuple[float, ...] = (1.0,)
+    base_depth: int = 0
+    block: BlockForm = INVERTED_RESIDUAL
 
-    def __post_init__(self):
-        for field in ("depths", "kernels", "expands"):
-            object.__setattr__(self, field, _choices(field, getattr(self, field)))
+    def __post_init__(self) -> None:
+        for field in AXES:
+            chosen = field in ("depths", "widths", *self.block.axes)
+            values = getattr(self, field) if chosen else (1,)
+            object.__setattr__(self, field, _choices(field, values))
         if self.stride not in (1, 2):
             raise ValueError(f"stride {self.stride} of a stage is not 1 or 2; choose one of them")
-        if self.width < 1:
-            raise ValueError(f"width {self.width} of a stage is not positive; give channels >= 1")
+        if self.stride == 2 and not self.block.strides:
+            raise ValueError(f"a stage has stride 2, but no row of its block {self.block.name!r} "
+                             f"is strided; mark one, or use stride 1")
+        if self.width < 0 or (self.width == 0 and (self.stride == 2 or len(self.widths) > 1)):
+            raise ValueError(f"width {self.width} of a stage is not positive; give channels >= 1 "
+                             f"(0 keeps those that come in, with stride 1 and one width)")
+        if self.skippable and self.width:
+            raise ValueError(f"depth {self.depths[0]} in {self.depths} is not a whole number of "
+                             f"blocks >= 1; a stage that may be left out has width 0, which keeps "
+                             f"the channels that come in")
+        if self.block.expansion and self.expands[0] < 1:
+            raise ValueError(f"expand ratio {self.expands[0]} in {self.expands} is below 1; the "
+                             f"block would shrink")
         _check_activation(self.activation)
 
     @property
-    def max_depth(self) -> int:
-        return self.depths[-1]
+    def active_depths(self) -> tuple[int, ...]:
+        """How many blocks run, for every entry of `depths`."""
+        return tuple(self.base_depth + depth for depth in self.depths)
 
-    def with_choices(self, depths=None, kernels=None, expands=None) -> Stage:
-        """This stage with other lists to choose from; None keeps its own."""
-        lists = {"depths": depths, "kernels": kernels, "expands": expands}
+    @property
+    def max_depth(self) -> int:
+        """Most blocks that run."""
+        return self.active_depths[-1]
+
+    @property
+    def skippable(self) -> bool:
+        """Whether a subnet may leave the whole stage out."""
+        return self.active_depths[0] == 0
+
+    def with_choices(self, **lists: Sequence | None) -> Stage:
+        """This stage with other lists (see AXES) to choose from; None keeps its own."""
         return dataclasses.replace(self, **{
             name: tuple(values) for name, values in lists.items() if values is not None})
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """A stem, one fixed first block, elastic stages and a head; widths before `width_mult`.
+    """A stem, perhaps one fixed block, elastic stages and a head; widths before `width_mult`.
 
     Attributes:
-      name: of the family; part of what a checkpoint remembers.
-      stem_width, stem_stride: the first 3x3 convolution.
-      first_width, first_residual: the fixed 3x3 block after it (expand ratio 1), and whether its
-        input is added to its output, which needs equal widths of both.
-      stages: the elastic part.
-      head_width: 1x1 convolution with batch norm before the pooling.
-      feature_width: 1x1 convolution without batch norm after the pooling; 0 leaves it out.
-      num_classes, resolution: of the classifier; of the square images, in pixels.
-      width_mult: scales every width (rounded by `make_divisible`).
-      kernel_transform: smaller kernels are learned linear maps of the larger one's centre (OFA)
+      name: Name of the family; part of what a checkpoint remembers.
+      stem_width, stem_stride: The first 3x3 convolution.
+      first_width, first_residual: The fixed 3x3 block after it (expand ratio 1), and whether its
+        input is added to its output, which needs equal widths of both. Width 0 leaves it out.
+      stages: The elastic part.
+      head_width: Width of the 1x1 convolution with batch norm before the pooling; 0 leaves it out.
+      feature_width: Width of the 1x1 convolution without batch norm after the pooling; 0 leaves
+        it out.
+      num_classes: Number of outputs of the classifier.
+      resolution: Side of the square input, in pixels.
+      width_mult: Scales every width (rounded by `make_divisible`).
+      kernel_transform: Smaller kernels are learned linear maps of the larger one's centre (OFA)
         instead of the centre itself.
-      norm_epsilon: of every batch norm.
+      norm_epsilon: What every batch norm adds to a variance.
+      stem_widths: Multiples of `stem_width` that a subnet may choose.
     """
 
     name: str
@@ -109,9 +130,11 @@ class SearchSpace:
     width_mult: float = 1.0
     kernel_transform: bool = False
     norm_epsilon: float = 1e-5
+    stem_widths: tuple[float, ...] = (1.0,)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "stem_widths", _choices("widths", self.stem_widths))
         if not self.stages:
             raise ValueError("the space has no stages; give at least one Stage")
         if self.num_classes < 2:
@@ -121,7 +144,10 @@ class SearchSpace:
         for activation in (self.stem_activation, self.first_activation, self.head_activation):
             _check_activation(activation)
         stem, first = self.scaled(self.stem_width), self.scaled(self.first_width)
-        if self.first_residual and stem != first:
+        if self.first_width and len(self.stem_widths) > 1:
+            raise ValueError(f"the stem has the widths {self.stem_widths} and a fixed block "
+                             f"follows it; set first_width=0, or stem_widths=(1.0,)")
+        if self.first_width and self.first_residual and stem != first:
             raise ValueError(
                 f"first_residual adds the {stem} channels of the stem to the {first} of the first "
                 f"block; make stem_width {self.stem_width} and first_width {self.first_width} "
@@ -136,117 +162,108 @@ class SearchSpace:
 
     @property
     def total_stride(self) -> int:
-        return self.stem_stride * math.prod(stage.stride for stage in self.stages)
+        """Pixels of the image to one of the last feature map."""
+        return self.stem_stride * math.prod(
+            stage.stride * stage.block.pooling for stage in self.stages)
 
     @property
     def max_depth(self) -> int:
         """Most blocks a stage of this space can have; second axis of a Subnet's arrays."""
         return max(stage.max_depth for stage in self.stages)
 
+    @property
+    def widths(self) -> tuple[tuple[int, ...], ...]:
+        """Channels that a subnet may choose between: after the stem, then after every stage."""
+        found = [tuple(self.scaled(self.stem_width * mult) for mult in self.stem_widths)]
+        for stage in self.stages:
+            came = (self.scaled(self.first_width),) if self.first_width and len(found) == 1 \
+                else found[-1]
+            found.append(tuple(self.scaled(stage.width * mult) for mult in stage.widths)
+                         if stage.width else came)
+        return tuple(found)
+
+    @cached_property
+    def deciding(self) -> tuple[int, ...]:
+        """For every entry of `widths`, that which decides: one that keeps is as the one before."""
+        found = [0]
+        for i, stage in enumerate(self.stages, start=1):
+            found.append(i if stage.width or (i == 1 and self.first_width) else found[-1])
+        return tuple(found)
+
     @cached_property
     def blocks(self) -> tuple[tuple[Block, ...], ...]:
-        """The largest form of every elastic block, by stage."""
-        stages, in_channels = [], self.scaled(self.first_width)
-        for stage in self.stages:
-            out_channels = self.scaled(stage.width)
-            blocks = []
-            for position in range(stage.max_depth):
-                stride = stage.stride if position == 0 else 1
-                blocks.append(Block(
-                    in_channels=in_channels, out_channels=out_channels, stride=stride,
-                    residual=stride == 1 and in_channels == out_channels,
-                    activation=stage.activation, squeeze_excite=stage.squeeze_excite,
-                    kernels=stage.kernels, expands=stage.expands,
-                    kernel_transform=self.kernel_transform and len(stage.kernels) > 1,
-                    epsilon=self.norm_epsilon,
-                ))
-                in_channels = out_channels
-            stages.append(tuple(blocks))
-        return tuple(stages)
+        """Every elastic block, by stage."""
+        found = []
+        incoming = (self.scaled(self.first_width),) if self.first_width else self.widths[0]
+        for stage, outgoing in zip(self.stages, self.widths[1:], strict=True):
+            first = Block(
+                form=stage.block, expansion=stage.expands != (1,), gates=stage.squeeze_excite,
+                in_widths=incoming, out_widths=outgoing,
+                tied=not stage.width, stride=stage.stride, activation=stage.activation,
+                kernels=stage.kernels, expands=stage.expands,
+                kernel_transform=self.kernel_transform and len(stage.kernels) > 1,
+                epsilon=self.norm_epsilon)
+            later = dataclasses.replace(first, in_widths=outgoing, tied=True, stride=1)
+            found.append((first, *[later] * (stage.max_depth - 1)))
+            incoming = outgoing
+        return tuple(found)
 
     @cached_property
-    def first_block(self) -> Block:
-        """The fixed 3x3 block between the stem and the first stage."""
+    def first_block(self) -> Block | None:
+        """The fixed 3x3 block between the stem and the first stage, if there is one."""
+        if not self.first_width:
+            return None
+        form = (INVERTED_RESIDUAL if self.first_residual
+                else INVERTED_RESIDUAL.without_shortcut())
         return Block(
-            in_channels=self.scaled(self.stem_width), out_channels=self.scaled(self.first_width),
-            stride=1, residual=self.first_residual, activation=self.first_activation,
-            squeeze_excite=False, kernels=(3,), expands=(1,), kernel_transform=False,
-            epsilon=self.norm_epsilon,
-        )
+            form=form, expansion=False, gates=False, in_widths=self.widths[0],
+            out_widths=(self.scaled(self.first_width),), tied=False, stride=1,
+            activation=self.first_activation, kernels=(3,), expands=(1,), kernel_transform=False,
+            epsilon=self.norm_epsilon)
 
-    def scaled(self, width: int) -> int:
+    def scaled(self, width: float) -> int:
         """`width` channels after the width multiplier."""
         return make_divisible(width * self.width_mult)
 
     def size(self) -> int:
-        """Number of distinct subnets, resolution aside (deps_reference 1.6)."""
-        return math.prod(
-            sum((len(stage.kernels) * len(stage.expands)) ** depth for depth in stage.depths)
-            for stage in self.stages
-        )
+        """Number of distinct subnets, resolution aside."""
+        own = (sum((len(stage.kernels) * len(stage.expands)) ** depth
+                   for depth in stage.active_depths) * len(stage.widths) for stage in self.stages)
+        return len(self.stem_widths) * math.prod(own)
 
-    def with_choices(self, *, depths=None, kernels=None, expands=None, **fields) -> SearchSpace:
+    def with_choices(self, *, depths=None, kernels=None, expands=None, widths=None,
+                     **fields) -> SearchSpace:
         """This space with other choices in every stage, and any other field replaced.
 
+        Depths and widths go to the stages that have a choice of them: a fixed one belongs to a
+        stage's place in the network.
+
         Args:
-          depths: list for all stages but those of a fixed depth, which belongs to their place in
-            the network; None keeps each stage's own.
-          kernels, expands: lists for all stages; None keeps each stage's own.
+          depths, kernels, expands, widths: lists for all stages; None keeps each stage's own.
           **fields: fields of SearchSpace, such as `width_mult=0.25, num_classes=10`.
 
         Raises:
-          ValueError: for an empty or impossible list, depths that no stage can take, or a field
-            that does not exist.
+          ValueError: for an empty or impossible list, depths or widths that no stage can take, or
+            a field that does not exist.
         """
         known = {field.name for field in dataclasses.fields(self)}
         if unknown := sorted(set(fields) - known):
             raise ValueError(f"a search space has no field {unknown[0]!r}; it has {sorted(known)}")
-        elastic = [len(stage.depths) > 1 for stage in self.stages]
-        if depths is not None and not any(elastic):
-            raise ValueError(f"depths {tuple(depths)} are given, but every stage of space "
-                             f"{self.name!r} has a fixed depth; make its stages anew")
-        stages = tuple(stage.with_choices(depths if changes else None, kernels, expands)
-                       for stage, changes in zip(self.stages, elastic, strict=True))
+        elastic = {"depths": depths, "widths": widths}
+        for name, values in elastic.items():
+            if values is not None and not any(len(getattr(s, name)) > 1 for s in self.stages):
+                raise ValueError(f"{name} {tuple(values)} are given, but every stage of space "
+                                 f"{self.name!r} has a fixed {name[:-1]}; make its stages anew")
+        stages = tuple(
+            stage.with_choices(kernels=kernels, expands=expands, **{
+                name: values for name, values in elastic.items() if len(getattr(stage, name)) > 1})
+            for stage in self.stages)
+        if widths is not None and len(self.stem_widths) > 1:
+            fields = {"stem_widths": tuple(widths), **fields}
         return dataclasses.replace(self, **{"stages": stages, **fields})
 
 
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """One inverted residual in its largest form, channels resolved. Static under jit."""
-
-    in_channels: int
-    out_channels: int
-    stride: int
-    residual: bool
-    activation: str
-    squeeze_excite: bool
-    kernels: tuple[int, ...]
-    expands: tuple[float, ...]
-    kernel_transform: bool
-    epsilon: float
-
-    @property
-    def expansion(self) -> bool:
-        """Whether a 1x1 convolution widens the input; not where 1 is the only expand ratio."""
-        return self.expands[-1] > 1
-
-    @property
-    def middle_widths(self) -> tuple[int, ...]:
-        """Middle channels for every expand ratio, ascending."""
-        return tuple(expanded_width(self.in_channels, expand) for expand in self.expands)
-
-    @property
-    def max_middle(self) -> int:
-        return self.middle_widths[-1]
-
-    @property
-    def transform_names(self) -> tuple[str, ...]:
-        """Kernel transforms of the block, "5to3" and so on, largest first."""
-        pairs = zip(self.kernels[:0:-1], self.kernels[-2::-1], strict=True)
-        return tuple(f"{larger}to{smaller}" for larger, smaller in pairs)
-
-
-def _choices(field: str, values) -> tuple:
+def _choices(field: str, values: Sequence) -> tuple:
     """Sorted distinct choices, refused if no network could be built from them."""
     values = tuple(values)
     if not values:
@@ -256,14 +273,16 @@ def _choices(field: str, values) -> tuple:
     for value in values:
         if field == "kernels" and (int(value) != value or value < 1 or value % 2 == 0):
             raise ValueError(f"kernel {value} in {values} is not odd and positive; use 3, 5 or 7")
-        if field == "depths" and (int(value) != value or value < 1):
-            raise ValueError(f"depth {value} in {values} is not a whole number of blocks >= 1")
-        if field == "expands" and value < 1:
-            raise ValueError(f"expand ratio {value} in {values} is below 1; the block would shrink")
+        if field == "depths" and (int(value) != value or value < 0):
+            raise ValueError(f"depth {value} in {values} is not a whole number of blocks >= 0")
+        if field in ("expands", "widths") and value <= 0:
+            raise ValueError(f"{field[:-1]} {value} in {values} is not above 0; no channel would "
+                             f"be left")
     return tuple(sorted(values))
 
 
-_EXAMPLES = {"depths": (2, 3, 4), "kernels": (3, 5, 7), "expands": (3, 4, 6)}
+_EXAMPLES = {"depths": (2, 3, 4), "kernels": (3, 5, 7), "expands": (3, 4, 6),
+             "widths": (0.65, 0.8, 1.0)}
 
 
 def _check_activation(name: str) -> None:

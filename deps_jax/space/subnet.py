@@ -1,23 +1,21 @@
 """Which subnet: a small pytree of integers that names one network of a space.
 
 A subnet of NumPy arrays is static: functions that read it compile for that one network. The same
-subnet passed through `jax.jit` is traced: one compiled program runs every subnet.
-
-As text, a subnet is its stages separated by "/", each its blocks "k<kernel>e<expand>" separated
-by "-", equal neighbours counted ("k7e6x3"); a subnet with the same depth, expand ratio and kernel
-everywhere is "d2e3k7".
+subnet passed through `jax.jit` is traced: one compiled program runs every subnet. As text, see
+`subnet_text`.
 """
 from __future__ import annotations
 
-import re
-from itertools import groupby
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from deps_jax.space.search_space import SearchSpace, Stage
+from deps_jax.space.search_space import SearchSpace
+
+Integers = jax.Array | np.ndarray
 
 
 @struct.dataclass
@@ -28,18 +26,28 @@ class Subnet:
       depth: [s] int32, active blocks of each stage.
       kernel: [s, d] int32, position of each block's kernel size in its stage's `kernels`.
       expand: [s, d] int32, position of each block's expand ratio in its stage's `expands`.
+      width: [s + 1] int32, position of the stem's width and of each stage's in its `widths` (0 of
+        one that keeps what comes in); None where the space has one width everywhere.
 
     Entries of inactive blocks mean nothing; `canonical` sets them to 0.
     """
 
-    depth: jax.Array | np.ndarray
-    kernel: jax.Array | np.ndarray
-    expand: jax.Array | np.ndarray
+    depth: Integers
+    kernel: Integers
+    expand: Integers
+    width: Integers | None = None
 
     @property
     def is_static(self) -> bool:
         """Whether the choices are known before compilation (no JAX array, traced or not)."""
         return not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self))
+
+    def width_at(self, space: SearchSpace, i: int) -> Integers | int:
+        """Position in `space.widths[i]`, after the stem (0) or after stage i - 1.
+
+        Also of stacked subnets, [n].
+        """
+        return 0 if self.width is None else self.width[..., space.deciding[i]]
 
 
 def largest(space: SearchSpace) -> Subnet:
@@ -52,29 +60,31 @@ def smallest(space: SearchSpace) -> Subnet:
     return _extreme(space, 0)
 
 
-def uniform(space: SearchSpace, *, depth: int, expand: float, kernel: int | None = None) -> Subnet:
+def uniform(space: SearchSpace, *, depth: int, expand: float | None = None,
+            kernel: int | None = None, width: float | None = None) -> Subnet:
     """The static subnet with the same choices everywhere, each clipped to what a stage offers.
 
-    Clipping serves stages of fixed depth; `kernel` None is the largest.
+    Clipping serves stages of fixed depth; None is the largest.
+
+    Args:
+      depth: as stages list it, without their `base_depth`.
 
     Raises:
       ValueError: when no stage offers the value.
     """
-    for name, value in (("depths", depth), ("expands", expand), ("kernels", kernel)):
+    given = {"depths": depth, "expands": expand, "kernels": kernel, "widths": width}
+    for name, value in given.items():
         offered = sorted({v for stage in space.stages for v in getattr(stage, name)})
         if value is not None and value not in offered:
             raise ValueError(
                 f"{name[:-1]} {value} is not in the {name} {offered} of space {space.name!r}; "
                 f"choose one of them"
             )
-    shape = (len(space.stages), space.max_depth)
-    depths = np.zeros(shape[0], np.int32)
-    kernels, expands = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    for s, stage in enumerate(space.stages):
-        depths[s] = stage.depths[_nearest(stage.depths, depth)]
-        kernels[s] = _nearest(stage.kernels, stage.kernels[-1] if kernel is None else kernel)
-        expands[s] = _nearest(stage.expands, expand)
-    return canonical(Subnet(depths, kernels, expands))
+
+    def position(name: str, choices: tuple) -> int:
+        return len(choices) - 1 if given[name] is None else _nearest(choices, given[name])
+
+    return canonical(_everywhere(space, position))
 
 
 def sample(key: jax.Array, space: SearchSpace) -> Subnet:
@@ -89,38 +99,43 @@ def sample(key: jax.Array, space: SearchSpace) -> Subnet:
         depth=_choose_depths(keys[0], space),
         kernel=_choose(keys[1], [len(s.kernels) for s in space.stages], shape),
         expand=_choose(keys[2], [len(s.expands) for s in space.stages], shape),
+        width=_choose_widths(jax.random.fold_in(key, 3), space),
     )
 
 
 def sample_compound(key: jax.Array, space: SearchSpace) -> Subnet:
-    """CompOFA's sampling: depth and expand ratio of a stage grow together, kernels are largest.
+    """CompOFA's sampling: depth and expand ratio of a stage grow together, the rest is largest.
 
     The i-th smallest depth goes with the i-th smallest expand ratio; a stage with one depth
-    draws the expand ratio alone.
+    draws the expand ratio alone, one with one expand ratio the depth.
 
     Raises:
-      ValueError: when a stage has several depths but not as many expand ratios.
+      ValueError: when a stage has several depths and several, but not as many, expand ratios.
     """
     for s, stage in enumerate(space.stages):
-        if len(stage.depths) not in (1, len(stage.expands)):
+        counts = {len(stage.depths), len(stage.expands)} - {1}
+        if len(counts) > 1:
             raise ValueError(
                 f"compound sampling pairs depths with expand ratios, but stage {s} has depths "
                 f"{stage.depths} and expands {stage.expands}; give lists of one length"
             )
     shape = (len(space.stages), space.max_depth)
-    counts = [len(stage.expands) for stage in space.stages]
+    counts = [max(len(stage.depths), len(stage.expands)) for stage in space.stages]
     position = _choose(key, counts, (len(space.stages),))
-    depths = _padded_table([s.depths * (len(s.expands) if len(s.depths) == 1 else 1)
-                            for s in space.stages])
-    kernels = np.array([len(s.kernels) - 1 for s in space.stages], np.int32)
+    depths = _padded_table([
+        stage.active_depths * (count if len(stage.depths) == 1 else 1)
+        for stage, count in zip(space.stages, counts, strict=True)])
+    most = np.array([len(stage.expands) - 1 for stage in space.stages], np.int32)
+    full = largest(space)
     return Subnet(
         depth=jnp.take_along_axis(jnp.asarray(depths), position[:, None], axis=1)[:, 0],
-        kernel=jnp.broadcast_to(jnp.asarray(kernels)[:, None], shape),
-        expand=jnp.broadcast_to(position[:, None], shape),
+        kernel=jnp.broadcast_to(_positions(space, "kernels")[:, None], shape),
+        expand=jnp.broadcast_to(jnp.minimum(position, most)[:, None], shape),
+        width=None if full.width is None else jnp.asarray(full.width),
     )
 
 
-def stack(subnets: list[Subnet]) -> Subnet:
+def stack(subnets: Sequence[Subnet]) -> Subnet:
     """Several subnets as one pytree with a leading axis, for `vmap` or `scan`."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *subnets)
 
@@ -129,123 +144,89 @@ def canonical(subnet: Subnet) -> Subnet:
     """The subnet with the meaningless entries of inactive blocks set to 0, as NumPy arrays."""
     depth = np.asarray(subnet.depth, np.int32)
     active = np.arange(np.shape(subnet.kernel)[-1]) < depth[..., None]
-    zeroed = lambda choice: np.where(active, np.asarray(choice, np.int32), np.int32(0))
-    return Subnet(depth, zeroed(subnet.kernel), zeroed(subnet.expand))
+
+    def zeroed(choice: Integers) -> np.ndarray:
+        return np.where(active, np.asarray(choice, np.int32), np.int32(0))
+
+    width = None if subnet.width is None else np.asarray(subnet.width, np.int32)
+    return Subnet(depth, zeroed(subnet.kernel), zeroed(subnet.expand), width)
 
 
-def from_lists(space: SearchSpace, *, depths, kernels, expands) -> Subnet:
+def from_lists(space: SearchSpace, *, depths: Sequence[int], kernels: Sequence | None = None,
+               expands: Sequence | None = None, widths: Sequence[float] | None = None) -> Subnet:
     """A static subnet from values: depths by stage, kernel sizes and expand ratios by block.
 
     Args:
-      depths: [s] active blocks of each stage.
+      depths: [s] of each stage, as it lists them.
       kernels, expands: one value for every block in order, inactive ones included (the layout
-        of the PyTorch implementations), or one nested list per stage.
+        of the PyTorch implementations), or one nested list per stage. None where no block chooses.
+      widths: [s + 1] of the stem and of each stage; None where the space has one everywhere.
 
     Raises:
       ValueError: naming the stage, the value and what the stage allows.
     """
-    shape = (len(space.stages), space.max_depth)
-    subnet = Subnet(np.zeros(shape[0], np.int32), np.zeros(shape, np.int32),
-                    np.zeros(shape, np.int32))
+    subnet = largest(space)
+    subnet = Subnet(np.zeros_like(subnet.depth), np.zeros_like(subnet.kernel),
+                    np.zeros_like(subnet.expand), subnet.width)
     if len(depths) != len(space.stages):
         raise ValueError(f"{len(depths)} depths given for {len(space.stages)} stages; give one "
                          f"for each stage")
-    kernels, expands = _by_stage(space, "kernels", kernels), _by_stage(space, "expands", expands)
+    values = {name: _by_stage(space, name, given)
+              for name, given in (("kernels", kernels), ("expands", expands))}
     for s, stage in enumerate(space.stages):
         if depths[s] not in stage.depths:
             raise ValueError(
                 f"depth {depths[s]} is not in the depths {stage.depths} of stage {s}; choose one"
             )
-        subnet.depth[s] = depths[s]
-        for d in range(depths[s]):
-            subnet.kernel[s, d] = _position(s, "kernel", kernels[s][d], stage.kernels)
-            subnet.expand[s, d] = _position(s, "expand ratio", expands[s][d], stage.expands)
+        subnet.depth[s] = stage.base_depth + depths[s]
+        for d in range(subnet.depth[s]):
+            subnet.kernel[s, d] = _position(s, "kernel", values["kernels"][s][d], stage.kernels)
+            subnet.expand[s, d] = _position(s, "expand ratio", values["expands"][s][d],
+                                            stage.expands)
+    if subnet.width is None:
+        return subnet
+    listed = width_choices(space)
+    if widths is None or len(widths) != len(listed):
+        raise ValueError(f"space {space.name!r} chooses widths; give {len(listed)}, of the stem "
+                         f"and of each stage")
+    positions = [_position(i - 1, "width", value, choices)
+                 for i, (value, choices) in enumerate(zip(widths, listed, strict=True))]
+    return subnet.replace(width=np.array(positions, np.int32))
+
+
+def _everywhere(space: SearchSpace, position) -> Subnet:
+    """The subnet with `position(name of the list, choices of a stage)` in all blocks of a stage."""
+    shape = (len(space.stages), space.max_depth)
+    subnet = Subnet(np.zeros(shape[0], np.int32), np.zeros(shape, np.int32),
+                    np.zeros(shape, np.int32), _no_width(space))
+    for s, stage in enumerate(space.stages):
+        subnet.depth[s] = stage.active_depths[position("depths", stage.depths)]
+        subnet.kernel[s] = position("kernels", stage.kernels)
+        subnet.expand[s] = position("expands", stage.expands)
+    if subnet.width is not None:
+        subnet.width[:] = [position("widths", choices) for choices in width_choices(space)]
     return subnet
 
 
-def encode(space: SearchSpace, subnet: Subnet) -> str:
-    """One short line, such as "d2e3k7" or "k7e6x4/k5e3-k7e4/..."; `decode` reads it back."""
-    stages = []
-    for s, stage in enumerate(space.stages):
-        blocks = [
-            f"k{stage.kernels[int(subnet.kernel[s, d])]}e{stage.expands[int(subnet.expand[s, d])]}"
-            for d in range(int(subnet.depth[s]))
-        ]
-        runs = [(block, len(list(run))) for block, run in groupby(blocks)]
-        stages.append("-".join(block if n == 1 else f"{block}x{n}" for block, n in runs))
-    if short := _as_uniform(space, subnet):
-        return short
-    return "/".join(stages)
-
-
-def decode(space: SearchSpace, text: str) -> Subnet:
-    """The static subnet that `encode` wrote, or the words "largest" and "smallest".
-
-    Raises:
-      ValueError: naming the position of the first error, what stands there and what is allowed.
-    """
-    text = text.strip()
-    if text in ("largest", "smallest"):
-        return largest(space) if text == "largest" else smallest(space)
-    if match := re.fullmatch(r"d(\d+)e(\d+(?:\.\d+)?)(?:k(\d+))?", text):
-        depth, expand, kernel = match.groups()
-        return uniform(space, depth=int(depth), expand=_number(expand),
-                       kernel=int(kernel) if kernel else None)
-    parts = text.split("/")
-    if len(parts) != len(space.stages):
-        raise ValueError(
-            f"subnet {text!r} has {len(parts)} stages separated by '/', space {space.name!r} has "
-            f"{len(space.stages)}; write one part for each stage or a uniform subnet like 'd2e3k7'"
-        )
-    blocks, at = [], 0
-    for s, part in enumerate(parts):
-        blocks.append(_decode_stage(text, at, s, part, space.stages[s]))
-        at += len(part) + 1
-    return from_lists(space, depths=[len(stage) for stage in blocks],
-                      kernels=[[kernel for kernel, _ in stage] for stage in blocks],
-                      expands=[[expand for _, expand in stage] for stage in blocks])
-
-
-def _decode_stage(text: str, at: int, s: int, part: str, stage: Stage) -> list[tuple]:
-    """(kernel, expand) of every block in one stage's part, which starts at character `at`."""
-    blocks = []
-    for run in re.finditer(r"[^-]+", part):
-        match = re.fullmatch(r"k(\d+)e(\d+(?:\.\d+)?)(?:x(\d+))?", run.group())
-        kernel, expand = (int(match[1]), _number(match[2])) if match else (None, None)
-        if kernel not in stage.kernels or expand not in stage.expands:
-            raise ValueError(
-                f"subnet {text!r}, character {at + run.start() + 1}: {run.group()!r} is not a "
-                f"block of stage {s}; write k<kernel>e<expand> with kernel in {stage.kernels} and "
-                f"expand in {stage.expands}"
-            )
-        blocks += [(kernel, expand)] * int(match[3] or 1)
-    if len(blocks) not in stage.depths:
-        raise ValueError(
-            f"subnet {text!r}, character {at + 1}: stage {s} has {len(blocks)} blocks, allowed "
-            f"are {stage.depths}; add or remove blocks"
-        )
-    return blocks
-
-
-def _as_uniform(space: SearchSpace, subnet: Subnet) -> str | None:
-    """The short form, if reading it back gives this very subnet."""
-    stage = max(space.stages, key=lambda stage: len(stage.depths))
-    s = space.stages.index(stage)
-    depth = int(subnet.depth[s])
-    expand = stage.expands[int(subnet.expand[s, 0])]
-    kernel = stage.kernels[int(subnet.kernel[s, 0])]
-    candidate = uniform(space, depth=depth, expand=expand, kernel=kernel)
-    same = jax.tree.map(np.array_equal, candidate, canonical(subnet))
-    return f"d{depth}e{expand}k{kernel}" if all(jax.tree.leaves(same)) else None
-
-
 def _extreme(space: SearchSpace, end: int) -> Subnet:
-    shape = (len(space.stages), space.max_depth)
-    full = lambda name: np.array([
-        [(len(getattr(stage, name)) - 1) * (end == -1)] * shape[1] for stage in space.stages
-    ], np.int32)
-    depth = np.array([stage.depths[end] for stage in space.stages], np.int32)
-    return canonical(Subnet(depth, full("kernels"), full("expands")))
+    return canonical(_everywhere(space, lambda _, choices: range(len(choices))[end]))
+
+
+def width_choices(space: SearchSpace) -> tuple[tuple[float, ...], ...]:
+    """Multiples of the widths of the stem and of every stage; () where there is no choice."""
+    listed = (space.stem_widths, *(stage.widths for stage in space.stages))
+    return listed if any(len(widths) > 1 for widths in listed) else ()
+
+
+def _no_width(space: SearchSpace) -> np.ndarray | None:
+    """Room for positions of widths, where there is a choice of them."""
+    count = len(width_choices(space))
+    return np.zeros(count, np.int32) if count else None
+
+
+def _positions(space: SearchSpace, name: str) -> np.ndarray:
+    """[s] position of the last entry of a list of each stage."""
+    return np.array([len(getattr(stage, name)) - 1 for stage in space.stages], np.int32)
 
 
 def _choose(key: jax.Array, counts: list[int], shape: tuple[int, ...]) -> jax.Array:
@@ -256,8 +237,13 @@ def _choose(key: jax.Array, counts: list[int], shape: tuple[int, ...]) -> jax.Ar
 
 def _choose_depths(key: jax.Array, space: SearchSpace) -> jax.Array:
     position = _choose(key, [len(s.depths) for s in space.stages], (len(space.stages),))
-    table = jnp.asarray(_padded_table([stage.depths for stage in space.stages]))
+    table = jnp.asarray(_padded_table([stage.active_depths for stage in space.stages]))
     return jnp.take_along_axis(table, position[:, None], axis=1)[:, 0]
+
+
+def _choose_widths(key: jax.Array, space: SearchSpace) -> jax.Array | None:
+    counts = [len(widths) for widths in width_choices(space)]
+    return _choose(key, counts, (len(counts),)) if counts else None
 
 
 def _padded_table(rows: list[tuple[int, ...]]) -> np.ndarray:
@@ -265,7 +251,9 @@ def _padded_table(rows: list[tuple[int, ...]]) -> np.ndarray:
     return np.array([row + row[-1:] * (width - len(row)) for row in rows], np.int32)
 
 
-def _by_stage(space: SearchSpace, name: str, values) -> list[list]:
+def _by_stage(space: SearchSpace, name: str, values: Sequence | None) -> list[list]:
+    if values is None:
+        values = [[getattr(stage, name)[0]] * stage.max_depth for stage in space.stages]
     values = list(values)
     if values and isinstance(values[0], (list, tuple)):
         return [list(stage) for stage in values]
@@ -278,16 +266,12 @@ def _by_stage(space: SearchSpace, name: str, values) -> list[list]:
             for end, stage in zip(ends, space.stages, strict=True)]
 
 
-def _position(s: int, name: str, value, choices: tuple) -> int:
+def _position(s: int, name: str, value: float, choices: tuple) -> int:
     if value not in choices:
-        raise ValueError(f"{name} {value} is not among {choices} of stage {s}; choose one of them")
+        where = f"stage {s}" if s >= 0 else "the stem"
+        raise ValueError(f"{name} {value} is not among {choices} of {where}; choose one of them")
     return choices.index(value)
 
 
-def _nearest(choices: tuple, value) -> int:
+def _nearest(choices: tuple, value: float) -> int:
     return min(range(len(choices)), key=lambda i: abs(choices[i] - value))
-
-
-def _number(text: str) -> int | float:
-    value = float(text)
-    return int(value) if value.is_integer() else value

@@ -5,13 +5,18 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from deps_jax.space.block import INVERTED_RESIDUAL
+from deps_jax.space.ofa import stem_stages
+from deps_jax.space.rows import Shortcut
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet.supernet import init
+from deps_jax.supernet.tensors import Tree
 
 _PARAM, _STAT = "params", "batch_stats"
 _STORAGE_DTYPES = {
@@ -92,8 +97,8 @@ def count_classes(state_dict: dict[str, np.ndarray]) -> int:
                      "dict of a whole network")
 
 
-def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]):
-    """(params, batch_stats) of the supernet from a state dict of OFA's or DepS's MobileNetV3.
+def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
+    """(params, batch_stats) of the supernet from a state dict of OFA's or DepS's implementations.
 
     Dynamic and static layer names are understood; counters (num_batches_tracked) are ignored.
 
@@ -114,8 +119,9 @@ def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]):
                          f"not know, first {extra[:3]}; is it of another space?")
     leaves = []
     for names, (path, leaf) in table:
-        arrays = [_from_torch(path, state[name]) for name in names]
-        value = np.stack(arrays) if path[2:3] == ("rest",) else arrays[0]
+        stacked = path[2:3] == ("rest",)
+        arrays = [_from_torch(path, state[name], leaf.ndim - stacked) for name in names]
+        value = np.stack(arrays) if stacked else arrays[0]
         if value.shape != leaf.shape:
             raise ValueError(f"{names[0]} is {state[names[0]].shape} in the checkpoint, space "
                              f"{space.name!r} with width {space.width_mult} needs {leaf.shape} "
@@ -125,7 +131,8 @@ def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]):
     return jax.tree.map(jax.numpy.asarray, (tree[_PARAM], tree[_STAT]))
 
 
-def to_state_dict(space: SearchSpace, params, batch_stats=None) -> dict[str, np.ndarray]:
+def to_state_dict(space: SearchSpace, params: Tree,
+                  batch_stats: Tree | None = None) -> dict[str, np.ndarray]:
     """The inverse of `convert`, with static layer names; also for trees of gradients."""
     template = {_PARAM: params, _STAT: batch_stats or {}}
     state = {}
@@ -144,26 +151,44 @@ def short_name(name: str) -> str:
     return name.replace("classifier.linear.linear.", "classifier.linear.")
 
 
-def _names(space: SearchSpace, template):
+def _names(space: SearchSpace, template: Tree) -> Iterator[tuple[list[str], tuple]]:
     """Pairs of torch names (several for stacked blocks) and (path, leaf), in tree order."""
-    starts = np.cumsum([1] + [stage.max_depth for stage in space.stages])
+    prefixes = _block_prefixes(space)
     for path, leaf in jax.tree_util.tree_flatten_with_path(template)[0]:
         path = tuple(entry.key for entry in path)
         layer = path[1]
         if layer.startswith("stage"):
-            s = int(layer[5:])
-            blocks = range(starts[s], starts[s] + 1) if path[2] == "first" else range(
-                starts[s] + 1, starts[s + 1])
-            names = [f"blocks.{i}.conv.{_inside_block(path[3:])}" for i in blocks]
+            own = prefixes[int(layer.removeprefix("stage"))]
+            if space.stages[int(layer.removeprefix("stage"))].skippable:
+                blocks = own
+            else:
+                blocks = own[:1] if path[2] == "first" else own[1:]
+            names = [prefix + _inside_block(path[3:]) for prefix in blocks]
         elif layer == "first_block":
             names = [f"blocks.0.conv.{_inside_block(path[2:])}"]
         else:
-            names = [_outside_blocks(path[1:])]
+            names = [_outside_blocks(space, path[1:])]
         yield names, (path, leaf)
+
+
+def _block_prefixes(space: SearchSpace) -> list[list[str]]:
+    """What the names of the tensors of every block begin with, by stage."""
+    found, count, stems = [], int(space.first_block is not None), stem_stages(space)
+    for s, stage in enumerate(space.stages):
+        if s < stems:
+            inner = "conv." if any(isinstance(row, Shortcut) for row in stage.block.rows) else ""
+            found.append([f"input_stem.{s + 1}.{inner}"] * stage.max_depth)
+            continue
+        inner = "conv." if stage.block.name == INVERTED_RESIDUAL.name else ""
+        found.append([f"blocks.{count + d}.{inner}" for d in range(stage.max_depth)])
+        count += stage.max_depth
+    return found
 
 
 _TENSORS = {"kernel": "conv.weight", "scale": "bn.weight", "bias": "bn.bias",
             "mean": "bn.running_mean", "var": "bn.running_var"}
+_ROWS = {"expand": "inverted_bottleneck.", "depthwise": "depth_conv.", "project": "point_linear.",
+         "conv": ""}  # others keep their names
 
 
 def _inside_block(path: tuple[str, ...]) -> str:
@@ -171,38 +196,36 @@ def _inside_block(path: tuple[str, ...]) -> str:
         return f"depth_conv.se.fc.{path[1]}.{'weight' if path[2] == 'kernel' else 'bias'}"
     if path[1] == "transform":
         return f"depth_conv.{path[2]}_matrix"
-    part = {"expand": "inverted_bottleneck", "depthwise": "depth_conv", "project": "point_linear"}
-    return f"{part[path[0]]}.{_TENSORS[path[-1]]}"
+    return _ROWS.get(path[0], f"{path[0]}.") + _TENSORS[path[-1]]
 
 
-def _outside_blocks(path: tuple[str, ...]) -> str:
+def _outside_blocks(space: SearchSpace, path: tuple[str, ...]) -> str:
     if path[0] == "classifier":
         return f"classifier.linear.{'weight' if path[1] == 'kernel' else 'bias'}"
-    layer = {("stem",): "first_conv", ("head", "expand"): "final_expand_layer",
-             ("head", "features"): "feature_mix_layer"}
-    name = layer.get(path[:1]) or layer[path[:2]]
+    if path[0] == "stem":
+        name = "input_stem.0" if stem_stages(space) else "first_conv"
+    else:  # with one layer after the blocks, it has the second's name
+        mixes = path[1] == "features" or not space.feature_width
+        name = "feature_mix_layer" if mixes else "final_expand_layer"
     return f"{name}.{_TENSORS[path[-1]]}"
 
 
-def _is_depthwise(path) -> bool:
-    return path[-2:] == ("depthwise", "kernel")
-
-
-def _from_torch(path, array: np.ndarray) -> np.ndarray:
+def _from_torch(path: tuple[str, ...], array: np.ndarray, rank: int) -> np.ndarray:
+    """A tensor of PyTorch in our layout, of which `rank` tells which: see `Block.tensors`."""
     if path[-1] != "kernel":
         return array
-    if _is_depthwise(path):
+    if rank == 3:
         return array[:, 0].transpose(1, 2, 0)  # c 1 k k -> k k c
-    if path[1] == "stem":
+    if rank == 4:
         return array.transpose(2, 3, 1, 0)  # o i k k -> k k i o
     return array.reshape(array.shape[:2]).T  # o i (1 1) -> i o
 
 
-def _to_torch(path, array: np.ndarray) -> np.ndarray:
+def _to_torch(path: tuple[str, ...], array: np.ndarray) -> np.ndarray:
     if path[-1] != "kernel":
         return array
-    if _is_depthwise(path):
+    if array.ndim == 3:
         return array.transpose(2, 0, 1)[:, None]
-    if path[1] == "stem":
+    if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
     return array.T if path[1] == "classifier" else array.T[:, :, None, None]

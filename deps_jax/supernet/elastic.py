@@ -1,30 +1,133 @@
-"""A block at one of its widths: parameters of the largest form, sliced to what a subnet uses."""
+"""A block at one of its branches: the rows of its form, run on sliced parameters."""
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from deps_jax.common.nn.depthwise import depthwise
+from deps_jax.common.nn.dispatch import switch
 from deps_jax.common.nn.operations import (
     Mode,
     activate,
     batch_norm,
+    max_pool,
+    mean_pool,
     pointwise,
     pointwise_norm,
     squeeze_excite,
 )
-from deps_jax.space.search_space import Block, squeeze_width
+from deps_jax.space.block import Block
+from deps_jax.space.rows import BLOCK, KERNEL, Conv, Gate, MaxPool, Row, Shortcut
+from deps_jax.supernet.tensors import Tree, cut, pad
+
+Choice = int | jax.Array
 
 
-def kernel_candidates(params, kernels: tuple[int, ...]) -> tuple[jax.Array, ...]:
-    """The depthwise kernel at every size, [k, k, c] each, in the order of `kernels` (ascending).
+class _Block(NamedTuple):
+    """What every row of a block sees: the block at one branch, and what came into it."""
 
-    A smaller kernel is the centre of the next larger one, passed through the learned matrix
-    "<larger>to<smaller>" where the space has kernel transforms (OFA, section 2 of
-    deps_reference): vectors are the k*k weights of one channel, row-major.
+    block: Block
+    mode: Mode
+    params: Tree
+    stats: Tree | None
+    kernel: Choice
+    incoming: jax.Array
+
+
+def run_block(block: Block, branch: int, mode: Mode, exact: bool, params: Tree, x: jax.Array,
+              kernel: Choice, stats: Tree | None) -> tuple[jax.Array, Tree]:
+    """One block at one branch.
 
     Args:
-      params: {"kernel": [K, K, c]} and, with transforms, {"transform": {"7to5": [25, 25], ...}}.
+      block: its largest form.
+      branch: see `Block.branches`.
+      exact: leave what comes out as wide as it is; otherwise it is padded with zeros to the
+        widest of `out_widths`, as other branches must return the same shape.
+      params: of the largest form; cut here.
+      x: [b, h, w, channels], at least as many as the branch reads; further ones are ignored.
+      kernel: position in `block.kernels`, static or traced.
+      stats: running statistics of the largest form; None in training.
+
+    Returns:
+      ([b, h', w', out], batch statistics padded with zeros to the largest form; {} in evaluation).
+    """
+    x = x[..., :block.branches[branch]["in"]]
+    own = _Block(block, mode, cut(params, block, branch),
+                 None if mode.train else cut(stats, block, branch), kernel, x)
+    statistics: Tree = {}
+    for row in block.rows:
+        x = _run_row(own, row, x, statistics)
+    if not exact and (missing := block.largest["out"] - x.shape[-1]):
+        x = jnp.pad(x, [(0, 0)] * 3 + [(0, missing)])
+    return x, pad(statistics, block) if mode.train else {}
+
+
+def _run_row(own: _Block, row: Row, x: jax.Array, statistics: Tree) -> jax.Array:
+    """What a row makes of x; batch statistics are put beside those of the rows before."""
+    if isinstance(row, Conv):
+        x, statistics[row.name] = _convolve(own, row, x)
+    elif isinstance(row, Gate):
+        return squeeze_excite(x, own.params[row.name])
+    elif isinstance(row, MaxPool):
+        return max_pool(x, row.kernel, row.stride)
+    elif isinstance(row, Shortcut):
+        if own.block.residual:
+            return x + own.incoming
+        if row.projection:
+            pooled = mean_pool(own.incoming, own.block.stride)
+            y, statistics[row.projection] = _convolve(
+                own, Conv(row.projection, "in", "out"), pooled)
+            return x + y
+        return x
+    name = row.activation
+    return activate(x, own.block.activation if name == BLOCK else name)
+
+
+def _convolve(own: _Block, row: Conv, x: jax.Array) -> tuple[jax.Array, Tree]:
+    """Convolution and batch norm."""
+    block, mode, params = own.block, own.mode, own.params[row.name]
+    stats = None if own.stats is None else own.stats[row.name]
+    stride = block.stride if row.strided else 1
+    if row.kernel == 1 and not row.depthwise:
+        x = x[:, ::stride, ::stride]
+        if block.largest[row.writes] > block.largest[row.reads]:
+            # The statistics of what is wider follow from those of what is narrower.
+            return pointwise_norm(x, params, stats, mode, block.epsilon)
+        y = pointwise(x, params["kernel"])
+    else:
+        kernels, choice = (params["kernel"],), 0
+        if row.kernel == KERNEL:
+            kernels, choice = kernel_candidates(params, block.kernels), own.kernel
+        kernels = tuple(kernel.astype(x.dtype) for kernel in kernels)
+        y = (depthwise if row.depthwise else _dense_convolution)(x, kernels, choice, stride)
+    y, norm = batch_norm(y, params["norm"], stats and stats["norm"], mode, block.epsilon)
+    return y, {"norm": norm}
+
+
+def _dense_convolution(x: jax.Array, kernels: tuple[jax.Array, ...], choice: Choice,
+                       stride: int) -> jax.Array:
+    """[b, h, w, i] with the chosen kernel, [k, k, i, o]; padding k // 2."""
+    def run(kernel: jax.Array, x: jax.Array) -> jax.Array:
+        padding = [(kernel.shape[0] // 2,) * 2] * 2
+        return lax.conv_general_dilated(x, kernel, (stride, stride), padding,
+                                        dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    branches = [lambda kernels, x, i=i: run(kernels[i], x) for i in range(len(kernels))]
+    return switch(choice, branches, kernels, x)
+
+
+def kernel_candidates(params: Tree, kernels: tuple[int, ...]) -> tuple[jax.Array, ...]:
+    """A kernel at every size, [k, k, ...] each, in the order of `kernels` (ascending).
+
+    A smaller kernel is the centre of the next larger one, passed through the learned matrix
+    "<larger>to<smaller>" where the space has kernel transforms (OFA, `DynamicSeparableConv2d`):
+    vectors are the k*k weights of one channel, row-major.
+
+    Args:
+      params: {"kernel": [K, K, ...]} and, with transforms, {"transform": {"7to5": [25, 25], ...}}.
     """
     current = params["kernel"]
     candidates = [current]
@@ -33,101 +136,15 @@ def kernel_candidates(params, kernels: tuple[int, ...]) -> tuple[jax.Array, ...]
         current = current[margin:margin + smaller, margin:margin + smaller]
         if "transform" in params:
             matrix = params["transform"][f"{larger}to{smaller}"]
+            shape = current.shape
             current = jnp.einsum("ij,jc->ic", matrix, current.reshape(smaller**2, -1)).reshape(
-                smaller, smaller, -1)
+                shape)
         candidates.append(current)
     return tuple(candidates[::-1])
 
 
-def inverted_residual(block: Block, expand_choice: int, mode: Mode, params, x, kernel_choice,
-                      stats):
-    """One block at a fixed width: expand, depthwise, squeeze-excite, project (linear), add.
-
-    Args:
-      block: its largest form.
-      expand_choice: Python int, position in `block.expands`.
-      params: of the largest form; sliced here.
-      x: [b, h, w, in_channels].
-      kernel_choice: position in `block.kernels`, static or traced.
-      stats: running statistics of the largest form; None in training.
-
-    Returns:
-      ([b, h', w', out_channels], batch statistics padded with zeros to the largest form).
-    """
-    middle = block.middle_widths[expand_choice]
-    params = slice_block(params, middle)
-    stats = None if mode.train else slice_block(stats, middle)
-    statistics = {}
-    y = x
-    if block.expansion:
-        y, statistics["expand"] = pointwise_norm(
-            x, params["expand"], _of(stats, "expand"), mode, block.epsilon)
-        y = activate(y, block.activation)
-    kernels = tuple(kernel.astype(x.dtype)
-                    for kernel in kernel_candidates(params["depthwise"], block.kernels))
-    y = depthwise(y, kernels, kernel_choice, block.stride)
-    y, norm = batch_norm(y, params["depthwise"]["norm"], _of(stats, "depthwise", "norm"), mode,
-                         block.epsilon)
-    statistics["depthwise"] = {"norm": norm}
-    y = activate(y, block.activation)
-    if block.squeeze_excite:
-        y = squeeze_excite(y, params["squeeze_excite"])
-    y = pointwise(y, params["project"]["kernel"])
-    y, norm = batch_norm(y, params["project"]["norm"], _of(stats, "project", "norm"), mode,
-                         block.epsilon)
-    statistics["project"] = {"norm": norm}
-    if block.residual:
-        y = y + x
-    return y, _pad_statistics(statistics, block.max_middle) if mode.train else {}
-
-
-def nth_block(stage, d: int):
+def nth_block(stage: Tree, d: int) -> Tree:
     """Parameters or statistics of block d out of a stage's {"first": ..., "rest": stacked}."""
+    if "first" not in stage:
+        return jax.tree.map(lambda leaf: leaf[d], stage["rest"])
     return stage["first"] if d == 0 else jax.tree.map(lambda leaf: leaf[d - 1], stage["rest"])
-
-
-def slice_block(tree, middle: int):
-    """Parameters or statistics of a block, cut to its first `middle` middle channels."""
-    return select_channels(tree, slice(middle), slice(squeeze_width(middle)))
-
-
-def select_channels(tree, middle, hidden):
-    """Parameters or statistics of a block with some of its inner channels, in some order.
-
-    Args:
-      middle: index of the middle channels, a slice or an integer array.
-      hidden: the same for the hidden units of the squeeze-excite gate.
-    """
-    selected = {name: dict(part) for name, part in tree.items()}
-    for name in ("expand", "depthwise"):
-        if name in tree:
-            norm = {key: leaf[middle] for key, leaf in tree[name]["norm"].items()}
-            selected[name]["norm"] = norm
-            if "kernel" in tree[name]:
-                selected[name]["kernel"] = tree[name]["kernel"][..., middle]
-    if "kernel" in tree["project"]:
-        selected["project"]["kernel"] = tree["project"]["kernel"][middle]
-    if "squeeze_excite" in tree:
-        reduce, expand = tree["squeeze_excite"]["reduce"], tree["squeeze_excite"]["expand"]
-        selected["squeeze_excite"] = {
-            "reduce": {"kernel": reduce["kernel"][middle][:, hidden],
-                       "bias": reduce["bias"][hidden]},
-            "expand": {"kernel": expand["kernel"][hidden][:, middle],
-                       "bias": expand["bias"][middle]},
-        }
-    return selected
-
-
-def _pad_statistics(statistics, width: int):
-    for name in ("expand", "depthwise"):
-        if name in statistics:
-            statistics[name]["norm"] = {
-                key: jnp.pad(value, (0, width - value.shape[0]))
-                for key, value in statistics[name]["norm"].items()}
-    return statistics
-
-
-def _of(tree, *path):
-    for name in path:
-        tree = None if tree is None else tree[name]
-    return tree

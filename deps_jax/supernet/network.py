@@ -6,16 +6,19 @@ pass below read a `Network` and nothing else.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 from jax import lax
 
-from deps_jax.common.nn.operations import activate, hard_sigmoid
+from deps_jax.common.nn.operations import activate, hard_sigmoid, max_pool, mean_pool
+from deps_jax.space.block import Block
 from deps_jax.space.layers import Layer, layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
-from deps_jax.supernet.elastic import kernel_candidates, nth_block, slice_block
+from deps_jax.supernet.elastic import kernel_candidates, nth_block
+from deps_jax.supernet.tensors import Tree, cut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Network:
     weights: dict[str, dict[str, np.ndarray]]
 
 
-def extract(space: SearchSpace, params, batch_stats, subnet: Subnet,
+def extract(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet,
             resolution: int | None = None) -> Network:
     """Cuts a static subnet out of supernet parameters.
 
@@ -44,64 +47,93 @@ def extract(space: SearchSpace, params, batch_stats, subnet: Subnet,
     """
     params, batch_stats = (jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
                            for tree in (params, batch_stats))
-    epsilon = space.norm_epsilon
-    weights = {"stem": _fold(params["stem"]["kernel"], params["stem"], batch_stats["stem"],
-                             epsilon)}
-    weights |= _block("first_block", space.first_block, params["first_block"],
-                      batch_stats["first_block"], 0, 0)
-    for s, blocks in enumerate(space.blocks):
-        for d in range(int(subnet.depth[s])):
-            own = [nth_block(tree[f"stage{s}"], d) for tree in (params, batch_stats)]
-            weights |= _block(f"stage{s}/block{d}", blocks[d], *own, int(subnet.expand[s, d]),
-                              int(subnet.kernel[s, d]))
-    head = params["head"]
-    weights["head/expand"] = _fold(_as_1x1(head["expand"]["kernel"]), head["expand"],
-                                   batch_stats["head"]["expand"], epsilon)
-    if space.feature_width:
-        kernel = _as_1x1(head["features"]["kernel"])
-        weights["head/features"] = {"kernel": kernel, "bias": np.zeros(kernel.shape[-1])}
-    weights["classifier"] = dict(params["classifier"])
+    weights = _ends(space, params, batch_stats, subnet)
+    for name, block, own, stats in chosen_blocks(space, params, batch_stats, subnet):
+        weights |= _block(name, block, own, stats)
     weights = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf, np.float32), weights)
     return Network(layers(space, subnet, resolution), weights)
 
 
-def _block(name, block, params, stats, expand_choice: int, kernel_choice: int):
-    middle = block.middle_widths[expand_choice]
-    params, stats = slice_block(params, middle), slice_block(stats, middle)
-    weights = {}
-    if block.expansion:
-        weights[f"{name}/expand"] = _fold(_as_1x1(params["expand"]["kernel"]), params["expand"],
-                                          stats["expand"], block.epsilon)
-    kernel = np.asarray(_float64_candidates(params["depthwise"], block.kernels)[kernel_choice])
-    weights[f"{name}/depthwise"] = _fold(kernel[:, :, None], params["depthwise"],
-                                         stats["depthwise"], block.epsilon)
-    if block.squeeze_excite:
-        gate = params["squeeze_excite"]
-        weights[f"{name}/squeeze_excite"] = {
-            f"{part}_{tensor}": gate[part][tensor]
-            for part in ("reduce", "expand") for tensor in ("kernel", "bias")}
-    weights[f"{name}/project"] = _fold(_as_1x1(params["project"]["kernel"]), params["project"],
-                                       stats["project"], block.epsilon)
+def chosen_blocks(space: SearchSpace, params: Tree, batch_stats: Tree,
+                  subnet: Subnet) -> Iterator[tuple[str, Block, Tree, Tree]]:
+    """The blocks of a static subnet, each as (name of its layers, block, parameters, statistics).
+
+    Cut to the subnet's widths; a chosen kernel has its own size and no transforms beside it.
+    """
+    if space.first_block:
+        yield ("first_block", space.first_block, params["first_block"],
+               batch_stats["first_block"])
+    for s, blocks in enumerate(space.blocks):
+        incoming, outgoing = (int(subnet.width_at(space, i)) for i in (s, s + 1))
+        for d, block in enumerate(blocks[:int(subnet.depth[s])]):
+            branch = block.branch(incoming if d == 0 else outgoing, outgoing,
+                                  int(subnet.expand[s, d]))
+            own, stats = (cut(nth_block(tree[f"stage{s}"], d), block, branch)
+                          for tree in (params, batch_stats))
+            yield (f"stage{s}/block{d}", block,
+                   _with_kernel(block, own, int(subnet.kernel[s, d])), stats)
+
+
+def _with_kernel(block: Block, params: Tree, choice: int) -> Tree:
+    """Parameters of a block with the chosen kernel alone."""
+    if block.choosing is None:
+        return params
+    name = block.choosing.name
+    with jax.enable_x64(True):
+        kernel = np.asarray(kernel_candidates(params[name], block.kernels)[choice])
+    return {**params, name: {"kernel": kernel, "norm": params[name]["norm"]}}
+
+
+def _ends(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet) -> dict:
+    """Weights of the stem, the head and the classifier."""
+    first, last = (space.widths[i][int(subnet.width_at(space, i))] for i in (0, -1))
+    stem, stats = (jax.tree.map(lambda leaf: leaf[..., :first], tree["stem"])
+                   for tree in (params, batch_stats))
+    epsilon = space.norm_epsilon
+    weights = {"stem": _fold(stem["kernel"], stem, stats, epsilon)}
+    if space.head_width:
+        expand = params["head"]["expand"]
+        weights["head/expand"] = _fold(as_convolution(expand["kernel"][:last]), expand,
+                                       batch_stats["head"]["expand"], epsilon)
+        last = None
+    if space.feature_width:
+        kernel = as_convolution(params["head"]["features"]["kernel"][:last])
+        weights["head/features"] = {"kernel": kernel, "bias": np.zeros(kernel.shape[-1])}
+        last = None
+    classifier = params["classifier"]
+    weights["classifier"] = {**classifier, "kernel": classifier["kernel"][:last]}
     return weights
 
 
-def _float64_candidates(params, kernels):
-    with jax.enable_x64(True):
-        return kernel_candidates(params, kernels)
+def _block(name: str, block: Block, params: Tree, stats: Tree) -> dict:
+    """Weights of the layers of one block."""
+    weights = {}
+    for part, own in params.items():
+        if part in stats:
+            kernel = as_convolution(own["kernel"])
+            weights[f"{name}/{part}"] = _fold(kernel, own, stats[part], block.epsilon)
+        else:
+            weights[f"{name}/{part}"] = {f"{half}_{tensor}": own[half][tensor]
+                                         for half in ("reduce", "expand")
+                                         for tensor in ("kernel", "bias")}
+    return weights
 
 
-def _as_1x1(kernel):
-    return kernel[None, None]
+def as_convolution(kernel: np.ndarray) -> np.ndarray:
+    """[k, k, i, o] of a kernel of ours: a 1x1 lacks the first two axes, a depthwise the third."""
+    if kernel.ndim == 2:
+        return kernel[None, None]
+    return kernel[:, :, None] if kernel.ndim == 3 else kernel
 
 
-def _fold(kernel, params, stats, epsilon: float):
+def _fold(kernel: np.ndarray, params: Tree, stats: Tree, epsilon: float) -> dict:
     """Convolution and batch norm as one convolution with a bias."""
     scale = params["norm"]["scale"] / np.sqrt(stats["norm"]["var"] + epsilon)
     return {"kernel": kernel * scale,
             "bias": params["norm"]["bias"] - stats["norm"]["mean"] * scale}
 
 
-def forward(network_layers: tuple[Layer, ...], weights, images: jax.Array) -> jax.Array:
+def forward(network_layers: tuple[Layer, ...], weights: dict, images: jax.Array) -> jax.Array:
     """Runs a Network with plain JAX operations; the form that `jax.export` writes.
 
     Args:
@@ -112,18 +144,16 @@ def forward(network_layers: tuple[Layer, ...], weights, images: jax.Array) -> ja
       [b, classes] logits.
     """
     kept, x = {}, images
-    awaited = {layer.skip for layer in network_layers}
+    awaited = {name for layer in network_layers for name in (layer.skip, layer.source)}
     for layer in network_layers:
-        if layer.op == "add":
-            x = x + kept.pop(layer.skip)
-        else:
-            x = _run(layer, weights.get(layer.name), x)
+        x = kept[layer.source] if layer.source else x
+        x = x + kept[layer.skip] if layer.op == "add" else _run(layer, weights.get(layer.name), x)
         if layer.name in awaited:
             kept[layer.name] = x
     return x
 
 
-def _run(layer: Layer, weights, x):
+def _run(layer: Layer, weights: dict | None, x: jax.Array) -> jax.Array:
     if layer.op == "conv":
         padding = [(layer.kernel // 2,) * 2] * 2
         x = lax.conv_general_dilated(
@@ -135,6 +165,12 @@ def _run(layer: Layer, weights, x):
         hidden = jax.nn.relu(pooled @ weights["reduce_kernel"] + weights["reduce_bias"][None])
         gate = hard_sigmoid(hidden @ weights["expand_kernel"] + weights["expand_bias"][None])
         return x * gate[:, None, None]
+    if layer.op == "activation":
+        return activate(x, layer.activation)
+    if layer.op == "max_pool":
+        return max_pool(x, layer.kernel, layer.stride)
+    if layer.op == "average_pool":
+        return mean_pool(x, layer.stride)
     if layer.op == "pool":
         return x.mean((1, 2), keepdims=True)
     assert layer.op == "dense", layer.op

@@ -1,7 +1,7 @@
-"""Channel sorting: the important middle channels move to the front, where small subnets look.
+"""Channel sorting: important channels inside a block move to the front, where small subnets look.
 
-The full model computes the same function before and after (deps_reference 2.1). The optimizer's
-momentum is permuted along, which the reference forgets (trap T6).
+The full model computes the same function before and after. The optimizer's momentum is permuted
+along, which the reference forgets.
 """
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deps_jax.space.search_space import Block, SearchSpace
-from deps_jax.supernet.elastic import select_channels
+from deps_jax.space.block import Block
+from deps_jax.space.rows import Conv, Gate
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.supernet.tensors import Tree, take
 
 
-def sort_channels(space: SearchSpace, params, batch_stats, momenta: Sequence = (), *,
-                  protected: int | None = None):
-    """Sorts the middle channels of every elastic block by importance.
+def sort_channels(space: SearchSpace, params: Tree, batch_stats: Tree, momenta: Sequence = (), *,
+                  protected: int | None = None) -> tuple[Tree, Tree, tuple]:
+    """Sorts the channels inside every elastic block by importance.
 
-    A channel's importance is the L1 norm of its row of the projection. Hidden channels of the
-    squeeze-excite gate are sorted by the L1 norm of theirs.
+    A channel's importance is the L1 norm of the weights that read it: of its row of the projection,
+    and for a hidden unit of a squeeze-excite gate of its row of the second layer.
 
     Args:
       params, batch_stats: of the supernet.
@@ -39,34 +41,45 @@ def sort_channels(space: SearchSpace, params, batch_stats, momenta: Sequence = (
     for s, blocks in enumerate(space.blocks):
         name = f"stage{s}"
         for part in params[name]:
-            block = blocks[0] if part == "first" else blocks[1]
-            orders, select = partial(_orders, block, protected), select_channels
+            block = blocks[0] if part == "first" else blocks[-1]
+            orders, select = partial(_orders, block, protected), partial(_take, block)
             if part == "rest":
                 orders, select = jax.vmap(orders), jax.vmap(select)
-            middle, hidden = orders(params[name][part])
+            index = orders(params[name][part])
             for tree in (params, batch_stats, *momenta):
-                tree[name] = {**tree[name], part: select(tree[name][part], middle, hidden)}
+                tree[name] = {**tree[name], part: select(tree[name][part], index)}
     return params, batch_stats, momenta
 
 
-def _orders(block: Block, protected: int | None, params):
-    """Permutations of a block's middle channels [c] and hidden units [m], important first.
+def _take(block: Block, tree: Tree, index: dict[str, jax.Array]) -> Tree:
+    return take(tree, block, index)
 
-    Without an expansion the middle channels are those of the input, which stay in their places.
+
+def _orders(block: Block, protected: int | None, params: Tree) -> dict[str, jax.Array]:
+    """Permutations of the channels of every width inside a block, important ones first.
+
+    What comes into the block and goes out of it stays in its places.
     """
-    importance = jnp.abs(params["project"]["kernel"]).sum(1)
-    middle = jnp.lexsort((-importance, _bands(block, protected)))
-    if not block.expansion:
-        middle = jnp.arange(block.max_middle)
-    if not block.squeeze_excite:
-        return middle, jnp.arange(0)
-    hidden = jnp.abs(params["squeeze_excite"]["expand"]["kernel"]).sum(1)
-    return middle, jnp.argsort(-hidden, stable=True)
+    inside = {width.name for width in block.widths}
+    found = {}
+    for row in block.rows:
+        if isinstance(row, Gate) and row.hidden in inside:
+            weights = jnp.abs(params[row.name]["expand"]["kernel"]).sum(1)
+            found[row.hidden] = found.get(row.hidden, 0) + weights
+        elif isinstance(row, Conv) and not row.depthwise and row.reads in inside:
+            kernel = jnp.abs(params[row.name]["kernel"])
+            weights = kernel.sum([a for a in range(kernel.ndim) if a != kernel.ndim - 2])
+            found[row.reads] = found.get(row.reads, 0) + weights
+    return {name: jnp.lexsort((-importance, _bands(block, name, protected)))
+            for name, importance in found.items()}
 
 
-def _bands(block: Block, protected: int | None) -> np.ndarray:
-    """[c] number of the band of each channel; no channel leaves its band."""
+def _bands(block: Block, name: str, protected: int | None) -> np.ndarray:
+    """[c] number of the band of each channel of a width; no channel leaves its band."""
+    channels = np.arange(block.largest[name])
+    if next(width.times for width in block.widths if width.name == name) != "expand":
+        return np.zeros_like(channels)
     if protected is None:
         protected = max(0, len(block.expands) - 2)
-    borders = block.middle_widths[len(block.expands) - 1 - protected:-1]
-    return np.searchsorted(borders, np.arange(block.max_middle), side="right")
+    widths = [sizes[name] for sizes in block.branches[-len(block.expands):]]
+    return np.searchsorted(widths[len(widths) - 1 - protected:-1], channels, side="right")

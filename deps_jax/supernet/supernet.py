@@ -4,33 +4,37 @@
     logits, statistics = apply(space, params, batch_stats, images, subnet, train=True)
 
 Parameters are nested dicts of float32 arrays at their largest size. A stage keeps its first block
-under "first" and the equal blocks after it stacked under "rest" (leading axis: block 1, 2, ...).
-Smaller subnets use the leading middle channels, the leading blocks and the centre of the kernels.
+under "first" and the equal blocks after it stacked under "rest" (leading axis: block 1, 2, ...); a
+stage that may be left out has all of them under "rest". Smaller subnets use the leading channels,
+the leading blocks and the centre of the kernels.
 """
 from __future__ import annotations
 
-import math
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from deps_jax.common.loop.parallel import first_index
-from deps_jax.common.nn.dispatch import Elastic, run_once, run_repeated, switched
+from deps_jax.common.nn.dispatch import Elastic, is_static, run_once, run_repeated, switched
 from deps_jax.common.nn.operations import Mode, activate, dense, pointwise, pointwise_norm
-from deps_jax.space.search_space import Block, SearchSpace, squeeze_width
-from deps_jax.space.subnet import Subnet
-from deps_jax.supernet.elastic import inverted_residual
+from deps_jax.space.block import Block
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Integers, Subnet
+from deps_jax.supernet.elastic import run_block
+from deps_jax.supernet.tensors import Tree, init_block, init_dense, uniform
 
 DTYPES = ("float32", "bfloat16", "float64")  # of a computation; float64 needs JAX_ENABLE_X64
 
 
 def apply(
     space: SearchSpace,
-    params,
-    batch_stats,
+    params: Tree,
+    batch_stats: Tree | None,
     images: jax.Array,
     subnet: Subnet,
     *,
@@ -38,8 +42,8 @@ def apply(
     dropout_rate: float | jax.Array = 0.0,
     dropout_key: jax.Array | None = None,
     axis_name: str | None = None,
-    dtype=jnp.float32,
-):
+    dtype: jnp.dtype = jnp.float32,
+) -> tuple[jax.Array, Tree]:
     """Runs one subnet; traced subnets share one compilation, and each costs what it uses.
 
     Args:
@@ -58,32 +62,89 @@ def apply(
     mode = Mode(train, axis_name)
     stats = None if train else batch_stats
     statistics = {}
-    x, statistics["stem"] = _stem(space, params["stem"], _of(stats, "stem"), images.astype(dtype),
-                                  mode)
-    x, statistics["first_block"] = inverted_residual(
-        space.first_block, 0, mode, params["first_block"], x, 0, _of(stats, "first_block"))
+    x, statistics["stem"] = _stem(space, mode, subnet.width_at(space, 0), params["stem"],
+                                  _of(stats, "stem"), images.astype(dtype))
+    if space.first_block:
+        x, statistics["first_block"] = run_block(
+            space.first_block, 0, mode, True, params["first_block"], x, 0,
+            _of(stats, "first_block"))
     for s, blocks in enumerate(space.blocks):
         name = f"stage{s}"
         x, statistics[name] = _stage(blocks, mode, params[name], _of(stats, name), x,
-                                     jax.tree.map(lambda leaf, s=s: leaf[s], subnet))
-    x, statistics["head"] = _features(space, params["head"], _of(stats, "head"), x, mode)
+                                     _choices(space, subnet, s))
+    x, statistics["head"] = _features(space, params.get("head"), _of(stats, "head"), x, mode)
+    if not space.head_width:
+        del statistics["head"]
     if dropout_key is not None:
         x = _dropout(dropout_key, x, dropout_rate, axis_name)
     # Never rounded to bfloat16: near 10 its steps are 1/16, and the best two classes would tie.
-    logits = dense(x, params["classifier"], jnp.promote_types(x.dtype, jnp.float32))
+    classifier = {**params["classifier"], "kernel": params["classifier"]["kernel"][:x.shape[-1]]}
+    logits = dense(x, classifier, jnp.promote_types(x.dtype, jnp.float32))
     return logits, statistics if train else {}
 
 
-def _stem(space: SearchSpace, params, stats, images, mode: Mode):
+class _StageChoices(NamedTuple):
+    """What a subnet chooses in one stage of d blocks.
+
+    Attributes:
+      depth: [] number of blocks.
+      branch: [d] of every block: its place in `Block.branches` where all is static, otherwise in
+        `Block.compiled`.
+      kernel: [d] of every block.
+    """
+
+    depth: Integers
+    branch: Integers
+    kernel: Integers
+
+    @property
+    def is_static(self) -> bool:
+        return all(is_static(leaf) for leaf in self)
+
+
+def _choices(space: SearchSpace, subnet: Subnet, s: int) -> _StageChoices:
+    blocks = space.blocks[s]
+    incoming, outgoing = (subnet.width_at(space, i) for i in (s, s + 1))
+    expand = subnet.expand[s, :len(blocks)]
+    number = Block.branch if subnet.is_static else Block.compiled_branch
+    branch = number(blocks[-1], outgoing, outgoing, expand)
+    if not blocks[0].tied:
+        first = number(blocks[0], incoming, outgoing, expand[0])
+        arrays = np if subnet.is_static else jnp
+        branch = arrays.concatenate([arrays.reshape(first, 1), branch[1:]])
+    return _StageChoices(subnet.depth[s], branch, subnet.kernel[s, :len(blocks)])
+
+
+def _stem(space: SearchSpace, mode: Mode, width: Integers | int, params: Tree, stats: Tree | None,
+          images: jax.Array) -> tuple[jax.Array, Tree]:
     """3x3 convolution as a matrix product on image patches, batch norm, activation."""
-    kernel = params["kernel"]
+    widths = space.widths[0]
     patches = _patches(images, space.stem_stride)
-    flat = {"kernel": kernel.reshape(-1, kernel.shape[-1]), "norm": params["norm"]}
-    x, statistics = pointwise_norm(patches, flat, stats, mode, space.norm_epsilon)
-    return activate(x, space.stem_activation), statistics
+    run = [partial(_stem_at, space, mode, channels, not isinstance(width, jax.Array))
+           for channels in widths]
+    if is_static(width):
+        return run[int(width)](params, patches, None, stats)
+    return run_once(switched(run), params, patches, (width, 0), stats)
 
 
-def _patches(images, stride: int):
+def _stem_at(space: SearchSpace, mode: Mode, channels: int, exact: bool, params: Tree,
+             patches: jax.Array, _: None, stats: Tree | None) -> tuple[jax.Array, Tree]:
+    """The stem at one of its widths, padded to the widest unless `exact`."""
+    missing = space.widths[0][-1] - channels
+    cut = lambda tree: jax.tree.map(lambda leaf: leaf[..., :channels], tree)
+    kernel = params["kernel"].reshape(-1, params["kernel"].shape[-1])
+    x, statistics = pointwise_norm(
+        patches, cut({"kernel": kernel, "norm": params["norm"]}), stats and cut(stats), mode,
+        space.norm_epsilon)
+    x = activate(x, space.stem_activation)
+    if missing and not exact:
+        x = jnp.pad(x, [(0, 0)] * 3 + [(0, missing)])
+    if not mode.train:
+        return x, {}
+    return x, jax.tree.map(lambda leaf: jnp.pad(leaf, (0, missing)), statistics)
+
+
+def _patches(images: jax.Array, stride: int) -> jax.Array:
     """The 3x3 neighbourhood of every output pixel, [b, h', w', 27]; padding 1."""
     b, h, w, c = images.shape
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -94,76 +155,91 @@ def _patches(images, stride: int):
     ], axis=-1)
 
 
-def _stage(blocks: tuple[Block, ...], mode: Mode, params, stats, x, choice: Subnet):
+def _stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, stats: Tree | None, x: jax.Array,
+           choices: _StageChoices) -> tuple[jax.Array, Tree]:
     """The first block, then as many of the equal ones as the subnet's depth asks for."""
-    if choice.is_static:
-        return _static_stage(blocks, mode, params, stats, x, choice)
-    x, first = run_once(_elastic(blocks[0], mode), params["first"], x,
-                        (choice.expand[0], choice.kernel[0]), _of(stats, "first"))
-    statistics = {"first": first}
-    if len(blocks) > 1:
-        rest = slice(1, len(blocks))
-        choices = choice.expand[rest], choice.kernel[rest]
-        x, statistics["rest"] = run_repeated(_elastic(blocks[1], mode), params["rest"], x, choices,
-                                             _of(stats, "rest"), choice.depth - 1)
+    if choices.is_static:
+        return _static_stage(blocks, mode, params, stats, x, choices)
+    statistics, first = {}, int("first" in params)
+    if first:
+        x, statistics["first"] = run_once(
+            _elastic(blocks[0], mode), params["first"], x,
+            (choices.branch[0], choices.kernel[0]), _of(stats, "first"))
+    if "rest" in params:
+        x, statistics["rest"] = run_repeated(
+            _elastic(blocks[-1], mode), params["rest"], x,
+            (choices.branch[first:], choices.kernel[first:]), _of(stats, "rest"),
+            choices.depth - first)
     return x, statistics
 
 
-def _static_stage(blocks: tuple[Block, ...], mode: Mode, params, stats, x, choice: Subnet):
+def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, stats: Tree | None,
+                  x: jax.Array, choices: _StageChoices) -> tuple[jax.Array, Tree]:
     """The chosen blocks alone, neighbours of equal choices in one loop: no choice at run time.
 
     As in the elastic form a block remembers its input and is computed again in the backward pass,
     so that the full model alone needs no more memory than a sandwich.
     """
-    depth, count = int(choice.depth), len(blocks) - 1
-    own = params["first"], _of(stats, "first")
-    x, first = jax.checkpoint(_static_block(blocks[0], mode, choice, 0))(x, own)
-    if not count:
-        return x, {"first": first}
+    depth, statistics, first = int(choices.depth), {}, int("first" in params)
+    if first:
+        own = params["first"], _of(stats, "first")
+        block = _static_block(blocks[0], mode, choices, 0)
+        x, statistics["first"] = jax.checkpoint(block)(x, own)
+    if "rest" not in params:
+        return x, statistics
     none = init_batch_stats(params["rest"]) if mode.train else {}
-    rest = [jax.tree.map(lambda leaf: jnp.zeros_like(leaf[depth - 1:]), none)]
-    for start, stop in _equal_neighbours(choice, depth):
-        own = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a - 1:b - 1],
+    rest = [jax.tree.map(lambda leaf: jnp.zeros_like(leaf[depth - first:]), none)]
+    for start, stop in _equal_neighbours(choices, first, depth):
+        own = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a - first:b - first],
                            (params["rest"], _of(stats, "rest")))
-        block = _static_block(blocks[1], mode, choice, start)
+        block = _static_block(blocks[-1], mode, choices, start)
         x, new = lax.scan(jax.checkpoint(block, prevent_cse=False), x, own)
         rest.insert(-1, new)
-    return x, {"first": first, "rest": jax.tree.map(lambda *parts: jnp.concatenate(parts), *rest)}
+    statistics["rest"] = jax.tree.map(lambda *parts: jnp.concatenate(parts), *rest)
+    return x, statistics
 
 
-def _static_block(block: Block, mode: Mode, choice: Subnet, d: int):
+def _static_block(block: Block, mode: Mode, choices: _StageChoices, d: int):
     """A function (x, (params, stats)) -> (y, statistics) with the choices of block d of a stage."""
-    expand, kernel = int(choice.expand[d]), int(choice.kernel[d])
+    branch, kernel = int(choices.branch[d]), int(choices.kernel[d])
 
     def run(x, own):
         params, stats = own
-        return inverted_residual(block, expand, mode, params, x, kernel, stats)
+        return run_block(block, branch, mode, True, params, x, kernel, stats)
 
     return run
 
 
-def _equal_neighbours(choice: Subnet, depth: int) -> list[tuple[int, int]]:
-    """[start, stop) of the longest runs of equal choices among blocks 1 to depth - 1 of a stage."""
-    choices = list(zip(choice.expand, choice.kernel, strict=True))
-    borders = [d for d in range(1, depth) if d == 1 or choices[d] != choices[d - 1]]
+def _equal_neighbours(choices: _StageChoices, first: int, depth: int) -> list[tuple[int, int]]:
+    """[start, stop) of the longest runs of equal choices among blocks `first` to depth - 1."""
+    own = list(zip(choices.branch, choices.kernel, strict=True))
+    borders = [d for d in range(first, depth) if d == first or own[d] != own[d - 1]]
     return list(pairwise([*borders, depth]))
 
 
 def _elastic(block: Block, mode: Mode) -> Elastic:
-    return switched([partial(inverted_residual, block, expand, mode)
-                     for expand in range(len(block.expands))])
+    return switched([partial(run_block, block, branch, mode, False)
+                     for branch in block.compiled])
 
 
-def _features(space: SearchSpace, params, stats, x, mode: Mode):
+def _features(space: SearchSpace, params: Tree | None, stats: Tree | None, x: jax.Array,
+              mode: Mode) -> tuple[jax.Array, Tree]:
     """Last 1x1 convolutions and the global mean: [b, h, w, c] -> [b, features]."""
-    x, norm = pointwise_norm(x, params["expand"], _of(stats, "expand"), mode, space.norm_epsilon)
-    x = activate(x, space.head_activation).mean((1, 2))
+    statistics = {}
+    if space.head_width:
+        expand = {**params["expand"], "kernel": params["expand"]["kernel"][:x.shape[-1]]}
+        x, statistics["expand"] = pointwise_norm(x, expand, _of(stats, "expand"), mode,
+                                                 space.norm_epsilon)
+        x = activate(x, space.head_activation)
+    x = x.mean((1, 2))
     if space.feature_width:
-        x = activate(pointwise(x, params["features"]["kernel"]), space.head_activation)
-    return x, {"expand": norm}
+        kernel = params["features"]["kernel"][:x.shape[-1]]
+        x = activate(pointwise(x, kernel), space.head_activation)
+    return x, statistics
 
 
-def _dropout(key, x, rate, axis_name):
+def _dropout(key: jax.Array, x: jax.Array, rate: float | jax.Array,
+             axis_name: str | None) -> jax.Array:
     """Drops features with a mask that depends on the example's place in the global batch."""
     b, features = x.shape
     places = first_index(b, axis_name) + jnp.arange(b)
@@ -172,43 +248,53 @@ def _dropout(key, x, rate, axis_name):
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
-def _of(tree, name):
-    return None if tree is None else tree[name]
+def _of(tree: Tree | None, name: str) -> Tree | None:
+    return None if tree is None else tree.get(name)
 
 
-def init(key: jax.Array, space: SearchSpace):
+def init(key: jax.Array, space: SearchSpace) -> tuple[Tree, Tree]:
     """Initial parameters and running statistics of the supernet.
 
-    Weights, and biases of dense layers, are uniform in +-1/sqrt(fan_in) as in the DepS reference
-    (deps_reference 1.7); batch norm starts at scale 1, bias 0, mean 0, variance 1; kernel
+    Weights, and biases of dense layers, are uniform in +-1/sqrt(fan_in) as in the DepS reference,
+    which keeps PyTorch's defaults; batch norm starts at scale 1, bias 0, mean 0, variance 1; kernel
     transforms at the identity.
 
     Returns:
       (params, batch_stats), nested dicts of float32 arrays.
     """
     keys = iter(jax.random.split(key, 5 + len(space.stages)))
-    stem, head = space.scaled(space.stem_width), space.scaled(space.head_width)
-    params = {
-        "stem": {"kernel": _uniform(next(keys), (3, 3, 3, stem), 27), "norm": _norm(stem)},
-        "first_block": _init_block(next(keys), space.first_block),
-    }
-    for s, blocks in enumerate(space.blocks):
-        first, *rest = jax.random.split(next(keys), len(blocks))
-        params[f"stage{s}"] = {"first": _init_block(first, blocks[0])}
-        if rest:
-            stacked = jax.vmap(partial(_init_block, block=blocks[1]))(jnp.stack(rest))
-            params[f"stage{s}"]["rest"] = stacked
-    last = space.blocks[-1][-1].out_channels
-    params["head"] = {"expand": _init_pointwise(next(keys), last, head)}
+    stem, last = space.widths[0][-1], space.widths[-1][-1]
+    params = {"stem": {"kernel": uniform(next(keys), (3, 3, 3, stem), 27), "norm": _norm(stem)}}
+    first_key = next(keys)
+    if space.first_block:
+        params["first_block"] = init_block(first_key, space.first_block)
+    for s, (stage, blocks) in enumerate(zip(space.stages, space.blocks, strict=True)):
+        params[f"stage{s}"] = _init_stage(next(keys), blocks, stage.skippable)
+    head = {}
+    if space.head_width:
+        width = space.scaled(space.head_width)
+        head["expand"] = {"kernel": uniform(next(keys), (last, width), last), "norm": _norm(width)}
+        last = width
     if space.feature_width:
         features = space.scaled(space.feature_width)
-        params["head"]["features"] = {"kernel": _uniform(next(keys), (head, features), head)}
-        head = features
-    params["classifier"] = _init_dense(next(keys), head, space.num_classes)
+        head["features"] = {"kernel": uniform(next(keys), (last, features), last)}
+        last = features
+    if head:
+        params["head"] = head
+    params["classifier"] = init_dense(next(keys), last, space.num_classes)
     return params, init_batch_stats(params)
 
 
-def init_batch_stats(params):
+def _init_stage(key: jax.Array, blocks: tuple[Block, ...], skippable: bool) -> Tree:
+    keys, params = list(jax.random.split(key, len(blocks))), {}
+    if not skippable:
+        params["first"] = init_block(keys.pop(0), blocks[0])
+    if keys:
+        params["rest"] = jax.vmap(partial(init_block, block=blocks[-1]))(jnp.stack(keys))
+    return params
+
+
+def init_batch_stats(params: Tree) -> Tree:
     """Mean 0 and variance 1 for every batch norm in `params`."""
     stats = {}
     for name, part in params.items():
@@ -220,42 +306,5 @@ def init_batch_stats(params):
     return stats
 
 
-def _init_block(key, block: Block):
-    keys = jax.random.split(key, 4)
-    middle, size = block.max_middle, block.kernels[-1]
-    params = {
-        "depthwise": {"kernel": _uniform(keys[1], (size, size, middle), size**2),
-                      "norm": _norm(middle)},
-        "project": _init_pointwise(keys[2], middle, block.out_channels),
-    }
-    if block.expansion:
-        params["expand"] = _init_pointwise(keys[0], block.in_channels, middle)
-    if block.kernel_transform:
-        params["depthwise"]["transform"] = {
-            name: jnp.eye(smaller**2)
-            for name, smaller in zip(block.transform_names, block.kernels[-2::-1], strict=True)}
-    if block.squeeze_excite:
-        hidden = squeeze_width(middle)
-        reduce, expand = jax.random.split(keys[3])
-        params["squeeze_excite"] = {"reduce": _init_dense(reduce, middle, hidden),
-                                    "expand": _init_dense(expand, hidden, middle)}
-    return params
-
-
-def _init_pointwise(key, inputs: int, outputs: int):
-    return {"kernel": _uniform(key, (inputs, outputs), inputs), "norm": _norm(outputs)}
-
-
-def _init_dense(key, inputs: int, outputs: int):
-    kernel, bias = jax.random.split(key)
-    return {"kernel": _uniform(kernel, (inputs, outputs), inputs),
-            "bias": _uniform(bias, (outputs,), inputs)}
-
-
-def _norm(width: int):
+def _norm(width: int) -> Tree:
     return {"scale": jnp.ones(width), "bias": jnp.zeros(width)}
-
-
-def _uniform(key, shape, fan_in: int):
-    bound = 1 / math.sqrt(fan_in)
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 
+from deps_jax.common.command.named import named
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.command.vectors import vector_bits
 from deps_jax.common.files import workdir
@@ -26,8 +27,8 @@ from deps_jax.data.pipeline import check_calibration
 from deps_jax.data.sources import Splits
 from deps_jax.evaluation.meter import Evaluation, Meter
 from deps_jax.space.families import SPACES
-from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import decode
+from deps_jax.space.search_space import AXES, SearchSpace
+from deps_jax.space.subnet_text import decode
 from deps_jax.training import run_records
 from deps_jax.training.initial_weights import initial_weights
 from deps_jax.training.methods import METHODS, Method, Timeline
@@ -39,23 +40,25 @@ MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluati
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """A family with some of its fields replaced; None keeps the family's own."""
+    """A family with some of its fields replaced; None keeps the family's own.
+
+    Attributes:
+      family: a name of `deps_jax.space.families.SPACES`, or "module:NAME" of a space of your own.
+    """
 
     family: str
     depths: tuple[int, ...] | None = None
     kernels: tuple[int, ...] | None = None
     expands: tuple[float, ...] | None = None
+    widths: tuple[float, ...] | None = None
     width_mult: float = 1.0
     resolution: int | None = None
     kernel_transform: bool = False
 
     def build(self, num_classes: int) -> SearchSpace:
-        if self.family not in SPACES:
-            raise ValueError(f"space.family {self.family!r} is unknown; use one of "
-                             f"{tuple(SPACES)}")
-        family = SPACES[self.family]
+        family = named("space.family", self.family, SPACES)
         return family.with_choices(
-            depths=self.depths, kernels=self.kernels, expands=self.expands,
+            depths=self.depths, kernels=self.kernels, expands=self.expands, widths=self.widths,
             width_mult=self.width_mult, kernel_transform=self.kernel_transform,
             resolution=self.resolution or family.resolution, num_classes=num_classes)
 
@@ -134,7 +137,7 @@ def meaning(config: dict) -> dict:
     experiment = Experiment.from_dict(config)
     built = experiment.space.build(num_classes=2)
     chosen = {field: [getattr(stage, field) for stage in built.stages]
-              for field in ("depths", "kernels", "expands")}
+              for field in AXES}
     plain = dataclasses.asdict(experiment)
     return {**plain, "space": {**plain["space"], **chosen, "resolution": built.resolution}}
 
@@ -161,7 +164,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
     space, splits = build(experiment, own or other, own and own.space)
     check_calibration(len(splits.train), experiment.evaluation.calibration_images,
                       experiment.evaluation.calibration_batch_size)
-    for name in (*experiment.evaluation.subnets, experiment.subnet or "largest"):
+    for name in (*experiment.evaluation.names(space), experiment.subnet or "largest"):
         decode(space, name)
     recipe = build_recipe(experiment, space, len(splits.train))
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))

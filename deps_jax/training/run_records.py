@@ -14,7 +14,8 @@ from deps_jax.common.files.sealed import tell
 from deps_jax.data.listing import check_same, listing
 from deps_jax.data.load import Data, load
 from deps_jax.data.sources import Splits, names_of
-from deps_jax.space.search_space import SearchSpace, Stage
+from deps_jax.space.plain import from_plain, to_plain
+from deps_jax.space.search_space import SearchSpace
 
 SPACE, SPLITS = "space.json", "splits.json"
 PARTS = ("train", "validation", "test")
@@ -42,7 +43,7 @@ class RunRecords:
 
     def files(self) -> dict[str, dict]:
         """Contents of the files, for `workdir.claim`."""
-        return {SPACE: {"space": dataclasses.asdict(self.space), "classes": list(self.classes)},
+        return {SPACE: {"space": to_plain(self.space), "classes": list(self.classes)},
                 SPLITS: {"listing": self.listing, "splits": self.splits}}
 
 
@@ -101,9 +102,7 @@ def _read(folder: Path, name: str, fields: tuple[str, ...]) -> dict | None:
 
 def _space(fields: Mapping, path: Path) -> SearchSpace:
     try:
-        stages = tuple(Stage(**{name: tuple(value) if isinstance(value, list) else value
-                                for name, value in stage.items()}) for stage in fields["stages"])
-        return SearchSpace(**{**fields, "stages": stages})
+        return from_plain(fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is of another version of this program ({error}); use that "
                          f"one") from None

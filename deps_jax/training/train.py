@@ -24,7 +24,8 @@ from deps_jax.common.loop.parallel import (
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment, augment
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, decode
+from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
 from deps_jax.supernet.masks import active_masks
 from deps_jax.supernet.sort import sort_channels

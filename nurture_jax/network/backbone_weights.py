@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.command.named import named
 from deps_jax.common.nn.operations import Mode
 from deps_jax.data.load import calibration
 from deps_jax.evaluation.evaluate import Evaluator
@@ -20,9 +21,10 @@ from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.families import SPACES
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, decode
+from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.convert import load_state_dict
-from deps_jax.supernet.elastic import kernel_candidates, nth_block, slice_block
+from deps_jax.supernet.network import as_convolution, chosen_blocks
 from nurture_jax.network.backbones import RESNET_BLOCKS, LayersBackbone, ResNet, without_classifier
 
 KINDS = ("resnet", "deps")
@@ -59,10 +61,10 @@ class Backbone:
     def __post_init__(self):
         for name, value, allowed in (("kind", self.kind, KINDS),
                                      ("depth", self.depth, tuple(RESNET_BLOCKS)),
-                                     ("stages", self.stages, (1, 2, 3, 4)),
-                                     ("family", self.family, tuple(SPACES))):
+                                     ("stages", self.stages, (1, 2, 3, 4))):
             if value not in allowed:
                 raise ValueError(f"backbone.{name} {value!r} is unknown; use one of {allowed}")
+        named("backbone.family", self.family, SPACES)
         if self.width < 1:
             raise ValueError(f"backbone.width {self.width} is not positive; use 64")
         if self.init_from and self.kind != "resnet":
@@ -100,7 +102,7 @@ def start(settings: Backbone, size: int) -> Start:
             return Start(module)
         return Start(module, from_torchvision(module, load_state_dict(settings.init_from)))
     if not settings.run:
-        space = SPACES[settings.family].with_choices(
+        space = named("backbone.family", settings.family, SPACES).with_choices(
             width_mult=settings.width_mult, resolution=size, kernels=(3, 5, 7))
         return Start(of_subnet(space, decode(space, settings.subnet)))
     run = TrainedRun.open(Path(settings.run))
@@ -165,7 +167,7 @@ def _torchvision_name(path: list[str]) -> str:
     return f"{prefix}{convolution.replace('conv', 'bn')}.{_TENSORS[tensor]}"
 
 
-def from_supernet(space: SearchSpace, params, batch_stats, subnet: Subnet) -> dict:
+def from_supernet(space: SearchSpace, params: dict, batch_stats: dict, subnet: Subnet) -> dict:
     """Variables of `of_subnet(space, subnet)` cut out of supernet parameters.
 
     Args:
@@ -173,31 +175,23 @@ def from_supernet(space: SearchSpace, params, batch_stats, subnet: Subnet) -> di
     """
     found = {"params": {}, "batch_stats": {}}
 
-    def keep(name, part, stats):
-        """Our convolutions are [k, k, i, o]; the supernet's 1x1 and depthwise lack two axes."""
+    def keep(name: str, part: dict, stats: dict | None) -> None:
         found["params"][name] = part = dict(part)
-        if "kernel" in part:
-            kernel = part["kernel"]
-            part["kernel"] = {2: lambda: kernel[None, None], 3: lambda: kernel[:, :, None],
-                              4: lambda: kernel}[kernel.ndim]()
+        if stats is not None:
+            part["kernel"] = as_convolution(part["kernel"])
             found["batch_stats"][name] = stats
 
-    keep("stem", params["stem"], batch_stats["stem"])
-    blocks = [("first_block", space.first_block, params["first_block"],
-               batch_stats["first_block"], 0, 0)]
-    blocks += [
-        (f"stage{s}_block{d}", space.blocks[s][d],
-         *(nth_block(tree[f"stage{s}"], d) for tree in (params, batch_stats)),
-         int(subnet.expand[s, d]), int(subnet.kernel[s, d]))
-        for s in range(len(space.blocks)) for d in range(int(subnet.depth[s]))]
-    for name, block, own, stats, expand, kernel in blocks:
-        middle = block.middle_widths[expand]
-        own, stats = slice_block(own, middle), slice_block(stats, middle)
-        candidates = kernel_candidates(own["depthwise"], block.kernels)
-        own["depthwise"] = {"kernel": candidates[kernel], "norm": own["depthwise"]["norm"]}
+    width = space.widths[0][int(subnet.width_at(space, 0))]
+    keep("stem", *(jax.tree.map(lambda leaf: leaf[..., :width], tree["stem"])
+                   for tree in (params, batch_stats)))
+    for name, _, own, stats in chosen_blocks(space, params, batch_stats, subnet):
         for part in own:
-            keep(f"{name}_{part}", own[part], stats.get(part))
-    keep("head_expand", params["head"]["expand"], batch_stats["head"]["expand"])
+            keep(f"{name}/{part}".replace("/", "_"), own[part], stats.get(part))
+    if space.head_width:
+        width = space.widths[-1][int(subnet.width_at(space, -1))]
+        expand = params["head"]["expand"]
+        keep("head_expand", {**expand, "kernel": expand["kernel"][:width]},
+             batch_stats["head"]["expand"])
     return jax.tree.map(jnp.asarray, found)
 
 

@@ -8,6 +8,7 @@ image. Convolutions are padded by k // 2 on every side, as PyTorch and ONNX do.
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,8 @@ from deps_jax.common.nn.operations import (
     Mode,
     activate,
     batch_norm,
+    max_pool,
+    mean_pool,
     pointwise,
     pointwise_norm,
     squeeze_excite,
@@ -170,14 +173,15 @@ class LayersBackbone(nn.Module):
     def __call__(self, images: jax.Array, mode: Mode) -> dict[int, jax.Array]:
         """[b, h, w, 3] normalised -> the output of the last block of every stride."""
         features, kept, x, stride = {}, {}, images, 1
-        awaited = {layer.skip for layer in self.layers}
-        following = (*(_block_of(layer) for layer in self.layers[1:]), "")
-        for layer, next_block in zip(self.layers, following, strict=True):
-            x = x + kept.pop(layer.skip) if layer.op == "add" else self._run(layer, x, mode)
+        awaited = {name for layer in self.layers for name in (layer.skip, layer.source)}
+        following = (*(layer.part for layer in self.layers[1:]), "")
+        for layer, next_part in zip(self.layers, following, strict=True):
+            x = kept[layer.source] if layer.source else x
+            x = x + kept[layer.skip] if layer.op == "add" else self._run(layer, x, mode)
             if layer.name in awaited:
                 kept[layer.name] = x
-            stride *= layer.stride
-            if _block_of(layer) != next_block:
+            stride *= 1 if layer.source else layer.stride  # a shortcut goes beside
+            if layer.part != next_part:
                 features[stride] = x
         return features
 
@@ -185,6 +189,11 @@ class LayersBackbone(nn.Module):
         name = layer.name.replace("/", "_")
         if layer.op == "squeeze_excite":
             return SqueezeExcite(layer.hidden, name=name)(x)
+        if layer.op == "activation":
+            return activate(x, layer.activation)
+        if layer.op in ("max_pool", "average_pool"):
+            return (max_pool(x, layer.kernel, layer.stride) if layer.op == "max_pool"
+                    else mean_pool(x, layer.stride))
         assert layer.op == "conv" and layer.batch_norm, layer
         return ConvNorm(layer.out_channels, layer.kernel, layer.stride,
                         layer.groups == layer.in_channels > 1, layer.activation, self.epsilon,
@@ -214,10 +223,6 @@ def without_classifier(network: tuple[Layer, ...]) -> tuple[Layer, ...]:
     return network[:names.index("pool")] if "pool" in names else network
 
 
-def _block_of(layer: Layer) -> str:
-    return layer.name.rpartition("/")[0] or layer.name
-
-
 def describe(backbone: nn.Module) -> dict:
     """Plain values from which `from_description` makes the same module."""
     if isinstance(backbone, ResNet):
@@ -232,4 +237,12 @@ def from_description(values: dict) -> nn.Module:
     """The inverse of `describe`."""
     if values["kind"] == "resnet":
         return ResNet(values["depth"], values["width"], values["stages"])
-    return LayersBackbone(tuple(Layer(**layer) for layer in values["layers"]), values["epsilon"])
+    return LayersBackbone(tuple(_layer(layer) for layer in values["layers"]), values["epsilon"])
+
+
+def _layer(values: dict) -> Layer:
+    """A layer of a description; earlier versions wrote its block into its name only."""
+    block = values.get("block")
+    if block is None and (match := re.match(r"stage(\d+)/block(\d+)/", values["name"])):
+        block = map(int, match.groups())
+    return Layer(**{**values, "block": block and tuple(block)})

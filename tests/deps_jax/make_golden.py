@@ -97,9 +97,9 @@ def _draw(space, generator) -> dict[str, np.ndarray]:
         else:
             tensors[name] = 0.2 * noise + (1.0 if name.endswith("bn.weight") else 0.0)
     for index, block in enumerate((b for blocks in space.blocks for b in blocks), start=1):
-        for name, size in zip(block.transform_names, block.kernels[-2::-1], strict=True):
-            matrix = np.eye(size**2) + 0.1 * generator.normal(size=(size**2, size**2))
-            tensors[f"blocks.{index}.conv.depth_conv.{name}_matrix"] = matrix
+        for larger, smaller in block.transforms:
+            matrix = np.eye(smaller**2) + 0.1 * generator.normal(size=(smaller**2, smaller**2))
+            tensors[f"blocks.{index}.conv.depth_conv.{larger}to{smaller}_matrix"] = matrix
     return {name: value.astype(np.float32) for name, value in tensors.items()}
 
 

@@ -154,7 +154,8 @@ def _sort(space, shared, optimizer):
     index = 1
     for blocks in space.blocks:
         for block in blocks:
-            prefix, widths = f"blocks.{index}.conv.", (0, *block.middle_widths)
+            prefix = f"blocks.{index}.conv."
+            widths = (0, *(sizes["middle"] for sizes in block.branches))
             index += 1
             cuts = (0, *widths[2:-1], widths[-1]) if len(block.expands) > 2 else (0, widths[-1])
             importance = shared[prefix + "point_linear.conv.weight"].abs().sum((0, 2, 3)).numpy()
@@ -164,7 +165,7 @@ def _sort(space, shared, optimizer):
                       for part in ("inverted_bottleneck", "depth_conv")
                       for tensor in ("conv.weight", "bn.weight", "bn.bias")}
             orders["point_linear.conv.weight"] = ((1, middle),)
-            if block.squeeze_excite:
+            if block.gates:
                 gate = "depth_conv.se.fc."
                 hidden = np.argsort(-shared[f"{prefix}{gate}expand.weight"].abs().sum(
                     (0, 2, 3)).numpy(), kind="stable")

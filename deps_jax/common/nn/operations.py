@@ -10,6 +10,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from deps_jax.common.loop.parallel import mean_over_devices
@@ -164,3 +165,24 @@ def dense(x: jax.Array, params, dtype=None) -> jax.Array:
     dtype = dtype or x.dtype
     y = jnp.matmul(x, params["kernel"].astype(x.dtype), preferred_element_type=dtype)
     return y + params["bias"].astype(dtype)[None]
+
+
+def max_pool(x: jax.Array, kernel: int, stride: int) -> jax.Array:
+    """The largest of each kernel x kernel pixels, [b, h, w, c]; padding kernel // 2."""
+    margin = ((0, 0), (kernel // 2,) * 2, (kernel // 2,) * 2, (0, 0))
+    # A NumPy number: with a traced one JAX does not see a maximum, which has a gradient.
+    return lax.reduce_window(x, np.asarray(-np.inf, x.dtype), lax.max, (1, kernel, kernel, 1),
+                             (1, stride, stride, 1), margin)
+
+
+def mean_pool(x: jax.Array, stride: int) -> jax.Array:
+    """The mean of each stride x stride pixels; those beyond the edge are not counted."""
+    if stride == 1:
+        return x
+    b, h, w, c = x.shape
+    rows, columns = -(-h // stride), -(-w // stride)
+    padded = jnp.pad(x, ((0, 0), (0, rows * stride - h), (0, columns * stride - w), (0, 0)))
+    total = padded.reshape(b, rows, stride, columns, stride, c).sum((2, 4))
+    counts = np.outer(*(np.minimum(stride, size - stride * np.arange(n))
+                        for size, n in ((h, rows), (w, columns))))
+    return total * (1 / counts[None, :, :, None]).astype(x.dtype)

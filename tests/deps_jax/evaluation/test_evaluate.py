@@ -12,7 +12,7 @@ from deps_jax.data.augment import normalise
 from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import ArraySource
 from deps_jax.evaluation.evaluate import Evaluator
-from deps_jax.space.subnet import decode
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
 
 

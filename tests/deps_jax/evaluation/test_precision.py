@@ -14,7 +14,8 @@ from deps_jax.common.nn.operations import Mode, dense, pointwise_norm
 from deps_jax.evaluation.evaluate import Evaluator
 from deps_jax.reference import golden
 from deps_jax.reference.program import equations
-from deps_jax.space.subnet import decode, smallest
+from deps_jax.space.subnet import smallest
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
 from deps_jax.training.methods import DEPS, Timeline
 from deps_jax.training.train import Recipe, init_state

@@ -11,7 +11,7 @@ from conftest import save_run
 from tiny_run import tiny_config
 
 from deps_jax import run as classify
-from deps_jax.space.subnet import decode
+from deps_jax.space.subnet_text import decode
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 from deps_jax.export.export import ExportSettings, compare, export

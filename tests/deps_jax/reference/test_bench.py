@@ -12,7 +12,8 @@ from deps_jax.reference.bench_report import LAYOUTS, machine, ratios, text
 from deps_jax.reference.program import conditionals
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace, Stage
-from deps_jax.space.subnet import encode, largest, smallest
+from deps_jax.space.subnet import largest, smallest
+from deps_jax.space.subnet_text import encode
 from deps_jax.training import train
 
 SMALL = SearchSpace(

@@ -17,8 +17,9 @@ from deps_jax.search.search_run import cost_functions
 from deps_jax.space import cost
 from deps_jax.space.candidate import Candidates
 from deps_jax.space.cost import BlockTable, macs
-from deps_jax.space.layers import layers
-from deps_jax.space.subnet import decode, stack
+from deps_jax.space.layers import block_layers, layers
+from deps_jax.space.subnet import stack
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.network import weight_shapes
 
 CALL_MS = 0.01
@@ -79,7 +80,7 @@ def test_predictions_are_looked_up(tiny, question, timings, monkeypatch):
     table = LatencyTable.fit(question, timings)
     subnets = stack([decode(tiny, "smallest"), decode(tiny, "largest")])
     walked = []
-    monkeypatch.setattr(cost, "layers", lambda *a: walked.append(a) or layers(*a))
+    monkeypatch.setattr(cost, "block_layers", lambda *a: walked.append(a) or block_layers(*a))
     costs = cost_functions(Genome(tiny, (tiny.resolution,)), [table])
     walked_at_first = len(walked)
     candidates = Candidates(subnets, np.full(2, tiny.resolution, np.int32))

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs import parts
+from deps_jax.space.block import BOTTLENECK, CONVOLUTION, BlockForm
 from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, SPACES
-from deps_jax.space.search_space import Stage, expanded_width, make_divisible, squeeze_width
+from deps_jax.space.rows import Conv, Shortcut, Width, make_divisible
+from deps_jax.space.search_space import Stage
 from deps_jax.training.experiment import Space
 
 
@@ -26,9 +28,11 @@ def test_make_divisible_is_a_near_multiple_of_eight(channels):
 
 
 def test_widths_of_the_reference():
-    pairs = {72: 24, 96: 24, 120: 32, 144: 40, 336: 88, 448: 112, 960: 240}  # deps_reference 0
-    assert {c: squeeze_width(c) for c in pairs} == pairs
-    assert [expanded_width(112, e) for e in (3, 4, 6)] == [336, 448, 672]
+    hidden = {72: 24, 96: 24, 120: 32, 144: 40, 336: 88, 448: 112, 960: 240}  # OFA, SEModule
+    found = {sizes["middle"]: sizes["hidden"] for blocks in MOBILENET_V3.blocks
+             for block in blocks for sizes in block.branches}
+    assert {c: found[c] for c in hidden} == hidden
+    assert [sizes["middle"] for sizes in MOBILENET_V3.blocks[4][0].branches] == [336, 448, 672]
     wide = MOBILENET_V3.with_choices(width_mult=1.2)
     assert [wide.scaled(s.width) for s in wide.stages] == [32, 48, 96, 136, 192]
 
@@ -56,7 +60,8 @@ def test_shortcut_of_the_first_block_needs_equal_widths():
     assert MOBILENET_V3.with_choices(stem_width=32, first_residual=False).stem_width == 32
     # 40 and 44 channels differ, a fifth of them do not
     equal = MOBILENET_V3.with_choices(stem_width=40, first_width=44, width_mult=0.2)
-    assert equal.first_block.in_channels == equal.first_block.out_channels == 8
+    assert equal.first_block.in_widths == equal.first_block.out_widths == (8,)
+    assert equal.first_block.residual
 
 
 def test_fixed_depths_belong_to_the_space():
@@ -84,8 +89,34 @@ def test_configs_keep_the_choices_of_a_family(monkeypatch):
 def test_stage_refuses_stride_and_width():
     with pytest.raises(ValueError, match="stride 3"):
         Stage(8, 3, "relu", False)
+    with pytest.raises(ValueError, match="width -8"):
+        Stage(-8, 1, "relu", False)
     with pytest.raises(ValueError, match="width 0"):
-        Stage(0, 1, "relu", False)
+        Stage(0, 2, "relu", False)
+    with pytest.raises(ValueError, match="stride 2, but no row of its block 'flat' is strided"):
+        Stage(8, 2, "relu", block=BlockForm("flat", (Conv("conv", "in", "out", 3),)))
+    with pytest.raises(ValueError, match=r"depth 0 in \(0, 1\) .* may be left out has width 0"):
+        Stage(8, 1, "relu", depths=(0, 1))
+
+
+def test_lists_of_what_a_form_has_not_are_one():
+    stage = Stage(64, 2, "relu", kernels=(3, 5), expands=(0.25, 0.5), block=BOTTLENECK)
+    assert (stage.kernels, stage.expands) == ((1,), (0.25, 0.5))
+    assert Stage(0, 1, "relu", depths=(0, 1), block=CONVOLUTION).skippable
+
+
+@pytest.mark.parametrize(("rows", "widths", "message"), [
+    ((Conv("a", "in", "middle"),), (), "row 'a' has the width 'middle'; known are"),
+    ((Conv("a", "in", "m"), Conv("b", "in", "out")), (Width("m", "in", 2),),
+     "row 'b' reads 'in', but 'm' comes to it"),
+    ((Conv("a", "in", "m"),), (Width("m", "in", 2),), "ends with the width 'm'"),
+    ((Conv("a", "in", "out", 3, depthwise=True),), (), "is depthwise and reads 'in' but writes"),
+    ((Conv("a", "in", "out"), Shortcut("a")), (), "no name twice"),
+    ((Conv("a", "in", "out"),), (Width("m", "n", 2),), "is a multiple of 'n', which is not known"),
+])
+def test_rows_that_do_not_meet_are_refused(rows, widths, message):
+    with pytest.raises(ValueError, match=message):
+        BlockForm("mine", rows, widths)
 
 
 def test_choices_are_kept_sorted():

@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR
+from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, RESNET50D
 from deps_jax.space.subnet import (
     canonical,
-    decode,
-    encode,
     from_lists,
     largest,
     sample,
@@ -18,9 +16,11 @@ from deps_jax.space.subnet import (
     stack,
     uniform,
 )
+from deps_jax.space.subnet_text import decode, encode
 
 SPACE = MOBILENET_V3_CIFAR.with_choices(kernels=(3, 5, 7))
 _SAMPLE = jax.jit(lambda seed: sample(jax.random.key(seed), SPACE))
+_SAMPLE_RESNET = jax.jit(lambda seed: sample(jax.random.key(seed), RESNET50D))
 
 
 @settings(max_examples=50, deadline=None)
@@ -30,6 +30,37 @@ def test_text_form_reads_back(seed):
     text = encode(SPACE, subnet)
     chex.assert_trees_all_equal(decode(SPACE, text), subnet)
     assert decode(SPACE, text).is_static
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**31 - 1))
+def test_text_form_with_widths_reads_back(seed):
+    subnet = canonical(_SAMPLE_RESNET(seed))
+    text = encode(RESNET50D, subnet)
+    chex.assert_trees_all_equal(decode(RESNET50D, text), subnet)
+
+
+def test_text_of_a_resnet():
+    assert encode(RESNET50D, largest(RESNET50D)) == "d2e0.35w1.0"
+    assert encode(RESNET50D, smallest(RESNET50D)) == "d0e0.2w0.65"
+    some = decode(RESNET50D, "w0.65/0/w1.0:b/w0.8:e0.2x2/w0.65:e0.25x4/w1.0:e0.35x5/w0.8:e0.2x3")
+    assert some.depth.tolist() == [0, 1, 2, 4, 5, 3]
+    assert some.width.tolist() == [0, 0, 2, 1, 0, 2, 1]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("w0.7/0/w1:b/w1:e0.2x2/w1:e0.2x2/w1:e0.2x4/w1:e0.2x2",
+     "character 1: 'w0.7' does not begin with a width of the stem"),
+    ("w0.8/b/b/w1:e0.2x2/w1:e0.2x2/w1:e0.2x4/w1:e0.2x2",
+     "character 8: 'b' does not begin with a width of stage 1"),
+    ("w0.8/k3/w1:b/w1:e0.2x2/w1:e0.2x2/w1:e0.2x4/w1:e0.2x2",
+     "character 6: 'k3' is not a block of stage 0; write b for a block"),
+    ("w0.8/b/w1:b/w1:e0.2x2/w1:e0.3x2/w1:e0.2x4/w1:e0.2x2",
+     r"'e0.3x2' is not a block of stage 3; write e<expand> with expand in \(0.2, 0.25"),
+])
+def test_errors_in_the_text_of_a_resnet(text, message):
+    with pytest.raises(ValueError, match=message):
+        decode(RESNET50D, text)
 
 
 def test_uniform_subnets_have_short_names():

@@ -9,7 +9,8 @@ import pytest
 from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace, Stage
-from deps_jax.space.subnet import canonical, decode, encode, sample
+from deps_jax.space.subnet import canonical, sample
+from deps_jax.space.subnet_text import decode, encode
 from deps_jax.supernet import supernet
 from deps_jax.supernet.masks import active_masks
 from deps_jax.supernet.sort import sort_channels

@@ -9,7 +9,8 @@ from masked import masked_apply
 
 from deps_jax.space.families import MOBILENET_V3
 from deps_jax.space.layers import layers
-from deps_jax.space.subnet import canonical, decode, largest, sample, smallest
+from deps_jax.space.subnet import canonical, largest, sample, smallest
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
 
 SUBNETS = {"tiny": ("largest", "smallest", "k3e1-k5e2/k5e2x2", "k5e3/k3e3-k3e1-k5e2"),

@@ -4,7 +4,7 @@ from conftest import save_run
 from tiny_run import tiny_config
 
 from deps_jax.runs.trained import TrainedRun
-from deps_jax.space.subnet import decode
+from deps_jax.space.subnet_text import decode
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
 from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import ArraySource
 from deps_jax.evaluation.evaluate import Evaluator
-from deps_jax.space.subnet import decode, stack
+from deps_jax.space.subnet import stack
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.masks import active_masks
 from deps_jax.training.methods import AGGREGATIONS, DEPS, Timeline
 from deps_jax.training.train import apply_gradients, full_gradients, sandwich_gradients

@@ -14,7 +14,7 @@ from configs import deps_digits
 from deps_jax.common.nn.operations import Mode
 from deps_jax.runs.trained import read_space, save_statistics
 from deps_jax.space.families import MOBILENET_V3
-from deps_jax.space.subnet import decode
+from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import network
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import (

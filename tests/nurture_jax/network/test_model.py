@@ -11,7 +11,7 @@ from make_records import rows
 
 from deps_jax.common.nn.operations import Mode
 from deps_jax.space.families import MOBILENET_V3
-from deps_jax.space.subnet import decode
+from deps_jax.space.subnet_text import decode
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
 from nurture_jax.network.model import ModelSettings, NurtureNet

@@ -1,0 +1,115 @@
+"""Parameters and statistics of a block, by the table of their axes (`Block.tensors`).
+
+Slicing to a subnet's widths, sorting channels, padding back, and initial values are one function
+each, for whatever rows a block is made of.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from deps_jax.space.block import Block
+from deps_jax.space.rows import Conv, Dims, Gate, Row, Shortcut
+
+Tree = dict
+
+
+def dims_of(block: Block, path: tuple[str, ...]) -> Dims:
+    """Axes of a parameter, or of a running statistic, which has those of its scale."""
+    statistic = path[-1] in ("mean", "var")
+    return block.tensors[(*path[:-1], "scale") if statistic else path]
+
+
+def map_tensors(fn: Callable, tree: Tree, block: Block, *, with_path: bool = False) -> Tree:
+    """`fn(leaf, axes)` of every parameter or statistic; `fn(path, axes)` with `with_path`."""
+    def apply(keys: tuple, leaf: jax.Array) -> jax.Array:
+        path = tuple(key.key for key in keys)
+        return fn(path if with_path else leaf, dims_of(block, path))
+
+    return jax.tree_util.tree_map_with_path(apply, tree)
+
+
+def take(tree: Tree, block: Block, index: Mapping[str, slice | jax.Array]) -> Tree:
+    """Parameters or statistics with some of the channels of some widths, in some order.
+
+    Args:
+      index: by the name of a width, a slice or an integer array; other widths stay whole.
+    """
+    def chosen(leaf: jax.Array, dims: Dims) -> jax.Array:
+        for axis, dim in enumerate(dims):
+            if dim in index:
+                leaf = leaf[(slice(None),) * axis + (index[dim],)]
+        return leaf
+
+    return map_tensors(chosen, tree, block)
+
+
+def cut(tree: Tree, block: Block, branch: int) -> Tree:
+    """Parameters or statistics cut to the widths of a branch."""
+    return take(tree, block, {name: slice(size) for name, size in block.branches[branch].items()
+                              if size < block.largest[name]})
+
+
+def pad(tree: Tree, block: Block) -> Tree:
+    """The inverse of `cut`, with zeros for what was cut off."""
+    def padded(leaf: jax.Array, dims: Dims) -> jax.Array:
+        return jnp.pad(leaf, [(0, block.largest[dim] - size if isinstance(dim, str) else 0)
+                              for dim, size in zip(dims, leaf.shape, strict=True)])
+
+    return map_tensors(padded, tree, block)
+
+
+def init_block(key: jax.Array, block: Block) -> Tree:
+    """Initial parameters of the largest form; see `supernet.init`."""
+    rows = list(_parametric(block.form.rows))
+    keys = dict(zip((row.name for row in rows), jax.random.split(key, len(rows)), strict=True))
+    params: Tree = {}
+    for row in _parametric(block.rows):
+        own = {path: dims for path, dims in block.tensors.items() if path[0] == row.name}
+        if isinstance(row, Gate):
+            channels, hidden = block.largest[row.on], block.largest[row.hidden]
+            reduce, expand = jax.random.split(keys[row.name])
+            params[row.name] = {"reduce": init_dense(reduce, channels, hidden),
+                                "expand": init_dense(expand, hidden, channels)}
+            continue
+        for path, dims in own.items():
+            shape = tuple(block.largest[dim] if isinstance(dim, str) else dim for dim in dims)
+            *parents, name = path
+            place = params
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[name] = _initial(keys[row.name], path[1:], shape)
+    return params
+
+
+def _parametric(rows: tuple[Row, ...]) -> Iterator[Conv | Gate]:
+    """Rows with parameters: convolutions, gates, then projections of shortcuts."""
+    yield from (row for row in rows if isinstance(row, Conv))
+    yield from (row for row in rows if isinstance(row, Gate))
+    yield from (Conv(row.projection, "in", "out") for row in rows
+                if isinstance(row, Shortcut) and row.projection)
+
+
+def _initial(key: jax.Array, path: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
+    """One tensor of a row: what a norm or a transform starts from, or a kernel."""
+    if path[0] == "norm":
+        return jnp.ones(shape) if path[-1] == "scale" else jnp.zeros(shape)
+    if path[0] == "transform":
+        return jnp.eye(shape[0])
+    return uniform(key, shape, math.prod(shape[:-1]))
+
+
+def init_dense(key: jax.Array, inputs: int, outputs: int) -> Tree:
+    """A kernel [i, o] and a bias [o]."""
+    kernel, bias = jax.random.split(key)
+    return {"kernel": uniform(kernel, (inputs, outputs), inputs),
+            "bias": uniform(bias, (outputs,), inputs)}
+
+
+def uniform(key: jax.Array, shape: tuple[int, ...], fan_in: int) -> jax.Array:
+    """float32 numbers in +-1/sqrt(fan_in), as PyTorch draws weights (and biases) by default."""
+    bound = 1 / math.sqrt(fan_in)
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
