@@ -8,7 +8,8 @@ with every part of the method in it. Not a benchmark.
 Subnets end their ramp at 82 % of the base rate and train at the base rate from the next step on
 (`method.ramp_target_epochs`, docs/method.md).
 
-Options after a colon:
+Options after a colon, separated by commas:
+  a method (docs/methods.md), such as bignas, or module:NAME of one of your own;
   tiny   an eighth of the width at 8 px, 100 images, 30 steps, saved after every one: for
          `launch.kill_test`.
 """
@@ -19,7 +20,8 @@ from configs import parts
 
 def get_config(arg: str = "") -> ConfigDict:
     """See above for the options."""
-    words = parts.options(arg, ("tiny",))
+    words, method = parts.options_and_method(arg, ("tiny",))
+    warm_up = method.startswith("deps")  # of the full model
     config = ConfigDict()
     config.seed = 0
     config.init_from = ""
@@ -30,7 +32,9 @@ def get_config(arg: str = "") -> ConfigDict:
                       "cutout_size": 0}
     config.space = parts.space("mobilenet_v3_cifar", width_mult=0.25, resolution=16,
                                kernels=(3, 5))
-    config.method = parts.method("deps", ramp_epochs=2.0)
+    config.method = parts.method(method)
+    if warm_up:
+        config.method.ramp_epochs = 2.0
     config.optimizer = parts.optimizer(learning_rate=0.1)
     config.training = parts.training(epochs=20.0, batch_size=50)
     config.evaluation = parts.evaluation(batch_size=120, calibration_images=600)
@@ -39,7 +43,8 @@ def get_config(arg: str = "") -> ConfigDict:
         config.space.update(width_mult=0.125, resolution=8, kernels=(3,), depths=(1,),
                             expands=(1, 2))
         config.data.update(train_images=100, validation_images=40)
-        config.method.ramp_epochs = 1.0
+        if warm_up:
+            config.method.ramp_epochs = 1.0
         config.training.update(epochs=6.0, batch_size=20)  # 30 steps
         config.evaluation.update(batch_size=40, calibration_images=20, calibration_batch_size=20)
         config.cadence = {"log_every": 10, "checkpoint_every": 1, "evaluate_every": 4}

@@ -17,8 +17,9 @@ from configs import parts
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`arg` is "" or "runlocal"."""
-    words = parts.options(arg, ("runlocal",))
+    """`arg` holds runlocal, a method (docs/methods.md), or both, separated by a comma."""
+    words, method = parts.options_and_method(arg, ("runlocal",))
+    warm_up = method.startswith("deps")  # of the full model
     config = ConfigDict()
     config.seed = 8
     config.init_from = ""
@@ -34,7 +35,11 @@ def get_config(arg: str = "") -> ConfigDict:
         "cutout_size": 0,
     }
     config.space = parts.space("mobilenet_v3")
-    config.method = parts.method("deps", full_model_fraction=150 / 270, ramp_epochs=5.0)
+    config.method = parts.method(method)
+    if warm_up:
+        config.method.update(full_model_fraction=150 / 270, ramp_epochs=5.0)
+    if method == "compofa":  # MobileNetV3's kernels, of which others are cut out
+        config.space.kernels = (3, 5, 7)
     config.optimizer = parts.optimizer(learning_rate=2.6)  # 0.1625 for each of 16 GPUs x 128
     config.training = parts.training(epochs=270.0, batch_size=2048, dropout_rate=0.1)
     config.training.dtype = "bfloat16"  # ours; the reference trains in float32
@@ -45,7 +50,8 @@ def get_config(arg: str = "") -> ConfigDict:
         config.space.resolution = 64
         config.training.batch_size = 16
         config.training.epochs = 10.0
-        config.method.ramp_epochs = 1.0
+        if warm_up:
+            config.method.ramp_epochs = 1.0
         config.training.dtype = "float32"
         config.optimizer.learning_rate = 0.02
         config.data.validation_images = 10

@@ -1,7 +1,7 @@
 """Sections of a config with the values that most experiments share."""
 from ml_collections import ConfigDict, config_dict
 
-OPTIONS = ("runlocal",)
+from deps_jax.training import METHODS
 
 
 def options(arg: str, allowed: tuple[str, ...] = ()) -> set[str]:
@@ -11,6 +11,20 @@ def options(arg: str, allowed: tuple[str, ...] = ()) -> set[str]:
         raise ValueError(f"the config takes no option {word!r}; "
                          + (f"it takes {', '.join(allowed)}" if allowed else "it takes none"))
     return words
+
+
+def options_and_method(arg: str, allowed: tuple[str, ...] = ()) -> tuple[set[str], str]:
+    """As `options`, and the method that is one of the words: "deps" where none is.
+
+    A method is a name of deps_jax.training.METHODS, or "module:NAME" of one of the user's own.
+    """
+    words = {word for word in (arg or "").split(",") if word}
+    methods = {word for word in words if ":" in word or word in METHODS}
+    if len(methods) > 1:
+        raise ValueError(f"the config takes one method, not {' and '.join(sorted(methods))}; "
+                         f"choose one")
+    return (options(",".join(words - methods), (*allowed, *METHODS, "module:NAME")),
+            next(iter(methods), "deps"))
 
 
 def data(name: str, *, validation_images: int, resize: bool = False,
@@ -51,9 +65,9 @@ def space(family: str, *, width_mult: float = 1.0, resolution: int | None = None
 def method(name: str, **fields) -> ConfigDict:
     """A value of deps_jax.training.methods; what stays None is taken from there."""
     kinds = {"full_model_fraction": float, "ramp_epochs": float, "ramp_target_epochs": float,
-             "subnets_per_step": int, "sampling": str, "distill": bool, "temperature": float,
-             "sort_channels": bool, "aggregation": str, "smallest_weight": float,
-             "sampled_weight": float}
+             "subnets_per_step": int, "sampling": str, "loss": str, "temperature": float,
+             "weight": str, "aggregation": str, "sort_channels": bool, "smallest_weight": float,
+             "sampled_weight": float, "teacher": str, "teacher_epochs": float}
     config = ConfigDict({"name": name})
     for field, kind in kinds.items():
         config[field] = config_dict.placeholder(kind)
@@ -66,12 +80,16 @@ def optimizer(*, learning_rate: float, **fields) -> ConfigDict:
     return ConfigDict({
         "name": "sgd",
         "learning_rate": learning_rate,  # for the global batch
+        "schedule": "cosine",  # or exponential
         "min_learning_rate": 2.5e-3,
+        "decay": 0.97,  # of exponential, with the next: BigNAS
+        "decay_epochs": 2.4,
         "warmup_epochs": 0.0,
         "warmup_learning_rate": 0.0,
         "momentum": 0.9,
         "weight_decay": 3e-5,
         "clip_norm": 0.0,  # 0: off
+        "clip_value": 0.0,  # 0: off
         **fields,
     })
 

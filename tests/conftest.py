@@ -78,6 +78,15 @@ def _programs_end_with_their_file():
     free_programs()
 
 
+@pytest.fixture
+def quick_compilation():
+    """As in `make test`, for long tests that compile much and ask nothing of the optimizations."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations",
+                      os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real data and golden records; where they are not, the test is skipped."""
@@ -146,4 +155,4 @@ def save_run(folder: Path, config: dict) -> None:
     params = jax.tree.map(lambda leaf: 4 * leaf, state.params["classifier"])
     state = state.replace(params={**state.params, "classifier": params})
     workdir.claim(folder, config, records=run_records.RunRecords.of(space, splits).files())
-    Checkpoints(folder / "checkpoints").save(recipe.timeline.total, state)
+    Checkpoints(folder / "checkpoints").save(recipe.total, state)

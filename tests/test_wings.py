@@ -19,9 +19,10 @@ WINGS = {
         "data": "augment images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
-        "supernet": "tensors elastic supernet masks sort network convert",
+        "supernet": "tensors elastic supernet masks sort network convert initial_weights",
         "evaluation": "evaluate meter report",
-        "training": "distill methods shrink train initial_weights run_records experiment",
+        "training": "losses samplers rates phases method sandwich progressive methods shrink task "
+                    "gradients train trainer run_records experiment",
         "runs": "trained evaluate_run finetune measured",
         "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
                   "export_front",

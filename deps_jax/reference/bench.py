@@ -26,15 +26,17 @@ from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, canonical, largest, sample, smallest, stack, uniform
 from deps_jax.supernet import supernet
-from deps_jax.training.distill import hard_loss
-from deps_jax.training.methods import DEPS, Timeline, sandwich
-from deps_jax.training.train import Recipe, Trainer, init_state, sandwich_gradients, train_step
+from deps_jax.training.gradients import draw, gradients_of_slots
+from deps_jax.training.losses import Hard, Target, smoothed
+from deps_jax.training.methods import DEPS
+from deps_jax.training.train import Recipe, init_state, train_step
+from deps_jax.training.trainer import Trainer
 
 PARTS = ("full", "quarter", "steps", "conditionals", "compile", "data")
 PIXELS = Augment(mean=(0.5,) * 3, std=(0.25,) * 3, flip=True, crop_padding=4)
 STEPS = ("full-model step", "sandwich step")
 STEP = 50  # which step of the run is taken: subnets at full rate
-TIMELINE = Timeline(supernet_start=0, ramp_end=10, total=100, steps_per_epoch=10)
+METHOD = dataclasses.replace(DEPS, full_model_fraction=0.5, ramp_epochs=1.0)
 
 
 def benchmark(parts: Sequence[str], space: SearchSpace, quarter: SearchSpace, *, batch_size: int,
@@ -95,16 +97,17 @@ def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool
     def gradient(params, images, labels, subnet):
         def loss_fn(params):
             logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
-            return hard_loss(logits, labels).mean()
+            return Hard()(logits, Target(smoothed(labels, space.num_classes, 0.0))).mean()
 
         return jax.grad(loss_fn)(params)
 
-    four = jax.jit(partial(sandwich_gradients, _recipe(space), axis_name=None))
-    inputs = (images, labels, jax.random.key(0))
+    recipe = _recipe(space)
+    four = jax.jit(partial(gradients_of_slots, recipe.phases[1], recipe.task))
+    inputs = recipe.task.inputs(images, labels, jax.random.key(0))
     traced = jax.tree.map(jnp.asarray, subnets)
     found = {name: partial(_finish, gradient, params, images, labels, traced[name])
              for name in ("largest", "middle", "smallest")}
-    found["sandwich"] = partial(_finish, four, params, inputs, subnets=jax.tree.map(
+    found["sandwich"] = partial(_finish, four, params, inputs, jax.tree.map(
         jnp.asarray, stack([subnets[name] for name in SANDWICH])))
     if beside_torch:
         from deps_jax.reference.torch_net import gradient_function
@@ -134,7 +137,7 @@ def step_candidates(space: SearchSpace, batch_size: int, beside_torch: bool) -> 
     batch = {"image": rng.integers(0, 256, size, np.uint8),
              "label": rng.integers(0, space.num_classes, batch_size, np.int32)}
     found = {name: _repeated(step_fn, recipe, batch, key) for name, step_fn in zip(
-        STEPS, (trainer.full_step, trainer.supernet_step), strict=True)}
+        STEPS, trainer.steps.values(), strict=True)}
     if beside_torch:
         from deps_jax.reference.torch_step import training_step
         subnets = [layers(space, subnet) for subnet in drawn_subnets(recipe, key, STEP)]
@@ -149,9 +152,9 @@ def step_candidates(space: SearchSpace, batch_size: int, beside_torch: bool) -> 
 def drawn_subnets(recipe: Recipe, key: jax.Array, step: int) -> list[Subnet]:
     """The subnets that `train_step` draws at a step, static."""
     subnet_key = jax.random.split(jax.random.fold_in(key, step), 3)[0]
-    drawn = jax.device_get(sandwich(subnet_key, recipe.space, recipe.method))
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], drawn)
-            for i in range(len(recipe.method.slots))]
+    phase = recipe.phase_of(step)
+    drawn = jax.device_get(draw(phase, recipe.space, recipe.task, None, None, subnet_key))
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], drawn) for i in range(len(phase.slots))]
 
 
 def _repeated(step_fn: Callable, recipe: Recipe, batch: dict, key: jax.Array) -> Callable:
@@ -184,8 +187,8 @@ def step_conditionals(space: SearchSpace, batch_size: int) -> dict[str, dict[str
     """`program.conditionals` of both training steps."""
     recipe = _recipe(space)
     shapes = _step_shapes(recipe, batch_size)
-    return {name: conditionals(jax.jit(partial(train_step, recipe, trains_subnets)).trace(*shapes))
-            for name, trains_subnets in zip(STEPS, (False, True), strict=True)}
+    return {name: conditionals(jax.jit(partial(train_step, recipe, phase)).trace(*shapes))
+            for name, phase in zip(STEPS, recipe.phases, strict=True)}
 
 
 def time_compilation(space: SearchSpace, batch_size: int) -> dict[str, float]:
@@ -196,7 +199,7 @@ def time_compilation(space: SearchSpace, batch_size: int) -> dict[str, float]:
     def seconds() -> float:
         jax.clear_caches()
         start = time.perf_counter()
-        jax.jit(partial(train_step, recipe, True)).lower(*shapes).compile()
+        jax.jit(partial(train_step, recipe, recipe.phases[1])).lower(*shapes).compile()
         return time.perf_counter() - start
 
     folder = jax.config.jax_compilation_cache_dir
@@ -242,7 +245,7 @@ def time_data(data_dir: str, batch_size: int, batches: int = 40) -> dict[str, fl
 
 
 def _recipe(space: SearchSpace) -> Recipe:
-    return Recipe(space=space, method=DEPS, timeline=TIMELINE, optimizer=Optimizer(),
+    return Recipe(space=space, method=METHOD, total=100, steps_per_epoch=10, optimizer=Optimizer(),
                   augment=PIXELS)
 
 

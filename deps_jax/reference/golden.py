@@ -6,6 +6,7 @@ of several subnets), optionally `unsorted.npz` and `sorted_stage*.npz`, or a tra
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -40,9 +41,8 @@ from deps_jax.supernet.convert import (
 )
 from deps_jax.supernet.sort import sort_channels
 from deps_jax.supernet.tensors import take
-from deps_jax.training.distill import hard_loss
-from deps_jax.training.methods import DEPS, Timeline
-from deps_jax.training.shrink import subnet_rate
+from deps_jax.training.losses import Hard, Target, smoothed
+from deps_jax.training.methods import DEPS
 from deps_jax.training.train import Recipe, update
 
 LOGITS, GRADIENTS, TRAJECTORY = 1e-4, 1e-3, 1e-3  # gradients relative, the others absolute
@@ -175,7 +175,8 @@ def gradient(space: SearchSpace, params, images, labels, subnet: Subnet):
     """((loss, logits), gradient) of the recorded loss."""
     def loss_fn(params):
         logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
-        return hard_loss(logits, labels, label_smoothing=0.1).mean(), logits
+        targets = Target(smoothed(labels, space.num_classes, 0.1))
+        return Hard()(logits, targets).mean(), logits
 
     return jax.value_and_grad(loss_fn, has_aux=True)(params)
 
@@ -236,7 +237,7 @@ def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
     run = lambda params: _train(step_fn, recipe, space, record, params, batch_stats, batches)
     metrics, ours = run(params)
     repeated = [run(_rounded(params, seed)) for seed in range(ROUNDINGS)]
-    beta, spread = subnet_rate(recipe.schedule(), recipe.timeline, 1.0), {}
+    beta, spread = recipe.rates()["smallest"], {}
     for i, step in enumerate(record["steps"]):
         check = partial(Check, folder.name, f"step {i}")
         rate = metrics[i]["learning_rate"]
@@ -256,8 +257,9 @@ def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
 
 @full_precision
 def recorded_step(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None):
-    """`train.update` as a recorded run is repeated with it."""
-    return update(recipe, state, inputs, subnets)
+    """`train.update` as a recorded run is repeated with it; without subnets the full model's."""
+    phase = recipe.phases[0 if subnets is None else -1]
+    return update(recipe, phase, state, recipe.task.inputs(*inputs), subnets)
 
 
 def _train(step_fn, recipe, space, record, params, batch_stats, batches):
@@ -267,9 +269,9 @@ def _train(step_fn, recipe, space, record, params, batch_stats, batches):
     history = []
     for i, step in enumerate(record["steps"]):
         subnets = [_subnet(space, arch) for arch in step["archs"]]
-        stacked = None
-        if i >= recipe.timeline.supernet_start:
-            assert len(subnets) == len(recipe.method.slots)
+        stacked, phase = None, recipe.phase_of(i)
+        if not phase.alone:
+            assert len(subnets) == len(phase.slots)
             stacked = jax.tree.map(jnp.asarray, stack(subnets))
         inputs = (*batches[i % len(batches)], jax.random.key(0))
         state, metrics = step_fn(state, inputs, stacked)
@@ -319,16 +321,15 @@ def _rounded(params, seed: int):
 
 def recorded_recipe(space: SearchSpace, record: dict, total: int) -> Recipe:
     """The settings of a recorded training run of `total` steps."""
-    method, per_epoch = DEPS, record["batches_per_epoch"]
-    ramp_end = record["full_model_warmup_epochs"] * per_epoch
-    start = ramp_end - record["subnet_warmup_epochs"] * per_epoch
+    per_epoch, warmup = record["batches_per_epoch"], record["full_model_warmup_epochs"]
+    method = dataclasses.replace(DEPS, full_model_fraction=warmup * per_epoch / total,
+                                 ramp_epochs=record["subnet_warmup_epochs"])
     assert (record["aggregation"], record["temperature"]) == (method.aggregation,
                                                               method.temperature)
     optimizer = Optimizer(learning_rate=record["base_lr"], min_learning_rate=record["min_lr"],
                           momentum=record["momentum"], weight_decay=record["weight_decay"])
-    return Recipe(space=space, method=method, optimizer=optimizer,
-                  timeline=Timeline(start, ramp_end, total, per_epoch),
-                  augment=Augment(mean=(0, 0, 0), std=(1, 1, 1)),
+    return Recipe(space=space, method=method, optimizer=optimizer, total=total,
+                  steps_per_epoch=per_epoch, augment=Augment(mean=(0, 0, 0), std=(1, 1, 1)),
                   label_smoothing=record["label_smoothing"], dropout_rate=record["dropout"])
 
 

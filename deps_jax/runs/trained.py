@@ -50,9 +50,8 @@ class TrainedRun:
         check_batches(experiment)
         kept = run_records.read(folder)
         space, splits = build(experiment, kept, kept and kept.space)
-        state = load_trained(experiment, space, len(splits.train), folder)
-        return cls(Path(folder), workdir.load(folder), experiment, space, splits, state.params,
-                   int(state.step))
+        params, step = load_trained(space, folder)
+        return cls(Path(folder), workdir.load(folder), experiment, space, splits, params, step)
 
     def held_out(self, name: str, images: int = 0) -> Source:
         """The "validation" or "test" images; with `images`, only so many, always the same ones.
@@ -87,7 +86,7 @@ class TrainedRun:
         Raises:
           ValueError: when no name is given and the run has trained a whole space.
         """
-        if not name and self.experiment.method.subnets_per_step > 1:
+        if not name and self.experiment.method.trains_space:
             raise ValueError(f"the run in {self.folder} has trained a whole space; name a subnet, "
                              f"such as --subnet=smallest")
         return name or self.experiment.subnet or "largest"
@@ -98,7 +97,7 @@ class TrainedRun:
         Args:
           subnet: None is all of them.
         """
-        if self.experiment.method.subnets_per_step > 1:
+        if self.experiment.method.trains_space:
             return
         tuned = self.experiment.subnet
         only = encode(self.space, decode(self.space, tuned or "largest"))
@@ -117,8 +116,9 @@ class TrainedRun:
     def details(self) -> dict:
         """Where results come from, for reports and model cards."""
         evaluation = self.experiment.evaluation
-        return {"method": self.experiment.method.name, "data": self.experiment.data.name,
-                "step": self.step, "seed": self.experiment.seed,
+        method = self.experiment.method
+        return {"method": method.name, "aggregation": method.aggregation,
+                "data": self.experiment.data.name, "step": self.step, "seed": self.experiment.seed,
                 "calibration_images": evaluation.calibration_images,
                 "calibration_batch_size": evaluation.calibration_batch_size,
                 "calibration_seed": evaluation.calibration_seed}

@@ -65,34 +65,36 @@ class BlockTable:
         """[n] float64 costs of n stacked subnets; exact for whole numbers below 2**53."""
         return self.look_up(self.places(subnets))
 
-    def places(self, subnets: Subnet) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, subnets: Subnet, xp=np) -> tuple:
         """([n, s * d] positions in `flat`, [n, 2] of the widths of stem and last stage).
 
         They are the same for all tables of a space.
+
+        Args:
+          xp: NumPy, or jax.numpy for traced subnets.
         """
         s, d, kernels, branches = self.shape
-        depth, kernel, expand = (np.asarray(leaf) for leaf in (
+        depth, kernel, expand = (xp.asarray(leaf) for leaf in (
             subnets.depth, subnets.kernel, subnets.expand))
-        width = np.stack([np.broadcast_to(subnets.width_at(self.space, i), len(depth))
+        width = xp.stack([xp.broadcast_to(xp.asarray(subnets.width_at(self.space, i)), len(depth))
                           for i in range(s + 1)], 1)
-        branch = np.stack([
-            self.space.blocks[i][0].branch(width[:, i], width[:, i + 1], expand[:, i, 0])
-            for i in range(s)], 1)[:, :, None].repeat(d, 2)
+        branch = []
         for i, blocks in enumerate(self.space.blocks):
-            if len(blocks) > 1:
-                outgoing = width[:, i + 1, None]
-                branch[:, i, 1:] = blocks[1].branch(outgoing, outgoing, expand[:, i, 1:])
-        blocks = np.arange(s * d, dtype=np.int32).reshape(s, d)
-        place = (blocks * kernels + kernel) * branches + branch
-        active = np.arange(d) < depth[..., None]
-        return (np.where(active, place, len(self.flat) - 1).reshape(len(depth), -1),
-                width[:, [0, -1]])
+            incoming, outgoing = width[:, i, None], width[:, i + 1, None]
+            branch.append(xp.concatenate([
+                blocks[0].branch(incoming, outgoing, expand[:, i, :1]),
+                blocks[-1].branch(outgoing, outgoing, expand[:, i, 1:])], 1))
+        block = np.arange(s * d, dtype=np.int32).reshape(1, s, d)
+        place = (block * kernels + kernel) * branches + xp.stack(branch, 1)
+        active = np.arange(d)[None, None] < depth[..., None]
+        return (xp.where(active, place, len(self.flat) - 1).reshape(len(depth), -1),
+                width[:, np.array([0, s])])
 
-    def look_up(self, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """Costs of subnets whose parts are at `places`."""
+    def look_up(self, places: tuple, xp=np):
+        """Costs of subnets whose parts are at `places`; `xp` as there (float32 under JAX)."""
         blocks, ends = places
-        parts = self.flat[blocks], self.stem[ends[:, :1]], self.head[ends[:, 1:]]
-        each = np.concatenate(parts, axis=1)
+        flat, stem, head = (xp.asarray(part) for part in (self.flat, self.stem, self.head))
+        each = xp.concatenate([flat[blocks], stem[ends[:, :1]], head[ends[:, 1:]]], axis=1)
         return self.call + (each.sum(1) if self.join == "sum" else each.max(1))
 
 

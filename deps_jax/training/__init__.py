@@ -2,7 +2,15 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "methods": ["Method", "METHODS", "DEPS", "BIGNAS", "PLAIN"],
-    "train": ["Recipe", "Trainer", "init_state", "train_step"],
+    "losses": ["LOSSES", "AlphaDivergence", "Distillation", "Hard", "Loss", "Target"],
+    "samplers": ["SAMPLERS", "Attentive", "Compound", "Named", "Opened", "Sampler", "Uniform"],
+    "rates": ["WEIGHTS", "ByComplexity", "Weight", "ramp"],
+    "phases": ["Phase", "Plan", "Slot"],
+    "method": ["Method"],
+    "sandwich": ["Sandwich"],
+    "progressive": ["Opening", "Progressive"],
+    "methods": ["METHODS", "DEPS", "BIGNAS", "PLAIN", "OFA", "COMPOFA", "ALPHANET"],
+    "train": ["Recipe", "init_state", "train_step"],
+    "trainer": ["Trainer"],
     "experiment": ["Experiment"],
 })

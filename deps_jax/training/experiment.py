@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -29,10 +29,13 @@ from deps_jax.evaluation.meter import Evaluation, Meter
 from deps_jax.space.families import SPACES
 from deps_jax.space.search_space import AXES, SearchSpace
 from deps_jax.space.subnet_text import decode
+from deps_jax.supernet import supernet
+from deps_jax.supernet.initial_weights import initial_weights, teacher_weights
 from deps_jax.training import run_records
-from deps_jax.training.initial_weights import initial_weights
-from deps_jax.training.methods import METHODS, Method, Timeline
-from deps_jax.training.train import Recipe, Trainer, init_state
+from deps_jax.training.method import Method
+from deps_jax.training.methods import METHODS
+from deps_jax.training.train import Recipe, init_state
+from deps_jax.training.trainer import Trainer
 
 # Fields that a continued run may change: where and how, not what.
 MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluation")
@@ -56,7 +59,7 @@ class Space:
     kernel_transform: bool = False
 
     def build(self, num_classes: int) -> SearchSpace:
-        family = named("space.family", self.family, SPACES)
+        family = named("space.family", self.family, SPACES, SearchSpace)
         return family.with_choices(
             depths=self.depths, kernels=self.kernels, expands=self.expands, widths=self.widths,
             width_mult=self.width_mult, kernel_transform=self.kernel_transform,
@@ -86,7 +89,7 @@ class Experiment:
 
     Attributes:
       seed: of initial weights, shuffling, augmentation, sampled subnets and drop-out.
-      method: a value of `deps_jax.training.methods`, with any field replaced.
+      method: a value of `deps_jax.training.methods` or of the user's own, with any field replaced.
       init_from: run folder, PyTorch checkpoint or npz to start from; "" starts from random
         weights. Its classifier is used only if the number of classes is the same.
       subnet: the one subnet that plain training trains; "" trains the full model.
@@ -105,7 +108,7 @@ class Experiment:
     subnet: str = ""
 
     def __post_init__(self):
-        if self.subnet and self.method.subnets_per_step > 1:
+        if self.subnet and self.method.trains_space:
             raise ValueError(f"subnet {self.subnet!r} is to be trained alone, but method "
                              f"{self.method.name!r} trains {self.method.subnets_per_step} subnets "
                              f"a step; choose plain training with --config FILE:plain")
@@ -114,18 +117,11 @@ class Experiment:
     def from_dict(cls, config: dict) -> Experiment:
         """Raises ValueError naming the first field that is unknown, missing or impossible."""
         config = dict(config)
-        method = dict(config.pop("method", {}))
-        name = method.get("name", "deps")
-        if name not in METHODS:
-            raise ValueError(f"method.name {name!r} is unknown; use one of {tuple(METHODS)}")
-        own = dataclasses.asdict(METHODS[name])
-        given = {field: value for field, value in method.items() if value is not None}
-        _check_method(name, own, given)
+        config["method"] = build_method(config.get("method", {}))
         parts = {"data": Data, "augment": Augment, "space": Space, "optimizer": Optimizer,
                  "training": Training, "evaluation": Evaluation, "cadence": Cadence}
         values = {name: build_settings(parts[name], value, name) if name in parts else value
                   for name, value in config.items()}
-        values["method"] = build_settings(Method, {**own, **given}, "method")
         return build_settings(cls, values)
 
 
@@ -168,13 +164,14 @@ def train(experiment: Experiment, folder: Path, config: dict,
         decode(space, name)
     recipe = build_recipe(experiment, space, len(splits.train))
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
-    weights = cache(lambda: initial_weights(experiment.init_from, space))
+    weights = cache(lambda: _start(experiment, space))
     if not saved(folder).any():
         weights()  # refused before there is a folder; a run that continues needs none
 
     def new_state() -> TrainState:
         state, start = init_state(init_key, recipe), weights()
-        return state.replace(params={**state.params, **start["params"]},
+        params = {**state.params, **start["params"]}
+        return state.replace(params=params, teacher=params if recipe.keeps_teacher else {},
                              batch_stats={**state.batch_stats, **start["batch_stats"]})
 
     shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
@@ -182,13 +179,24 @@ def train(experiment: Experiment, folder: Path, config: dict,
         batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
                                 experiment.seed, space.resolution)
         with continue_or_start(folder, shapes, new_state, batches) as run:
-            _print_plan(experiment, recipe.timeline, len(splits.train), run.start_step)
+            _print_plan(experiment, recipe, len(splits.train), run.start_step)
             trainer = Trainer(recipe, step_key)
             trainer.compile(shapes, batch_shapes(experiment, space), run.start_step)
             return run.fit(
-                trainer, total_steps=recipe.timeline.total,
+                trainer, total_steps=recipe.total,
                 batch_size=experiment.training.batch_size, cadence=experiment.cadence,
                 evaluate=_validation(experiment, space, splits))
+
+
+def _start(experiment: Experiment, space: SearchSpace) -> dict:
+    """{"params", "batch_stats"} that replace those of random weights, as far as they are given."""
+    teacher = getattr(experiment.method, "teacher", "")
+    if not teacher:
+        return initial_weights(experiment.init_from, space)
+    if experiment.init_from:
+        raise ValueError(f"init_from {experiment.init_from!r} and method.teacher {teacher!r} are "
+                         f"both given; subnets start from their teacher, so leave init_from empty")
+    return teacher_weights(teacher, space)
 
 
 def _validation(experiment: Experiment, space: SearchSpace, splits: Splits) -> Callable | None:
@@ -245,34 +253,46 @@ def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) 
     total_steps = max(1, round(training.epochs * steps_per_epoch))
     return Recipe(
         space=space, method=experiment.method, optimizer=experiment.optimizer,
-        timeline=Timeline.of(experiment.method, total_steps, steps_per_epoch),
+        total=total_steps, steps_per_epoch=steps_per_epoch,
         augment=experiment.augment, label_smoothing=training.label_smoothing,
         dropout_rate=training.dropout_rate, norm_momentum=training.norm_momentum,
         dtype=training.dtype, subnet=experiment.subnet or "largest")
 
 
-def load_trained(experiment: Experiment, space: SearchSpace, train_images: int, folder: Path):
-    """The newest training state of a run."""
-    recipe = build_recipe(experiment, space, train_images)
-    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
-    return saved(folder).restore_state(shapes)
+def load_trained(space: SearchSpace, folder: Path) -> tuple[dict, int]:
+    """(parameters of a run's newest state, its step), whatever optimizer they were trained with."""
+    params, _ = jax.eval_shape(lambda: supernet.init(jax.random.key(0), space))
+    found = saved(folder).restore_part({"params": params,
+                                        "step": jax.ShapeDtypeStruct((), "int32")})
+    return found["params"], int(found["step"])
 
 
-def _print_plan(experiment: Experiment, timeline: Timeline, images: int, start_step: int) -> None:
-    plan = f"{timeline.total} steps of {experiment.training.batch_size} out of {images} images"
-    if timeline.supernet_start < timeline.total:
-        plan += (f"; subnets join at step {timeline.supernet_start}, at full rate from "
-                 f"{timeline.ramp_end}")
+def build_method(section: Mapping) -> Method:
+    """The method that a section of a config names, with its fields replaced.
+
+    Raises:
+      ValueError: for an unknown name or field, or a field that would make the name wrong.
+    """
+    given = {field: value for field, value in section.items() if value is not None}
+    name = given.pop("name", "deps")
+    base = named("method.name", name, METHODS, Method)
+    if given.pop("distill", True) is False:  # of configs of earlier versions
+        given.setdefault("loss", "hard")
+    own = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    at_once = own.get("full_model_fraction") == 0  # told from DepS by having no warm-up
+    for field in ("full_model_fraction", "ramp_epochs") if at_once else ():
+        if given.get(field, own[field]) != own[field]:
+            raise ValueError(f"method.name {name!r} means {field} {own[field]}, the config sets "
+                             f"{given[field]}; choose the method with --config FILE:{name}")
+    return build_settings(type(base), {**own, **given}, "method")
+
+
+def _print_plan(experiment: Experiment, recipe: Recipe, images: int, start_step: int) -> None:
+    plan = f"{recipe.total} steps of {experiment.training.batch_size} out of {images} images"
+    for phase in recipe.phases[1:]:
+        plan += f"; {phase.name}s from {phase.start}" + (phase.note and f", {phase.note}")
     if start_step:
         plan += f"; continuing at step {start_step}"
     if jax.default_backend() == "cpu":  # another width rounds otherwise
         plan += f"; vectors of {vector_bits()} bits"
     print(f"{experiment.method.name}: {plan}", flush=True)
-
-
-def _check_method(name: str, own: dict, given: dict) -> None:
-    """A method is told from DepS by these fields; set otherwise, its name would be wrong."""
-    for field in ("full_model_fraction", "ramp_epochs") if name != "deps" else ():
-        if given.get(field, own[field]) != own[field]:
-            raise ValueError(f"method.name {name!r} means {field} {own[field]}, the config sets "
-                             f"{given[field]}; choose the method with --config FILE:{name}")

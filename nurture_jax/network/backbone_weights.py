@@ -64,7 +64,7 @@ class Backbone:
                                      ("stages", self.stages, (1, 2, 3, 4))):
             if value not in allowed:
                 raise ValueError(f"backbone.{name} {value!r} is unknown; use one of {allowed}")
-        named("backbone.family", self.family, SPACES)
+        named("backbone.family", self.family, SPACES, SearchSpace)
         if self.width < 1:
             raise ValueError(f"backbone.width {self.width} is not positive; use 64")
         if self.init_from and self.kind != "resnet":
@@ -102,7 +102,7 @@ def start(settings: Backbone, size: int) -> Start:
             return Start(module)
         return Start(module, from_torchvision(module, load_state_dict(settings.init_from)))
     if not settings.run:
-        space = named("backbone.family", settings.family, SPACES).with_choices(
+        space = named("backbone.family", settings.family, SPACES, SearchSpace).with_choices(
             width_mult=settings.width_mult, resolution=size, kernels=(3, 5, 7))
         return Start(of_subnet(space, decode(space, settings.subnet)))
     run = TrainedRun.open(Path(settings.run))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from deps_jax.common.loop.metrics import Mean, compute, merge
-from deps_jax.common.loop.optim import Optimizer, base_optimizer, cosine
+from deps_jax.common.loop.optim import Optimizer, base_optimizer, base_schedule
 from deps_jax.common.loop.parallel import data_parallel, first_index, mean_over_devices
 from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import Mode
@@ -52,7 +52,7 @@ class Recipe:
 
     def schedule(self) -> optax.Schedule:
         """Learning rate by step, of everything but the backbone."""
-        return cosine(self.optimizer, self.total_steps, self.steps_per_epoch)
+        return base_schedule(self.optimizer, self.total_steps, self.steps_per_epoch)
 
     def transform(self) -> optax.GradientTransformation:
         """Clipping over all weights, then one optimizer each for the backbone and the rest."""

@@ -289,7 +289,7 @@ def test_test_images_stay_test_images_in_a_run_that_starts_from_another(run, pho
              "test": kept.splits["test"][1:] + kept.splits["train"][-1:]}
     sealed.write(run / "splits.json", {"listing": kept.listing, "splits": moved})
     assert run_records.RunRecords.of(kept.space, TrainedRun.open(run).splits).splits == moved
-    monkeypatch.setattr("deps_jax.training.train.Trainer.compile", lambda *_: None)
+    monkeypatch.setattr("deps_jax.training.trainer.Trainer.compile", lambda *_: None)
     monkeypatch.setattr("deps_jax.common.loop.run.Run.fit", lambda run, *_, **__: run.state)
     config = config_of(photos)
     train(Experiment.from_dict(config), tmp_path / "tuned", config, splits_of=run)

@@ -9,6 +9,7 @@ from configs import deps_digits
 from deps_jax.common.loop import kills
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.training.experiment import Experiment, build_recipe
+from deps_jax.training.phases import Plan
 
 
 @pytest.mark.long
@@ -33,8 +34,10 @@ def test_a_killed_run_comes_to_the_same(tmp_path, monkeypatch):
 
 def test_the_config_for_it_is_small_and_holds_every_part_of_the_method():
     settings = Experiment.from_dict(deps_digits.get_config("tiny").to_dict())
-    timeline = build_recipe(settings, settings.space.build(num_classes=10), 100).timeline
-    assert 0 < timeline.supernet_start < timeline.ramp_end < timeline.total == 30
+    recipe = build_recipe(settings, settings.space.build(num_classes=10), 100)
+    plan = Plan(recipe.space, recipe.optimizer, recipe.total, recipe.steps_per_epoch)
+    start, end = recipe.method.ramp_steps(plan)
+    assert 0 < start < end < recipe.total == 30
     assert settings.cadence.checkpoint_every == 1 and settings.cadence.evaluate_every > 0
 
 

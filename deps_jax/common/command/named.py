@@ -8,13 +8,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def named(field: str, name: str, known: Mapping[str, T]) -> T:
+def named(field: str, name: str, known: Mapping[str, T], kind: type[T]) -> T:
     """The value that `name` stands for.
 
     Args:
       field: of the config, for messages.
       name: a key of `known`, or "module:NAME" of a module that can be imported.
-      known: what we ship; a value of the user's own is of the same kind.
+      known: what we ship.
+      kind: what a value of the user's own must be.
 
     Raises:
       ValueError: naming what is known, or why the user's own value cannot be had.
@@ -29,7 +30,6 @@ def named(field: str, name: str, known: Mapping[str, T]) -> T:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{field} {name!r} cannot be imported: {error}; write 'module:NAME' of a "
                          f"module in this folder or in PYTHONPATH") from error
-    kind = type(next(iter(known.values())))
     if not isinstance(value, kind):
         raise ValueError(f"{field} {name!r} is a {type(value).__name__}, not a {kind.__name__}; "
                          f"name a value of that kind")

@@ -190,6 +190,13 @@ class Checkpoints:
             saved = {name: shape for name, shape in saved.items() if name.split("/")[0] in fields}
         for name in sorted(saved.keys() | wanted.keys()):
             if saved.get(name) != wanted.get(name):
+                if name.startswith("opt_state"):
+                    raise ValueError(
+                        f"training cannot go on from step {found.step} in {self.folder}, which "
+                        f"another method, optimizer or version has written: {name} is "
+                        f"{saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} here; "
+                        f"start from its weights in another --workdir with "
+                        f"--config.init_from={self.folder.parent}")
                 raise ValueError(
                     f"the checkpoint of step {found.step} in {self.folder} is of another network: "
                     f"{name} is {saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} "

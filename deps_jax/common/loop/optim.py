@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 OPTIMIZERS = ("sgd", "rmsprop", "adamw")
+SCHEDULES = ("cosine", "exponential")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,46 +19,71 @@ class Optimizer:
     Attributes:
       name: "sgd" (Nesterov), "rmsprop" or "adamw".
       learning_rate: peak, for the global batch.
-      min_learning_rate: floor of the cosine.
-      warmup_epochs, warmup_learning_rate: linear rise before the cosine, counted in the run.
+      schedule: "cosine", or "exponential" as in BigNAS, which ends constant at the floor.
+      min_learning_rate: floor of the schedule.
+      decay, decay_epochs: the exponential rate falls by this factor in so many epochs.
+      warmup_epochs, warmup_learning_rate: linear rise before the schedule, counted in the run.
       momentum: of sgd and rmsprop.
       weight_decay: coupled L2 for sgd and rmsprop, decoupled for adamw; never on batch norm or
         biases.
       clip_norm: global norm of the joined gradient; 0 does not clip.
+      clip_value: most that any number of it may be, up or down (AttentiveNAS, AlphaNet: 1); 0 does
+        not clip.
     """
 
     name: str = "sgd"
     learning_rate: float = 0.1
+    schedule: str = "cosine"
     min_learning_rate: float = 2.5e-3
+    decay: float = 0.97
+    decay_epochs: float = 2.4
     warmup_epochs: float = 0.0
     warmup_learning_rate: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 3e-5
     clip_norm: float = 0.0
+    clip_value: float = 0.0
 
     def __post_init__(self):
         if self.name not in OPTIMIZERS:
             raise ValueError(f"optimizer {self.name!r} is unknown; use one of {OPTIMIZERS}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule {self.schedule!r} is unknown; use one of {SCHEDULES}")
         for field in ("learning_rate", "min_learning_rate", "warmup_epochs", "weight_decay",
-                      "clip_norm"):
+                      "clip_norm", "clip_value"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field} {getattr(self, field)} is negative; use 0 or more")
+        if not (0 < self.decay <= 1 and self.decay_epochs > 0):
+            raise ValueError(f"decay {self.decay} in decay_epochs {self.decay_epochs} is no decay; "
+                             f"use 0.97 and 2.4")
 
 
-def cosine(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
-    """Linear warm-up, then max(floor, lr (1 + cos(pi t / T)) / 2), t counted from its end."""
+def base_schedule(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
+    """The base rate by step: linear warm-up, then the schedule down to its floor.
+
+    cosine: max(floor, lr (1 + cos(pi t / T)) / 2), t counted from the end of the warm-up.
+    exponential: max(floor, lr decay^(epochs / decay_epochs)), counted from there, too.
+
+    Raises:
+      ValueError: when the warm-up does not end in the run.
+    """
     warmup_steps = round(optimizer.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
         raise ValueError(f"warmup_epochs {optimizer.warmup_epochs} take {warmup_steps} of "
                          f"{total_steps} steps; shorten the warm-up or train longer")
     peak, start = optimizer.learning_rate, optimizer.warmup_learning_rate
 
-    def schedule(step):
+    def falling(step):
+        if optimizer.schedule == "exponential":
+            epochs = jnp.maximum(jnp.asarray(step, float) - warmup_steps, 0) / steps_per_epoch
+            return peak * optimizer.decay ** (epochs / optimizer.decay_epochs)
         t = (jnp.asarray(step, float) - warmup_steps) / (total_steps - warmup_steps)
-        falling = 0.5 * peak * (1 + jnp.cos(math.pi * jnp.clip(t, 0, 1)))
+        return 0.5 * peak * (1 + jnp.cos(math.pi * jnp.clip(t, 0, 1)))
+
+    def schedule(step):
         rising = start + (peak - start) * (step + 1) / max(1, warmup_steps)
         return jnp.where(step < warmup_steps, rising,
-                         jnp.maximum(optimizer.min_learning_rate, falling))
+                         jnp.maximum(optimizer.min_learning_rate, falling(step)))
 
     return schedule
 
@@ -65,6 +91,7 @@ def cosine(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> opta
 def base_optimizer(optimizer: Optimizer, schedule: optax.Schedule) -> optax.GradientTransformation:
     """Clip, decay, momentum, learning rate; the rate stays outside the momentum as in PyTorch."""
     clip = [optax.clip_by_global_norm(optimizer.clip_norm)] if optimizer.clip_norm else []
+    clip += [optax.clip(optimizer.clip_value)] if optimizer.clip_value else []
     decay = optax.add_decayed_weights(optimizer.weight_decay, decayed)
     if optimizer.name == "adamw":
         direction = [optax.scale_by_adam(), decay]

@@ -18,3 +18,4 @@ class TrainState:
     params: dict
     batch_stats: dict  # running statistics; of the full model in a supernet
     opt_state: optax.OptState
+    teacher: dict = struct.field(default_factory=dict)  # parameters of a frozen one, where needed

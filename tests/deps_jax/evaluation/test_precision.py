@@ -1,4 +1,5 @@
 """Numbers that must not be rounded: statistics of ill-conditioned inputs, logits, evaluation."""
+import dataclasses
 from functools import partial
 
 import jax
@@ -17,7 +18,7 @@ from deps_jax.reference.program import equations
 from deps_jax.space.subnet import smallest
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
-from deps_jax.training.methods import DEPS, Timeline
+from deps_jax.training.methods import DEPS
 from deps_jax.training.train import Recipe, init_state
 
 BITS = pytest.mark.parametrize("bits", [TF32, BFLOAT16], ids=["TF32", "bfloat16"])
@@ -147,8 +148,8 @@ def test_golden_records_are_compared_in_full_precision(tiny_variables, tiny_imag
             params, batch_stats, tiny_images, subnet))
     assert_full_precision(jax.jit(partial(golden.gradient, TINY)).trace(
         params, tiny_images, labels, subnet))
-    recipe = Recipe(space=TINY, method=DEPS, timeline=Timeline(0, 1, 2, 1), optimizer=Optimizer(),
-                    augment=PIXELS)
+    recipe = Recipe(space=TINY, method=dataclasses.replace(DEPS, ramp_epochs=1.0), total=4,
+                    steps_per_epoch=1, optimizer=Optimizer(), augment=PIXELS)
     state = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
     assert_full_precision(jax.jit(partial(golden.recorded_step, recipe)).trace(
         state, (tiny_images, labels, jax.random.key(0)), None))

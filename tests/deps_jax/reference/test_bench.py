@@ -71,10 +71,11 @@ def test_images_are_arguments():
 
 def test_both_sides_train_the_same_subnets(monkeypatch):
     recipe, key = bench._recipe(SMALL), jax.random.key(0)
-    monkeypatch.setattr(train, "update", lambda recipe, state, inputs, subnets, axis: subnets)
+    monkeypatch.setattr(train, "update",
+                        lambda recipe, phase, state, inputs, subnets, axis: subnets)
     state = train.TrainState(jnp.int32(bench.STEP), {}, {}, ())
     batch = {"image": jnp.zeros((4, 8, 8, 3), jnp.uint8), "label": jnp.zeros(4, jnp.int32)}
-    drawn = train.train_step(recipe, True, state, batch, key)
+    drawn = train.train_step(recipe, recipe.phase_of(bench.STEP), state, batch, key)
     names = [encode(SMALL, jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), drawn))
              for i in range(4)]
     found = bench.drawn_subnets(recipe, key, bench.STEP)

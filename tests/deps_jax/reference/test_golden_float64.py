@@ -17,10 +17,10 @@ from deps_jax.data.augment import Augment
 from deps_jax.space.subnet import from_lists, stack
 from deps_jax.supernet import supernet
 from deps_jax.supernet.convert import convert, short_name, to_state_dict
-from deps_jax.training.distill import hard_loss
-from deps_jax.training.methods import Method, Timeline
-from deps_jax.training.shrink import subnet_rate
-from deps_jax.training.train import Recipe, sort_state, update
+from deps_jax.training.losses import Hard, Target, smoothed
+from deps_jax.training.sandwich import Sandwich
+from deps_jax.training.train import Recipe, update
+from deps_jax.training.trainer import enter
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +73,8 @@ def test_logits_gradients_and_statistics_of_three_subnets(record, variables, ima
         def loss_fn(params):
             logits, statistics = supernet.apply(space, params, None, images, subnet, train=True,
                                                 dtype="float64")
-            return hard_loss(logits, labels, label_smoothing=0.1).mean(), (logits, statistics)
+            targets = Target(smoothed(labels, space.num_classes, 0.1))
+            return Hard()(logits, targets).mean(), (logits, statistics)
         return jax.grad(loss_fn, has_aux=True)(params)
 
     evaluate = jax.jit(partial(supernet.apply, space, train=False, dtype="float64"))
@@ -100,15 +101,16 @@ def recipe_of(run, space):
     """The settings of the recorded run."""
     per_epoch = run["batches_per_epoch"]
     end = run["full_model_warmup_epochs"] * per_epoch
-    timeline = Timeline(end - run["subnet_warmup_epochs"] * per_epoch, end, len(run["steps"]),
-                        per_epoch)
     _, smallest, sampled, also_sampled = run["weights"]
     assert sampled == also_sampled
-    method = Method("deps", temperature=run["temperature"], smallest_weight=smallest,
-                    sampled_weight=sampled, ramp_target_epochs=run["ramp_target_epochs"])
+    method = Sandwich("deps", temperature=run["temperature"], smallest_weight=smallest,
+                      sampled_weight=sampled, full_model_fraction=end / len(run["steps"]),
+                      ramp_epochs=run["subnet_warmup_epochs"],
+                      ramp_target_epochs=run["ramp_target_epochs"])
     optimizer = Optimizer(learning_rate=run["base_lr"], min_learning_rate=run["min_lr"],
                           momentum=run["momentum"], weight_decay=run["weight_decay"])
-    return Recipe(space=space, method=method, timeline=timeline, optimizer=optimizer,
+    return Recipe(space=space, method=method, optimizer=optimizer, total=len(run["steps"]),
+                  steps_per_epoch=per_epoch,
                   augment=Augment(mean=(0,) * 3, std=(1,) * 3), dtype="float64",
                   label_smoothing=run["label_smoothing"])
 
@@ -118,19 +120,22 @@ def test_a_run_of_deps_over_warm_up_sorting_ramp_and_full_rate(record, variables
     recipe, (params, batch_stats) = recipe_of(run, record["space"]), variables
     state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats,
                        recipe.transform().init(params))
-    step_fn = jax.jit(partial(update, recipe))
-    beta = subnet_rate(recipe.schedule(), recipe.timeline, 1.0)
+    steps = {phase.name: jax.jit(partial(update, recipe, phase)) for phase in recipe.phases}
+    sampled, full = recipe.rates()["sampled_1"], recipe.method.sampled_weight
     phases = []
     for i, step in enumerate(run["steps"]):
         assert float(recipe.schedule()(i)) == pytest.approx(step["lr"], rel=1e-12)
-        assert float(beta(i)) == pytest.approx(step["beta"], rel=1e-12, abs=1e-15)
+        beta = float(sampled(i)) / full
+        assert beta == pytest.approx(step["beta"], rel=1e-12, abs=1e-15)
+        phase = recipe.phase_of(i)
         subnets = None
-        if i >= recipe.timeline.supernet_start:
+        if not phase.alone:
             subnets = traced(stack([subnet(space, arch) for arch in step["archs"]]))
-        if i == recipe.timeline.supernet_start:
-            state = jax.jit(partial(sort_state, space, recipe.transform()))(state)
-        inputs = (images[i % 2], jnp.asarray(arrays["labels"][i % 2]), jax.random.key(0))
-        state, metrics = step_fn(state, inputs, subnets)
+        if i == phase.start and phase.changes_state:
+            state = jax.jit(partial(enter, recipe, phase))(state)
+        inputs = recipe.task.inputs(images[i % 2], jnp.asarray(arrays["labels"][i % 2]),
+                                    jax.random.key(0))
+        state, metrics = steps[phase.name](state, inputs, subnets)
         assert metrics["loss"].compute() == pytest.approx(step["losses"][0], abs=1e-9)
         assert ("subnet_loss" in metrics) == (len(step["losses"]) > 1)
         if subnets is not None:

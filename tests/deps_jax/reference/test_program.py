@@ -9,10 +9,12 @@ from conftest import PIXELS, TINY
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.by_platform import by_platform
 from deps_jax.reference.program import conditionals, equations
-from deps_jax.training.methods import DEPS, PLAIN, Timeline
-from deps_jax.training.train import Recipe, Trainer, init_state
+from deps_jax.training.methods import DEPS, PLAIN
+from deps_jax.training.train import Recipe, init_state
+from deps_jax.training.trainer import Trainer
 
-RECIPE = Recipe(space=TINY, method=DEPS, timeline=Timeline(2, 4, 8, 2), optimizer=Optimizer(),
+RECIPE = Recipe(space=TINY, method=dataclasses.replace(DEPS, ramp_epochs=1.0), total=8,
+                steps_per_epoch=2, optimizer=Optimizer(),
                 augment=dataclasses.replace(PIXELS, flip=True, crop_padding=2, cutout_size=3),
                 dropout_rate=0.2)
 
@@ -23,7 +25,7 @@ def trace(step, recipe):
     batch = {"image": jax.ShapeDtypeStruct((8, 9, 9, 3), jnp.uint8),
              "label": jax.ShapeDtypeStruct((8,), jnp.int32)}
     trainer = Trainer(recipe, jax.random.key(7), devices=jax.devices()[:1])
-    return getattr(trainer, step).trace(state, batch, trainer.key)
+    return trainer.steps[step].trace(state, batch, trainer.key)
 
 
 @pytest.mark.parametrize("recipe", [
@@ -33,14 +35,14 @@ def trace(step, recipe):
                  marks=pytest.mark.long),
 ], ids=["full model", "plain, bfloat16", "fine-tuning", "fine-tuning of unequal blocks"])
 def test_full_model_step_leaves_nothing_to_run_time(recipe):
-    traced = trace("full_step", recipe)
+    traced = trace("full-model step", recipe)
     assert conditionals(traced) == {"jaxpr": 0, "cpu": 0, "cuda": 0, "tpu": 0}
     # Loops have a known number of turns: a scan, or its reverse.
     assert not [e for e in equations(traced.jaxpr) if e.primitive.name == "while"]
 
 
 def test_sandwich_chooses_at_run_time():
-    counts = conditionals(trace("supernet_step", RECIPE))
+    counts = conditionals(trace("supernet step", RECIPE))
     assert all(0 < count < 100 for count in counts.values())
 
 

@@ -13,10 +13,10 @@ from deps_jax.data.sources import ArraySource, Splits, TfdsSource
 from deps_jax.runs.finetune import finetune_config
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.subnet_text import decode
+from deps_jax.supernet.initial_weights import initial_weights
 from deps_jax.training import run_records
 from deps_jax.training.experiment import Experiment, build, train
-from deps_jax.training.initial_weights import initial_weights
-from deps_jax.training.train import Trainer
+from deps_jax.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

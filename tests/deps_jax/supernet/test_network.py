@@ -19,7 +19,7 @@ ort = pytest.importorskip("onnxruntime", reason="needs the extra export")
 onnx_writer = pytest.importorskip("deps_jax.export.onnx_writer")
 
 
-# Of logits up to 2. Rounding grows with the number of layers: 66 convolutions in a ResNet.
+# Of logits up to 2. Rounding grows with the number of layers: 61 convolutions in a ResNet.
 TOLERANCES = {"tiny": 1e-5, "mobilenet_v3": 1e-5, "mobilenet_v3_cifar": 1e-5, "two_stages": 1e-5,
               "proxyless": 3e-5, "proxyless_google": 3e-5, "resnet50d": 3e-4,
               "resnet50d_cifar": 3e-4}

@@ -25,7 +25,8 @@ from deps_jax.space.families import SPACES
 from deps_jax.supernet.convert import to_state_dict
 from deps_jax.training import experiment
 from deps_jax.training.experiment import Experiment, build_recipe, may_differ, train
-from deps_jax.training.train import Trainer, init_state
+from deps_jax.training.train import init_state
+from deps_jax.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,8 @@ def test_checkpoint_of_another_space_is_refused(finished, tmp_path):
      "120 calibration images in batches of 20 cannot be drawn from 100 training images"),
     ({"evaluation.subnets": ("d3e1",)}, "depth 3 is not in the depths"),
     ({"method.sampling": "best"}, "sampling 'best' is unknown"),
-    ({"method.name": "ofa"}, "method.name 'ofa' is unknown"),
+    ({"method.name": "slimmable"}, "method.name 'slimmable' is unknown"),
+    ({"method.name": "ofa"}, "method has no field 'ramp_epochs'"),
     ({"method.name": "bignas"}, "choose the method with --config FILE:bignas"),
     ({"optimizer.name": "lion"}, "optimizer 'lion' is unknown"),
     ({"init_from": "nothing.pth"}, "is not a file"),
@@ -198,7 +200,8 @@ def test_published_configs_are_whole(config):
     settings = Experiment.from_dict(config.to_dict())
     space = settings.space.build(num_classes=10)
     recipe = build_recipe(settings, space, 40_000)
-    assert 0 <= recipe.timeline.supernet_start <= recipe.timeline.ramp_end <= recipe.timeline.total
+    stops = [0, *(phase.stop for phase in recipe.phases)]
+    assert [phase.start for phase in recipe.phases] == stops[:-1] and stops[-1] == recipe.total
 
 
 def test_options_of_configs_are_checked():

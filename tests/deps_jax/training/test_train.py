@@ -11,12 +11,12 @@ import numpy as np
 import optax
 import pytest
 from compilations import compilations
-from small_run import RECIPE, SPACE, fresh_state
+from small_run import METHOD, RECIPE, SPACE, fresh_state
 
 from deps_jax.common.loop.parallel import DataParallel
-from deps_jax.training import train
-from deps_jax.training.methods import BIGNAS, DEPS, PLAIN, Timeline
-from deps_jax.training.train import Trainer, sort_state
+from deps_jax.training import trainer as trainers
+from deps_jax.training.methods import BIGNAS, DEPS, PLAIN
+from deps_jax.training.trainer import Trainer, sort_state
 
 KEY = jax.random.key(7)
 
@@ -90,16 +90,15 @@ def test_everything_is_compiled_before_the_first_step(one_device, two_devices, t
 
 
 @pytest.mark.parametrize(("method", "start_step", "needed"), [
-    (DEPS, 0, ["full", "supernet", "sort"]), (DEPS, 7, ["full", "supernet", "sort"]),
-    (DEPS, 8, ["supernet", "sort"]), (DEPS, 9, ["supernet"]), (DEPS, 40, []),
+    (METHOD, 0, ["full", "supernet", "sort"]), (METHOD, 7, ["full", "supernet", "sort"]),
+    (METHOD, 8, ["supernet", "sort"]), (METHOD, 9, ["supernet"]), (METHOD, 40, []),
     (BIGNAS, 0, ["supernet"]), (PLAIN, 0, ["full"]), (PLAIN, 40, [])])
 def test_only_what_the_rest_of_a_run_needs_is_compiled(method, start_step, needed, monkeypatch):
-    timeline = Timeline(*{"deps": (8, 16), "bignas": (0, 0), "plain": (40, 40)}[method.name], 40, 4)
-    trainer = Trainer(dataclasses.replace(RECIPE, method=method, timeline=timeline), KEY)
+    trainer = Trainer(dataclasses.replace(RECIPE, method=method), KEY)
     compiled = []
-    names = {id(trainer.full_step): "full", id(trainer.supernet_step): "supernet"}
+    names = {id(step): name.split("-")[0].split()[0] for name, step in trainer.steps.items()}
     monkeypatch.setattr(DataParallel, "compile", lambda self, *_: compiled.append(names[id(self)]))
-    monkeypatch.setattr(train, "memory_bytes", lambda _: 10**6)
+    monkeypatch.setattr(trainers, "memory_bytes", lambda _: 10**6)
 
     class Sort:
         def lower(self, _):
@@ -108,7 +107,7 @@ def test_only_what_the_rest_of_a_run_needs_is_compiled(method, start_step, neede
         def compile(self):
             compiled.append("sort")
 
-    monkeypatch.setattr(trainer, "sort", Sort())
+    monkeypatch.setattr(trainer, "entries", {name: Sort() for name in trainer.entries})
     trainer.compile({}, {}, start_step)
     assert compiled == needed
 
@@ -151,8 +150,9 @@ def test_the_step_of_the_loop_is_that_of_the_state(one_device, trained, monkeypa
     trainer(7, states[7], batch(7))
     with pytest.raises(ValueError, match="the loop is at step 8, the state at step 7"):
         trainer(8, states[7], batch(8))  # the loop counted on, but with an old state
-    asked, check = [], train._check_step
-    monkeypatch.setattr(train, "_check_step", lambda *args: (asked.append(args[0]), check(*args)))
+    asked, check = [], trainers._check_step
+    monkeypatch.setattr(trainers, "_check_step",
+                        lambda *args: (asked.append(args[0]), check(*args)))
     one_device.run(states[5], 5, 11)
     assert asked == [5, 8]  # no other step waits for the device
 

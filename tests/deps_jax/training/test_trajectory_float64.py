@@ -44,16 +44,17 @@ def test_losses_equal_those_of_pytorch(shared):
             lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)), convert(space, initial))
         state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats,
                            recipe.transform().init(params))
-        step_fn = jax.jit(partial(update, recipe))
+        steps = {phase.name: jax.jit(partial(update, recipe, phase)) for phase in recipe.phases}
         pixels = jnp.asarray(np.moveaxis(images, 2, -1), jnp.float64)
         for i, step in enumerate(record["steps"]):
-            subnets = None
-            if i >= recipe.timeline.supernet_start:
+            subnets, phase = None, recipe.phase_of(i)
+            if not phase.alone:
                 subnets = jax.tree.map(jnp.asarray, stack([
                     from_lists(space, depths=arch["d"], kernels=arch["ks"], expands=arch["e"])
                     for arch in step["archs"]]))
-            inputs = (pixels[i % 2], jnp.asarray(labels[i % 2]), jax.random.key(0))
-            state, metrics = step_fn(state, inputs, subnets)
+            inputs = recipe.task.inputs(pixels[i % 2], jnp.asarray(labels[i % 2]),
+                                        jax.random.key(0))
+            state, metrics = steps[phase.name](state, inputs, subnets)
             assert metrics["loss"].compute() == pytest.approx(theirs[i][0], abs=2e-6)
             if subnets is not None:
                 assert metrics["subnet_loss"].compute() == pytest.approx(

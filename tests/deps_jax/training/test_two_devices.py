@@ -19,40 +19,44 @@ from deps_jax.evaluation.evaluate import Evaluator
 from deps_jax.space.subnet import stack
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.masks import active_masks
-from deps_jax.training.methods import AGGREGATIONS, DEPS, Timeline
-from deps_jax.training.train import apply_gradients, full_gradients, sandwich_gradients
+from deps_jax.training.gradients import gradients_alone, gradients_of_slots
+from deps_jax.training.method import AGGREGATIONS
+from deps_jax.training.methods import BIGNAS, PLAIN
+from deps_jax.training.train import apply_gradients
 
 pytestmark = pytest.mark.long
 
-# As `DEPS.slots` has them: the full model, the smallest, two others.
+# As the slots of a sandwich have them: the full model, the smallest, two others.
 SUBNETS = ("largest", "smallest", "k3e1-k3e2", "k3e2")
 WEIGHTS = {"largest": 1.0, "smallest": 0.3, "sampled_1": 0.7, "sampled_2": 0.7}
 RATE = 0.05
 
 
-def recipe(aggregation):
+def recipe(aggregation, method=BIGNAS):
     """Plain gradient descent at one rate, subnets at full rate with weights of their own."""
-    method = dataclasses.replace(DEPS, aggregation=aggregation, smallest_weight=0.3,
+    method = dataclasses.replace(method, aggregation=aggregation, smallest_weight=0.3,
                                  sampled_weight=0.7)
     optimizer = dataclasses.replace(RECIPE.optimizer, learning_rate=RATE, min_learning_rate=RATE,
                                     momentum=0.0, weight_decay=0.0)
     return dataclasses.replace(RECIPE, method=method, optimizer=optimizer, dtype="float64",
-                               timeline=Timeline(0, 0, 10, 5))
+                               total=10, steps_per_epoch=5)
 
 
 def everything(state, batch, key, *, axis_name):
     """Gradients of a sandwich and of the full model alone, and the states they lead to."""
     subnets = jax.tree.map(jnp.asarray, stack([decode(SPACE, name) for name in SUBNETS]))
-    inputs, params = (batch["image"], batch["label"], key), state.params
-    gradients, losses, statistics, logits = sandwich_gradients(
-        recipe("sum"), params, inputs, subnets=subnets, axis_name=axis_name)
-    alone, *_ = full_gradients(recipe("sum"), params, inputs, axis_name=axis_name)
+    task, (phase,), (plain,) = (recipe("sum").task, recipe("sum").phases,
+                                recipe("sum", PLAIN).phases)
+    inputs = task.inputs(batch["image"], batch["label"], key)
+    found = gradients_of_slots(phase, task, state.params, inputs, subnets, axis_name=axis_name)
+    alone = gradients_alone(plain, SPACE, task, state.params, inputs, axis_name=axis_name)
     gradients, alone, losses, logits = mean_over_devices(
-        (gradients, alone["largest"], losses.mean(1), (logits**2).mean()), axis_name)
-    states = {name: apply_gradients(recipe(name), state, gradients, statistics, subnets)[0]
-              for name in AGGREGATIONS}
+        (found.slots, alone.slots["largest"], found.losses.mean(1), (found.outputs**2).mean()),
+        axis_name)
+    states = {name: apply_gradients(recipe(name), phase, state, found._replace(slots=gradients),
+                                    subnets)[0] for name in AGGREGATIONS}
     return {"gradients": gradients, "alone": alone, "losses": losses, "logits": logits,
-            "statistics": statistics, "states": states}
+            "statistics": found.statistics, "states": states}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,9 +96,10 @@ def test_the_full_model_has_one_gradient_alone_and_in_the_sandwich(results):
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_joined_gradients_are_the_sum_by_hand(aggregation, results, state):
     """Every slot has a weight and a subnet of its own, so none can stand in for another."""
-    power = {"sum": 0.0, "avg": 1.0, "avg_sqrt": 0.5}[aggregation]
+    power = {"sum": 0.0, "mean": 0.0, "avg": 1.0, "avg_sqrt": 0.5}[aggregation]
+    share = 0.25 if aggregation == "mean" else 1.0
     masks = {slot: active_masks(SPACE, state.params, decode(SPACE, name))
-             for slot, name in zip(DEPS.slots, SUBNETS, strict=True)}
+             for slot, name in zip(WEIGHTS, SUBNETS, strict=True)}
     for result in results:
         gradients = result["gradients"]
         total = jax.tree.map(lambda *leaves: sum(leaves), *(
@@ -103,8 +108,8 @@ def test_joined_gradients_are_the_sum_by_hand(aggregation, results, state):
         users = jax.tree.map(lambda *leaves: sum(leaves), *(
             jax.tree.map(lambda leaf, w=w: w * np.asarray(leaf, np.float64), masks[slot])
             for slot, w in WEIGHTS.items()))
-        expected = jax.tree.map(lambda p, g, n: p - RATE * g / n**power, state.params, total,
-                                users)
+        expected = jax.tree.map(lambda p, g, n: p - RATE * share * g / n**power, state.params,
+                                total, users)
         chex.assert_trees_all_close(result["states"][aggregation].params, expected, atol=1e-9,
                                     rtol=0)
 

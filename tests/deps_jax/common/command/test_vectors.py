@@ -9,7 +9,6 @@ import pytest
 from configs import deps_digits
 from deps_jax.common.command import vectors
 from deps_jax.training import experiment
-from deps_jax.training.methods import Timeline
 
 ROOT = Path(__file__).parents[4]
 LAUNCHERS = sorted(f"launch.{path.stem}" for path in (ROOT / "launch").glob("*.py")
@@ -46,7 +45,8 @@ def test_the_users_flags_stay(wide, given, bits, monkeypatch):
 def test_the_plan_of_a_run_tells_the_width(monkeypatch, capsys):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
     settings = experiment.Experiment.from_dict(deps_digits.get_config().to_dict())
-    experiment._print_plan(settings, Timeline(4, 6, 9, 2), images=100, start_step=0)
+    recipe = experiment.build_recipe(settings, settings.space.build(num_classes=10), 1200)
+    experiment._print_plan(settings, recipe, images=1200, start_step=0)
     assert capsys.readouterr().out.strip().endswith("; vectors of 512 bits")
 
 

@@ -3,18 +3,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deps_jax.common.loop.optim import Optimizer, base_optimizer, cosine, decayed
+from deps_jax.common.loop.optim import Optimizer, base_optimizer, base_schedule, decayed
 from deps_jax.supernet.supernet import init
 
 
 def test_cosine_with_warmup_and_floor():
-    schedule = cosine(Optimizer(learning_rate=1.0, min_learning_rate=0.1, warmup_epochs=1,
+    schedule = base_schedule(Optimizer(learning_rate=1.0, min_learning_rate=0.1, warmup_epochs=1,
                                 warmup_learning_rate=0.2), total_steps=50, steps_per_epoch=10)
     np.testing.assert_allclose([schedule(s) for s in (0, 9, 10, 30)], [0.28, 1.0, 1.0, 0.5],
                                rtol=1e-6)
     assert float(schedule(49)) == pytest.approx(0.1)
     with pytest.raises(ValueError, match="shorten the warm-up"):
-        cosine(Optimizer(warmup_epochs=5), 50, 10)
+        base_schedule(Optimizer(warmup_epochs=5), 50, 10)
 
 
 def test_sgd_is_pytorchs():

@@ -46,6 +46,23 @@ def initial_weights(source: str, space: SearchSpace) -> dict:
     return weights
 
 
+def teacher_weights(source: str, space: SearchSpace) -> dict:
+    """{"params", "batch_stats"} of a teacher, and of the subnets that start from it.
+
+    Args:
+      source: as of `initial_weights`; of the same space, width and classes.
+
+    Raises:
+      ValueError: when it is of another.
+    """
+    weights, classes = (_of_run if Path(source).is_dir() else _of_file)(Path(source), space)
+    if classes != space.num_classes:
+        raise ValueError(f"the teacher {source} knows {classes} classes, the data has "
+                         f"{space.num_classes}; give one that was trained on them, or none "
+                         f"(method.teacher='') to train it first")
+    return weights
+
+
 def _of_file(path: Path, space: SearchSpace) -> tuple[dict, int]:
     state_dict = load_state_dict(path)
     classes = count_classes(state_dict)

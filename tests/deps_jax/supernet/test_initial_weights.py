@@ -8,8 +8,8 @@ from conftest import drawn, save_run
 from configs import deps_digits
 from deps_jax.supernet import supernet
 from deps_jax.supernet.convert import to_state_dict
+from deps_jax.supernet.initial_weights import initial_weights
 from deps_jax.training.experiment import Experiment
-from deps_jax.training.initial_weights import initial_weights
 
 
 def config(**space):

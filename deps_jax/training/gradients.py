@@ -1,0 +1,130 @@
+"""Gradients of the slots of one step, all on the same images."""
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from deps_jax.common.loop.parallel import mean_over_devices
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, largest
+from deps_jax.space.subnet_text import decode
+from deps_jax.training.losses import Loss
+from deps_jax.training.phases import FIRST_SLOT, Phase
+from deps_jax.training.task import Inputs, Task, Tree
+
+
+class Gradients(NamedTuple):
+    """What one step has found.
+
+    Attributes:
+      slots: gradient of each slot by its name, trees like the parameters.
+      losses: [n, b] of each slot.
+      statistics: batch statistics of the first slot.
+      outputs: of the first slot.
+    """
+
+    slots: dict[str, Tree]
+    losses: jax.Array
+    statistics: Tree
+    outputs: Tree
+
+
+def draw(phase: Phase, space: SearchSpace, task: Task, params: Tree, inputs: Inputs,
+         key: jax.Array, axis_name: str | None = None) -> Subnet | None:
+    """The subnets of a step stacked in the order of the slots; None where one is known before."""
+    if phase.alone:
+        return None
+    keys = jax.random.split(key, len(phase.slots))
+    drawn = [slot.subnet.draw(key, space) for slot, key in zip(phase.slots, keys, strict=True)]
+    chosen = [i for i, slot in enumerate(phase.slots) if slot.subnet.candidates > 1]
+    if chosen:
+        candidates = jax.tree.map(lambda *leaves: jnp.concatenate(leaves),
+                                  *(drawn[i] for i in chosen))
+        losses = jax.lax.map(partial(_judge, task, params, inputs, axis_name), candidates)
+        start = 0
+        for i in chosen:
+            sampler = phase.slots[i].subnet
+            best = sampler.keep(losses[start:start + sampler.candidates])
+            drawn[i] = jax.tree.map(lambda leaf, best=best: leaf[best], drawn[i])
+            start += sampler.candidates
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
+
+
+def _judge(task: Task, params: Tree, inputs: Inputs, axis_name: str | None,
+           subnet: Subnet) -> jax.Array:
+    """[] mean loss of a candidate, the same on all devices."""
+    outputs, _ = task.forward(params, inputs, subnet, dropout=False, axis_name=axis_name)
+    return mean_over_devices(task.judge(outputs, inputs).mean(), axis_name)
+
+
+def teach(phase: Phase, space: SearchSpace, task: Task, teacher: Tree, inputs: Inputs,
+          axis_name: str | None = None) -> Tree | None:
+    """Outputs of the frozen full model on the batch, with its statistics (as OFA's teacher)."""
+    if not phase.needs_teacher:
+        return None
+    outputs, _ = task.forward(teacher, inputs, largest(space), dropout=False, axis_name=axis_name)
+    return jax.lax.stop_gradient(outputs)
+
+
+def gradients_alone(phase: Phase, space: SearchSpace, task: Task, params: Tree, inputs: Inputs,
+                    teacher: Tree | None = None, axis_name: str | None = None) -> Gradients:
+    """Of the only slot of a phase, whose network is compiled alone."""
+    (slot,), subnet = phase.slots, decode(space, phase.alone.name)
+
+    def loss_fn(params):
+        outputs, statistics = task.forward(params, inputs, subnet, dropout=slot.dropout,
+                                           axis_name=axis_name)
+        losses = slot.loss(outputs, task.target(inputs, teacher))
+        return losses.mean(), (losses, statistics, outputs)
+
+    gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
+    return Gradients({slot.name: gradient}, losses[None], statistics, outputs)
+
+
+def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, subnets: Subnet,
+                       teacher: Tree | None = None, axis_name: str | None = None) -> Gradients:
+    """Of all slots. They run one after the other in a scan: one compiled network serves them all.
+
+    Args:
+      subnets: stacked in the order of the slots.
+      teacher: outputs of the frozen teacher; the first slot's where that teaches.
+    """
+    kinds = list(dict.fromkeys(slot.loss for slot in phase.slots))
+    kind = jnp.array([kinds.index(slot.loss) for slot in phase.slots])
+    dropout = jnp.array([slot.dropout for slot in phase.slots])
+    first_teaches = phase.teacher == FIRST_SLOT
+
+    def run_slot(taught, slot):
+        subnet, is_first, kind, dropout = slot
+
+        def loss_fn(params):
+            outputs, statistics = task.forward(params, inputs, subnet, dropout=dropout,
+                                               axis_name=axis_name)
+            losses = _chosen(kinds, kind, outputs, task.target(inputs, taught))
+            return losses.mean(), (losses, statistics, outputs)
+
+        gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
+        taught = _where(is_first, outputs, taught) if first_teaches else taught
+        return taught, (gradient, losses, statistics, outputs)
+
+    before = task.no_outputs(inputs) if first_teaches else teacher
+    _, (gradients, losses, statistics, outputs) = jax.lax.scan(
+        run_slot, before, (subnets, jnp.arange(len(phase.slots)) == 0, kind, dropout))
+    nth = lambda tree, i: jax.tree.map(lambda leaf: leaf[i], tree)
+    return Gradients({slot.name: nth(gradients, i) for i, slot in enumerate(phase.slots)}, losses,
+                     nth(statistics, 0), nth(outputs, 0))
+
+
+def _chosen(kinds: list[Loss], kind: jax.Array, outputs: Tree, target) -> jax.Array:
+    """[b] losses of the kind that a slot has."""
+    losses = kinds[-1](outputs, target)
+    for i in range(len(kinds) - 2, -1, -1):
+        losses = jnp.where(kind == i, kinds[i](outputs, target), losses)
+    return losses
+
+
+def _where(condition: jax.Array, this: Tree, other: Tree) -> Tree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), this, other)

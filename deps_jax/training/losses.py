@@ -1,0 +1,141 @@
+"""Losses of a step: labels for the full model, a teacher's predictions for the subnets.
+
+A loss is a value: called with logits and a `Target` it gives one number an example. Any of them
+goes with any method.
+"""
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.nn import log_softmax, softmax
+
+
+class Target(NamedTuple):
+    """What the outputs of a batch are compared with.
+
+    Attributes:
+      labels: [b, classes] float, distributions over the classes, see `smoothed`.
+      teacher: [b, classes] float, logits of the teacher; None where nobody teaches.
+    """
+
+    labels: jax.Array
+    teacher: jax.Array | None = None
+
+
+class Loss(abc.ABC):
+    """A function of logits [b, classes] and a Target; the result is [b], as float as the logits."""
+
+    teacher: bool = True  # whether it reads a teacher's logits
+
+    @abc.abstractmethod
+    def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
+        """[b] losses."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hard(Loss):
+    """Cross entropy with the labels."""
+
+    teacher = False
+
+    def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
+        """[b] losses."""
+        chex.assert_equal_shape((logits, target.labels))
+        return -(target.labels * log_softmax(logits)).sum(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Distillation(Loss):
+    """Cross entropy with the softened predictions of a teacher, which no gradient reaches.
+
+    -T^2 sum softmax(teacher / T) log_softmax(logits / T). In-place distillation (BigNAS, DepS)
+    gives subnets no term of the labels; OFA adds it.
+
+    Attributes:
+      temperature: T.
+      label_weight: of the cross entropy with the labels that is added.
+    """
+
+    temperature: float = 1.0
+    label_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or self.label_weight < 0:
+            raise ValueError(f"temperature {self.temperature} and label_weight "
+                             f"{self.label_weight} must be > 0 and >= 0; use 1 and 0")
+
+    def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
+        """[b] losses."""
+        chex.assert_equal_shape((logits, target.teacher))
+        teacher = softmax(jax.lax.stop_gradient(target.teacher) / self.temperature)
+        soft = -self.temperature**2 * (teacher * log_softmax(logits / self.temperature)).sum(-1)
+        return soft + self.label_weight * Hard()(logits, target) if self.label_weight else soft
+
+
+@dataclasses.dataclass(frozen=True)
+class AlphaDivergence(Loss):
+    """The larger of two alpha-divergences to the teacher (AlphaNet, arXiv 2102.07954, section 3).
+
+    With q the student's and p the teacher's predictions, both held fixed, and r = p / q, an
+    example's divergence is sum_c q f(r); of the two alphas the one with the larger divergence is
+    taken. What is returned is a surrogate, -sum_c q rho(r) log q, whose gradient is that of the
+    divergence; its value is none.
+
+    Attributes:
+      low, high: the two alphas: a low one punishes a student that is sure where the teacher is
+        not, a high one a student that misses what the teacher sees.
+      clip: most that r to the power of alpha may be, so that the gradient stays bounded.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
+    clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not (self.low < self.high and self.clip > 0):
+            raise ValueError(f"alphas {self.low} and {self.high} must rise, clip {self.clip} must "
+                             f"be above 0; use -1, 1 and 5")
+
+    def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
+        """[b] surrogates."""
+        divergences, surrogates = zip(*(
+            self.one_side(logits, target, alpha) for alpha in (self.low, self.high)), strict=True)
+        return jnp.where(divergences[0] > divergences[1], *surrogates)
+
+    def one_side(self, logits: jax.Array, target: Target,
+                 alpha: float) -> tuple[jax.Array, jax.Array]:
+        """([b] divergences with one alpha, [b] their surrogates)."""
+        chex.assert_equal_shape((logits, target.teacher))
+        log_q = log_softmax(logits)
+        fixed_log_q = jax.lax.stop_gradient(log_q)
+        log_ratio = log_softmax(jax.lax.stop_gradient(target.teacher)) - fixed_log_q
+        q = jnp.exp(fixed_log_q)
+        f, rho = self._generator(log_ratio, alpha)
+        return (q * f).sum(-1), -(q * rho * log_q).sum(-1)
+
+    def _generator(self, log_ratio: jax.Array, alpha: float) -> tuple[jax.Array, jax.Array]:
+        """f(r), 0 at r = 1 up to clipping, and rho(r) = r f'(r) - f(r), for r = exp(log_ratio)."""
+        if alpha == 1:
+            ratio = jnp.exp(log_ratio)
+            return ratio * log_ratio, ratio
+        if alpha == 0:
+            log_ratio = jnp.minimum(log_ratio, jnp.log(self.clip))
+            return -log_ratio, log_ratio - 1
+        power = jnp.minimum(jnp.exp(alpha * log_ratio), self.clip)
+        offset = 1 / (alpha * (alpha - 1))
+        return power * offset - offset, power / alpha + offset
+
+
+LOSSES: dict[str, Loss] = {
+    "hard": Hard(), "soft": Distillation(), "soft_and_hard": Distillation(label_weight=1.0),
+    "alpha": AlphaDivergence()}
+
+
+def smoothed(labels: jax.Array, classes: int, smoothing: float) -> jax.Array:
+    """[b, classes] targets (1 - s) onehot + s / classes, of [b] int labels."""
+    return jax.nn.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes

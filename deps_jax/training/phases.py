@@ -1,0 +1,112 @@
+"""A method laid over a run: phases one after the other, each with the slots of its steps.
+
+A slot says which subnet, which loss, which rate; a step trains the subnets of all slots on the same
+images and joins their gradients. A method is a function that makes phases of a `Plan`.
+"""
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+import optax
+
+from deps_jax.common.loop.optim import Optimizer, base_schedule
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.training.losses import Loss
+from deps_jax.training.rates import Weight
+from deps_jax.training.samplers import Named, Sampler
+
+FIRST_SLOT, FROZEN = "first slot", "frozen"  # who teaches
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """One subnet of a step.
+
+    Attributes:
+      name: key of its gradients; slots of the same name have the same rate in all phases.
+      subnet: which one.
+      loss: of its outputs.
+      rate: factor on the base rate by step.
+      weight: further factor, by what the subnet costs; None is 1.
+      dropout: whether the recipe's drop-out is on.
+    """
+
+    name: str
+    subnet: Sampler
+    loss: Loss
+    rate: optax.Schedule
+    weight: Weight | None = None
+    dropout: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """Steps with the same slots, which are compiled once.
+
+    Attributes:
+      start, stop: its steps.
+      learning_rate: base rate by step of the run.
+      teacher: whose logits the slots' losses see: FIRST_SLOT's of the same step, or those of the
+        FROZEN full model that the state keeps.
+      sort_channels: before its first step; `protected` is that of `sort.sort_channels`.
+      freeze: before its first step the full model becomes the frozen teacher.
+      restart: before its first step the optimizer forgets its momentum, as a run of its own would.
+      note: what the plan that a run prints says beside its first step.
+    """
+
+    name: str
+    start: int
+    stop: int
+    slots: tuple[Slot, ...]
+    learning_rate: optax.Schedule
+    teacher: str = FIRST_SLOT
+    sort_channels: bool = False
+    protected: int | None = None
+    freeze: bool = False
+    restart: bool = False
+    note: str = ""
+
+    @property
+    def alone(self) -> Named | None:
+        """The one network of its steps, where it is known before."""
+        only = self.slots[0].subnet if len(self.slots) == 1 else None
+        return only if isinstance(only, Named) else None
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether the first slot is always the same network, whose statistics may be kept."""
+        return isinstance(self.slots[0].subnet, Named)
+
+    @property
+    def changes_state(self) -> bool:
+        """Whether anything happens before its first step."""
+        return self.sort_channels or self.freeze or self.restart
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the frozen teacher runs in its steps."""
+        return self.teacher == FROZEN and any(slot.loss.teacher for slot in self.slots)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a method makes phases of.
+
+    Attributes:
+      total: steps of the run.
+      steps_per_epoch: of the training data.
+      subnet: name of the network that is trained where no others are; another than the largest is
+        fine-tuned.
+    """
+
+    space: SearchSpace
+    optimizer: Optimizer
+    total: int
+    steps_per_epoch: int
+    subnet: str = "largest"
+
+    @cached_property
+    def learning_rate(self) -> optax.Schedule:
+        """The run's base rate by step."""
+        return base_schedule(self.optimizer, self.total, self.steps_per_epoch)

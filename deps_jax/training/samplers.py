@@ -1,0 +1,182 @@
+"""Which subnet a slot trains at a step, as values: any of them goes with any method."""
+from __future__ import annotations
+
+import abc
+import dataclasses
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deps_jax.space import subnet as subnets
+from deps_jax.space.cost import BlockTable, macs
+from deps_jax.space.search_space import AXES, SearchSpace
+from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet_text import decode
+
+
+class Sampler(abc.ABC):
+    """Draws a subnet of a space, under jit.
+
+    Attributes:
+      candidates: how many are drawn, of which the step keeps one by its loss on the batch.
+    """
+
+    candidates: int = 1
+
+    @abc.abstractmethod
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """A subnet; with `candidates` above 1 so many, stacked.
+
+        Raises:
+          ValueError: when the space does not allow this way of sampling.
+        """
+
+    def keep(self, losses: jax.Array) -> jax.Array:
+        """Position of the candidate that is trained, of their [candidates] losses on the batch."""
+        raise NotImplementedError(f"{self} draws {self.candidates} candidates and keeps none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Named(Sampler):
+    """Always the same one: "largest", "smallest" or any other name."""
+
+    name: str
+
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """The static subnet."""
+        return decode(space, self.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(Sampler):
+    """Independent uniform choices (`subnet.sample`)."""
+
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """A subnet."""
+        return subnets.sample(key, space)
+
+
+@dataclasses.dataclass(frozen=True)
+class Compound(Sampler):
+    """CompOFA's: depth and expand ratio grow together (`subnet.sample_compound`).
+
+    Attributes:
+      kernels: of each stage in all its blocks; () is the largest everywhere, as in DepS's port.
+        CompOFA itself has MobileNetV3's (its `fixed_kernel` option).
+    """
+
+    kernels: tuple[int, ...] = ()
+
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """A subnet."""
+        drawn = subnets.sample_compound(key, space)
+        if not self.kernels:
+            return drawn
+        if len(self.kernels) != len(space.stages):
+            raise ValueError(f"compound sampling has the kernels {self.kernels} for "
+                             f"{len(self.kernels)} stages, space {space.name!r} has "
+                             f"{len(space.stages)}; choose sampling 'compound'")
+        places = []
+        for s, (kernel, stage) in enumerate(zip(self.kernels, space.stages, strict=True)):
+            if kernel not in stage.kernels:
+                raise ValueError(f"compound sampling takes kernel {kernel} in stage {s}, which "
+                                 f"has {stage.kernels}; add it, or choose sampling 'compound'")
+            places.append(stage.kernels.index(kernel))
+        kernel = jnp.broadcast_to(jnp.array(places, jnp.int32)[:, None], drawn.kernel.shape)
+        return drawn.replace(kernel=kernel)
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened(Sampler):
+    """Uniform in a part of the space: so many of the largest values of each list.
+
+    Attributes:
+      depths, kernels, expands, widths: how many; 0 is all.
+    """
+
+    depths: int = 0
+    kernels: int = 0
+    expands: int = 0
+    widths: int = 0
+
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """A subnet."""
+        drawn = subnets.sample(key, self.part(space))
+        offset = {name: np.array([len(getattr(stage, name)) - len(self._last(stage, name))
+                                  for stage in space.stages], np.int32) for name in AXES}
+        width = drawn.width
+        if subnets.width_choices(space):
+            stem = len(space.stem_widths) - len(space.stem_widths[-self.widths:])
+            start = jnp.zeros(1 + len(space.stages), jnp.int32) if width is None else width
+            width = start + np.append(np.int32(stem), offset["widths"])
+        return Subnet(drawn.depth, drawn.kernel + offset["kernels"][:, None],
+                      drawn.expand + offset["expands"][:, None], width)
+
+    def part(self, space: SearchSpace) -> SearchSpace:
+        """The part of the space that is open."""
+        stages = tuple(dataclasses.replace(
+            stage, **{name: self._last(stage, name) for name in AXES}) for stage in space.stages)
+        return dataclasses.replace(space, stages=stages,
+                                   stem_widths=space.stem_widths[-self.widths:])
+
+    def _last(self, stage, name: str) -> tuple:
+        return getattr(stage, name)[-getattr(self, name):]
+
+
+@dataclasses.dataclass(frozen=True)
+class Attentive(Sampler):
+    """AttentiveNAS (arXiv 2011.09011): of subnets that cost about the same, the best or the worst.
+
+    A cost is drawn as uniform sampling would draw it, then `candidates` subnets near it; the step
+    keeps one by its loss on the batch (the released training's way; the paper has a predictor).
+    Both draws are from a pool of uniform samples that is made once.
+
+    Attributes:
+      best: keep the one with the smallest loss ("best-up"); otherwise the largest ("worst-up").
+      bins: of equal width in MACs, between the smallest and the largest subnet. (Released: 25
+        million MACs each.)
+      pool: how many subnets it is drawn from.
+    """
+
+    best: bool = True
+    candidates: int = 3
+    bins: int = 64
+    pool: int = 10_000
+
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """Candidates, stacked."""
+        pool, first, last = _pool_by_cost(space, self.pool, self.bins)
+        chosen, near = jax.random.split(key)
+        one = jax.random.randint(chosen, (), 0, self.pool)
+        places = jax.random.randint(near, (self.candidates,), jnp.asarray(first)[one],
+                                    jnp.asarray(last)[one])
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[places].astype(jnp.int32), pool)
+
+    def keep(self, losses: jax.Array) -> jax.Array:
+        """Position of the smallest loss, or of the largest."""
+        return losses.argmin() if self.best else losses.argmax()
+
+
+@cache
+def _pool_by_cost(space: SearchSpace, count: int, bins: int) -> tuple[Subnet, np.ndarray,
+                                                                      np.ndarray]:
+    """(uniform samples in the order of their MACs, [n] start and [n] end of the bin of each)."""
+    with jax.ensure_compile_time_eval():
+        keys = jax.random.split(jax.random.key(0), count)
+        drawn = jax.device_get(jax.jit(jax.vmap(lambda key: subnets.sample(key, space)))(keys))
+    cost = BlockTable.build(space, macs)
+    ends = cost(subnets.stack([subnets.smallest(space), subnets.largest(space)]))
+    values = cost(drawn)
+    order = np.argsort(values, kind="stable")
+    edges = np.digitize(values[order], np.linspace(*ends, bins + 1)[1:-1])
+    pool = jax.tree.map(lambda leaf: leaf[order].astype(np.int8), drawn)
+    return (pool, np.searchsorted(edges, edges, "left").astype(np.int32),
+            np.searchsorted(edges, edges, "right").astype(np.int32))
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "uniform": Uniform(), "compound": Compound(),
+    "compound_mixed": Compound(kernels=(3, 5, 3, 3, 5)),  # CompOFA's: MobileNetV3's kernels
+    "attentive_best": Attentive(), "attentive_worst": Attentive(best=False)}

@@ -1,0 +1,92 @@
+"""Sandwiches: the full model, the smallest subnet and sampled ones in one step.
+
+DepS (arXiv 2407.06167, section 3) trains the full model alone first, and lets the subnets' rates
+rise from 0; BigNAS (arXiv 2003.11142) and what follows it start with sandwiches at full rate.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import optax
+
+from deps_jax.training.losses import Hard
+from deps_jax.training.method import Method
+from deps_jax.training.phases import Phase, Plan, Slot
+from deps_jax.training.rates import ramp
+from deps_jax.training.samplers import Named, Sampler
+
+
+@dataclasses.dataclass(frozen=True)
+class Sandwich(Method):
+    """Full-model warm-up, then sandwiches whose subnets' rates rise from 0 over a ramp.
+
+    With one subnet a step it is plain training, which never comes to sandwiches.
+
+    Attributes:
+      full_model_fraction: part of the run after which subnets train at full rate (the paper's
+        best is about half; its ImageNet run uses epoch 150 of 270, 0.556).
+      ramp_epochs: epochs before that point over which the subnets' rate rises from 0 (5).
+      ramp_target_epochs: the ramp ends at the base rate of so many epochs after it: 0.0 at the
+        base rate itself, so that nothing jumps; 1.0 as the reference does (see `shrink`).
+      sort_channels: reorder channels by importance when sandwiches start.
+      smallest_weight, sampled_weight: final factor on the subnets' rate (1).
+    """
+
+    full_model_fraction: float = 0.55
+    ramp_epochs: float = 5.0
+    ramp_target_epochs: float = 1.0
+    sort_channels: bool = True
+    smallest_weight: float = 1.0
+    sampled_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.full_model_fraction < 1:
+            raise ValueError(f"full_model_fraction {self.full_model_fraction} is not in [0, 1); it "
+                             f"is the part of the run before subnets train at full rate, e.g. 0.55")
+        if not 0 <= self.ramp_target_epochs < math.inf:
+            raise ValueError(f"ramp_target_epochs {self.ramp_target_epochs} is not 0 or more; use "
+                             f"0 for a ramp that ends at the base rate, 1 for the reference's")
+        if self.ramp_epochs < 0:
+            raise ValueError(f"ramp_epochs {self.ramp_epochs} is below 0; use 5")
+
+    def phases(self, plan: Plan) -> tuple[Phase, ...]:
+        """The full model alone, then sandwiches; only those of them that have steps."""
+        start, end = self.ramp_steps(plan)
+        full = Slot("largest", Named(plan.subnet), Hard(), optax.constant_schedule(1.0),
+                    dropout=True)
+        found = (Phase("full-model step", 0, start, (full,), plan.learning_rate),
+                 Phase("supernet step", start, plan.total, (full, *self._subnets(plan, start, end)),
+                       plan.learning_rate, sort_channels=self.sort_channels,
+                       note=f"subnets at full rate from {end}"))
+        return tuple(phase for phase in found if phase.start < phase.stop)
+
+    def ramp_steps(self, plan: Plan) -> tuple[int, int]:
+        """(first step that trains subnets, first step at which they train at full rate).
+
+        Raises:
+          ValueError: when the ramp does not fit before the end of the warm-up.
+        """
+        if not self.trains_space:
+            return plan.total, plan.total
+        end = round(self.full_model_fraction * plan.total)
+        start = end - round(self.ramp_epochs * plan.steps_per_epoch)
+        if start < 0:
+            raise ValueError(
+                f"a ramp of {self.ramp_epochs} epochs ({end - start} steps) does not fit in "
+                f"the first {self.full_model_fraction:.0%} of {plan.total} steps; shorten "
+                f"method.ramp_epochs or train longer")
+        return start, end
+
+    def _subnets(self, plan: Plan, start: int, end: int) -> tuple[Slot, ...]:
+        target = end + round(self.ramp_target_epochs * plan.steps_per_epoch)
+
+        def slot(name: str, sampler: Sampler, weight: float) -> Slot:
+            return Slot(name, sampler, self.subnet_loss,
+                        ramp(plan.learning_rate, start, end, target, weight), self.subnet_weight)
+
+        sampled = (slot(f"sampled_{i}", self.sampler, self.sampled_weight)
+                   for i in range(1, self.subnets_per_step - 1))
+        smallest = slot("smallest", Named("smallest"), self.smallest_weight)
+        return (smallest, *sampled)[:self.subnets_per_step - 1]

@@ -1,0 +1,112 @@
+"""What a supernet is trained for. Methods know of it only what `Task` says."""
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from deps_jax.common.loop.metrics import Mean
+from deps_jax.common.loop.parallel import first_index
+from deps_jax.data.augment import Augment, augment
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet
+from deps_jax.supernet import supernet
+from deps_jax.training.losses import Hard, Target, smoothed
+
+Tree = Any
+
+
+class Inputs(NamedTuple):
+    """A batch as a step sees it, this device's share.
+
+    Attributes:
+      images: [b, h, w, 3] float.
+      labels: what the outputs are measured by, [b] int for classes.
+      targets: what they are compared with in training, [b, classes] float.
+      key: of drop-out.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+    targets: jax.Array
+    key: jax.Array
+
+
+class Task(Protocol):
+    """Inputs from a batch, outputs of a subnet, what they are compared with and measured by.
+
+    Outputs may be any tree; the losses of the method's slots take them.
+    """
+
+    def prepare(self, keys: jax.Array, batch: Tree, axis_name: str | None) -> Inputs:
+        """Inputs of a step; `keys` are two, of augmentation and of drop-out."""
+
+    def forward(self, params: Tree, inputs: Inputs, subnet: Subnet, *,
+                dropout: bool | jax.Array, axis_name: str | None) -> tuple[Tree, Tree]:
+        """(outputs of a subnet in training mode, batch statistics)."""
+
+    def target(self, inputs: Inputs, teacher: Tree | None) -> Target:
+        """What losses compare outputs with."""
+
+    def judge(self, outputs: Tree, inputs: Inputs) -> jax.Array:
+        """[b] how bad outputs are by the labels; sampling that chooses by loss asks it."""
+
+    def no_outputs(self, inputs: Inputs) -> Tree:
+        """Zeros shaped like outputs."""
+
+    def metrics(self, outputs: Tree, inputs: Inputs) -> dict[str, Mean]:
+        """What is told of the first slot's outputs beside the loss."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """Classes of images; outputs are logits [b, classes] float32.
+
+    Attributes:
+      label_smoothing: of the labels (0.1 in every DepS recipe).
+      dropout_rate: on the features, where a slot asks for it.
+      dtype: of the computation.
+    """
+
+    space: SearchSpace
+    augment: Augment
+    label_smoothing: float = 0.1
+    dropout_rate: float = 0.0
+    dtype: str = "float32"
+
+    def prepare(self, keys: jax.Array, batch: Tree, axis_name: str | None) -> Inputs:
+        """Augments {"image": [b, h, w, 3] uint8, "label": [b] int}."""
+        first = first_index(batch["label"].shape[0], axis_name)
+        images = augment(keys[0], batch["image"], first, self.augment)
+        return self.inputs(images, batch["label"], keys[1])
+
+    def inputs(self, images: jax.Array, labels: jax.Array, key: jax.Array) -> Inputs:
+        """Inputs of images that are ready for the network."""
+        return Inputs(images, labels,
+                      smoothed(labels, self.space.num_classes, self.label_smoothing), key)
+
+    def forward(self, params: Tree, inputs: Inputs, subnet: Subnet, *,
+                dropout: bool | jax.Array, axis_name: str | None) -> tuple[Tree, Tree]:
+        """(logits, batch statistics)."""
+        return supernet.apply(
+            self.space, params, None, inputs.images, subnet, train=True, axis_name=axis_name,
+            dropout_rate=self.dropout_rate * dropout, dtype=self.dtype,
+            dropout_key=inputs.key if self.dropout_rate else None)
+
+    def target(self, inputs: Inputs, teacher: Tree | None) -> Target:
+        """Smoothed labels and the teacher's logits."""
+        return Target(inputs.targets, teacher)
+
+    def judge(self, outputs: Tree, inputs: Inputs) -> jax.Array:
+        """[b] cross entropies."""
+        return Hard()(outputs, Target(inputs.targets))
+
+    def no_outputs(self, inputs: Inputs) -> Tree:
+        """Zeros."""
+        return jnp.zeros((inputs.labels.shape[0], self.space.num_classes))
+
+    def metrics(self, outputs: Tree, inputs: Inputs) -> dict[str, Mean]:
+        """Whether the first class is right."""
+        return {"top1": Mean.of(outputs.argmax(-1) == inputs.labels)}

@@ -1,0 +1,131 @@
+"""The steps of a run, each compiled once, and what stands between its phases."""
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from deps_jax.common.loop.parallel import data_parallel, memory_bytes
+from deps_jax.common.loop.state import TrainState
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.supernet.sort import sort_channels
+from deps_jax.training.phases import Phase
+from deps_jax.training.shrink import ShrinkingState
+from deps_jax.training.train import Recipe, train_step
+
+_BY_STEP = optax.ScaleByScheduleState
+
+
+class Trainer:
+    """Runs the right step for each moment of the run: `(step, state, batch) -> (state, metrics)`.
+
+    Holds only compiled functions; a run that stops at any step continues from its state.
+
+    Attributes:
+      steps, entries: by the name of a phase, its step and what happens before its first one.
+    """
+
+    def __init__(self, recipe: Recipe, key: jax.Array, devices=None):
+        self.recipe, self.key = recipe, key
+        self.steps = {phase.name: data_parallel(partial(train_step, recipe, phase),
+                                                devices=devices, donate=True)
+                      for phase in recipe.phases}
+        self.entries = {phase.name: jax.jit(partial(enter, recipe, phase), donate_argnums=0)
+                        for phase in recipe.phases if phase.changes_state}
+        self._next_step = None
+
+    def compile(self, state, batch, start_step: int = 0) -> None:
+        """Compiles what the run needs from `start_step` on, and prints how much memory it takes.
+
+        What does not compile or fit is known before training, not when subnets join. (One after
+        the other: XLA shares the work on one program among the cores, two at once are no faster.)
+
+        Args:
+          state, batch: shapes and types, as arrays or jax.ShapeDtypeStruct.
+
+        Raises:
+          ValueError: when a step needs more memory than a device has.
+        """
+        for phase in self.recipe.phases:
+            if start_step >= phase.stop:
+                continue
+            step, started = self.steps[phase.name], time.monotonic()
+            needed = memory_bytes(step.compile(state, batch, self.key))
+            print(f"{phase.name}: compiled in {time.monotonic() - started:.0f} s, takes "
+                  f"{needed / 1e6:.0f} MB", flush=True)
+            if phase.changes_state and start_step <= phase.start:
+                self.entries[phase.name].lower(step.shapes(state)).compile()
+
+    def __call__(self, step: int, state: TrainState, batch):
+        """The state after the step, and its metrics."""
+        phase = self.recipe.phase_of(step)
+        # Asking the state waits for the device: at the first step and where a phase begins.
+        if step != self._next_step or step == phase.start:
+            _check_step(step, state)
+        self._next_step = step + 1
+        run = self.steps[phase.name]
+        if step == phase.start and phase.changes_state:
+            state = self.entries[phase.name](run.place(state))
+        return run(state, batch, self.key)
+
+
+def _check_step(step: int, state: TrainState) -> None:
+    """The loop's step chooses the phase, the state's the rates and random numbers: one number."""
+    if step != int(state.step):
+        raise ValueError(f"the loop is at step {step}, the state at step {int(state.step)}; "
+                         f"continue at the step of the state")
+
+
+def enter(recipe: Recipe, phase: Phase, state: TrainState) -> TrainState:
+    """What happens to the state before the first step of a phase."""
+    transform = recipe.transform()
+    if phase.freeze:
+        state = state.replace(teacher=jax.tree.map(jnp.copy, state.params))
+    if phase.sort_channels:
+        state = sort_state(recipe.space, transform, state, phase.protected)
+    if phase.restart:
+        state = state.replace(opt_state=_restarted(transform, state))
+    return state
+
+
+def _restarted(transform: optax.GradientTransformation, state: TrainState) -> optax.OptState:
+    """The optimizer before its first step, except that rates go on by the step of the run."""
+    def step_of_run(part):
+        if isinstance(part, ShrinkingState):
+            return part._replace(step=state.step)
+        return part._replace(count=state.step) if isinstance(part, _BY_STEP) else part
+
+    return jax.tree.map(step_of_run, transform.init(state.params),
+                        is_leaf=lambda part: isinstance(part, (ShrinkingState, _BY_STEP)))
+
+
+def sort_state(space: SearchSpace, transform: optax.GradientTransformation, state: TrainState,
+               protected: int | None = None) -> TrainState:
+    """The state with channels sorted by importance, every momentum permuted along.
+
+    Args:
+      transform: whose state the optimizer state is; it tells what there is shaped like parameters.
+      protected: see `sort.sort_channels`.
+    """
+    places = jax.tree.map(lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape), state.params)
+    params, batch_stats, (places,) = sort_channels(space, state.params, state.batch_stats, [places],
+                                                   protected=protected)
+
+    def permute(leaf, places):
+        return leaf if _is_masked(leaf) else leaf.reshape(-1)[places]
+
+    def keep(leaf):
+        assert jnp.ndim(leaf) == 0, f"an array {leaf.shape} of the optimizer would stay unsorted"
+        return leaf
+
+    opt_state = optax.tree_map_params(transform, permute, state.opt_state, places,
+                                      transform_non_params=keep, is_leaf=_is_masked)
+    return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state)
+
+
+def _is_masked(leaf) -> bool:
+    """optax.masked leaves this node where a transformation has no parameter."""
+    return isinstance(leaf, optax.MaskedNode)
