@@ -38,7 +38,7 @@ def initial_weights(source: str, space: SearchSpace) -> dict:
     """
     if not source:
         return NOTHING
-    weights, classes = (_of_run if Path(source).is_dir() else _of_file)(Path(source), space)
+    weights, classes = _read(Path(source), space)
     if classes != space.num_classes:
         print(f"the classifier of {source} is left out: it has {classes} classes, the data has "
               f"{space.num_classes}")
@@ -55,12 +55,16 @@ def teacher_weights(source: str, space: SearchSpace) -> dict:
     Raises:
       ValueError: when it is of another.
     """
-    weights, classes = (_of_run if Path(source).is_dir() else _of_file)(Path(source), space)
+    weights, classes = _read(Path(source), space)
     if classes != space.num_classes:
         raise ValueError(f"the teacher {source} knows {classes} classes, the data has "
                          f"{space.num_classes}; give one that was trained on them, or none "
                          f"(method.teacher='') to train it first")
     return weights
+
+
+def _read(source: Path, space: SearchSpace) -> tuple[dict, int]:
+    return (_of_run if source.is_dir() else _of_file)(source, space)
 
 
 def _of_file(path: Path, space: SearchSpace) -> tuple[dict, int]:

@@ -13,6 +13,7 @@ from deps_jax.space.subnet import Subnet, largest
 from deps_jax.space.subnet_text import decode
 from deps_jax.training.losses import Loss
 from deps_jax.training.phases import FIRST_SLOT, Phase
+from deps_jax.training.samplers import Choosing
 from deps_jax.training.task import Inputs, Task, Tree
 
 
@@ -39,7 +40,7 @@ def draw(phase: Phase, space: SearchSpace, task: Task, params: Tree, inputs: Inp
         return None
     keys = jax.random.split(key, len(phase.slots))
     drawn = [slot.subnet.draw(key, space) for slot, key in zip(phase.slots, keys, strict=True)]
-    chosen = [i for i, slot in enumerate(phase.slots) if slot.subnet.candidates > 1]
+    chosen = [i for i, slot in enumerate(phase.slots) if isinstance(slot.subnet, Choosing)]
     if chosen:
         candidates = jax.tree.map(lambda *leaves: jnp.concatenate(leaves),
                                   *(drawn[i] for i in chosen))

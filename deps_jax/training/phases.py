@@ -17,6 +17,7 @@ from deps_jax.training.rates import Weight
 from deps_jax.training.samplers import Named, Sampler
 
 FIRST_SLOT, FROZEN = "first slot", "frozen"  # who teaches
+FULL_RATE = optax.constant_schedule(1.0)  # the base rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Slot:
     name: str
     subnet: Sampler
     loss: Loss
-    rate: optax.Schedule
+    rate: optax.Schedule = FULL_RATE
     weight: Weight | None = None
     dropout: bool = False
 
@@ -66,6 +67,12 @@ class Phase:
     freeze: bool = False
     restart: bool = False
     note: str = ""
+
+    def __post_init__(self) -> None:
+        first = self.slots[0]
+        if self.teacher == FIRST_SLOT and first.loss.teacher:
+            raise ValueError(f"the first slot {first.name!r} of phase {self.name!r} teaches, but "
+                             f"its loss {first.loss} asks for a teacher; give it the loss 'hard'")
 
     @property
     def alone(self) -> Named | None:

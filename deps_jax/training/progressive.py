@@ -83,8 +83,7 @@ class Progressive(Method):
         ends = [round(plan.total * sum(lengths[:i + 1]) / sum(lengths))
                 for i in range(len(lengths))]
         shorter = plan.total / plan.steps_per_epoch / sum(lengths)  # than the published recipe
-        full = Slot("largest", Named("largest"), Hard(), optax.constant_schedule(1.0),
-                    dropout=True)
+        full = Slot("largest", Named("largest"), Hard(), dropout=True)
         own = dataclasses.replace(plan, total=max(1, ends[0])).learning_rate
         found = [Phase("teacher step", 0, ends[0], (full,), own)] if ends[0] else []
         for i, (opening, start, stop) in enumerate(zip(openings, ends, ends[1:], strict=False)):
@@ -101,8 +100,8 @@ class Progressive(Method):
     def _slots(self, opening: Opening) -> tuple[Slot, ...]:
         sampler = opening.sampler() if isinstance(self.sampler, Uniform) else self.sampler
         return tuple(
-            Slot(f"sampled_{i + 1}", sampler, self.subnet_loss, optax.constant_schedule(1.0),
-                 self.subnet_weight, dropout=True)
+            Slot(f"sampled_{i + 1}", sampler, self.subnet_loss, weight=self.subnet_weight,
+                 dropout=True)
             for i in range(opening.subnets_per_step or self.subnets_per_step))
 
     def _rate(self, plan: Plan, opening: Opening, start: int, stop: int,

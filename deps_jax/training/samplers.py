@@ -17,25 +17,29 @@ from deps_jax.space.subnet_text import decode
 
 
 class Sampler(abc.ABC):
-    """Draws a subnet of a space, under jit.
-
-    Attributes:
-      candidates: how many are drawn, of which the step keeps one by its loss on the batch.
-    """
-
-    candidates: int = 1
+    """Draws a subnet of a space, under jit."""
 
     @abc.abstractmethod
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
-        """A subnet; with `candidates` above 1 so many, stacked.
+        """A subnet.
 
         Raises:
           ValueError: when the space does not allow this way of sampling.
         """
 
+
+class Choosing(Sampler):
+    """Draws several subnets, stacked, of which the step keeps one by its loss on the batch.
+
+    Attributes:
+      candidates: how many.
+    """
+
+    candidates: int
+
+    @abc.abstractmethod
     def keep(self, losses: jax.Array) -> jax.Array:
         """Position of the candidate that is trained, of their [candidates] losses on the batch."""
-        raise NotImplementedError(f"{self} draws {self.candidates} candidates and keeps none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +130,7 @@ class Opened(Sampler):
 
 
 @dataclasses.dataclass(frozen=True)
-class Attentive(Sampler):
+class Attentive(Choosing):
     """AttentiveNAS (arXiv 2011.09011): of subnets that cost about the same, the best or the worst.
 
     A cost is drawn as uniform sampling would draw it, then `candidates` subnets near it; the step

@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import optax
-
 from deps_jax.training.losses import Hard
 from deps_jax.training.method import Method
 from deps_jax.training.phases import Phase, Plan, Slot
@@ -54,8 +52,7 @@ class Sandwich(Method):
     def phases(self, plan: Plan) -> tuple[Phase, ...]:
         """The full model alone, then sandwiches; only those of them that have steps."""
         start, end = self.ramp_steps(plan)
-        full = Slot("largest", Named(plan.subnet), Hard(), optax.constant_schedule(1.0),
-                    dropout=True)
+        full = Slot("largest", Named(plan.subnet), Hard(), dropout=True)
         found = (Phase("full-model step", 0, start, (full,), plan.learning_rate),
                  Phase("supernet step", start, plan.total, (full, *self._subnets(plan, start, end)),
                        plan.learning_rate, sort_channels=self.sort_channels,

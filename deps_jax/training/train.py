@@ -70,7 +70,8 @@ class Recipe:
         for field in ("label_smoothing", "dropout_rate"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} {getattr(self, field)} is not in [0, 1)")
-        # Refuses, before any compilation, phases and sampling that the space does not allow.
+        _check_phases(self.method.name, self.phases, self.total)
+        # Refuses, before any compilation, sampling that the space does not allow.
         for slot in (slot for phase in self.phases for slot in phase.slots):
             jax.eval_shape(partial(slot.subnet.draw, space=self.space), jax.random.key(0))
 
@@ -116,6 +117,23 @@ class Recipe:
         """Epsilon-shrinking, then the base optimizer."""
         return optax.chain(epsilon_shrinking(self.rates(), self.method.aggregation),
                            base_optimizer(self.optimizer, self.schedule()))
+
+
+def _check_phases(method: str, phases: tuple[Phase, ...], total: int) -> None:
+    """Raises ValueError for phases of a user's own method that could not be told apart or met."""
+    ends = [0, *(phase.stop for phase in phases)]
+    if [phase.start for phase in phases] != ends[:-1] or ends[-1] != total:
+        raise ValueError(f"the phases of method {method!r} are "
+                         f"{[(phase.start, phase.stop) for phase in phases]}; let them follow each "
+                         f"other from step 0 to {total}")
+    names = [phase.name for phase in phases]
+    if len(set(names)) < len(names):
+        raise ValueError(f"the phases of method {method!r} are called {names}; name each once")
+    rates: dict[str, optax.Schedule] = {}
+    for slot in (slot for phase in phases for slot in phase.slots):
+        if rates.setdefault(slot.name, slot.rate) is not slot.rate:
+            raise ValueError(f"slots of method {method!r} called {slot.name!r} have different "
+                             f"rates; give them names of their own")
 
 
 def init_state(key: jax.Array, recipe: Recipe) -> TrainState:

@@ -82,7 +82,7 @@ def _check_step(step: int, state: TrainState) -> None:
 def enter(recipe: Recipe, phase: Phase, state: TrainState) -> TrainState:
     """What happens to the state before the first step of a phase."""
     transform = recipe.transform()
-    if phase.freeze:
+    if phase.freeze and recipe.keeps_teacher:  # no loss may ask for it
         state = state.replace(teacher=jax.tree.map(jnp.copy, state.params))
     if phase.sort_channels:
         state = sort_state(recipe.space, transform, state, phase.protected)

@@ -1,4 +1,6 @@
 """Weights of other networks as a start."""
+import dataclasses
+
 import chex
 import jax
 import numpy as np
@@ -8,7 +10,8 @@ from conftest import drawn, save_run
 from configs import deps_digits
 from deps_jax.supernet import supernet
 from deps_jax.supernet.convert import to_state_dict
-from deps_jax.supernet.initial_weights import initial_weights
+from deps_jax.supernet.initial_weights import initial_weights, teacher_weights
+from deps_jax.training import experiment
 from deps_jax.training.experiment import Experiment
 
 
@@ -79,3 +82,21 @@ def test_nothing_else_may_be_missing(tmp_path):
     np.savez(tmp_path / "w.npz", **tensors)
     with pytest.raises(ValueError, match="lacks 1 tensors"):
         initial_weights(str(tmp_path / "w.npz"), space_of((3, 5)))
+
+
+def test_a_teacher_is_of_the_same_space_and_classes(tmp_path):
+    space, file = space_of((5,)), tmp_path / "teacher.npz"
+    params, batch_stats = drawn(space)
+    np.savez(file, **to_state_dict(space, params, batch_stats))
+    chex.assert_trees_all_equal(teacher_weights(str(file), space)["params"], params)
+    with pytest.raises(ValueError, match=r"teacher\.npz knows 10 classes, the data has 3"):
+        teacher_weights(str(file), dataclasses.replace(space, num_classes=3))
+    with pytest.raises(ValueError, match="choose the space the checkpoint was trained in"):
+        teacher_weights(str(file), dataclasses.replace(space, width_mult=0.5))
+
+
+def test_subnets_start_from_their_teacher_alone():
+    settings = Experiment.from_dict(config() | {
+        "method": {"name": "ofa", "teacher": "a.npz"}, "init_from": "b.npz"})
+    with pytest.raises(ValueError, match=r"'b\.npz' and method\.teacher 'a\.npz' are both given"):
+        experiment._start(settings, space_of((5,)))

@@ -4,14 +4,18 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from small_run import RECIPE
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, RESNET50D, SPACES
 from deps_jax.training.experiment import build_method
 from deps_jax.training.losses import Distillation, Hard
+from deps_jax.training.method import Method
 from deps_jax.training.methods import BIGNAS, COMPOFA, DEPS, METHODS, OFA, PLAIN
-from deps_jax.training.phases import FROZEN, Plan
-from deps_jax.training.samplers import Named
+from deps_jax.training.phases import FROZEN, FULL_RATE, Phase, Plan, Slot
+from deps_jax.training.samplers import Choosing, Named
+from deps_jax.training.train import init_state
+from deps_jax.training.trainer import enter
 
 PER_EPOCH = 626  # ImageNet in batches of 2048
 OFA_SPACE = MOBILENET_V3.with_choices(kernels=(3, 5, 7), kernel_transform=True)
@@ -141,7 +145,37 @@ def test_any_loss_sampling_and_weight_goes_with_any_method():
         method = build_method({"name": name, "loss": "alpha", "sampling": "attentive_best",
                                "weight": "complexity", "aggregation": "mean"})
         slot = phases(method, MOBILENET_V3_CIFAR)[-1].slots[-1]
-        assert slot.subnet.candidates == 3 and slot.weight and slot.loss == method.subnet_loss
+        assert isinstance(slot.subnet, Choosing) and slot.weight and slot.loss == method.subnet_loss
+
+
+@pytest.mark.parametrize(("phases_of", "message"), [
+    (lambda slot: (Phase("a", 0, 5, (slot,), FULL_RATE),), r"from step 0 to 10"),
+    (lambda slot: (Phase("a", 0, 5, (slot,), FULL_RATE), Phase("a", 5, 10, (slot,), FULL_RATE)),
+     "name each once"),
+    (lambda slot: (Phase("a", 0, 5, (slot,), FULL_RATE), Phase(
+        "b", 5, 10, (dataclasses.replace(slot, rate=lambda step: 0.5),), FULL_RATE)),
+     "'largest' have different rates"),
+    (lambda slot: (Phase("a", 0, 10, (Slot("first", slot.subnet, Distillation()),), FULL_RATE),),
+     "teaches, but its loss"),
+], ids=["gap", "names", "rates", "teacher"])
+def test_impossible_phases_of_an_own_method_are_refused(phases_of, message):
+    @dataclasses.dataclass(frozen=True)
+    class Own(Method):
+        def phases(self, plan):
+            return phases_of(Slot("largest", Named("largest"), Hard()))
+
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(RECIPE, method=Own("own"), total=10)
+
+
+def test_without_a_loss_that_asks_for_it_no_teacher_is_kept():
+    method = dataclasses.replace(OFA, loss="hard")
+    recipe = dataclasses.replace(RECIPE, method=method, total=40)
+    state = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe))
+    assert state.teacher == {}
+    for phase in recipe.phases:
+        entered = jax.eval_shape(lambda s, p=phase: enter(recipe, p, s), state)
+        assert jax.tree.structure(entered) == jax.tree.structure(state)
 
 
 def test_runs_that_are_too_short_are_refused():
