@@ -168,10 +168,11 @@ def test_a_step_in_torch_does_the_same_work():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more would wait for each other, over so little work
     for layout in LAYOUTS:
+        torch.manual_seed(0)  # 80 steps lowered the loss by 0.2 or more with every seed of 20
         step = torch_step.training_step(
             networks, images, labels, layout, augment=recipe.augment, optimizer=recipe.optimizer,
             label_smoothing=recipe.label_smoothing)
-        losses = [step() for _ in range(20)]
+        losses = [step() for _ in range(80)]
         assert np.mean(losses[-5:]) < np.mean(losses[:5])
     torch.set_num_threads(threads)
 
