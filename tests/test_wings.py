@@ -31,6 +31,7 @@ WINGS = {
         "": "run",
     },
     "nurture_jax": {
+        "": "measures",
         "growth": "scores newborn_size weight_classes who_by_age standards",
         "records": "problems video annotations visit_table visits splits",
         "clips": "clip_augment clip_cache clip_batches",

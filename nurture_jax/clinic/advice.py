@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from nurture_jax import growth
-from nurture_jax.records.visit_table import RANGES
+from nurture_jax.measures import RANGES
 from nurture_jax.records.visits import Visit
 
 NORMAL, WEIGH, REFER = LINES = ("normal", "weigh on a scale", "refer")

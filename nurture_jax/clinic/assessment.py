@@ -8,10 +8,10 @@ import numpy as np
 
 from nurture_jax import growth
 from nurture_jax.clinic.advice import Advice, advise
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import NoStandard, ZScore
+from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 
 IMPLAUSIBLE = "not plausible"

@@ -18,9 +18,8 @@ from collections.abc import Iterable, Mapping
 import cv2
 import numpy as np
 
-from nurture_jax.records.annotations import CATEGORIES, KEYPOINTS, REFERENCE_POINTS
+from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE, REFERENCE_POINTS
 
-NEWBORN, REFERENCE = (CATEGORIES.index(name) + 1 for name in ("newborn", "reference_object"))
 SMOOTHING_PX = 1.0
 _IN_VIEW_ADVICE = {
     "letterbox": "hold the phone higher, so that head and feet are in the picture",

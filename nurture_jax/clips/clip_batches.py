@@ -21,13 +21,11 @@ import numpy as np
 
 from deps_jax.common.loop.batches import Batches
 from nurture_jax.clips.clip_cache import ClipCache
-from nurture_jax.records.annotations import CATEGORIES, KEYPOINTS, Frame
+from nurture_jax.measures import CATEGORIES, KEYPOINTS, LABELS, SEXES, TABULAR
+from nurture_jax.records.annotations import Frame
 from nurture_jax.records.video import Clip, on_exact_frames
 from nurture_jax.records.visits import Visit
 
-TABULAR = ("birth_weight_g", "age_days", "gestational_age_days", "sex")
-LABELS = ("weight_g", "length_cm", "head_cm", "chest_cm")
-SEXES = {"F": 0.0, "M": 1.0}
 MASK_STRIDE = 4  # clip pixels to one of the mask; the finest features a head predicts from
 SAME_FRAME_S = 1e-3  # an annotation belongs to the frame of its very time
 

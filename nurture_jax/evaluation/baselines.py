@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from nurture_jax.clips.clip_batches import LABELS, SEXES, TABULAR
 from nurture_jax.evaluation.estimates import Estimates, measured, numbers
+from nurture_jax.measures import LABELS, SEXES, TABULAR
 from nurture_jax.records.visits import Visit
 
 CARRY_FORWARD = "birth weight carried forward"

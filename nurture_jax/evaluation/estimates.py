@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 
 

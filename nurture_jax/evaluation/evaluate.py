@@ -10,13 +10,12 @@ import dataclasses
 import numpy as np
 
 from nurture_jax import growth
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import AGE_BANDS, bands
 from nurture_jax.evaluation.uncertainty import Number, bootstrap, wilson
+from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.records.visits import Visit
 
-UNITS = {"weight_g": "g", "length_cm": "cm", "head_cm": "cm", "chest_cm": "cm"}
 EVERYBODY = "all visits"
 NOT_KNOWN = "not known"
 WITHIN_PERCENT = (5, 10)
@@ -161,7 +160,7 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
             continue
         error = (estimates.mean - estimates.truth)[inside, column]
         terms = np.stack([error, error ** 2, np.ones(len(error))], axis=1)
-        rows.append(Agreement(measure, UNITS[measure], int(inside.sum()),
+        rows.append(Agreement(measure, MEASURES[measure].unit, int(inside.sum()),
                               *bootstrap(estimates.infants[inside], terms, limits, seed)))
     return tuple(rows)
 
@@ -208,7 +207,7 @@ def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
             terms = np.stack([(ours - theirs)[inside, column], np.ones(inside.sum())], axis=1)
             mean, = bootstrap(model.infants[inside], terms, lambda total, count: (total / count,),
                               seed)
-            rows.append(Difference(measure, UNITS[measure], name, int(inside.sum()), mean))
+            rows.append(Difference(measure, MEASURES[measure].unit, name, int(inside.sum()), mean))
     return tuple(rows)
 
 
@@ -223,7 +222,8 @@ def _errors(measure, by, group, infants, mean, truth, seed) -> Errors:
     terms = np.stack([np.abs(error), relative, error, *(relative <= p for p in WITHIN_PERCENT),
                       np.ones(len(error))], axis=1)
     means = bootstrap(infants, terms, lambda *sums: tuple(s / sums[-1] for s in sums[:-1]), seed)
-    return Errors(measure, UNITS[measure], by, group, len(error), len(np.unique(infants)), *means)
+    return Errors(measure, MEASURES[measure].unit, by, group, len(error),
+                  len(np.unique(infants)), *means)
 
 
 def _detection(what: str, estimates: Estimates, said: np.ndarray, chosen: np.ndarray) -> Detection:

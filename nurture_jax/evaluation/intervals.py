@@ -19,9 +19,9 @@ import math
 
 import numpy as np
 
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.uncertainty import Number, bootstrap, wilson
+from nurture_jax.measures import LABELS
 
 COVERAGE = 0.9
 # A band takes a whole round of home visits; it ends where the curve of weight turns (our choice).

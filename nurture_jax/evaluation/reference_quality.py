@@ -9,14 +9,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.measures import LABELS, MEASURES
 
-# The round numbers people write, and the finer readings an instrument may have (g; cm).
-ROUND = {"weight_g": 100.0, "length_cm": 1.0, "head_cm": 1.0, "chest_cm": 1.0}
-READINGS = {"weight_g": (1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0),
-            "length_cm": (0.01, 0.05, 0.1, 0.2, 0.25, 0.5)}
-READINGS |= {"head_cm": READINGS["length_cm"], "chest_cm": READINGS["length_cm"]}
 FITTING_SHARE = 0.95  # of the values that a reading must explain; some are always mistyped
 
 
@@ -65,10 +60,10 @@ def heaping(estimates: Estimates) -> tuple[Heaping, ...]:
         values = estimates.truth[:, column]
         values = values[np.isfinite(values)]
         if values.size:
-            whole = ROUND[measure]
-            reading = max((step for step in READINGS[measure]
+            whole = MEASURES[measure].round_to
+            reading = max((step for step in MEASURES[measure].readings
                            if _multiples(values, step) >= FITTING_SHARE),
-                          default=READINGS[measure][0])
+                          default=MEASURES[measure].readings[0])
             rows.append(Heaping(measure, values.size, whole, reading, _multiples(values, whole),
                                 reading / whole))
     return tuple(rows)

@@ -5,8 +5,10 @@ import dataclasses
 
 from scipy.special import ndtr
 
+from nurture_jax.measures import MEASURES
+
 # Measures that have standards, in kg or cm there.
-SCORED = ("weight_g", "length_cm", "head_cm")
+SCORED = tuple(name for name, measure in MEASURES.items() if measure.who_table)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,10 +12,10 @@ import math
 from nurture_jax.growth.newborn_size import intergrowth
 from nurture_jax.growth.scores import NoStandard, ZScore
 from nurture_jax.growth.who_by_age import who
+from nurture_jax.measures import MEASURES
 
 TERM_DAYS = 259  # 37+0 weeks
 BIRTH_AGE_DAYS = 1  # INTERGROWTH-21st newborns were measured within 24 hours
-MEASURES = ("weight_g", "length_cm", "head_cm", "chest_cm", "arm_cm")
 
 
 def assess(measure: str, value: float, *, sex: str | None, age_days: float | None,
@@ -29,7 +29,7 @@ def assess(measure: str, value: float, *, sex: str | None, age_days: float | Non
       gestational_age_days: at birth; None where it is not known, which is taken as term.
     """
     if measure not in MEASURES:
-        raise ValueError(f"measure {measure!r} is unknown; use one of {MEASURES}")
+        raise ValueError(f"measure {measure!r} is unknown; use one of {tuple(MEASURES)}")
     if not value > 0 or math.isinf(value):
         raise ValueError(f"{measure} {value} is not a positive number; give a measurement")
     if age_days is None or math.isnan(age_days) or age_days < 0:

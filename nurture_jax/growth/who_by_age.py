@@ -11,11 +11,10 @@ from functools import cache
 from importlib import import_module
 
 from nurture_jax.growth.scores import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
+from nurture_jax.measures import MEASURES
 
 WHO = "WHO Child Growth Standards, by day of age"
 WHO_DAYS = (0, 730)  # by day, lying; newborn visits need the first 60
-
-_TABLES = {"weight_g": "wfa", "length_cm": "lfa", "head_cm": "hcfa"}
 
 
 def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZScore | NoStandard:
@@ -25,7 +24,7 @@ def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZSco
         return NoStandard(reason)
     if not WHO_DAYS[0] <= day <= WHO_DAYS[1]:
         return NoStandard(f"age {day} days is outside {WHO_DAYS[0]}-{WHO_DAYS[1]} days")
-    power, median, spread = _lms(_TABLES[measure], sex, day)
+    power, median, spread = _lms(MEASURES[measure].who_table, sex, day)
     value = in_kg_or_cm(measure, value)
     z = ((value / median) ** power - 1) / (power * spread)
     if measure == "weight_g" and abs(z) > 3:

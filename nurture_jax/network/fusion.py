@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from nurture_jax.clips.clip_batches import LABELS, TABULAR
+from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.network.scaling import Standard
 
 

@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nurture_jax.records.annotations import CATEGORIES, KEYPOINTS
+from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE
 
-NEWBORN, REFERENCE = (CATEGORIES.index(name) + 1 for name in ("newborn", "reference_object"))
 _POINT = KEYPOINTS.index
 _SIDES = ("left", "right")
 # Distances between (means of) points; both sides of a limb are kept apart, an infant lies askew.

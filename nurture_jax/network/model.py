@@ -19,11 +19,11 @@ import jax.numpy as jnp
 from deps_jax.common.loop.parallel import first_index
 from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_batches import MASK_STRIDE
+from nurture_jax.measures import CATEGORIES, KEYPOINTS
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import ConvNorm
 from nurture_jax.network.fusion import Fusion
 from nurture_jax.network.scaling import Standard
-from nurture_jax.records.annotations import CATEGORIES, KEYPOINTS
 
 POOLINGS = ("mask", "mean")
 TIME_POOLINGS = ("attention", "mean")

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nurture_jax.clips.clip_batches import LABELS, TABULAR, tabular_of
+from nurture_jax.clips.clip_batches import tabular_of
+from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.visits import Records
 
 _WEIGHT, _BIRTH_WEIGHT = LABELS.index("weight_g"), TABULAR.index("birth_weight_g")

@@ -18,17 +18,11 @@ from types import NoneType
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from nurture_jax.measures import BODY_POINTS, CATEGORIES, KEYPOINTS
 from nurture_jax.records.problems import Problem
 from nurture_jax.records.video import VideoInfo, frame_time
 
 FILE = "annotations.json"
-CATEGORIES = ("newborn", "reference_object")  # 1 and 2 in a mask, 0 is neither
-BODY_POINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
-    "left_knee", "right_knee", "left_ankle", "right_ankle")
-REFERENCE_POINTS = ("reference_start", "reference_end")
-KEYPOINTS = BODY_POINTS + REFERENCE_POINTS
 _POINT_COUNTS = {"newborn": (17, 19), "reference_object": (2,)}
 MAX_SIDE_PX = 16384  # no video is larger
 

@@ -1,7 +1,6 @@
 """visits.csv: one row a visit, every cell checked, every problem kept."""
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import io
 import math
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from nurture_jax.measures import MEASURES, RANGES, SEXES, Range
 from nurture_jax.records.problems import Problem
 
 FILE = "visits.csv"
@@ -20,43 +20,8 @@ EMPTY = ("", "na", "n/a", "nan", "null", "none")  # in small letters
 SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """Plausible values of a column, and the other units a value may be in by mistake.
-
-    Attributes:
-      mistakes: (unit, factor) where value x factor is what was meant.
-    """
-
-    low: float
-    high: float
-    unit: str
-    mistakes: tuple[tuple[str, float], ...] = ()
-
-    def sentence(self, value: float) -> str:
-        """Why `value` is refused, or nothing."""
-        if self.low <= value <= self.high:
-            return ""
-        hints = [unit for unit, factor in self.mistakes
-                 if self.low <= value * factor <= self.high]
-        hint = f"{hints[0]}?" if hints else "correct it or leave it empty"
-        return f"is not {self.low:g} to {self.high:g} {self.unit}; {hint}"
-
-
-_LENGTHS = (("millimetres", 0.1), ("metres", 100), ("inches", 2.54))
-RANGES = {
-    "age_days": Range(0, 60, "days"),
-    "gestational_age_days": Range(154, 315, "days", (("weeks", 7),)),
-    "birth_weight_g": Range(500, 8000, "grams", (("kilograms", 1000),)),
-    "weight_g": Range(500, 8000, "grams", (("kilograms", 1000),)),
-    "length_cm": Range(25, 70, "cm", _LENGTHS),
-    "head_cm": Range(15, 50, "cm", _LENGTHS),
-    "chest_cm": Range(15, 50, "cm", _LENGTHS),
-    "arm_cm": Range(4, 20, "cm", _LENGTHS),
-}
 COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age_days",
-           "birth_weight_g", "site", "device", "weight_g", "length_cm", "head_cm", "chest_cm",
-           "arm_cm")
+           "birth_weight_g", "site", "device", *MEASURES)
 
 
 def read(folder: Path) -> tuple[list[tuple[int, dict]], list[Problem]]:
@@ -152,7 +117,7 @@ def _check_row(number: int, cells: dict, seen: dict) -> tuple[dict, list[Problem
         row[name] = value
         if sentence:
             wrong(name, sentence)
-    if row["sex"] not in ("F", "M", ""):
+    if row["sex"] not in (*SEXES, ""):
         wrong("sex", "is not F or M; use one of them or leave it empty")
         row["sex"] = ""
     path = PurePosixPath(row["video"])

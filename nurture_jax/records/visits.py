@@ -23,7 +23,6 @@ from nurture_jax.records.annotations import Frame
 from nurture_jax.records.problems import LeftOut, Problem, many
 from nurture_jax.records.video import MINIMUM_S, VideoError, VideoInfo, probe
 
-LABELS = ("weight_g", "length_cm", "head_cm", "chest_cm", "arm_cm")
 DESCRIPTION = "DATASET.json"  # may be missing; of a rendered set it says "synthetic": true
 REFUSED_REASONS = ("missing", "picture")  # a wrong table; other bad videos are only left out
 PROBLEMS = "problems.txt"  # in the folder of a run, when there are too many for the screen

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from deps_jax.common.command.source import git_commit
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.quality import Gate, Limits, rejections
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, CarryForward, Tabular
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.evaluate import (
@@ -34,6 +33,7 @@ from nurture_jax.evaluation.reference_quality import (
 )
 from nurture_jax.evaluation.uncertainty import CONFIDENCE, RESAMPLES
 from nurture_jax.growth import NoStandard
+from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 
 VERSION = 1

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from deps_jax.common.command.page import render
 from deps_jax.common.command.source import package_version
 from nurture_jax.clinic.advice import RULES
-from nurture_jax.clips.clip_batches import LABELS, TABULAR
-from nurture_jax.evaluation.evaluate import UNITS
 from nurture_jax.evaluation.intervals import ALL_AGES
 from nurture_jax.growth import INTERGROWTH, WHO
+from nurture_jax.measures import LABELS, MEASURES, TABULAR
 from nurture_jax.report.content import Report
 
 VERSION = 1
@@ -37,7 +36,8 @@ def fill(report: Report) -> dict:
         "synthetic_data": report.facts.synthetic,
         "use": USE, "not_for": list(NOT_FOR) + ([SYNTHETIC] if report.facts.synthetic else []),
         "inputs": {"video": "frames of one recording", "numbers": list(TABULAR)},
-        "outputs": {"measures": dict(UNITS), "interval": f"{report.intervals.coverage:.0%}",
+        "outputs": {"measures": {name: MEASURES[name].unit for name in LABELS},
+                    "interval": f"{report.intervals.coverage:.0%}",
                     "z_scores": [INTERGROWTH, WHO]},
         "training": dict(report.facts.training),
         "evaluation": {

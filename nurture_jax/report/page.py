@@ -9,12 +9,11 @@ from collections.abc import Callable
 
 from deps_jax.common.command.page import inline, png, render
 from nurture_jax.clinic.advice import LINES, RULES
-from nurture_jax.clips.clip_batches import LABELS
-from nurture_jax.evaluation.evaluate import EVERYBODY, UNITS, Errors, spring_scale
+from nurture_jax.evaluation.evaluate import EVERYBODY, Errors, spring_scale
 from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, Number
+from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.report import plots
 from nurture_jax.report.content import Report
-from nurture_jax.report.plots import NAMES
 
 ERROR_NAMES = ("mean absolute\nerror", "relative\nerror", "bias", "within\n5 %", "within\n10 %")
 Rows = list[list[object]]
@@ -55,7 +54,8 @@ def _headline(report: Report) -> Rows:
             row = evaluation.overall(measure)
             if row:
                 other = against.get((measure, name))
-                rows.append([NAMES[measure] if name == "model" else "", name, *_errors(row),
+                label = MEASURES[measure].label if name == "model" else ""
+                rows.append([label, name, *_errors(row),
                              _number(other.mae_difference, measure, sign=True) if other else ""])
     return rows
 
@@ -75,7 +75,7 @@ def _flow(report: Report) -> Rows:
 
 
 def _agreement(report: Report) -> Rows:
-    return [[NAMES[row.measure], row.visits,
+    return [[MEASURES[row.measure].label, row.visits,
              *(_number(value, row.measure, sign=True)
                for value in (row.mean_difference, row.lower_limit, row.upper_limit))]
             for row in report.evaluation.agreement]
@@ -88,7 +88,7 @@ def _low_weight(report: Report) -> Rows:
 
 
 def _coverage(report: Report) -> Rows:
-    return [[NAMES[row.measure], row.band, row.visits, row.infants,
+    return [[MEASURES[row.measure].label, row.band, row.visits, row.infants,
              _percent(row.share, 100), _percent(row.by_infant, 100),
              plots.number(row.mean_width, row.measure)] for row in report.coverage]
 
@@ -104,24 +104,26 @@ def _groups(report: Report) -> list[tuple[str, Rows]]:
                              row.infants, *_errors(row)])
                 last = row.by
         if rows:
-            found.append((NAMES[measure].capitalize(), rows))
+            found.append((MEASURES[measure].label.capitalize(), rows))
     return found
 
 
 def _standards(report: Report) -> Rows:
-    return [["" if i else NAMES[measure], name, count]
+    return [["" if i else MEASURES[measure].label, name, count]
             for measure, found in report.standards.items()
             for i, (name, count) in enumerate(found.items())]
 
 
 def _heaping(report: Report) -> Rows:
-    return [[NAMES[row.measure], row.visits, f"{row.round_to:g} {UNITS[row.measure]}",
-             f"{row.share:.1%}", f"{row.expected:.1%}", f"{row.reading:g} {UNITS[row.measure]}"]
+    unit = lambda row: MEASURES[row.measure].unit
+    return [[MEASURES[row.measure].label, row.visits, f"{row.round_to:g} {unit(row)}",
+             f"{row.share:.1%}", f"{row.expected:.1%}", f"{row.reading:g} {unit(row)}"]
             for row in report.heaping]
 
 
 def _repeats(report: Report) -> Rows:
-    return [[NAMES[row.measure], row.what, row.repeated, plots.number(row.error, row.measure),
+    return [[MEASURES[row.measure].label, row.what, row.repeated,
+             plots.number(row.error, row.measure),
              f"{row.percent:.2f} %"] for row in report.technical_errors]
 
 
@@ -137,7 +139,7 @@ def _number(number: Number, measure: str, *, sign: bool = False) -> str:
         plus = "+" if sign and value > 0 else ""
         return plus + plots.number(value, measure).split()[0]
 
-    return _shown(number, text, UNITS[measure])
+    return _shown(number, text, MEASURES[measure].unit)
 
 
 def _percent(number: Number, factor: float, digits: int = 1) -> str:

@@ -7,15 +7,13 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.evaluate import UNITS, Agreement, known
+from nurture_jax.evaluation.evaluate import Agreement, known
 from nurture_jax.evaluation.intervals import Coverage
 from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
+from nurture_jax.measures import LABELS, MEASURES
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
-NAMES = {"weight_g": "weight", "length_cm": "length", "head_cm": "head circumference",
-         "chest_cm": "chest circumference"}
 
 
 def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
@@ -27,7 +25,7 @@ def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
         inside = known(estimates, column)
         estimate, truth = estimates.mean[inside, column], estimates.truth[inside, column]
         axes = figure.add_subplot(
-            -(-len(agreements) // 2), 2, i + 1, title=NAMES[row.measure],
+            -(-len(agreements) // 2), 2, i + 1, title=MEASURES[row.measure].label,
             xlabel=f"mean of estimate and reference, {row.unit}",
             ylabel=f"estimate - reference, {row.unit}")
         axes.plot((estimate + truth) / 2, estimate - truth, ".", color=BLUE, alpha=0.5)
@@ -37,7 +35,8 @@ def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
             axes.axhline(number.value, color=ORANGE, linestyle=style)
             if np.isfinite(number.low):
                 axes.axhspan(number.low, number.high, color=ORANGE, alpha=0.15, linewidth=0)
-            axes.annotate(f"{number.value:+.{_digits(row.measure)}f}", (1, number.value),
+            digits = MEASURES[row.measure].error_digits
+            axes.annotate(f"{number.value:+.{digits}f}", (1, number.value),
                           xycoords=("axes fraction", "data"), xytext=(-3, 3), ha="right",
                           textcoords="offset points", color=ORANGE, fontsize=9,
                           bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5})
@@ -75,7 +74,7 @@ def coverage(rows: Sequence[Coverage], asked: float):
         share = np.array([[row.share.value, row.share.low, row.share.high] for row in own]).T
         colour, mark = marks[measure]
         axes.errorbar(x, 100 * share[0], 100 * np.abs(share[1:] - share[0]), fmt=mark,
-                      color=colour, markersize=5, capsize=2, label=NAMES[measure])
+                      color=colour, markersize=5, capsize=2, label=MEASURES[measure].label)
     axes.axhline(100 * asked, color=GREY, linestyle="--", linewidth=1)
     axes.set_xticks(range(len(bands)), bands)
     axes.set_ylim(min(axes.get_ylim()[0], 80), 101)
@@ -84,13 +83,8 @@ def coverage(rows: Sequence[Coverage], asked: float):
 
 
 def number(value: float, measure: str) -> str:
-    """A value with its unit, as many digits as a scale or a tape gives."""
-    digits = _digits(measure)
-    return f"{round(value, digits) + 0.0:.{digits}f} {UNITS[measure]}"  # + 0.0: no "-0"
-
-
-def _digits(measure: str) -> int:
-    return 0 if measure == "weight_g" else 2
+    """An error with its unit."""
+    return f"{MEASURES[measure].error_text(value)} {MEASURES[measure].unit}"
 
 
 def ablation(errors: Mapping[str, Sequence[float]]):

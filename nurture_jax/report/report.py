@@ -19,10 +19,10 @@ from pathlib import Path
 from deps_jax.common.files.sealed import replace
 from nurture_jax.clinic.assessment import Assessment
 from nurture_jax.clinic.quality import Gate
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import NoStandard, weight_class
+from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 from nurture_jax.report import model_card
 from nurture_jax.report import page as report_page

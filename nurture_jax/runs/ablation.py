@@ -28,10 +28,11 @@ import numpy as np
 from tqdm import tqdm
 
 from deps_jax.common.files import locks, sealed, workdir
-from nurture_jax.clips.clip_batches import LABELS, eval_batches
+from nurture_jax.clips.clip_batches import eval_batches
 from nurture_jax.evaluation.baselines import CarryForward, Tabular
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.uncertainty import Number, bootstrap
+from nurture_jax.measures import LABELS
 from nurture_jax.report import plots
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.training import experiment

@@ -19,11 +19,11 @@ from deps_jax.common.loop.parallel import check_batch_size
 from deps_jax.common.nn.operations import Mode
 from nurture_jax.clinic.quality import Limits
 from nurture_jax.clips import clip_cache
-from nurture_jax.clips.clip_batches import LABELS, MASK_STRIDE, ClipBatches, ClipSource, tabular_of
+from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource, tabular_of
 from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals
+from nurture_jax.measures import KEYPOINTS, LABELS
 from nurture_jax.network.model import NurtureNet
 from nurture_jax.network.scaling import Standard
-from nurture_jax.records.annotations import KEYPOINTS
 from nurture_jax.records.video import sample_clip
 from nurture_jax.records.visits import Records, Visit
 from nurture_jax.runs.calibration import Calibration

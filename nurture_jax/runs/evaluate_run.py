@@ -22,10 +22,11 @@ from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
 from nurture_jax import records
 from nurture_jax.clinic.quality import Gate, Limits, inspect, rejections
-from nurture_jax.clips.clip_batches import LABELS, ClipSource, eval_batches
+from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.uncertainty import Number
+from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 from nurture_jax.report import report
 from nurture_jax.report.content import Report, RunFacts, fit_baselines

@@ -23,20 +23,17 @@ from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import NoStandard
-from nurture_jax.records.annotations import KEYPOINTS, REFERENCE_POINTS
+from nurture_jax.measures import KEYPOINTS, MEASURES, RANGES, REFERENCE_POINTS, SEXES
 from nurture_jax.records.video import VideoError, sample_clip
-from nurture_jax.records.visit_table import RANGES
 from nurture_jax.records.visits import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 
-SEXES = ("F", "M", "")
 COLOURS = {quality.NEWBORN: (255, 160, 40), quality.REFERENCE: (60, 140, 255)}  # RGB
 JOINT = (255, 60, 60)
 SHOWN_PX = 480  # least height of the drawn picture
 SHOWN_PEAK = 0.2  # keypoints with a lower peak are not drawn: the head has not found them
-UNITS = {"g": ("g", 0), "cm": ("cm", 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +129,7 @@ def check(visit: Visit) -> None:
         value = getattr(visit, name)
         if value is not None and (problem := allowed.sentence(value)):
             raise ValueError(f"{name} {value:g} {problem}")
-    if visit.sex not in SEXES:
+    if visit.sex not in (*SEXES, ""):
         raise ValueError(f"sex {visit.sex!r} is unknown; use F or M, or leave it out")
 
 
@@ -165,8 +162,7 @@ def text(prediction: Prediction) -> str:
         return "\n".join(["no estimate:", *reasons])
     found, lines = prediction.assessment, []
     for name, finding in found.findings.items():
-        measure, unit = name.rsplit("_", 1)
-        show = lambda value, unit=unit: f"{value:.{UNITS[unit][1]}f}"
+        measure, unit, show = MEASURES[name].short, MEASURES[name].unit, MEASURES[name].text
         span = (f"(90 % interval {show(finding.low)} to {show(finding.high)} {unit})"
                 if math.isfinite(finding.low) else "(no interval)")
         place = (f"no z-score: {finding.place.reason}" if isinstance(finding.place, NoStandard) else

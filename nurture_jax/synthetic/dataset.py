@@ -20,8 +20,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from nurture_jax.measures import BODY_POINTS, CATEGORIES, REFERENCE_POINTS
 from nurture_jax.records import annotations, visit_table
-from nurture_jax.records.annotations import BODY_POINTS, CATEGORIES, REFERENCE_POINTS
+from nurture_jax.records.visits import DESCRIPTION
 from nurture_jax.synthetic.video import write_video
 from nurture_jax.synthetic.visit import (
     Settings,
@@ -34,7 +35,6 @@ from nurture_jax.synthetic.visit import (
     plan,
 )
 
-FILE = "DATASET.json"
 FORMAT = 1  # raise it when the same settings give other pictures or labels
 UNFINISHED = "unfinished"
 ABOUT = ("Synthetic: rendered newborns of a made-up population, no person was filmed. Results on "
@@ -119,12 +119,12 @@ def _shown(visit: Visit, annotated: list[int], found: list, stop: threading.Even
 def _claim(folder: Path, settings: Settings) -> bool:
     """Makes the folder or checks that it is of the same set; whether that is complete."""
     about = {"format": FORMAT, "settings": json.loads(json.dumps(dataclasses.asdict(settings)))}
-    path = folder / FILE
+    path = folder / DESCRIPTION
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder} is a file; give a folder")
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
-            raise ValueError(f"--out {folder} holds other files and no {FILE}; give a new or empty "
+            raise ValueError(f"--out {folder} holds other files and no {DESCRIPTION}; give a new or empty "
                              f"folder")
         folder.mkdir(parents=True, exist_ok=True)
         _save(path, _about(about, complete=False))
@@ -159,7 +159,7 @@ def _finish(folder: Path, settings: Settings, visits: list) -> None:
         writer.writerows(part["row"] for part in parts)
     _save(folder / annotations.FILE, _coco([mark for part in parts for mark in part["marks"]]))
     about = {"format": FORMAT, "settings": dataclasses.asdict(settings)}
-    _save(folder / FILE, _about(about, complete=True, visits=len(parts),
+    _save(folder / DESCRIPTION, _about(about, complete=True, visits=len(parts),
                                 frames=sum(part["frames"] for part in parts)))
     shutil.rmtree(folder / UNFINISHED)
 
@@ -179,7 +179,7 @@ def _coco(found: list[dict]) -> dict:
 
 def _save(path: Path, content: dict) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2 if path.name == FILE else None) + "\n")
+    part.write_text(json.dumps(content, indent=2 if path.name == DESCRIPTION else None) + "\n")
     part.replace(path)
 
 

@@ -21,7 +21,7 @@ ENDS = tuple(i for i, name in enumerate(ELLIPSOIDS)
 FINGERS = tuple(i for i, name in enumerate(ELLIPSOIDS) if "fingers" in name or "toes" in name)
 CHEST, BELLY = ELLIPSOIDS.index("chest"), ELLIPSOIDS.index("belly")
 PATTERNS = ("plain", "stripes", "gingham", "dots", "plaid", "flowers")
-CLOTH, RULER = -1, -2
+CLOTH, RULER = -1, -2  # owners that are not parts
 
 
 class Look(NamedTuple):

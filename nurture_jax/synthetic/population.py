@@ -44,7 +44,6 @@ CHEST_BY_WEIGHT, ARM_BY_WEIGHT = 0.36, 0.42  # exponents of weight (LIFE cohort:
 PRETERM_SHARE = 0.13
 DENSITY = (1.03, 1.07)  # g/cm3 of the whole body; drawn, never observable
 VISIT_DAYS = ((0, 3), (5, 10), (12, 18), (25, 32), (38, 45))  # windows of home visits
-MEASURES = ("weight_g", "length_cm", "head_cm", "chest_cm", "arm_cm")
 
 
 @dataclasses.dataclass(frozen=True)

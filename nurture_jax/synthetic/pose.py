@@ -5,10 +5,6 @@ import numpy as np
 
 from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS, SIDES, Parts, Pose, Shape
 
-# COCO's 17 body points, in its order.
-KEYPOINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder",
-             "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-             "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle")
 EYE = np.array([0.36, -0.10, 0.90])  # of the left eye on the cranium, over its radii
 
 

@@ -12,12 +12,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nurture_jax.measures import NEWBORN, REFERENCE
 from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS
-from nurture_jax.synthetic.paint import Look, albedo
+from nurture_jax.synthetic.paint import CLOTH, RULER, Look, albedo
 
 FLESH = ELLIPSOIDS.index("nappy")  # ellipsoids before it are the body; the nappy is the last
-CLOTH, RULER = -1, -2  # owners that are not parts
-NEWBORN_ID, RULER_ID = 1, 2  # values of the masks; 0 is the background
 BLUR_RADIUS = 2  # of the blur kernel, pixels
 FAR = 1e6
 BAND_PIXELS = 120_000  # at 720p twice as fast as the whole picture at once
@@ -105,7 +104,7 @@ def _picture_pass(size, frame: Frame, look: Look, noise, bands):
     height, width = size
     linear, owner, depth = (jnp.concatenate(parts)[:height * width]
                             for parts in zip(*bands, strict=True))
-    ids = jnp.where(owner >= 0, NEWBORN_ID, jnp.where(owner == RULER, RULER_ID, 0))
+    ids = jnp.where(owner >= 0, NEWBORN, jnp.where(owner == RULER, REFERENCE, 0))
     picture = _develop(linear.reshape(*size, 3), frame, look, noise)
     return picture, ids.astype(jnp.uint8).reshape(size), depth.reshape(size)
 

@@ -10,14 +10,14 @@ import dataclasses
 
 import numpy as np
 
+from nurture_jax.measures import BODY_POINTS
 from nurture_jax.synthetic.body import ELLIPSOIDS, Parts, Pose, Shape
 from nurture_jax.synthetic.dress import Device, draw_look, weaken
 from nurture_jax.synthetic.paint import Look
-from nurture_jax.synthetic.pose import KEYPOINTS, parts
+from nurture_jax.synthetic.pose import parts
 from nurture_jax.synthetic.render import NOISE_ROOM, Frame
 
 RULER_CM = 30.0
-REFERENCE_POINTS = ("ruler_start", "ruler_end")
 SHADOW_PARTS = tuple(i for i, name in enumerate(ELLIPSOIDS) if name not in (
     "left cheek", "right cheek", "nose", "left ear", "right ear", "left thumb", "right thumb",
     "left big toe", "right big toe", "left toes", "right toes"))
@@ -32,7 +32,7 @@ class Scene:
     parts: Parts
     times_s: np.ndarray  # [t]
     device: Device
-    keypoints: np.ndarray  # [t 19 3] cm: KEYPOINTS, REFERENCE_POINTS
+    keypoints: np.ndarray  # [t 19 3] cm: measures.KEYPOINTS
     depth_slack: np.ndarray  # [19] cm, how far under the surface a visible point may be
 
 
@@ -176,13 +176,13 @@ def _keypoints(shape: Shape, body: Parts, ruler_at, look: Look):
     centre, axis, _ = ruler_at
     ends = np.stack([np.append(centre + sign * RULER_CM / 2 * 0.995 * axis, look.ruler_thickness)
                      for sign in (-1, 1)])
-    points = np.stack([body.joints[name] for name in KEYPOINTS], 1)
+    points = np.stack([body.joints[name] for name in BODY_POINTS], 1)
     ends = np.broadcast_to(ends, (len(points), 2, 3))
     thick = {"hip": 2.2 * shape.pelvis[2], "knee": 1.5 * shape.thigh_radius,
              "shoulder": 1.9 * shape.arm_radius, "elbow": 1.5 * shape.arm_radius,
              "wrist": 1.7 * shape.arm_radius, "ankle": 2.0 * shape.shank_radius,
              "nose": 0.5, "eye": 0.4, "ear": 0.8}
-    slack = [thick[name.split("_")[-1]] for name in KEYPOINTS] + [0.15, 0.15]
+    slack = [thick[name.split("_")[-1]] for name in BODY_POINTS] + [0.15, 0.15]
     return np.concatenate([points, ends], 1), np.array(slack)
 
 

@@ -8,15 +8,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nurture_jax.records.annotations import BODY_POINTS
-from nurture_jax.synthetic.render import NEWBORN_ID, RULER_ID
+from nurture_jax.measures import BODY_POINTS, NEWBORN, REFERENCE
 from nurture_jax.synthetic.visit import Settings, Visit, draw_visit, keypoints, pictures
 
 COLUMNS = 6
 ROWS = 2  # of different infants; two more show masks and time
 RENDER_PX = 240
 TILE_PX = (140, 190)  # width, height
-TINTS = {NEWBORN_ID: (60, 200, 90), RULER_ID: (250, 120, 30)}
+TINTS = {NEWBORN: (60, 200, 90), REFERENCE: (250, 120, 30)}
 
 
 def contact_sheet(path: Path, settings: Settings) -> None:

@@ -12,19 +12,18 @@ import jax
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from nurture_jax.records.annotations import BODY_POINTS
+from nurture_jax.measures import BODY_POINTS, MEASURES, NEWBORN, REFERENCE
 from nurture_jax.records.video import MINIMUM_S
 from nurture_jax.synthetic.body import draw_traits
 from nurture_jax.synthetic.dress import DEVICES, SITES, Device, frame_count, frame_times
 from nurture_jax.synthetic.measures import measures, solve_shape
 from nurture_jax.synthetic.population import (
-    MEASURES,
     VISIT_DAYS,
     draw_infant,
     generator,
     measures_at,
 )
-from nurture_jax.synthetic.render import NEWBORN_ID, NOISE_ROOM, RULER_ID, Frame, render
+from nurture_jax.synthetic.render import NOISE_ROOM, Frame, render
 from nurture_jax.synthetic.scene import Scene, draw_scene, project
 
 ASPECT = 16 / 9
@@ -138,7 +137,8 @@ def draw_visit(settings: Settings, index: int, number: int) -> Visit:
            "birth_weight_g": str(BIRTH_STEP_G * round(infant.birth_weight_g / BIRTH_STEP_G)),
            "site": SITES[lasting.integers(len(SITES))], "device": device.name,
            "weight_g": str(STEP_G * round(truth[0] / STEP_G)),
-           **{name: f"{value:.1f}" for name, value in zip(MEASURES[1:], truth[1:], strict=True)}}
+           **{measure.name: measure.text(value) for measure, value in zip(
+               list(MEASURES.values())[1:], truth[1:], strict=True)}}
     _forget(row, MISSING_OF_INFANT, lasting)
     _forget(row, MISSING_OF_VISIT, generator(seed, index, number, 0))
     return Visit(row, truth, scene, device, height, width, len(times_s) / device.fps, noise)
@@ -180,7 +180,7 @@ def keypoints(visit: Visit, index: int, depth: np.ndarray) -> np.ndarray:
 def marks(visit: Visit, index: int, ids: np.ndarray, depth: np.ndarray) -> dict:
     """A COCO image with its annotations, still without their numbers."""
     points = keypoints(visit, index, depth)
-    groups = {NEWBORN_ID: points[:len(BODY_POINTS)], RULER_ID: points[len(BODY_POINTS):]}
+    groups = {NEWBORN: points[:len(BODY_POINTS)], REFERENCE: points[len(BODY_POINTS):]}
     annotations = []
     for category, group in groups.items():
         runs = coco_mask.encode(np.asfortranarray(ids == category))

@@ -31,7 +31,8 @@ from nurture_jax import records
 from nurture_jax.clinic.quality import Limits
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_augment import ClipAugment
-from nurture_jax.clips.clip_batches import LABELS, ClipBatches, ClipSource
+from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
+from nurture_jax.measures import LABELS
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import Backbone, Start
 from nurture_jax.network.backbones import describe, from_description

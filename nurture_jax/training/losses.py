@@ -14,7 +14,7 @@ from jax import lax
 
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import mean_over_devices
-from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.measures import LABELS
 from nurture_jax.network import geometry
 from nurture_jax.network.scaling import Standard
 

@@ -15,7 +15,7 @@ from deps_jax.common.loop.parallel import data_parallel, first_index, mean_over_
 from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_augment import ClipAugment, augment
-from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.measures import LABELS
 from nurture_jax.network.model import NurtureNet
 from nurture_jax.training.losses import Losses, total_loss
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
-from nurture_jax.clips.clip_batches import LABELS, TABULAR
 from nurture_jax.clips.clip_cache import fingerprints
+from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records import annotations, visit_table
 from nurture_jax.records.visits import Records, Visit
 

@@ -7,7 +7,7 @@ import flax.linen as nn
 import numpy as np
 
 from nurture_jax.clips.clip_augment import ClipAugment
-from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.measures import LABELS
 from nurture_jax.network.backbones import ConvNorm
 from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Standard

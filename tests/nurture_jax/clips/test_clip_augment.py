@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from nurture_jax.clips.clip_augment import MIRRORED, TRAINING, ClipAugment, augment
-from nurture_jax.records.annotations import KEYPOINTS
+from nurture_jax.measures import KEYPOINTS
 
 SIZE, STRIDE = 64, 4
 PLAIN = dict(mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -22,14 +22,8 @@ from deps_jax.common.files import locks
 from nurture_jax import records
 from nurture_jax.clinic.quality import inspect
 from nurture_jax.clips import clip_cache
-from nurture_jax.clips.clip_batches import (
-    LABELS,
-    TABULAR,
-    ClipBatches,
-    ClipSource,
-    clip_mask,
-    eval_batches,
-)
+from nurture_jax.clips.clip_batches import ClipBatches, ClipSource, clip_mask, eval_batches
+from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.video import ClipSettings, on_exact_frames, sample_clip
 
 SETTINGS = ClipSettings(frames=4, size=32)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from make_estimates import make_estimates, make_visits
 
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.measures import LABELS
 
 VISITS = make_visits(4, 2)
 

