@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from nurture_jax.measures import LABELS, TABULAR
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 
 
 class Fusion(nn.Module):
@@ -19,14 +19,14 @@ class Fusion(nn.Module):
 
     Attributes:
       use_tabular, tabular_width, hidden_width, predict_gain: see `model.ModelSettings`.
-      standard: of the training split.
+      scaling: of the training split.
     """
 
     use_tabular: bool
     tabular_width: int
     hidden_width: int
     predict_gain: bool
-    standard: Standard
+    scaling: Scaling
 
     @nn.compact
     def __call__(self, pooled, sizes, tabular, tabular_mask) -> dict[str, jax.Array]:
@@ -42,7 +42,7 @@ class Fusion(nn.Module):
         parts = [part for part in (pooled, sizes) if part is not None]
         if self.use_tabular:
             parts.append(Tabular(self.tabular_width, name="tabular")(
-                self.standard.inputs(tabular, tabular_mask), tabular_mask))
+                self.scaling.inputs(tabular, tabular_mask), tabular_mask))
         x = jnp.concatenate(parts, -1)
         x = nn.relu(nn.Dense(self.hidden_width, name="fuse1")(x))
         x = nn.relu(nn.Dense(self.hidden_width, name="fuse2")(x))
@@ -59,7 +59,7 @@ class Fusion(nn.Module):
         if not self.predict_gain:
             return {"mean": mean[:, :-1], "log_scale": log_scale[:, :-1]}
         known = jnp.concatenate([is_known, jnp.zeros((x.shape[0], len(LABELS) - 1))], -1)
-        gained, shift = self.standard.from_gain(mean[:, -1:], birth_weight_g, is_known)
+        gained, shift = self.scaling.from_gain(mean[:, -1:], birth_weight_g, is_known)
         return {"mean": jnp.where(known > 0, gained, mean[:, :-1]),
                 "log_scale": jnp.where(known > 0, log_scale[:, -1:] + shift, log_scale[:, :-1])}
 

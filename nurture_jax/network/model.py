@@ -6,7 +6,7 @@
     video, sizes, tabular b 4 -> mean, log scale of each measure (fusion.py)
 
 "NurtureNet" (arXiv 2405.05530) fixes the inputs, the outputs and the two proxy tasks; everything
-else is our design. `Standard` holds the numbers that bring inputs and measures to unit scale.
+else is our design. `Scaling` holds the numbers that bring inputs and measures to unit scale.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nurture_jax.measures import CATEGORIES, KEYPOINTS
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import ConvNorm
 from nurture_jax.network.fusion import Fusion
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 
 POOLINGS = ("mask", "mean")
 TIME_POOLINGS = ("attention", "mean")
@@ -86,10 +86,10 @@ class ModelSettings:
         return (self.segmentation or self.keypoints) and (
             self.geometry or (self.segmentation and self.pooling == "mask"))
 
-    def fusion(self, standard: Standard, name: str | None = None) -> Fusion:
+    def fusion(self, scaling: Scaling, name: str | None = None) -> Fusion:
         """The module from what was seen to the measures; its weights are under "fusion"."""
         return Fusion(self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain,
-                      standard, name=name)
+                      scaling, name=name)
 
 
 class NurtureNet(nn.Module):
@@ -97,11 +97,11 @@ class NurtureNet(nn.Module):
 
     Attributes:
       backbone: a module of `backbones`.
-      standard: of the training split.
+      scaling: of the training split.
     """
 
     settings: ModelSettings
-    standard: Standard
+    scaling: Scaling
     backbone: nn.Module
 
     @nn.compact
@@ -124,7 +124,7 @@ class NurtureNet(nn.Module):
         pooled = outputs.get("pooled")
         if pooled is not None and mode.train and self.settings.dropout_rate:
             pooled = _dropout(self.make_rng("dropout"), pooled, self.settings.dropout_rate, mode)
-        fusion = self.settings.fusion(self.standard, name="fusion")
+        fusion = self.settings.fusion(self.scaling, name="fusion")
         return {**outputs, **fusion(pooled, outputs.get("sizes"), tabular, tabular_mask)}
 
 

@@ -21,7 +21,7 @@ FEWEST = 2  # labelled visits without which a spread is no number
 
 
 @dataclasses.dataclass(frozen=True)
-class Standard:
+class Scaling:
     """Means and standard deviations, in the order of `clip_batches`.
 
     Never trained; part of the model, kept beside its weights. A measure that no training visit
@@ -41,7 +41,7 @@ class Standard:
     gain_std: float
 
     @classmethod
-    def of(cls, records: Records) -> Standard:
+    def of(cls, records: Records) -> Scaling:
         """Of the visits of a training split.
 
         Raises:
@@ -64,7 +64,7 @@ class Standard:
         return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std)
 
     @classmethod
-    def from_dict(cls, values: dict) -> Standard:
+    def from_dict(cls, values: dict) -> Scaling:
         """The inverse of `dataclasses.asdict`, also after JSON."""
         return cls(**{name: tuple(value) if isinstance(value, list) else value
                       for name, value in values.items()})

@@ -23,7 +23,7 @@ from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource,
 from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals
 from nurture_jax.measures import KEYPOINTS, LABELS
 from nurture_jax.network.model import NurtureNet
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 from nurture_jax.records.video import sample_clip
 from nurture_jax.records.visits import Records, Visit
 from nurture_jax.runs.calibration import Calibration
@@ -35,7 +35,7 @@ from nurture_jax.training.train import Trainer, init_state
 
 FPS, SECONDS, WIDTH, HEIGHT = 30, 10, 1920, 1080  # of the video that is timed
 # Of infants of about 3 kg: what is timed does not depend on it.
-STANDARD = Standard((8.0, 3.9, 3.5, 3.5), (0.2,) * 4, (8.0, 15.0, 270.0, 0.5), (1.0,) * 4, 0.1, 0.1)
+SCALING = Scaling((8.0, 3.9, 3.5, 3.5), (0.2,) * 4, (8.0, 15.0, 270.0, 0.5), (1.0,) * 4, 0.1, 0.1)
 
 
 def film(path: Path) -> None:
@@ -99,7 +99,7 @@ def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
     experiment = Experiment.from_dict(config)
     training = dataclasses.replace(experiment.training, batch_size=batch_size)
     steps_an_epoch = 100  # any number: it only says where in the schedule a step is
-    recipe = build_recipe(dataclasses.replace(experiment, training=training), STANDARD,
+    recipe = build_recipe(dataclasses.replace(experiment, training=training), SCALING,
                           starting_backbone(experiment).module, steps_an_epoch * batch_size)
     data, key = experiment.data, jax.random.key(0)
     state = jax.jit(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))()
@@ -130,7 +130,7 @@ def noise(batch_size: int, frames: int, size: int) -> dict[str, np.ndarray]:
 
 def untrained(experiment: Experiment, folder: Path) -> TrainedNurture:
     """A network of the right size that has learnt nothing."""
-    model = NurtureNet(experiment.model, STANDARD, starting_backbone(experiment).module)
+    model = NurtureNet(experiment.model, SCALING, starting_backbone(experiment).module)
     data = experiment.data
     inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),
               jnp.zeros((1, 4)), Mode(False))

@@ -39,7 +39,7 @@ def observe(model: NurtureNet, variables, preprocess: ClipAugment, batch) -> dic
     """
     frames = augment(jax.random.key(0), {"frames": batch["frames"]}, preprocess)["frames"]
     outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False))
-    mean, scale = model.standard.measures(outputs["mean"], outputs["log_scale"])
+    mean, scale = model.scaling.measures(outputs["mean"], outputs["log_scale"])
     found = {"mean": mean, "scale": scale}
     if "segmentation" in outputs:
         found["shares"] = jax.nn.softmax(outputs["segmentation"])
@@ -97,7 +97,7 @@ class TrainedNurture:
         Not of paths and cadences, which a continued run may change, nor of the gate.
         """
         settings = flatten(dataclasses.asdict(self.experiment))
-        plain = {"standard": dataclasses.asdict(self.model.standard),
+        plain = {"standard": dataclasses.asdict(self.model.scaling),
                  "backbone": describe(self.model.backbone),
                  "settings": {name: value for name, value in settings.items()
                               if not name.startswith((*MAY_DIFFER, GATE))}}

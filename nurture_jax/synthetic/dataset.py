@@ -124,8 +124,8 @@ def _claim(folder: Path, settings: Settings) -> bool:
         raise ValueError(f"--out {folder} is a file; give a folder")
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
-            raise ValueError(f"--out {folder} holds other files and no {DESCRIPTION}; give a new or empty "
-                             f"folder")
+            raise ValueError(f"--out {folder} holds other files and no {DESCRIPTION}; give a new "
+                             f"or empty folder")
         folder.mkdir(parents=True, exist_ok=True)
         _save(path, _about(about, complete=False))
         return False

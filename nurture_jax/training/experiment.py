@@ -37,7 +37,7 @@ from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import Backbone, Start
 from nurture_jax.network.backbones import describe, from_description
 from nurture_jax.network.model import ModelSettings, NurtureNet
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 from nurture_jax.records import splits
 from nurture_jax.records.video import MINIMUM_S, ClipSettings
 from nurture_jax.training import training_data
@@ -168,16 +168,16 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     check_gate(experiment.gate, folder)
     start = None if saved(folder).any() else starting_backbone(experiment)
     found, parts = read_data(experiment.data, folder)
-    standard, backbone = read_model(folder, start) if is_begun(folder) else (
-        Standard.of(parts["train"]), start.module)
-    build_recipe(experiment, standard, backbone, len(parts["train"]))
-    made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(standard, backbone),
+    scaling, backbone = read_model(folder, start) if is_begun(folder) else (
+        Scaling.of(parts["train"]), start.module)
+    build_recipe(experiment, scaling, backbone, len(parts["train"]))
+    made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(scaling, backbone),
                training_data.FILE: training_data.describe(parts)}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
-        standard, backbone = read_model(folder, start)
+        scaling, backbone = read_model(folder, start)
         sources = open_sources(experiment.data, found, parts)
         _tell_left_out(folder, found, sources["train"].cache.left_out)
-        recipe = build_recipe(experiment, standard, backbone, len(sources["train"]))
+        recipe = build_recipe(experiment, scaling, backbone, len(sources["train"]))
         return _train(experiment, folder, recipe, sources, start.variables if start else None)
 
 
@@ -288,7 +288,7 @@ def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, C
             for name, part in parts.items()}
 
 
-def build_recipe(experiment: Experiment, standard: Standard, backbone: nn.Module, clips: int
+def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, clips: int
                  ) -> Recipe:
     """The settings of the training step for so many training clips."""
     training = experiment.training
@@ -297,7 +297,7 @@ def build_recipe(experiment: Experiment, standard: Standard, backbone: nn.Module
                          f"clips; use 1 to {clips}")
     steps_per_epoch = clips // training.batch_size
     recipe = Recipe(
-        model=NurtureNet(experiment.model, standard, backbone), losses=experiment.losses,
+        model=NurtureNet(experiment.model, scaling, backbone), losses=experiment.losses,
         augment=experiment.augment, optimizer=experiment.optimizer,
         backbone_rate=training.backbone_rate, steps_per_epoch=steps_per_epoch,
         total_steps=max(1, round(training.epochs * steps_per_epoch)))
@@ -305,12 +305,12 @@ def build_recipe(experiment: Experiment, standard: Standard, backbone: nn.Module
     return recipe
 
 
-def describe_model(standard: Standard, backbone: nn.Module) -> dict:
+def describe_model(scaling: Scaling, backbone: nn.Module) -> dict:
     """What a network needs beside config and weights, as `read_model` takes it."""
-    return {"standard": dataclasses.asdict(standard), "backbone": describe(backbone)}
+    return {"standard": dataclasses.asdict(scaling), "backbone": describe(backbone)}
 
 
-def read_model(folder: Path, start: Start | None = None) -> tuple[Standard, nn.Module]:
+def read_model(folder: Path, start: Start | None = None) -> tuple[Scaling, nn.Module]:
     """Constants and backbone that the weights of a run belong to.
 
     Args:
@@ -322,12 +322,12 @@ def read_model(folder: Path, start: Start | None = None) -> tuple[Standard, nn.M
     content = workdir.read(folder, MODEL)
     if content is None:
         raise ValueError(f"{folder} has no {MODEL}; give the --workdir of launch.train_nurture")
-    standard = Standard.from_dict(content["standard"])
+    scaling = Scaling.from_dict(content["standard"])
     backbone = from_description(content["backbone"])
     if start and start.module != backbone:
         raise ValueError(f"the backbone of {folder} is another network than the config gives now; "
                          f"if its own run has changed, train in another --workdir")
-    return standard, backbone
+    return scaling, backbone
 
 
 def summary(errors: dict[str, float]) -> str:

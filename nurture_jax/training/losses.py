@@ -16,7 +16,7 @@ from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import mean_over_devices
 from nurture_jax.measures import LABELS
 from nurture_jax.network import geometry
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 
 REGRESSIONS = ("laplace", "huber")
 FARTHEST_CELLS = 4.0  # a peak at another place altogether is the heatmap's affair
@@ -164,7 +164,7 @@ def masked_mean(values: jax.Array, mask: jax.Array, axis_name: str | None) -> ja
     return total / jnp.maximum(count, 1e-6)
 
 
-def total_loss(settings: Losses, standard: Standard, outputs: dict, batch: dict,
+def total_loss(settings: Losses, scaling: Scaling, outputs: dict, batch: dict,
                axis_name: str | None = None) -> tuple[jax.Array, dict[str, Mean]]:
     """The weighted sum over what the network has given, and every loss as a metric.
 
@@ -173,11 +173,11 @@ def total_loss(settings: Losses, standard: Standard, outputs: dict, batch: dict,
       batch: of `clip_batches`, augmented as the frames were.
     """
     terms = {f"loss_{name}": (values, mask, weight) for name, values, mask, weight in (
-        *_measures(settings, standard, outputs, batch), *_proxies(settings, outputs, batch))}
+        *_measures(settings, scaling, outputs, batch), *_proxies(settings, outputs, batch))}
     loss = sum(weight * masked_mean(values, mask, axis_name)
                for values, mask, weight in terms.values())
     metrics = {name: Mean.of(values, mask) for name, (values, mask, _) in terms.items()}
-    estimate, _ = standard.measures(outputs["mean"], outputs["log_scale"])
+    estimate, _ = scaling.measures(outputs["mean"], outputs["log_scale"])
     errors = jnp.abs(estimate - batch["labels"])
     for i, name in enumerate(LABELS):
         mask = batch["labels_mask"][:, i]
@@ -185,9 +185,9 @@ def total_loss(settings: Losses, standard: Standard, outputs: dict, batch: dict,
     return loss, {"loss": Mean.of(loss[None]), **metrics}
 
 
-def _measures(settings: Losses, standard: Standard, outputs, batch):
+def _measures(settings: Losses, scaling: Scaling, outputs, batch):
     mask = batch["labels_mask"]
-    target = standard.targets(batch["labels"], mask)
+    target = scaling.targets(batch["labels"], mask)
     mean, log_scale = outputs["mean"], outputs["log_scale"]
     if settings.regression == "laplace":
         losses = laplace(mean, log_scale, target)

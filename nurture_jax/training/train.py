@@ -109,7 +109,7 @@ def train_step(recipe: Recipe, state: TrainState, batch, key, *, axis_name=None)
             {"params": params, "batch_stats": state.batch_stats}, batch["frames"],
             batch["tabular"], batch["tabular_mask"], Mode(True, axis_name),
             rngs={"dropout": dropout_key}, mutable=["batch_stats"])
-        loss, metrics = total_loss(recipe.losses, recipe.model.standard, outputs, batch, axis_name)
+        loss, metrics = total_loss(recipe.losses, recipe.model.scaling, outputs, batch, axis_name)
         return loss, (metrics, updated.get("batch_stats", {}))
 
     gradient, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
@@ -169,4 +169,4 @@ def estimate(model: NurtureNet, variables, preprocess: ClipAugment, batch):
     frames = augment(jax.random.key(0), {"frames": batch["frames"]}, preprocess)["frames"]
     outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False),
                           heads=False)
-    return model.standard.measures(outputs["mean"], outputs["log_scale"])
+    return model.scaling.measures(outputs["mean"], outputs["log_scale"])

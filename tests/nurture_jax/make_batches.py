@@ -10,10 +10,10 @@ from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.measures import LABELS
 from nurture_jax.network.backbones import ConvNorm
 from nurture_jax.network.model import ModelSettings, NurtureNet
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 
 SIZE, FRAMES = 32, 2
-STANDARD = Standard(label_mean=tuple(map(math.log, (3000.0, 49.0, 34.0, 32.0))),
+SCALING = Scaling(label_mean=tuple(map(math.log, (3000.0, 49.0, 34.0, 32.0))),
                     label_std=(0.2, 0.06, 0.05, 0.06),
                     tabular_mean=(math.log(2900.0), 12.0, 270.0, 0.5),
                     tabular_std=(0.2, 10.0, 14.0, 0.5), gain_mean=0.05, gain_std=0.1)
@@ -31,7 +31,7 @@ class TwoMaps(nn.Module):
 
 
 def net(**fields) -> NurtureNet:
-    return NurtureNet(ModelSettings(**{**TINY_MODEL, **fields}), STANDARD, TwoMaps())
+    return NurtureNet(ModelSettings(**{**TINY_MODEL, **fields}), SCALING, TwoMaps())
 
 
 def batch(seed: int = 0, size: int = 4, known: float = 1.0) -> dict[str, np.ndarray]:
@@ -40,14 +40,14 @@ def batch(seed: int = 0, size: int = 4, known: float = 1.0) -> dict[str, np.ndar
     mask = lambda *shape: (rng.random(shape) < known).astype(np.float32)
     cells, frames = SIZE // 4, (size, FRAMES)
     deviations = rng.normal(size=(size, len(LABELS)))
-    tabular = np.array(STANDARD.tabular_mean) + rng.normal(size=(size, 4)) * STANDARD.tabular_std
+    tabular = np.array(SCALING.tabular_mean) + rng.normal(size=(size, 4)) * SCALING.tabular_std
     tabular[:, 0] = np.exp(tabular[:, 0])
     points = np.concatenate([rng.uniform(0, SIZE, (*frames, 19, 2)),
                              rng.integers(0, 3, (*frames, 19, 1))], -1)
     found = {
         "frames": rng.integers(0, 256, (*frames, SIZE, SIZE, 3)).astype(np.uint8),
         "tabular": tabular.astype(np.float32), "tabular_mask": mask(size, 4),
-        "labels": np.exp(STANDARD.label_mean + deviations * STANDARD.label_std).astype(np.float32),
+        "labels": np.exp(SCALING.label_mean + deviations * SCALING.label_std).astype(np.float32),
         "labels_mask": mask(size, len(LABELS)),
         "masks": rng.integers(0, 3, (*frames, cells, cells)).astype(np.uint8),
         "keypoints": points.astype(np.float32), "annotated": mask(*frames),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from make_batches import FRAMES, SIZE, STANDARD, batch, net
+from make_batches import FRAMES, SCALING, SIZE, batch, net
 from make_records import rows
 
 from deps_jax.common.nn.operations import Mode
@@ -15,7 +15,7 @@ from deps_jax.space.subnet_text import decode
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
 from nurture_jax.network.model import ModelSettings, NurtureNet
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 from nurture_jax.records.visits import Records, Visit
 
 EVALUATION = Mode(False)
@@ -39,7 +39,7 @@ def shapes(model, frames, heads=True):
 def test_full_size(backbone):
     space = MOBILENET_V3.with_choices(kernels=(3, 5, 7))
     module = ResNet(50) if backbone == "resnet50" else of_subnet(space, decode(space, "d2e3k5"))
-    model = NurtureNet(ModelSettings(dtype="bfloat16"), STANDARD, module)
+    model = NurtureNet(ModelSettings(dtype="bfloat16"), SCALING, module)
     outputs, variables = shapes(model, (25, 224, 224, 3))
     assert outputs.pop("pooled") == (2, 128)
     assert outputs.pop("sizes")[0] == 2
@@ -119,7 +119,7 @@ def test_gain_is_added_to_the_birth_weight_where_it_is_known(tabular):
     params = {"fusion": {**variables["params"]["fusion"], "measures": last}}
     _, values, mask = inputs()
     mask[:2, 0] = 0
-    mean, _ = STANDARD.measures(apply({"params": params}, values, mask), jnp.zeros((4, 4)))
+    mean, _ = SCALING.measures(apply({"params": params}, values, mask), jnp.zeros((4, 4)))
     np.testing.assert_allclose(mean[:2, 0], 3000, rtol=1e-5)
     np.testing.assert_allclose(mean[2:, 0], values[2:, 0] * np.exp(0.05 + 2 * 0.1), rtol=1e-5)
 
@@ -156,29 +156,29 @@ def test_standard_is_of_what_is_there():
     visits = tuple(Visit(**{name: float(value) if name in numbers else value
                             for name, value in row.items() if value})
                    for row in rows() for numbers in [STANDARD_FIELDS])
-    standard = Standard.of(Records("", visits))
+    scaling = Scaling.of(Records("", visits))
     logs = np.log([visit.weight_g for visit in visits])
-    np.testing.assert_allclose([standard.label_mean[0], standard.label_std[0]],
+    np.testing.assert_allclose([scaling.label_mean[0], scaling.label_std[0]],
                                [np.mean(logs), np.std(logs)], rtol=1e-5)
-    np.testing.assert_allclose([standard.label_mean[3], standard.label_std[3]],
+    np.testing.assert_allclose([scaling.label_mean[3], scaling.label_std[3]],
                                [np.log(32), 1], rtol=1e-6)  # four equal ones
     gains = np.log([visit.weight_g / visit.birth_weight_g for visit in visits])
-    np.testing.assert_allclose([standard.gain_mean, standard.gain_std],
+    np.testing.assert_allclose([scaling.gain_mean, scaling.gain_std],
                                [np.mean(gains), np.std(gains)], rtol=1e-4)
     ages = [visit.age_days for visit in visits]
-    np.testing.assert_allclose(standard.tabular_mean[1], np.mean(ages))
-    assert Standard.from_dict({name: list(value) if isinstance(value, tuple) else value
-                               for name, value in dataclasses.asdict(standard).items()}
-                              ) == standard
+    np.testing.assert_allclose(scaling.tabular_mean[1], np.mean(ages))
+    assert Scaling.from_dict({name: list(value) if isinstance(value, tuple) else value
+                               for name, value in dataclasses.asdict(scaling).items()}
+                              ) == scaling
     without = tuple(dataclasses.replace(visit, head_cm=None) for visit in visits)
-    absent = Standard.of(Records("", without))
+    absent = Scaling.of(Records("", without))
     assert np.isnan(absent.label_mean[2])
     mean, _ = absent.measures(jnp.zeros((2, 4)), jnp.zeros((2, 4)))
     assert np.isnan(mean[:, 2]).all() and np.isfinite(mean[:, 0]).all()
     assert not np.isnan(absent.targets(jnp.zeros((2, 4)), jnp.array([[1.0, 1, 0, 1]] * 2))).any()
     bare = tuple(dataclasses.replace(visit, weight_g=None) for visit in visits[1:])
     with pytest.raises(ValueError, match="1 of 8 training visits have a weight_g; at least 2"):
-        Standard.of(Records("", (visits[0], *bare)))
+        Scaling.of(Records("", (visits[0], *bare)))
 
 
 STANDARD_FIELDS = {"age_days", "gestational_age_days", "birth_weight_g", "weight_g", "length_cm",

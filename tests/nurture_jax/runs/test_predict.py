@@ -164,10 +164,10 @@ def test_hash_is_of_all_that_makes_the_estimate(run):
     trained, factors = TrainedNurture.open(run), calibration.load(run).intervals
     settings, model = trained.experiment, trained.model
     change = lambda part, **values: dataclasses.replace(part, **values)
-    standard = change(model.standard, gain_std=2 * model.standard.gain_std)
+    scaling = change(model.scaling, gain_std=2 * model.scaling.gain_std)
     others = [
         model_sha256(trained, change(factors, coverage=0.8)),
-        model_sha256(change(trained, model=model.clone(standard=standard)), factors),
+        model_sha256(change(trained, model=model.clone(scaling=scaling)), factors),
         model_sha256(change(trained, experiment=change(
             settings, data=change(settings.data, fit="letterbox"))), factors),
         model_sha256(change(trained, variables={**trained.variables, "more": np.ones(1)}),

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from make_batches import STANDARD, batch
+from make_batches import SCALING, batch
 
 from nurture_jax.measures import LABELS
 from nurture_jax.training.losses import (
@@ -116,7 +116,7 @@ def test_an_unlabelled_measure_gives_no_gradient(outputs, regression):
     some["labels_mask"][0] = 0
     some["labels_mask"][:, 3] = 0
     gradient = jax.grad(
-        lambda outputs: total_loss(Losses(regression), STANDARD, outputs, some)[0])(outputs)
+        lambda outputs: total_loss(Losses(regression), SCALING, outputs, some)[0])(outputs)
     for name in ("mean", "log_scale"):
         moved = np.asarray(gradient[name]) != 0
         np.testing.assert_array_equal(moved, some["labels_mask"] > 0)
@@ -129,18 +129,18 @@ def test_an_unlabelled_measure_gives_no_gradient(outputs, regression):
 
 def test_scales_follow_a_huber_loss_without_moving_the_means(outputs):
     settings, whole = Losses("huber"), batch()
-    only = lambda name, value: total_loss(settings, STANDARD, {**outputs, name: value}, whole)[0]
+    only = lambda name, value: total_loss(settings, SCALING, {**outputs, name: value}, whole)[0]
     assert np.any(jax.grad(lambda v: only("log_scale", v))(outputs["log_scale"]))
     moved = jax.grad(lambda v: only("mean", v))(outputs["mean"])
-    wider = jax.grad(lambda v: total_loss(settings, STANDARD, {
+    wider = jax.grad(lambda v: total_loss(settings, SCALING, {
         **outputs, "mean": v, "log_scale": 2 + outputs["log_scale"]}, whole)[0])(outputs["mean"])
     np.testing.assert_allclose(moved, wider, rtol=1e-6)
 
 
 def test_metrics_are_in_the_units_of_the_measures(outputs):
     whole = batch()
-    loss, metrics = total_loss(Losses(), STANDARD, outputs, whole)
-    logs = np.array(STANDARD.label_mean) + np.array(outputs["mean"]) * np.array(STANDARD.label_std)
+    loss, metrics = total_loss(Losses(), SCALING, outputs, whole)
+    logs = np.array(SCALING.label_mean) + np.array(outputs["mean"]) * np.array(SCALING.label_std)
     expected = np.abs(np.exp(logs) - whole["labels"]).mean(0)
     found = [metrics[f"mae_{name}"].compute() for name in LABELS]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -152,7 +152,7 @@ def test_metrics_are_in_the_units_of_the_measures(outputs):
 
 def test_a_head_that_is_not_there_costs_nothing(outputs):
     measures = {name: outputs[name] for name in ("mean", "log_scale")}
-    _, metrics = total_loss(Losses(), STANDARD, measures, batch())
+    _, metrics = total_loss(Losses(), SCALING, measures, batch())
     assert not {"loss_segmentation", "loss_keypoints"} & set(metrics)
 
 

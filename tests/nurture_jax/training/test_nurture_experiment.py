@@ -132,7 +132,7 @@ def states_like(data):
     """The shapes of a state of numbers alone."""
     settings = Experiment.from_dict(config_of(data, **NUMBERS))
     found = load(data)
-    recipe = experiment.build_recipe(settings, experiment.Standard.of(found),
+    recipe = experiment.build_recipe(settings, experiment.Scaling.of(found),
                                      experiment.starting_backbone(settings).module, 10)
     return experiment.init_state(jax.random.key(0), recipe, (2, 32, 32))
 
@@ -208,7 +208,7 @@ def test_nothing_to_open(tmp_path):
 @pytest.mark.parametrize("option", ["", "synthetic", "demo", "runlocal", "real"])
 def test_published_configs_are_whole(option, data):
     settings = Experiment.from_dict(nurture.get_config(option).to_dict())
-    recipe = experiment.build_recipe(settings, experiment.Standard.of(load(data)),
+    recipe = experiment.build_recipe(settings, experiment.Scaling.of(load(data)),
                                      experiment.starting_backbone(settings).module, 400)
     side, frames = settings.data.size, settings.data.frames
     shapes = jax.eval_shape(lambda: experiment.init_state(jax.random.key(0), recipe,

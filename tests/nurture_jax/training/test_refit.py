@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from make_batches import PLAIN, STANDARD, net
+from make_batches import PLAIN, SCALING, net
 
 from deps_jax.common.loop.optim import Optimizer
 from nurture_jax.training.losses import Losses
@@ -28,7 +28,7 @@ def seen():
     rng = np.random.default_rng(0)
     draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
     sizes = draw(200, 5)
-    labels = np.exp(np.array(STANDARD.label_mean) + np.array(STANDARD.label_std)
+    labels = np.exp(np.array(SCALING.label_mean) + np.array(SCALING.label_std)
                     * np.stack([sizes[:, 1], sizes[:, 0], 0 * sizes[:, 0], sizes[:, 2]], 1))
     mask = np.ones((200, 4), np.float32)
     mask[::2, 0] = 0
@@ -39,17 +39,17 @@ def seen():
 
 @pytest.fixture(scope="module")
 def params(recipe, seen):
-    fusion = recipe.model.settings.fusion(STANDARD)
+    fusion = recipe.model.settings.fusion(SCALING)
     return fusion.init(jax.random.key(0), *(jnp.asarray(seen[name][:2]) for name in (
         "pooled", "sizes", "tabular", "tabular_mask")))["params"]
 
 
 def errors(recipe, params, seen):
     """Mean absolute errors in standard deviations, [4]."""
-    fusion = recipe.model.settings.fusion(STANDARD)
+    fusion = recipe.model.settings.fusion(SCALING)
     outputs = fusion.apply({"params": params}, *(jnp.asarray(seen[name]) for name in (
         "pooled", "sizes", "tabular", "tabular_mask")))
-    target = STANDARD.targets(jnp.asarray(seen["labels"]), jnp.asarray(seen["labels_mask"]))
+    target = SCALING.targets(jnp.asarray(seen["labels"]), jnp.asarray(seen["labels_mask"]))
     wrong = np.abs(outputs["mean"] - target) * seen["labels_mask"]
     return wrong.sum(0) / seen["labels_mask"].sum(0)
 

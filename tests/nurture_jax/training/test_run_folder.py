@@ -18,7 +18,7 @@ from tiny_nurture_run import NUMBERS, run
 
 from deps_jax.common.files import locks, sealed
 from deps_jax.common.loop.checkpoint import Checkpoints
-from nurture_jax.network.scaling import Standard
+from nurture_jax.network.scaling import Scaling
 from nurture_jax.records.splits import FILE
 from nurture_jax.runs.evaluate_run import evaluate_run
 from nurture_jax.runs.inference import TrainedNurture
@@ -65,13 +65,13 @@ def test_constants_are_read_back_and_never_made_again(copied, of_numbers, monkey
     """Even if they came out otherwise today, weights are used with those they were trained with."""
     data, folder = copied
     before, seen = contents(folder), TrainedNurture.open(folder).sha256
-    made = Standard.of
+    made = Scaling.of
 
     def otherwise(records):
-        standard = made(records)
-        return dataclasses.replace(standard, gain_std=2 * standard.gain_std)
+        scaling = made(records)
+        return dataclasses.replace(scaling, gain_std=2 * scaling.gain_std)
 
-    monkeypatch.setattr(Standard, "of", otherwise)
+    monkeypatch.setattr(Scaling, "of", otherwise)
     assert run(folder, data, **NUMBERS) == of_numbers[2]
     for name in ("model.json", "splits.json", "data.json"):
         assert (folder / name).read_bytes() == before[name]
