@@ -34,6 +34,16 @@ class Finding:
     truth: float | None
     place: ZScore | NoStandard
 
+    def plain(self) -> dict:
+        """For files: estimate, ends, z, centile, standard; None where there is no number."""
+        stands = not isinstance(self.place, NoStandard)
+        return {"estimate": self.estimate,
+                "low": self.low if math.isfinite(self.low) else None,
+                "high": self.high if math.isfinite(self.high) else None,
+                "z": self.place.z if stands else None,
+                "centile": self.place.centile if stands else None,
+                "standard": self.place.standard if stands else f"none: {self.place.reason}"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:

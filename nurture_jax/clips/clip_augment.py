@@ -111,8 +111,18 @@ def augment(key: jax.Array, batch: dict, settings: ClipAugment, first: jax.Array
         if "keypoints" in batch:
             move = lambda points, s, o: _move_points(points, s, o, frames.shape[2:4])
             changed["keypoints"] = jax.vmap(move)(batch["keypoints"], scale, offset)
+    return {**batch, **changed, "frames": _unit_scale(changed["frames"], settings)}
+
+
+def normalise(frames: jax.Array, settings: ClipAugment) -> jax.Array:
+    """[b, t, h, w, 3] uint8 as the network sees them in a prediction: nothing else is changed."""
+    return _unit_scale(frames.astype(jnp.float32) / 255, settings)
+
+
+def _unit_scale(frames: jax.Array, settings: ClipAugment) -> jax.Array:
+    """Values in [0, 1] with mean 0 and standard deviation 1 by channel."""
     mean, std = (jnp.array(value)[(None,) * 4] for value in (settings.mean, settings.std))
-    return {**batch, **changed, "frames": (changed["frames"] - mean) / std}
+    return (frames - mean) / std
 
 
 def _some_frames(keys, batch, settings: ClipAugment) -> dict:

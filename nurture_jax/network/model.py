@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from deps_jax.common.loop.parallel import first_index
 from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_batches import MASK_STRIDE
-from nurture_jax.measures import CATEGORIES, KEYPOINTS
+from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import ConvNorm
 from nurture_jax.network.fusion import Fusion
@@ -229,3 +229,10 @@ def _dropout(key, x, rate: float, mode: Mode):
     keep = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), 1 - rate,
                                                    x.shape[1:]))(places)
     return jnp.where(keep, x / (1 - rate), 0)
+
+
+def zero_inputs(frames: int, height: int, width: int) -> tuple:
+    """Arguments of one clip, for `NurtureNet.init`; sizes in pixels."""
+    known = (1, len(TABULAR))
+    return (jnp.zeros((1, frames, height, width, 3)), jnp.zeros(known), jnp.zeros(known),
+            Mode(False))

@@ -21,8 +21,8 @@ from nurture_jax.clinic.assessment import Assessment
 from nurture_jax.clinic.quality import Gate
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.growth import NoStandard, weight_class
-from nurture_jax.measures import LABELS
+from nurture_jax.growth import weight_class
+from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.records.visits import Visit
 from nurture_jax.report import model_card
 from nurture_jax.report import page as report_page
@@ -80,15 +80,12 @@ def _estimated(found: Assessment) -> dict:
     row = {}
     for measure in LABELS:
         value = found.findings.get(measure)
-        place = value.place if value else NoStandard("not estimated")
-        stands = not isinstance(place, NoStandard)
-        digits = 1 if measure == "weight_g" else 3
-        row |= {f"{measure}_estimated": round(value.estimate, digits) if value else None,
-                f"{measure}_low": _rounded(value.low, digits) if value else None,
-                f"{measure}_high": _rounded(value.high, digits) if value else None,
-                f"{measure}_z": round(place.z, 3) if stands else None,
-                f"{measure}_centile": round(place.centile, 2) if stands else None,
-                f"{measure}_standard": place.standard if stands else f"none: {place.reason}"}
+        plain = value.plain() if value else {"standard": "none: not estimated"}
+        digits = MEASURES[measure].error_digits + 1
+        rounded = {"estimate": digits, "low": digits, "high": digits, "z": 3, "centile": 2}
+        row |= {f"{measure}_{name.replace('estimate', 'estimated')}": _rounded(
+            plain.get(name), places) for name, places in rounded.items()}
+        row[f"{measure}_standard"] = plain["standard"]
     change = found.change_percent
     return row | {
         "weight_class_estimated": found.weight_class,
@@ -96,8 +93,8 @@ def _estimated(found: Assessment) -> dict:
         "advice": found.advice.line, "advice_reasons": "; ".join(found.advice.reasons)}
 
 
-def _rounded(value: float, digits: int) -> float | None:
-    return round(value, digits) if math.isfinite(value) else None
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _json(content: dict) -> str:

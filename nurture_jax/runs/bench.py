@@ -12,17 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from deps_jax.common.loop.parallel import check_batch_size
-from deps_jax.common.nn.operations import Mode
 from nurture_jax.clinic.quality import Limits
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource, tabular_of
 from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals
 from nurture_jax.measures import KEYPOINTS, LABELS
-from nurture_jax.network.model import NurtureNet
+from nurture_jax.network.model import NurtureNet, zero_inputs
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.records.video import sample_clip
 from nurture_jax.records.visits import Records, Visit
@@ -132,8 +130,7 @@ def untrained(experiment: Experiment, folder: Path) -> TrainedNurture:
     """A network of the right size that has learnt nothing."""
     model = NurtureNet(experiment.model, SCALING, starting_backbone(experiment).module)
     data = experiment.data
-    inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),
-              jnp.zeros((1, 4)), Mode(False))
+    inputs = zero_inputs(data.frames, data.size, data.size)
     variables = jax.jit(lambda key: model.init(key, *inputs))(jax.random.key(0))
     return TrainedNurture(folder, experiment, model, {"batch_stats": {}, **variables}, {}, 0)
 

@@ -15,11 +15,11 @@ from deps_jax.common.files import workdir
 from deps_jax.common.files.workdir import flatten
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.nn.operations import Mode
-from nurture_jax.clips.clip_augment import ClipAugment, augment
+from nurture_jax.clips.clip_augment import ClipAugment, normalise
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
-from nurture_jax.network.model import NurtureNet
+from nurture_jax.network.model import NurtureNet, zero_inputs
 from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask")
@@ -37,7 +37,7 @@ def observe(model: NurtureNet, variables, preprocess: ClipAugment, batch) -> dic
       object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
       1 where the point is seen).
     """
-    frames = augment(jax.random.key(0), {"frames": batch["frames"]}, preprocess)["frames"]
+    frames = normalise(batch["frames"], preprocess)
     outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False))
     mean, scale = model.scaling.measures(outputs["mean"], outputs["log_scale"])
     found = {"mean": mean, "scale": scale}
@@ -77,8 +77,7 @@ class TrainedNurture:
         experiment = workdir.understood(folder, Experiment.from_dict)
         model = NurtureNet(experiment.model, *read_model(folder))
         data = experiment.data
-        inputs = (jnp.zeros((1, data.frames, data.size, data.size, 3)), jnp.zeros((1, 4)),
-                  jnp.zeros((1, 4)), Mode(False))
+        inputs = zero_inputs(data.frames, data.size, data.size)
         shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs))
         checkpoints = Checkpoints(folder / "best")
         variables = checkpoints.restore_state({"batch_stats": {}, **shapes})

@@ -178,16 +178,7 @@ def text(prediction: Prediction) -> str:
 
 
 def _plain(found: Assessment) -> dict:
-    measures = {}
-    for name, finding in found.findings.items():
-        stands = not isinstance(finding.place, NoStandard)
-        measures[name] = {
-            "estimate": finding.estimate,
-            "low": finding.low if math.isfinite(finding.low) else None,
-            "high": finding.high if math.isfinite(finding.high) else None,
-            "z": finding.place.z if stands else None,
-            "centile": finding.place.centile if stands else None,
-            "standard": finding.place.standard if stands else f"none: {finding.place.reason}"}
+    measures = {name: finding.plain() for name, finding in found.findings.items()}
     return {"measures": measures, "weight_class": found.weight_class,
             "change_from_birth_weight_percent": found.change_percent,
             "advice": found.advice.line, "advice_reasons": list(found.advice.reasons)}

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from deps_jax.common.nn.operations import Mode
-from nurture_jax.clips.clip_augment import augment
+from nurture_jax.clips.clip_augment import normalise
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.training.losses import total_loss
 from nurture_jax.training.train import Recipe, TrainState
@@ -64,9 +64,9 @@ def observed(recipe: Recipe, state: TrainState, source: ClipSource, batch_size: 
     """What `fusion` takes and should give for every visit, [n, ...] each."""
     @jax.jit
     def look(variables, batch):
-        frames = augment(jax.random.key(0), {"frames": batch["frames"]}, recipe.preprocess)
-        outputs = recipe.model.apply(variables, frames["frames"], batch["tabular"],
-                                     batch["tabular_mask"], Mode(False), heads=False)
+        frames = normalise(batch["frames"], recipe.preprocess)
+        outputs = recipe.model.apply(variables, frames, batch["tabular"], batch["tabular_mask"],
+                                     Mode(False), heads=False)
         return {name: outputs[name] for name in ("pooled", "sizes") if name in outputs}
 
     variables = {"params": state.params, "batch_stats": state.batch_stats}
@@ -84,7 +84,7 @@ def fit(settings: Refit, recipe: Recipe, params, seen: dict, key: jax.Array):
     count = len(seen["labels"])
     size = min(settings.batch_size, count)
     steps = count // size
-    fusion = recipe.model.settings.fusion(recipe.model.standard)
+    fusion = recipe.model.settings.fusion(recipe.model.scaling)
     transform = optax.adamw(
         optax.cosine_decay_schedule(settings.learning_rate, steps * settings.epochs),
         weight_decay=settings.weight_decay)
@@ -92,7 +92,7 @@ def fit(settings: Refit, recipe: Recipe, params, seen: dict, key: jax.Array):
     def loss(params, batch):
         outputs = fusion.apply({"params": params}, batch.get("pooled"), batch.get("sizes"),
                                batch["tabular"], batch["tabular_mask"])
-        return total_loss(recipe.losses, recipe.model.standard, outputs, batch)[0]
+        return total_loss(recipe.losses, recipe.model.scaling, outputs, batch)[0]
 
     def step(carry, rows):
         params, opt_state = carry

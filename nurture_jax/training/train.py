@@ -14,9 +14,9 @@ from deps_jax.common.loop.optim import Optimizer, base_optimizer, base_schedule
 from deps_jax.common.loop.parallel import data_parallel, first_index, mean_over_devices
 from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import Mode
-from nurture_jax.clips.clip_augment import ClipAugment, augment
+from nurture_jax.clips.clip_augment import ClipAugment, augment, normalise
 from nurture_jax.measures import LABELS
-from nurture_jax.network.model import NurtureNet
+from nurture_jax.network.model import NurtureNet, zero_inputs
 from nurture_jax.training.losses import Losses, total_loss
 
 TRAINING_ARRAYS = ("frames", "tabular", "tabular_mask", "labels", "labels_mask", "masks",
@@ -79,8 +79,7 @@ def init_state(key: jax.Array, recipe: Recipe, frames: tuple[int, ...],
       frames: (t, h, w) of a clip.
       start: {"params", "batch_stats"} of the backbone; None keeps the random ones.
     """
-    inputs = (jnp.zeros((1, *frames, 3)), jnp.zeros((1, 4)), jnp.zeros((1, 4)), Mode(False))
-    variables = recipe.model.init(key, *inputs)
+    variables = recipe.model.init(key, *zero_inputs(*frames))
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     if start and "backbone" in params:
         params = {**params, "backbone": start["params"]}
@@ -166,7 +165,7 @@ def _errors(recipe: Recipe, variables, batch, _, *, axis_name):
 
 def estimate(model: NurtureNet, variables, preprocess: ClipAugment, batch):
     """Means and scales [b, 4] in the units of LABELS, for raw clips; pure."""
-    frames = augment(jax.random.key(0), {"frames": batch["frames"]}, preprocess)["frames"]
+    frames = normalise(batch["frames"], preprocess)
     outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False),
                           heads=False)
     return model.scaling.measures(outputs["mean"], outputs["log_scale"])
