@@ -5,7 +5,7 @@ it. `recalibrate` measures them on a few training images, without touching a wei
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import jax
@@ -19,6 +19,7 @@ from deps_jax.data.augment import Augment, normalise
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
+from deps_jax.supernet.tensors import Tree
 
 # As a decorator: products of float32 matrices in float32. The default rounds their numbers to TF32
 # on GPUs and to bfloat16 on TPUs, and no exported file would agree with what is measured here.
@@ -36,13 +37,13 @@ class Evaluator:
     """
 
     def __init__(self, space: SearchSpace, preprocess: Augment, *, dtype: str = "float32",
-                 devices=None):
+                 devices: Sequence[jax.Device] | None = None) -> None:
         compiled = partial(data_parallel, devices=devices)
         self._statistics = compiled(partial(_batch_statistics, space, preprocess, dtype))
         self._metrics = compiled(partial(_batch_metrics, space, preprocess, dtype))
         self._logits = jax.jit(partial(_batch_logits, space, preprocess, dtype))
 
-    def recalibrate(self, params, subnet: Subnet, batches: Iterable):
+    def recalibrate(self, params: Tree, subnet: Subnet, batches: Iterable[dict]) -> Tree:
         """Batch statistics of one subnet: mean over the batches of mean and biased variance.
 
         Args:
@@ -60,7 +61,8 @@ class Evaluator:
             raise ValueError("there is no calibration batch; give at least one")
         return jax.tree.map(lambda leaf: leaf / count, total)
 
-    def evaluate(self, params, batch_stats, subnet: Subnet, batches: Iterable) -> dict[str, float]:
+    def evaluate(self, params: Tree, batch_stats: Tree, subnet: Subnet,
+                 batches: Iterable[dict]) -> dict[str, float]:
         """Means of loss (cross entropy), top1 and top5 over examples whose mask is 1.
 
         Args:
@@ -71,7 +73,8 @@ class Evaluator:
             totals = merge(totals, self._metrics((params, batch_stats, subnet), batch, None))
         return compute(totals)
 
-    def logits(self, params, batch_stats, subnet: Subnet, batches: Iterable):
+    def logits(self, params: Tree, batch_stats: Tree, subnet: Subnet,
+               batches: Iterable[dict]) -> np.ndarray:
         """[n, classes] float32 NumPy array, of the examples whose mask is 1; on one device."""
         state = jax.device_put((params, batch_stats, _traced(subnet)), jax.local_devices()[0])
         return np.concatenate([
@@ -80,7 +83,9 @@ class Evaluator:
 
 
 @full_precision
-def _batch_statistics(space, preprocess, dtype, state, batch, _, *, axis_name):
+def _batch_statistics(space: SearchSpace, preprocess: Augment, dtype: str,
+                      state: tuple[Tree, Subnet], batch: dict[str, jax.Array], _: None, *,
+                      axis_name: str | None) -> Tree:
     params, subnet = state
     images = normalise(batch["image"], preprocess)
     _, statistics = supernet.apply(space, params, None, images, subnet, train=True,
@@ -88,7 +93,9 @@ def _batch_statistics(space, preprocess, dtype, state, batch, _, *, axis_name):
     return statistics
 
 
-def _batch_metrics(space, preprocess, dtype, state, batch, _, *, axis_name):
+def _batch_metrics(space: SearchSpace, preprocess: Augment, dtype: str,
+                   state: tuple[Tree, Tree, Subnet], batch: dict[str, jax.Array], _: None, *,
+                   axis_name: str | None) -> dict[str, Mean]:
     labels, mask = batch["label"], batch["mask"]
     logits = _batch_logits(space, preprocess, dtype, state, batch["image"])
     # Classes strictly below the label's: ties, and logits that are not numbers, count as wrong.
@@ -97,12 +104,13 @@ def _batch_metrics(space, preprocess, dtype, state, batch, _, *, axis_name):
     return mean_over_devices({
         "loss": Mean.of(cross_entropy(logits, labels), mask),
         "top1": Mean.of(below >= classes - 1, mask),
-        "top5": Mean.of(below >= classes - 5, mask),
+        "top5": Mean.of((below >= classes - 5) & ~jnp.isnan(own[:, 0]), mask),
     }, axis_name)
 
 
 @full_precision
-def _batch_logits(space, preprocess, dtype, state, images):
+def _batch_logits(space: SearchSpace, preprocess: Augment, dtype: str,
+                  state: tuple[Tree, Tree, Subnet], images: jax.Array) -> jax.Array:
     params, batch_stats, subnet = state
     return supernet.apply(space, params, batch_stats, normalise(images, preprocess), subnet,
                           train=False, dtype=dtype)[0]

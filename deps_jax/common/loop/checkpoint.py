@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 from deps_jax.common.files import sums
 from deps_jax.common.files.sealed import digest
 from deps_jax.common.loop.batches import Batches
+from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.loop.steps import Step, Steps
 
 
@@ -36,7 +37,7 @@ class Checkpoints:
       keep: how many, two or more.
     """
 
-    def __init__(self, folder: Path, keep: int = 2):
+    def __init__(self, folder: Path, keep: int = 2) -> None:
         self._steps = Steps(folder, keep)
         self.folder = self._steps.folder
 
@@ -53,7 +54,7 @@ class Checkpoints:
         """Whether something was ever saved, whole or not."""
         return self._steps.any()
 
-    def check_disk(self, state) -> None:
+    def check_disk(self, state: Tree) -> None:
         """Raises ValueError when the disk cannot hold the checkpoints of a run.
 
         Args:
@@ -69,7 +70,7 @@ class Checkpoints:
                              f"need {needed / 1e6:.0f} MB; free some space or choose another "
                              f"--workdir")
 
-    def save(self, step: int, state, position: int | None = None,
+    def save(self, step: int, state: Tree, position: int | None = None,
              record: dict | None = None) -> None:
         """Saves `state` and the place in the data, in place of damaged and later steps.
 
@@ -89,7 +90,7 @@ class Checkpoints:
                 ocp.StandardCheckpointHandler()).save(
                     folder / "state", args=ocp.args.StandardSave(state)))
 
-    def restore(self, state, batches: Batches):
+    def restore(self, state: Tree, batches: Batches) -> Tree:
         """The newest state, with `batches` set to where they were.
 
         Args:
@@ -104,14 +105,13 @@ class Checkpoints:
         batches.seek(found.meta.get("position", found.step))
         return restored
 
-    def restore_state(self, state):
+    def restore_state(self, state: Tree) -> Tree:
         """The newest state alone; arguments and errors as in `restore`.
 
         Raises:
           ValueError: also when there is no checkpoint.
         """
-        args = ocp.args.StandardRestore(_abstract(state))
-        return self._read(state, (), ocp.StandardCheckpointHandler, args)
+        return self._read(state, ())
 
     def restore_part(self, part: dict) -> dict:
         """Some fields of the newest state.
@@ -122,10 +122,7 @@ class Checkpoints:
         Raises:
           ValueError: as `restore_state`.
         """
-        wanted = _abstract(part)
-        args = ocp.args.PyTreeRestore(
-            wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True)
-        return self._read(part, tuple(part), ocp.PyTreeCheckpointHandler, args)
+        return self._read(part, tuple(part))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays of the newest state, by name as in `shapes`.
@@ -168,14 +165,22 @@ class Checkpoints:
             raise ValueError(f"{self.folder} holds no checkpoint; train first")
         return found
 
-    def _read(self, state, fields: tuple[str, ...], handler: Callable, args: Any):
-        """The state of the newest step, as far as `fields`; () is all of them."""
+    def _read(self, state: Tree, fields: tuple[str, ...]) -> Tree:
+        """The state of the newest step, as far as `fields`; () is all of them.
+
+        Every array is compared before. Partial, so that a state may have fields without arrays
+        that an earlier version did not know.
+        """
+        wanted = _abstract(state)
+        args = ocp.args.PyTreeRestore(
+            wanted, ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True)
         while True:
             found = self._newest()
             self._check_shapes(found, state, fields)
             try:
                 with _quiet():
-                    return ocp.Checkpointer(handler()).restore(found.folder / "state", args=args)
+                    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+                    return reader.restore(found.folder / "state", args=args)
             except Exception as error:  # orbax and TensorStore raise all kinds
                 why = f"orbax cannot read it ({str(error).splitlines()[0]:.200})"
                 if found.verified and found.folder.is_dir():
@@ -184,7 +189,7 @@ class Checkpoints:
                         f"of JAX and orbax that wrote it") from error
                 self._steps.refuse(found.step, why)
 
-    def _check_shapes(self, found: Step, state, fields: tuple[str, ...]) -> None:
+    def _check_shapes(self, found: Step, state: Tree, fields: tuple[str, ...]) -> None:
         saved, wanted = found.meta["shapes"], _shapes(state)
         if fields:
             saved = {name: shape for name, shape in saved.items() if name.split("/")[0] in fields}
@@ -215,16 +220,16 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _named(state) -> Iterator[tuple[str, Any]]:
+def _named(state: Tree) -> Iterator[tuple[str, Any]]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 
 
-def _shapes(state) -> dict[str, list[int]]:
+def _shapes(state: Tree) -> dict[str, list[int]]:
     return {name: list(leaf.shape) for name, leaf in _named(state)}
 
 
-def _abstract(state):
+def _abstract(state: Tree) -> Tree:
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state)

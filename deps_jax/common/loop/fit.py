@@ -5,14 +5,17 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import jax
 from tqdm import tqdm
 
+from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.checkpoint import Checkpoints
-from deps_jax.common.loop.metrics import compute, counted, merge
+from deps_jax.common.loop.metrics import Mean, compute, counted, merge
+from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.loop.writer import Writer
 
 
@@ -38,17 +41,17 @@ class Cadence:
     checkpoint_every: int = 500
     evaluate_every: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.log_every < 1 or self.checkpoint_every < 0 or self.evaluate_every < 0:
             raise ValueError(f"log_every {self.log_every} must be 1 or more, checkpoint_every "
                              f"{self.checkpoint_every} and evaluate_every {self.evaluate_every} "
                              f"0 or more steps")
 
 
-def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int, cadence: Cadence,
-        checkpoints: Checkpoints, writer: Writer, start_step: int = 0,
-        evaluate: Callable | None = None, unit: str = "images",
-        shown: tuple[str, ...] = ("loss", "top1")):
+def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, batch_size: int,
+        cadence: Cadence, checkpoints: Checkpoints, writer: Writer, start_step: int = 0,
+        evaluate: Callable[[int, Tree], dict[str, float]] | None = None, unit: str = "images",
+        shown: tuple[str, ...] = ("loss", "top1")) -> Tree:
     """Runs `state, metrics = step_fn(step, state, batch)` up to `total_steps`.
 
     Args:
@@ -73,7 +76,7 @@ def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int,
                     unit=f" {unit}", unit_scale=True, desc="training", dynamic_ncols=True)
     progress.set_postfix_str("compiling")
 
-    def flush(step):
+    def flush(step: int) -> None:
         if not pending:
             return
         metrics = jax.device_get(pending)
@@ -90,8 +93,8 @@ def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int,
         progress.update(step * batch_size - progress.n)
         progress.set_postfix({k: f"{means[k]:.3g}" for k in shown if k in means}, refresh=False)
 
-    def due(step, every):
-        return every and step % every == 0
+    def due(step: int, every: int) -> bool:
+        return every > 0 and step % every == 0
 
     with progress, _stop_signals() as stop_asked:
         for step in range(start_step, total_steps):
@@ -106,6 +109,7 @@ def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int,
             if evaluate and due(done, cadence.evaluate_every):
                 writer.write(done, evaluate(done, state))
                 clock.lap(done)
+                feeder.lap()
             if saving:
                 checkpoints.save(done, state, batches.position)
             if stopping:
@@ -117,7 +121,7 @@ def fit(step_fn: Callable, state, batches, *, total_steps: int, batch_size: int,
 class Stopwatch:
     """Steps a second, and seconds, since the last look."""
 
-    def __init__(self, step: int):
+    def __init__(self, step: int) -> None:
         self._step, self._time = step, time.monotonic()
 
     def lap(self, step: int) -> tuple[float, float]:
@@ -130,10 +134,10 @@ class Stopwatch:
 class Feeder:
     """Takes batches and counts the seconds in which the device had nothing else to do."""
 
-    def __init__(self, batches):
+    def __init__(self, batches: Iterator[dict]) -> None:
         self._batches, self._waited_s = batches, 0.0
 
-    def next(self, running):
+    def next(self, running: Tree) -> dict:
         """The next batch; `running` is what the device may still be computing."""
         idle_since = time.monotonic() if _done(running) else None
         batch = next(self._batches)
@@ -146,11 +150,11 @@ class Feeder:
         return waited_s
 
 
-def _done(running) -> bool:
+def _done(running: Tree) -> bool:
     return all(leaf.is_ready() for leaf in jax.tree.leaves(running) if isinstance(leaf, jax.Array))
 
 
-def _check_finite(step: int, metrics, checkpoints: Checkpoints) -> None:
+def _check_finite(step: int, metrics: dict[str, Mean], checkpoints: Checkpoints) -> None:
     for name, value in compute(counted(metrics)).items():
         if not math.isfinite(value):
             last = checkpoints.latest_step()
@@ -160,11 +164,11 @@ def _check_finite(step: int, metrics, checkpoints: Checkpoints) -> None:
 
 
 @contextmanager
-def _stop_signals():
+def _stop_signals() -> Iterator[list[int]]:
     """A list that is no longer empty once SIGINT or SIGTERM has come; a second one kills."""
     asked = []
 
-    def handler(number, _):
+    def handler(number: int, _: FrameType | None) -> None:
         asked.append(number)
         signal.signal(number, previous[number])
 

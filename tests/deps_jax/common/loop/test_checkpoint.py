@@ -12,12 +12,14 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 import pytest
 
 from deps_jax.common.loop import steps
 from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.loop.state import TrainState
 
 STATE = {"w": jnp.arange(6000.0).reshape(60, 100), "step": jnp.int32(4)}
 SHAPES = jax.eval_shape(lambda: STATE)
@@ -53,6 +55,22 @@ def test_state_place_and_record_come_back(saved):
     chex.assert_trees_all_equal(again.restore_part({"w": SHAPES["w"]}), {"w": at(20)["w"]})
     assert again.shapes() == {"step": [], "w": [60, 100]}
     chex.assert_trees_all_equal(again.arrays(), at(20))
+
+
+def test_a_state_of_fewer_fields_is_read_where_the_others_are_empty(tmp_path):
+    """As a version writes it that knew neither a teacher nor an average."""
+    transform = optax.chain(optax.trace(0.9),
+                            optax.masked(optax.trace(0.5), {"w": True, "b": False}))
+    params = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(2)}
+    earlier = namedtuple("Earlier", ("step", "params", "batch_stats", "opt_state"))
+    state = earlier(jnp.int32(7), params, {}, transform.init(params))
+    Checkpoints(tmp_path).save(7, state)
+    shapes = jax.eval_shape(lambda: TrainState(*state))
+    found = Checkpoints(tmp_path).restore_state(shapes)
+    chex.assert_trees_all_equal(found, TrainState(*state))
+    more = shapes.replace(average=shapes.params)
+    with pytest.raises(ValueError, match="average/b is absent there"):
+        Checkpoints(tmp_path).restore_state(more)
 
 
 def test_two_are_kept_and_each_can_be_told_from_the_others(copy):
