@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,8 @@ except ImportError:
 EXPAND_INT8 = {"session.disable_quant_qdq": "1"}
 
 
-def session(model: bytes, threads: int = 1, entries: Mapping[str, str] = EXPAND_INT8):
+def session(model: bytes, threads: int = 1,
+            entries: Mapping[str, str] = EXPAND_INT8) -> onnxruntime.InferenceSession:
     """An onnxruntime session on the CPU.
 
     Args:
@@ -51,7 +52,7 @@ def session(model: bytes, threads: int = 1, entries: Mapping[str, str] = EXPAND_
 
 def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
             slice_ms: float = 5.0, entries: Mapping[str, str] = EXPAND_INT8,
-            progress=iter) -> dict[str, dict[str, float]]:
+            progress: Callable[[range], Iterable[int]] = iter) -> dict[str, dict[str, float]]:
     """Latencies of models, in turns, so that a busy minute hits all of them alike.
 
     In each round every model runs for about `slice_ms` (three calls at least) after one call
@@ -78,12 +79,12 @@ def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
                    "median_ms": float(np.median(values))} for name, values in durations.items()}
 
 
-def _noise(shape) -> np.ndarray:
+def _noise(shape: Sequence[int | str | None]) -> np.ndarray:
     sizes = [size if isinstance(size, int) else 1 for size in shape]
     return np.random.default_rng(0).standard_normal(sizes).astype(np.float32)
 
 
-def _durations(call, slice_ms: float) -> list[float]:
+def _durations(call: Callable[[], object], slice_ms: float) -> list[float]:
     """Milliseconds of every call, for about `slice_ms` in all."""
     durations = []
     while len(durations) < 3 or sum(durations) < slice_ms:
@@ -138,7 +139,7 @@ def main() -> int:
     return 0
 
 
-def _print_rounds(rounds):
+def _print_rounds(rounds: range) -> Iterator[int]:
     for i in rounds:
         print(f"\rround {i + 1} of {len(rounds)}", end="", flush=True)
         yield i

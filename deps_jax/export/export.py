@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ class ExportSettings:
     calibration_dir: str = ""
     threads: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision {self.precision!r} is unknown; use one of {PRECISIONS}")
         if self.format not in FORMATS:
@@ -133,7 +134,7 @@ def _content(cut: network.Network, settings: ExportSettings, preprocessing: Prep
     return model.SerializeToString()
 
 
-def _runner(path: Path, settings: ExportSettings):
+def _runner(path: Path, settings: ExportSettings) -> Callable[[np.ndarray], np.ndarray]:
     """A function from images [b, r, r, 3] uint8 to logits that reads nothing but the two files."""
     if settings.format == "onnx":
         model = Model(path, settings.threads)
@@ -143,8 +144,8 @@ def _runner(path: Path, settings: ExportSettings):
     return lambda pixels: np.asarray(run(normalise(pixels).transpose(0, 2, 3, 1)))
 
 
-def compare(run, held_out: ArraySource, expected: np.ndarray, precision: str,
-            batch_size: int = 100) -> tuple[dict, list[str]]:
+def compare(run: Callable[[np.ndarray], np.ndarray], held_out: ArraySource, expected: np.ndarray,
+            precision: str, batch_size: int = 100) -> tuple[dict, list[str]]:
     """How an exported model does beside the supernet's own logits.
 
     Args:

@@ -17,12 +17,13 @@ from deps_jax.supernet.network import weight_shapes
 
 OPSET, IR_VERSION = 17, 10
 INPUT, OUTPUT = "image", "logits"
+Weights = Mapping[str, np.ndarray]  # of one layer
 PRECISIONS = ("fp32", "fp16", "int8")  # int8: weights only, one scale an output channel
 ENVELOPE_BYTES = {"fp32": 116, "fp16": 200, "int8": 116}  # of a file without layers
 
 
-def write(network_layers: tuple[Layer, ...], weights: Mapping, precision: str = "fp32", *,
-          batch_size: int | None = None) -> onnx.ModelProto:
+def write(network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
+          precision: str = "fp32", *, batch_size: int | None = None) -> onnx.ModelProto:
     """The model of a whole network, or of consecutive layers of one.
 
     Args:
@@ -75,7 +76,8 @@ FILE_SIZES = {precision: (partial(bytes_in_file, precision=precision), ENVELOPE_
               for precision in PRECISIONS}
 
 
-def _emit(graph: _Graph, network_layers, weights, value: str) -> str:
+def _emit(graph: _Graph, network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
+          value: str) -> str:
     """Adds the layers to the graph, `value` coming in; the name of what comes out."""
     outside, kept = value, {}  # a part of a network reads what came into it by another name
     for layer in network_layers:
@@ -92,17 +94,18 @@ def _emit(graph: _Graph, network_layers, weights, value: str) -> str:
 class _Graph:
     """Nodes and constants in the order they are added."""
 
-    def __init__(self, precision: str):
+    def __init__(self, precision: str) -> None:
         self.precision, self.nodes, self.tensors = precision, [], []
         self.layer = "ends"  # the layer being written; nodes without a name are called after it
 
-    def add(self, op: str, inputs: list[str], name: str = "", **attributes) -> str:
+    def add(self, op: str, inputs: list[str], name: str = "",
+            **attributes: float | list[int]) -> str:
         """Adds a node; its output has its name."""
         name = name or f"{self.layer}/{op}"
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
-    def constant(self, name: str, array) -> str:
+    def constant(self, name: str, array: np.ndarray | float) -> str:
         """A tensor in the precision of the computation."""
         dtype = np.float16 if self.precision == "fp16" else np.float32
         self.tensors.append(numpy_helper.from_array(np.asarray(array, dtype), name))
@@ -133,7 +136,7 @@ def quantise(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return quantised.astype(np.int8), scale
 
 
-def _conv(graph: _Graph, layer: Layer, weights, x: str) -> str:
+def _conv(graph: _Graph, layer: Layer, weights: Weights, x: str) -> str:
     inputs = [x, graph.kernel(f"{layer.name}/kernel", weights["kernel"].transpose(3, 2, 0, 1)),
               graph.constant(f"{layer.name}/bias", weights["bias"])]
     x = graph.add("Conv", inputs, layer.name, kernel_shape=[layer.kernel] * 2,
@@ -141,7 +144,7 @@ def _conv(graph: _Graph, layer: Layer, weights, x: str) -> str:
     return _activation(graph, layer, None, x)
 
 
-def _activation(graph: _Graph, layer: Layer, _, x: str) -> str:
+def _activation(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
     if layer.activation == "relu6":
         limits = [graph.constant(f"{layer.name}/{name}", value)
                   for name, value in (("low", 0.0), ("high", 6.0))]
@@ -151,7 +154,7 @@ def _activation(graph: _Graph, layer: Layer, _, x: str) -> str:
     return graph.add({"relu": "Relu", "h_swish": "HardSwish"}[layer.activation], [x])
 
 
-def _squeeze_excite(graph: _Graph, layer: Layer, weights, x: str) -> str:
+def _squeeze_excite(graph: _Graph, layer: Layer, weights: Weights, x: str) -> str:
     gate = graph.add("GlobalAveragePool", [x])
     for part, activation in (("reduce", "Relu"), ("expand", "")):
         name = f"{layer.name}/{part}"
@@ -164,21 +167,21 @@ def _squeeze_excite(graph: _Graph, layer: Layer, weights, x: str) -> str:
     return graph.add("Mul", [x, gate], layer.name)
 
 
-def _max_pool(graph: _Graph, layer: Layer, _, x: str) -> str:
+def _max_pool(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("MaxPool", [x], layer.name, kernel_shape=[layer.kernel] * 2,
                      strides=[layer.stride] * 2, pads=[layer.kernel // 2] * 4)
 
 
-def _average_pool(graph: _Graph, layer: Layer, _, x: str) -> str:
+def _average_pool(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("AveragePool", [x], layer.name, kernel_shape=[layer.kernel] * 2,
                      strides=[layer.stride] * 2, ceil_mode=1)
 
 
-def _pool(graph: _Graph, layer: Layer, _, x: str) -> str:
+def _pool(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("GlobalAveragePool", [x], layer.name)
 
 
-def _dense(graph: _Graph, layer: Layer, weights, x: str) -> str:
+def _dense(graph: _Graph, layer: Layer, weights: Weights, x: str) -> str:
     flat = graph.add("Flatten", [x])
     return graph.add("Gemm", [flat, graph.kernel(f"{layer.name}/kernel", weights["kernel"].T),
                               graph.constant(f"{layer.name}/bias", weights["bias"])],

@@ -56,7 +56,7 @@ class Model:
       ValueError: when a file is missing or does not belong to the other.
     """
 
-    def __init__(self, path: Path, threads: int = 1):
+    def __init__(self, path: Path, threads: int = 1) -> None:
         path = Path(path)
         self.card = read_card(path)
         self.preprocessing = Preprocessing(**self.card["preprocessing"])

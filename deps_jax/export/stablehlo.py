@@ -6,6 +6,7 @@ Whoever has JAX reads it back without this project, on images [b, r, r, 3] float
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -30,6 +31,6 @@ def to_stablehlo(cut: network.Network) -> bytes:
     return bytes(export.export(run, platforms=PLATFORMS)(images).serialize())
 
 
-def from_stablehlo(content: bytes):
+def from_stablehlo(content: bytes) -> Callable[[jax.typing.ArrayLike], jax.Array]:
     """The function [b, r, r, 3] -> [b, classes] of a serialised network."""
     return jax.jit(export.deserialize(bytearray(content)).call)

@@ -48,9 +48,9 @@ def quantise_statically(model: onnx.ModelProto, inputs: np.ndarray, *,
 
 
 class _Batches(CalibrationDataReader):
-    def __init__(self, inputs: np.ndarray, batch_size: int):
+    def __init__(self, inputs: np.ndarray, batch_size: int) -> None:
         self._batches = iter(np.split(inputs, range(batch_size, len(inputs), batch_size)))
 
-    def get_next(self):
+    def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"image": batch}

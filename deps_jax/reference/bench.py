@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, canonical, largest, sample, smallest, stack, uniform
 from deps_jax.supernet import supernet
+from deps_jax.supernet.tensors import Tree
 from deps_jax.training.gradients import draw, gradients_of_slots
 from deps_jax.training.losses import Hard, Target, smoothed
 from deps_jax.training.methods import DEPS
@@ -94,8 +96,8 @@ def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool
     params, _ = jax.jit(lambda key: supernet.init(key, space))(jax.random.key(2))
 
     @jax.jit
-    def gradient(params, images, labels, subnet):
-        def loss_fn(params):
+    def gradient(params: Tree, images: jax.Array, labels: jax.Array, subnet: Subnet) -> Tree:
+        def loss_fn(params: Tree) -> jax.Array:
             logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
             return Hard()(logits, Target(smoothed(labels, space.num_classes, 0.0))).mean()
 
@@ -217,7 +219,7 @@ def count_compilations(space: SearchSpace, batch_size: int = 8, count: int = 20)
     params, _ = jax.jit(lambda key: supernet.init(key, space))(jax.random.key(0))
 
     @jax.jit
-    def forward(params, images, subnet):
+    def forward(params: Tree, images: jax.Array, subnet: Subnet) -> jax.Array:
         traces.append(subnet)
         return supernet.apply(space, params, None, images, subnet, train=True)[0]
 
@@ -258,7 +260,7 @@ def _step_shapes(recipe: Recipe, batch_size: int) -> tuple:
     return state, batch, jax.random.key(0)
 
 
-def _finish(fn: Callable, *arguments, **named) -> None:
+def _finish(fn: Callable, *arguments: Any, **named: Any) -> None:
     jax.block_until_ready(fn(*arguments, **named))
 
 

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deps_jax.common.loop.metrics import compute
+from deps_jax.common.loop.metrics import Mean, compute
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
@@ -40,7 +40,7 @@ from deps_jax.supernet.convert import (
     to_state_dict,
 )
 from deps_jax.supernet.sort import sort_channels
-from deps_jax.supernet.tensors import take
+from deps_jax.supernet.tensors import Tree, take
 from deps_jax.training.losses import Hard, Target, smoothed
 from deps_jax.training.methods import DEPS
 from deps_jax.training.train import Recipe, update
@@ -140,7 +140,7 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
         subnet = jax.tree.map(jnp.asarray, static)
         (loss, train_logits), gradients = gradients_of(params, images, labels, subnet)
 
-        def logits_of(params, mode, subnet=subnet):
+        def logits_of(params: Tree, mode: str, subnet: Subnet = subnet) -> jax.Array:
             if mode == "eval":
                 return evaluate(params, batch_stats, images, subnet)[0]
             if mode == "train":
@@ -165,15 +165,17 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
 
 
 @full_precision
-def apply(space: SearchSpace, params, batch_stats, images, subnet: Subnet, *, train: bool):
+def apply(space: SearchSpace, params: Tree, batch_stats: Tree | None, images: jax.Array,
+          subnet: Subnet, *, train: bool) -> tuple[jax.Array, Tree]:
     """`supernet.apply` as records are compared with it."""
     return supernet.apply(space, params, batch_stats, images, subnet, train=train)
 
 
 @full_precision
-def gradient(space: SearchSpace, params, images, labels, subnet: Subnet):
+def gradient(space: SearchSpace, params: Tree, images: jax.Array, labels: jax.Array,
+             subnet: Subnet) -> tuple[tuple[jax.Array, jax.Array], Tree]:
     """((loss, logits), gradient) of the recorded loss."""
-    def loss_fn(params):
+    def loss_fn(params: Tree) -> tuple[jax.Array, jax.Array]:
         logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
         targets = Target(smoothed(labels, space.num_classes, 0.1))
         return Hard()(logits, targets).mean(), logits
@@ -256,13 +258,17 @@ def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
 
 
 @full_precision
-def recorded_step(recipe: Recipe, state: TrainState, inputs, subnets: Subnet | None):
+def recorded_step(recipe: Recipe, state: TrainState,
+                  inputs: tuple[jax.Array, jax.Array, jax.Array],
+                  subnets: Subnet | None) -> tuple[TrainState, dict[str, Mean]]:
     """`train.update` as a recorded run is repeated with it; without subnets the full model's."""
     phase = recipe.phases[0 if subnets is None else -1]
     return update(recipe, phase, state, recipe.task.inputs(*inputs), subnets)
 
 
-def _train(step_fn, recipe, space, record, params, batch_stats, batches):
+def _train(step_fn: Callable, recipe: Recipe, space: SearchSpace, record: dict, params: Tree,
+           batch_stats: Tree, batches: Sequence[tuple[jax.Array, jax.Array]]
+           ) -> tuple[list[dict[str, float]], dict[str, np.ndarray]]:
     """Metrics of every step and the final parameters by name."""
     state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats,
                        recipe.transform().init(params))
@@ -312,7 +318,7 @@ def _closest(gradients: Iterable[dict], norms: dict[str, float], limit: float) -
     return float(np.min(deviations))
 
 
-def _rounded(params, seed: int):
+def _rounded(params: Tree, seed: int) -> Tree:
     """Parameters changed at random by one unit in the last place or not at all."""
     generator = np.random.default_rng(seed)
     change = lambda leaf: leaf * (1 + np.float32(2**-23) * generator.integers(-1, 2, leaf.shape))
@@ -341,7 +347,7 @@ def _channels_last(images: np.ndarray) -> jax.Array:
     return jnp.asarray(np.moveaxis(images, -3, -1))
 
 
-def _largest(difference) -> float:
+def _largest(difference: jax.typing.ArrayLike) -> float:
     return float(np.abs(np.asarray(difference)).max())
 
 
@@ -358,7 +364,7 @@ def _leading_channels(block: Block, protected: int, tree: dict) -> dict:
     return (jax.vmap(cut) if stacked else cut)(tree)
 
 
-def _tree_distance(first, second) -> float:
+def _tree_distance(first: Tree, second: Tree) -> float:
     return _worst(jax.tree.leaves(jax.tree.map(lambda a, b: _largest(a - b), first, second)))
 
 

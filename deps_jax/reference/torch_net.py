@@ -4,6 +4,9 @@ Needs the extra `bench`.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,13 +20,13 @@ MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.cont
 class TorchNet(nn.Module):
     """Runs a tuple of `Layer` on images [b, 3, h, w], from PyTorch's default initial weights."""
 
-    def __init__(self, layers: tuple[Layer, ...], epsilon: float = 1e-5):
+    def __init__(self, layers: tuple[Layer, ...], epsilon: float = 1e-5) -> None:
         super().__init__()
         self.layers = layers
         self.awaited = {name for layer in layers for name in (layer.skip, layer.source)}
         self.ops = nn.ModuleList([_module(layer, epsilon) for layer in layers])
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         kept = {}
         for layer, op in zip(self.layers, self.ops, strict=True):
             x = kept[layer.source] if layer.source else x
@@ -34,11 +37,11 @@ class TorchNet(nn.Module):
 
 
 class _SqueezeExcite(nn.Module):
-    def __init__(self, channels: int, hidden: int):
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.reduce, self.expand = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         gate = self.expand(self.reduce(x.mean((2, 3), keepdim=True)).relu())
         # Not nn.functional.hardsigmoid: its gradient is 1/6 in float32, whatever the tensor is.
         return x * (nn.functional.relu6(gate + 3) / 6)
@@ -65,7 +68,8 @@ def _module(layer: Layer, epsilon: float) -> nn.Module:
     return nn.Identity()  # "add" is done by forward
 
 
-def gradient_function(layers: tuple[Layer, ...], images, labels, layout: str):
+def gradient_function(layers: tuple[Layer, ...], images: np.ndarray, labels: np.ndarray,
+                      layout: str) -> Callable[[], None]:
     """A call that runs one forward and backward pass in training mode.
 
     Args:
@@ -77,7 +81,7 @@ def gradient_function(layers: tuple[Layer, ...], images, labels, layout: str):
     images = torch.tensor(images).contiguous(memory_format=memory)
     labels = torch.tensor(labels).long()
 
-    def run():
+    def run() -> None:
         net.zero_grad(set_to_none=True)
         nn.functional.cross_entropy(net(images), labels).backward()
 

@@ -28,7 +28,7 @@ class SharedNets:
       weights: learnable tensors by the layer's name and the parameter's, "stem/0.weight".
     """
 
-    def __init__(self, networks: Sequence[tuple[Layer, ...]], layout: str):
+    def __init__(self, networks: Sequence[tuple[Layer, ...]], layout: str) -> None:
         """Takes the layers of every subnet, the largest network first."""
         memory = MEMORY_FORMATS[layout]
         self._nets = [TorchNet(network).train().to(memory_format=memory) for network in networks]

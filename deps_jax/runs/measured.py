@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ class MeasuredAccuracy:
       images: how many; 0 is all.
     """
 
-    def __init__(self, run: TrainedRun, images: int = 0):
+    def __init__(self, run: TrainedRun, images: int = 0) -> None:
         self._run, self._held_out, self._meters = run, run.held_out("validation", images), {}
         self._known = Measurements(run.folder / FILE,
                                    {**run.details, "images": len(self._held_out)})
@@ -49,14 +49,14 @@ class Measurements:
         damaged ones.
     """
 
-    def __init__(self, path: Path, settings: dict):
+    def __init__(self, path: Path, settings: dict) -> None:
         self.path, self.settings, self.top1 = path, json.loads(json.dumps(settings)), {}
         for record in sealed.read_lines(path):
             if record.get("settings") == self.settings:
                 self.top1[record["subnet"]] = record["top1"]
 
-    def __call__(self, names: Sequence[str], measure: Callable[[str], float], progress=iter
-                 ) -> np.ndarray:
+    def __call__(self, names: Sequence[str], measure: Callable[[str], float],
+                 progress: Callable[[list[str]], Iterable[str]] = iter) -> np.ndarray:
         """[n] top-1 of subnets, measuring those that are missing."""
         missing = [name for name in dict.fromkeys(names) if name not in self.top1]
         for name in progress(missing):

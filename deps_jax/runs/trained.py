@@ -14,6 +14,7 @@ from deps_jax.evaluation.meter import Meter
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.space.subnet_text import decode, encode
+from deps_jax.supernet.tensors import Tree
 from deps_jax.training import run_records
 from deps_jax.training.experiment import Experiment, build, check_batches, load_trained
 
@@ -23,7 +24,7 @@ class TrainedRun:
     """The newest state of a training run and its data.
 
     Attributes:
-      params: of the supernet.
+      params: of the supernet; their average, where the run has kept one.
       step: of the checkpoint they are from.
     """
 
@@ -117,7 +118,9 @@ class TrainedRun:
         """Where results come from, for reports and model cards."""
         evaluation = self.experiment.evaluation
         method = self.experiment.method
+        decay = self.experiment.training.average_decay
         return {"method": method.name, "aggregation": method.aggregation,
+                **({"average_decay": decay} if decay else {}),
                 "data": self.experiment.data.name, "step": self.step, "seed": self.experiment.seed,
                 "calibration_images": evaluation.calibration_images,
                 "calibration_batch_size": evaluation.calibration_batch_size,
@@ -141,7 +144,7 @@ def _read_experiment(folder: Path, data_dir: str | None) -> Experiment:
     return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
 
 
-def save_statistics(path: Path, batch_stats) -> None:
+def save_statistics(path: Path, batch_stats: Tree) -> None:
     """Batch statistics of one subnet as .npz, named by their place in the supernet."""
     content = io.BytesIO()
     np.savez_compressed(content, **{

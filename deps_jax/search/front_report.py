@@ -1,7 +1,7 @@
 """A searched front for people: CSV, JSON, and one HTML page whose points tell their subnet."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
@@ -15,6 +15,7 @@ UNITS = {"macs": (1e6, "million MACs"), "params": (1e6, "million parameters"),
          "latency_ms": (1, "latency, ms"), "peak_activation_bytes": (1e3, "peak activations, kB"),
          "file_bytes_fp32": (1e6, "file, MB (fp32)"), "file_bytes_fp16": (1e6, "file, MB (fp16)"),
          "file_bytes_int8": (1e6, "file, MB (int8)")}
+Place = Callable[[float, float], tuple[float, float]]  # from values to pixels
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")
 
 
@@ -64,20 +65,20 @@ def _told(point: Mapping) -> str:
     return "\n".join([point["subnet"], f"{point['top1']:.2%} top-1", *costs])
 
 
-def _places(xs, ys):
+def _places(xs: Sequence[float], ys: Sequence[float]) -> Place:
     """A function from values to pixels."""
     (left, right), (low, high) = _range(xs), _range(ys)
     return lambda x, y: (MARGIN + (x - left) / (right - left) * (WIDTH - 2 * MARGIN),
                          HEIGHT - MARGIN - (y - low) / (high - low) * (HEIGHT - 2 * MARGIN))
 
 
-def _range(values) -> tuple[float, float]:
+def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     margin = 0.05 * (high - low) or 0.5
     return low - margin, high + margin
 
 
-def _ticks(xs, ys, place) -> list[dict]:
+def _ticks(xs: Sequence[float], ys: Sequence[float], place: Place) -> list[dict]:
     """Lines of the grid in pixels, with where their numbers stand."""
     (first_x, _), (first_y, _) = _range(xs), _range(ys)
     ticks = []
@@ -94,14 +95,14 @@ def _ticks(xs, ys, place) -> list[dict]:
     return ticks
 
 
-def _round_numbers(values) -> list[float]:
+def _round_numbers(values: Sequence[float]) -> list[float]:
     """Those within the range of an axis."""
     low, high = _range(values)
     return [round(float(tick), 9) for tick in MaxNLocator(6).tick_values(low, high)
             if low <= tick <= high]
 
 
-def _cell(key: str, value) -> str:
+def _cell(key: str, value: str | float) -> str:
     if key in UNITS:
         return f"{value / UNITS[key][0]:.4g}"
     if not isinstance(value, float):

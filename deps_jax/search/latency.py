@@ -57,7 +57,7 @@ class Question:
         """Everything to be timed, by name: pieces, whole networks, and the empty call."""
         parts = {}
 
-        def collect(piece):
+        def collect(piece: tuple[Layer, ...]) -> float:
             parts.setdefault(piece_name(piece), piece)
             return 0.0
 
@@ -247,7 +247,8 @@ def _read_json(path: Path, what: str) -> dict:
     return record
 
 
-def _sum_of_pieces(space, resolution, latencies, statistic) -> BlockTable:
+def _sum_of_pieces(space: SearchSpace, resolution: int,
+                   latencies: Mapping[str, Mapping[str, float]], statistic: str) -> BlockTable:
     call = _latency(latencies, CALL, statistic)
     # Each piece was called on its own, the whole network is called once.
     own = lambda piece: max(_latency(latencies, piece_name(piece), statistic) - call, 0.0)
@@ -255,7 +256,7 @@ def _sum_of_pieces(space, resolution, latencies, statistic) -> BlockTable:
     return dataclasses.replace(table, call=call)
 
 
-def _latency(latencies: Mapping, name: str, statistic: str) -> float:
+def _latency(latencies: Mapping[str, Mapping[str, float]], name: str, statistic: str) -> float:
     if name not in latencies:
         raise ValueError(f"the timings lack {name!r}; they are of another space, resolution or "
                          f"seed: time the kit of this one")

@@ -179,13 +179,14 @@ def check_feasible(genome: Genome, costs: Costs, goal: Goal) -> None:
 class _Problem(Problem):
     """The search as pymoo asks for it; remembers all genomes it was asked about."""
 
-    def __init__(self, genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal):
+    def __init__(self, genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal) -> None:
         super().__init__(n_var=len(genome.counts), n_obj=1 + len(goal.objectives),
                          n_ieq_constr=len(goal.limits), xl=0, xu=genome.counts - 1, vtype=int)
         self.genome, self._accuracy, self._costs, self._goal = genome, accuracy, costs, goal
         self.seen, self.evaluations = [], 0
 
-    def _evaluate(self, x, out, *args, **kwargs):
+    def _evaluate(self, x: np.ndarray, out: dict[str, np.ndarray], *args: object,
+                  **kwargs: object) -> None:
         candidates = self.genome.decode(x)
         cost = self._costs(candidates)
         self.seen.append(np.asarray(x))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from deps_jax.space.candidate import (
     check_resolutions,
 )
 from deps_jax.space.cost import CostModel
-from deps_jax.space.subnet import largest
+from deps_jax.space.subnet import Subnet, largest
 from deps_jax.space.subnet_text import decode, reported_subnets
 
 
@@ -85,7 +85,7 @@ def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs
                              f"{sorted(by_pixels)}; make it with launch.latency_table --resolution "
                              f"{resolution}")
 
-    def at(resolution):
+    def at(resolution: int) -> Callable[[Subnet], Mapping[str, np.ndarray]]:
         model = CostModel(genome.space, resolution=resolution, files=FILE_SIZES)
         table = by_pixels.get(resolution)
         if table is None:
@@ -154,7 +154,7 @@ def _accuracy(run: TrainedRun, genome: Genome, settings: SearchSettings
 class PointTable:
     """Networks with their accuracy on all validation images and their costs, as dicts."""
 
-    def __init__(self, run: TrainedRun, costs: Costs):
+    def __init__(self, run: TrainedRun, costs: Costs) -> None:
         self._space, self._costs, self._measured = run.space, costs, MeasuredAccuracy(run)
 
     def of_front(self, front: Front, count: int) -> list[dict]:

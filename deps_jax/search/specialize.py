@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deps_jax.common.command.page import render
@@ -20,10 +20,13 @@ from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet.network import random_weights
 
+Progress = Callable[[range], Iterable[int]]  # see `device_timer.measure`
+
 
 def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
                settings: ExportSettings, search_settings: SearchSettings,
-               tables: Sequence[LatencyTable] = (), progress=iter) -> tuple[Exported, str]:
+               tables: Sequence[LatencyTable] = (),
+               progress: Progress = iter) -> tuple[Exported, str]:
     """The most accurate subnet within limits, exported and checked, and `specialized.html`.
 
     A limit on "latency_ms" without tables makes them of this machine first, and then the networks
@@ -64,8 +67,8 @@ def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
     return exported, f"{text}\n\nreport: {folder / 'specialized.html'}"
 
 
-def time_here(space: SearchSpace, resolution: int, settings: ExportSettings, progress=iter
-              ) -> LatencyTable:
+def time_here(space: SearchSpace, resolution: int, settings: ExportSettings,
+              progress: Progress = iter) -> LatencyTable:
     """A latency table of this machine, in the precision of the export where pieces have it."""
     question = Question(space, resolution, _timed_precision(settings))
     latencies = measure(question.models(), threads=settings.threads, progress=progress)
@@ -74,9 +77,9 @@ def time_here(space: SearchSpace, resolution: int, settings: ExportSettings, pro
 
 
 def time_networks(space: SearchSpace, points: Sequence[Mapping], settings: ExportSettings,
-                  progress=iter) -> dict[str, float]:
+                  progress: Progress = iter) -> dict[str, float]:
     """Milliseconds (10th percentile) of the whole networks of some points on this machine."""
-    def model(name):
+    def model(name: str) -> bytes:
         network = layers(space, *parse_candidate(space, name))
         return onnx_writer.write(network, random_weights(network), _timed_precision(settings),
                                  batch_size=1).SerializeToString()

@@ -15,6 +15,7 @@ import dataclasses
 import itertools
 import math
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from deps_jax.space.rows import (
     KERNEL,
@@ -29,6 +30,12 @@ from deps_jax.space.rows import (
     Width,
     steps,
 )
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+
+    Position = int | np.ndarray | jax.Array  # static or traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +206,7 @@ class Block:
         return tuple(self._sizes(self.in_widths[i], self.out_widths[o], expand)
                      for i, o in pairs for expand in self.expands)
 
-    def branch(self, incoming, outgoing, expand):
+    def branch(self, incoming: Position, outgoing: Position, expand: Position) -> Position:
         """The number of the branch of three positions, static or traced."""
         pair = incoming if self.tied else incoming * len(self.out_widths) + outgoing
         return pair * len(self.expands) + expand
@@ -217,7 +224,8 @@ class Block:
         return tuple(self.branch(last, outgoing, expand) for outgoing in range(len(self.out_widths))
                      for expand in range(len(self.expands)))
 
-    def compiled_branch(self, incoming, outgoing, expand):
+    def compiled_branch(self, incoming: Position, outgoing: Position,
+                        expand: Position) -> Position:
         """The place in `compiled` of three positions, static or traced."""
         return self.branch(0 if self._reads_all else incoming, outgoing, expand)
 

@@ -31,7 +31,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.resolution)
 
-    def __getitem__(self, index) -> Candidates:
+    def __getitem__(self, index: np.ndarray) -> Candidates:
         """Some of them, by a mask or an array of positions."""
         return Candidates(jax.tree.map(lambda leaf: leaf[index], self.subnets),
                           self.resolution[index])

@@ -10,12 +10,14 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import groupby
+from types import ModuleType
 
+import jax
 import numpy as np
 
 from deps_jax.space.layers import Layer, block_layers, head_layers, stem_layer
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet import Integers, Subnet
 
 Layers = tuple[Layer, ...]
 
@@ -65,7 +67,7 @@ class BlockTable:
         """[n] float64 costs of n stacked subnets; exact for whole numbers below 2**53."""
         return self.look_up(self.places(subnets))
 
-    def places(self, subnets: Subnet, xp=np) -> tuple:
+    def places(self, subnets: Subnet, xp: ModuleType = np) -> tuple[Integers, Integers]:
         """([n, s * d] positions in `flat`, [n, 2] of the widths of stem and last stage).
 
         They are the same for all tables of a space.
@@ -90,7 +92,8 @@ class BlockTable:
         return (xp.where(active, place, len(self.flat) - 1).reshape(len(depth), -1),
                 width[:, np.array([0, s])])
 
-    def look_up(self, places: tuple, xp=np):
+    def look_up(self, places: tuple[Integers, Integers],
+                xp: ModuleType = np) -> np.ndarray | jax.Array:
         """Costs of subnets whose parts are at `places`; `xp` as there (float32 under JAX)."""
         blocks, ends = places
         flat, stem, head = (xp.asarray(part) for part in (self.flat, self.stem, self.head))
@@ -136,7 +139,8 @@ class CostModel:
     """
 
     def __init__(self, space: SearchSpace, *, resolution: int | None = None,
-                 files: Mapping[str, tuple[Callable, int]] | None = None):
+                 files: Mapping[str, tuple[Callable[[Layers], int], int]] | None = None
+                 ) -> None:
         build = partial(BlockTable.build, space, resolution=resolution)
         self.tables = {"macs": build(macs), "params": build(params),
                        "peak_activation_bytes": build(peak_activation_bytes, join="max")}

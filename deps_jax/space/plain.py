@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from deps_jax.space.block import BlockForm
 from deps_jax.space.rows import Activation, Conv, Gate, MaxPool, Shortcut, Width
@@ -51,5 +52,5 @@ def _form(values: Mapping) -> BlockForm:
                      values["expansion"])
 
 
-def _immutable(value):
+def _immutable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value

@@ -13,6 +13,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from deps_jax.space.block import INVERTED_RESIDUAL, Block, BlockForm
 from deps_jax.space.rows import make_divisible
@@ -231,8 +232,9 @@ class SearchSpace:
                    for depth in stage.active_depths) * len(stage.widths) for stage in self.stages)
         return len(self.stem_widths) * math.prod(own)
 
-    def with_choices(self, *, depths=None, kernels=None, expands=None, widths=None,
-                     **fields) -> SearchSpace:
+    def with_choices(self, *, depths: Sequence[int] | None = None,
+                     kernels: Sequence[int] | None = None, expands: Sequence[float] | None = None,
+                     widths: Sequence[float] | None = None, **fields: Any) -> SearchSpace:
         """This space with other choices in every stage, and any other field replaced.
 
         Depths and widths go to the stages that have a choice of them: a fixed one belongs to a

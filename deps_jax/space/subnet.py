@@ -6,7 +6,7 @@ subnet passed through `jax.jit` is traced: one compiled program runs every subne
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -194,7 +194,7 @@ def from_lists(space: SearchSpace, *, depths: Sequence[int], kernels: Sequence |
     return subnet.replace(width=np.array(positions, np.int32))
 
 
-def _everywhere(space: SearchSpace, position) -> Subnet:
+def _everywhere(space: SearchSpace, position: Callable[[str, tuple], int]) -> Subnet:
     """The subnet with `position(name of the list, choices of a stage)` in all blocks of a stage."""
     shape = (len(space.stages), space.max_depth)
     subnet = Subnet(np.zeros(shape[0], np.int32), np.zeros(shape, np.int32),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -25,6 +26,8 @@ from deps_jax.space.subnet import (
     uniform,
     width_choices,
 )
+
+T = TypeVar("T")
 
 # Depth, expand ratio and width of the six uniform subnets of the DepS paper (Figures 5 to 8), from
 # the least (0) to the most (1) that a space offers.
@@ -88,7 +91,7 @@ def reported_subnets(space: SearchSpace) -> tuple[str, ...]:
 
     In other spaces the six have the same places between the least and the most.
     """
-    def at(values: Sequence, part: float):
+    def at(values: Sequence[T], part: float) -> T:
         return values[round(part * (len(values) - 1))]
 
     depths, expands, widths = (

@@ -5,8 +5,9 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ _STORAGE_DTYPES = {
 }
 
 
-def load_state_dict(path) -> dict[str, np.ndarray]:
+def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     """Tensors by name from an .npz file or a zipped PyTorch checkpoint (.pth, .pt, .pth.tar).
 
     A checkpoint's pickle is read by an unpickler that can only rebuild tensors and plain
@@ -61,11 +62,11 @@ def load_state_dict(path) -> dict[str, np.ndarray]:
 class _TensorUnpickler(pickle.Unpickler):
     """Rebuilds tensors as arrays; every other global is refused by name."""
 
-    def __init__(self, file, archive, folder):
+    def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(file)
         self._archive, self._folder = archive, folder
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Callable:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -77,13 +78,14 @@ class _TensorUnpickler(pickle.Unpickler):
         raise ValueError(f"the checkpoint asks for {module}.{name}, which is not a tensor; save a "
                          f"plain state dict of tensors instead")
 
-    def persistent_load(self, identity):
+    def persistent_load(self, identity: tuple[str, type[np.generic], str, str, int]) -> np.ndarray:
         _, dtype, key, _, _ = identity
         with self._archive.open(f"{self._folder}data/{key}") as storage:
             return np.frombuffer(storage.read(), dtype)
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *_):
+def _rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...],
+                    strides: tuple[int, ...], *_: object) -> np.ndarray:
     strides = tuple(step * storage.itemsize for step in strides)
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides).copy()
 

@@ -188,11 +188,12 @@ def weight_shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
     return {"kernel": (i, o), "bias": (o,)} if layer.op == "dense" else {}
 
 
-def random_weights(network_layers: tuple[Layer, ...], seed: int = 0):
+def random_weights(network_layers: tuple[Layer, ...],
+                   seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
     """Weights of the right shapes for timing, spread so that no feature map dies or explodes."""
     rng = np.random.default_rng(seed)
 
-    def draw(shape):
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
         spread = np.sqrt(2 / np.prod(shape[:-1])) if len(shape) > 1 else 0.1
         return rng.standard_normal(shape, np.float32) * np.float32(spread)
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -25,7 +26,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
 
     JAX is set up by `prepare_jax` first, so a launcher must make no array where it is imported.
     """
-    def guarded(argv):
+    def guarded(argv: Sequence[str]) -> int | None:
         if len(argv) > 1:
             fail(f"unexpected argument {argv[1]!r}; every option is a flag, see --help")
         logging.set_verbosity(logging.WARNING)
@@ -55,7 +56,7 @@ def prepare_jax() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Prints one sentence to stderr and leaves with the exit code of bad input."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(BAD_INPUT)
@@ -96,7 +97,7 @@ def output_file(flag: str, name: str, endings: Sequence[str] = ()) -> Path:
     return path
 
 
-def _parse(argv):
+def _parse(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
         if "config" in flags.FLAGS:

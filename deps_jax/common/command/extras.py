@@ -10,7 +10,7 @@ from deps_jax.common.command.cli import fail
 EXTRAS = {
     "bench": ("torch",),
     "export": ("onnx", "onnxruntime", "pymoo"),
-    "nurture": ("array_record", "av", "pandas", "PIL", "pycocotools", "pygrowup", "scipy"),
+    "nurture": ("array_record", "av", "pandas", "pycocotools", "pygrowup", "scipy"),
 }
 
 

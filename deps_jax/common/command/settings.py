@@ -3,9 +3,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
-def build_settings(cls, values, name: str = "config"):
+def build_settings(cls: type[T], values: Mapping[str, Any] | T, name: str = "config") -> T:
     """A frozen dataclass from a dict; lists become tuples.
 
     Args:

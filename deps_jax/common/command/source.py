@@ -32,4 +32,6 @@ def git_commit() -> str:
     if found.returncode:
         return ""
     top, commit = found.stdout.splitlines()
-    return commit + "+" * bool(changed.stdout) if Path(top).resolve() == ROOT else ""
+    if Path(top).resolve() != ROOT:
+        return ""
+    return f"{commit}+" if changed.stdout else commit

@@ -15,8 +15,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deps_jax.common.files.sealed import tell
+
+if TYPE_CHECKING:
+    from fasteners import InterProcessLock
 
 ALONE, USED, TRAINING = "lock", "used.lock", "training.lock"  # files of locks; they stay, empty
 
@@ -104,7 +108,7 @@ def _in_use(folder: Path, owner: str) -> str:
             f"--workdir")
 
 
-def _sign(lock) -> None:
+def _sign(lock: InterProcessLock) -> None:
     """Writes the number of this process into the file of a lock that it holds."""
     with contextlib.suppress(OSError):  # a full disk: a lock without a name is a lock
         lock.lockfile.truncate(0)

@@ -65,7 +65,7 @@ def read(path: Path, mend: str) -> dict:
     return unseal(content, path, mend)
 
 
-def unseal(content, path: Path, mend: str) -> dict:
+def unseal(content: object, path: Path, mend: str) -> dict:
     """The fields of a record without its seal; arguments and errors as in `read`.
 
     Args:

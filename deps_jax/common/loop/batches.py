@@ -10,7 +10,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import grain
 import numpy as np
@@ -22,13 +22,15 @@ from deps_jax.common.loop import reading
 # from `.seed()`), which an earlier version of this file was.
 _SHUFFLING, _CHANGING = 1, 4
 
+Example = int | dict[str, Any]  # a number, or numbers and arrays by name
+
 
 class Examples(Protocol):
     """Random access to examples: numbers, or dicts of numbers and arrays, each of one shape."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int): ...
+    def __getitem__(self, index: int) -> Example: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Batches:
     """
 
     def __init__(self, examples: Examples, batch_size: int, seed: int, *, workers: int = 0,
-                 threads: int = 2, change: Callable | None = None, unit: str = "training images"):
+                 threads: int = 2, change: Callable | None = None, unit: str = "training images"
+                 ) -> None:
         order = Order(len(examples), batch_size, seed, unit)
         self.steps_per_epoch = order.steps_per_epoch
         self._batches = grain.MapDataset.source(_Run(examples, order, change))
@@ -157,14 +160,14 @@ class _Run:
     def __len__(self) -> int:
         return sys.maxsize
 
-    def __getitem__(self, position: int):
+    def __getitem__(self, position: int) -> np.ndarray | dict[str, np.ndarray]:
         first = position * self.order.batch_size
         examples = [self._example(first + i) for i in range(self.order.batch_size)]
         if not isinstance(examples[0], dict):
             return np.stack(examples)
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
-    def _example(self, place: int):
+    def _example(self, place: int) -> Example:
         example = self.examples[self.order[place]]
         return self.change(example, self.order.generator(place)) if self.change else example
 

@@ -14,7 +14,7 @@ SCHEDULES = ("cosine", "exponential")
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """Settings of the base optimizer (defaults: the DepS CIFAR recipe, deps_reference 5).
+    """Settings of the base optimizer (defaults: DepS on CIFAR, docs/reference.md).
 
     Attributes:
       name: "sgd" (Nesterov), "rmsprop" or "adamw".
@@ -44,7 +44,7 @@ class Optimizer:
     clip_norm: float = 0.0
     clip_value: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
             raise ValueError(f"optimizer {self.name!r} is unknown; use one of {OPTIMIZERS}")
         if self.schedule not in SCHEDULES:
@@ -73,14 +73,14 @@ def base_schedule(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) 
                          f"{total_steps} steps; shorten the warm-up or train longer")
     peak, start = optimizer.learning_rate, optimizer.warmup_learning_rate
 
-    def falling(step):
+    def falling(step: jax.typing.ArrayLike) -> jax.Array:
         if optimizer.schedule == "exponential":
             epochs = jnp.maximum(jnp.asarray(step, float) - warmup_steps, 0) / steps_per_epoch
             return peak * optimizer.decay ** (epochs / optimizer.decay_epochs)
         t = (jnp.asarray(step, float) - warmup_steps) / (total_steps - warmup_steps)
         return 0.5 * peak * (1 + jnp.cos(math.pi * jnp.clip(t, 0, 1)))
 
-    def schedule(step):
+    def schedule(step: jax.typing.ArrayLike) -> jax.Array:
         rising = start + (peak - start) * (step + 1) / max(1, warmup_steps)
         return jnp.where(step < warmup_steps, rising,
                          jnp.maximum(optimizer.min_learning_rate, falling(step)))
@@ -96,7 +96,7 @@ def base_optimizer(optimizer: Optimizer, schedule: optax.Schedule) -> optax.Grad
     if optimizer.name == "adamw":
         direction = [optax.scale_by_adam(), decay]
     elif optimizer.name == "rmsprop":
-        # alpha and eps of the reference (deps_reference 4.1)
+        # alpha and eps of the reference (docs/reference.md)
         direction = [decay, optax.scale_by_rms(decay=0.9, eps=0.0316227766, eps_in_sqrt=False),
                      optax.trace(optimizer.momentum)]
     else:
@@ -104,9 +104,9 @@ def base_optimizer(optimizer: Optimizer, schedule: optax.Schedule) -> optax.Grad
     return optax.chain(*clip, *direction, optax.scale_by_learning_rate(schedule))
 
 
-def decayed(params):
+def decayed(params: optax.Params) -> optax.Params:
     """Tree of booleans: weight decay spares batch norm and biases."""
-    def is_decayed(path, _):
+    def is_decayed(path: tuple[jax.tree_util.DictKey, ...], _: jax.Array) -> bool:
         names = [entry.key for entry in path]
         return "norm" not in names and names[-1] != "bias"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 AXIS = "data"  # name of the mapped axis
+Tree = Any  # a pytree of arrays, such as nested dicts of them
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def mean_over_devices(x, axis_name: str | None):
+def mean_over_devices(x: Tree, axis_name: str | None) -> Tree:
     """Mean of a pytree over the mapped axis; the identity when `axis_name` is None.
 
     The gradient of a mean is the mean of the gradients: with it, differentiating a device's own
@@ -29,11 +31,11 @@ def mean_over_devices(x, axis_name: str | None):
     return x if axis_name is None else jax.lax.pmean(x, axis_name)
 
 
-def _mean_forward(x, axis_name):
+def _mean_forward(x: Tree, axis_name: str | None) -> tuple[Tree, None]:
     return mean_over_devices(x, axis_name), None
 
 
-def _mean_backward(axis_name, _, cotangent):
+def _mean_backward(axis_name: str | None, _: None, cotangent: Tree) -> tuple[Tree]:
     return (mean_over_devices(cotangent, axis_name),)
 
 
@@ -48,13 +50,13 @@ def first_index(local_batch: int, axis_name: str | None) -> jax.Array | int:
     return 0 if axis_name is None else jax.lax.axis_index(axis_name) * local_batch
 
 
-def shard_batch(batch, device_count: int):
+def shard_batch(batch: Tree, device_count: int) -> Tree:
     """[b, ...] arrays of a batch as [device_count, b / device_count, ...].
 
     Raises:
       ValueError: when a batch size does not divide by the number of devices.
     """
-    def split(x):
+    def split(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
         if x.shape[0] % device_count:
             raise ValueError(
                 f"batch size {x.shape[0]} does not divide by {device_count} devices; use a "
@@ -97,12 +99,12 @@ class DataParallel:
     elsewhere (a new state, a restored one) would make JAX compile the same program once more.
     """
 
-    def __init__(self, mapped: Callable, devices: Sequence[jax.Device]):
+    def __init__(self, mapped: Callable, devices: Sequence[jax.Device]) -> None:
         self._mapped, self._devices = mapped, devices
         self._sharding = SingleDeviceSharding(devices[0]) if len(devices) == 1 else NamedSharding(
             Mesh(np.array(devices), (AXIS,)), PartitionSpec())
 
-    def __call__(self, state, batch, extra):
+    def __call__(self, state: Tree, batch: Tree, extra: Tree) -> Tree:
         state, extra = self.place((state, extra))
         outputs = self._mapped(state, self._shares(batch), extra)
         # Virtual CPU devices share few threads: with two programs under way, one device can wait in
@@ -111,12 +113,12 @@ class DataParallel:
             jax.block_until_ready(outputs)
         return outputs
 
-    def trace(self, state, batch, extra) -> jax.stages.Traced:
+    def trace(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Traced:
         """The program of a single device for such arguments, neither compiled nor run."""
         assert len(self._devices) == 1, "jax.pmap cannot be traced alone"
         return self._mapped.trace(self.shapes(state), batch, self.shapes(extra))
 
-    def compile(self, state, batch, extra) -> jax.stages.Compiled:
+    def compile(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Compiled:
         """Compiles for arguments of these shapes and types; calls with such do not compile again.
 
         Args:
@@ -142,19 +144,19 @@ class DataParallel:
                              f"{limit / 1e6:.1f} MB; use a smaller batch or network")
         return compiled
 
-    def place(self, tree):
+    def place(self, tree: Tree) -> Tree:
         """Brings the arrays of a state to the devices, unless they are there."""
         # To ask costs a tenth of what it costs to place what is there already.
         there = all(isinstance(leaf, jax.Array) and leaf.committed
                     and leaf.sharding == self._sharding for leaf in jax.tree.leaves(tree))
         return tree if there else jax.device_put(tree, self._sharding)
 
-    def shapes(self, tree):
+    def shapes(self, tree: Tree) -> Tree:
         """Shapes, types and place of the arrays of a state once it is on the devices."""
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype,
                                                               sharding=self._sharding), tree)
 
-    def _shares(self, batch):
+    def _shares(self, batch: Tree) -> Tree:
         return batch if len(self._devices) == 1 else shard_batch(batch, len(self._devices))
 
 

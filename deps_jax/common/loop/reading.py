@@ -30,7 +30,7 @@ def first(batches: Iterator) -> Any:
         return thread.submit(next, batches).result()
 
 
-def outlive_signals(*_) -> None:
+def outlive_signals(*_: int) -> None:
     """To be called in every process that reads, before anything else."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _in_background(_end_after_grace))

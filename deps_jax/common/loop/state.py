@@ -19,3 +19,9 @@ class TrainState:
     batch_stats: dict  # running statistics; of the full model in a supernet
     opt_state: optax.OptState
     teacher: dict = struct.field(default_factory=dict)  # parameters of a frozen one, where needed
+    average: dict = struct.field(default_factory=dict)  # of the parameters, where it is kept
+
+    @property
+    def evaluated(self) -> dict:
+        """The parameters that results are of: their average, where it is kept."""
+        return self.average or self.params

@@ -50,7 +50,7 @@ class Steps:
       keep: how many, two or more: the older one is there for when the newer is damaged.
     """
 
-    def __init__(self, folder: Path, keep: int = 2):
+    def __init__(self, folder: Path, keep: int = 2) -> None:
         assert keep >= 2
         self.folder, self.keep = Path(folder).absolute(), keep
         self._found: Step | None = None

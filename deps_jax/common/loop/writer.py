@@ -25,7 +25,7 @@ class Writer:
       FullDisk: when the disk is full, here and in `write`; earlier lines stay.
     """
 
-    def __init__(self, folder: Path, start_step: int = 0):
+    def __init__(self, folder: Path, start_step: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / FILE
         lines = [sealed.line(line) for line in read(folder) if line["step"] <= start_step]

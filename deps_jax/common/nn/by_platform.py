@@ -7,12 +7,15 @@ and a program without choices of its own holds no conditional.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import jax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
+from jax.tree_util import PyTreeDef
+
+from deps_jax.common.loop.parallel import Tree
 
 
 def by_platform(name: str, *, cpu: Callable, default: Callable) -> Callable:
@@ -30,13 +33,14 @@ def by_platform(name: str, *, cpu: Callable, default: Callable) -> Callable:
     primitive.def_abstract_eval(lambda *_, results, **__: results)
 
     @functools.cache
-    def compiled(**parameters) -> Callable:
+    def compiled(**parameters: Hashable) -> Callable:
         return jax.jit(functools.partial(primitive.bind, **parameters))
 
     primitive.def_impl(lambda *leaves, **parameters: compiled(**parameters)(*leaves))
 
     def rule(form: Callable) -> Callable:
-        def flat(*leaves, arguments, static, results):
+        def flat(*leaves: jax.Array, arguments: PyTreeDef, static: tuple[tuple[str, Hashable], ...],
+                 results: tuple[ShapedArray, ...]) -> list[jax.Array]:
             del results
             return jax.tree.leaves(form(*jax.tree.unflatten(arguments, leaves), **dict(static)))
 
@@ -45,7 +49,7 @@ def by_platform(name: str, *, cpu: Callable, default: Callable) -> Callable:
     mlir.register_lowering(primitive, rule(default))
     mlir.register_lowering(primitive, rule(cpu), platform="cpu")
 
-    def call(*arguments, **static):
+    def call(*arguments: Tree, **static: Hashable) -> Tree:
         leaves, tree = jax.tree.flatten(arguments)
         shapes, result_tree = jax.tree.flatten(
             jax.eval_shape(functools.partial(default, **static), *arguments))

@@ -13,13 +13,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from deps_jax.common.nn.by_platform import by_platform
-from deps_jax.common.nn.dispatch import is_static, switch
+from deps_jax.common.nn.dispatch import Index, is_static, switch
+
+Kernels = tuple[jax.Array, ...]  # candidates, [k, k, c] each
 
 _PARTIAL_SUMS = 16  # weight gradient: batch slices summed apart; 8 to 16 measured best
 _UNROLLED_TERMS = 64  # and output pixels per loop iteration; 128 is 4 times slower
 
 
-def depthwise(x: jax.Array, kernels: tuple[jax.Array, ...], choice, stride: int) -> jax.Array:
+def depthwise(x: jax.Array, kernels: Kernels, choice: Index, stride: int) -> jax.Array:
     """Convolves every channel with its own k*k kernel, padding k // 2 on every side.
 
     Args:
@@ -37,15 +39,17 @@ def depthwise(x: jax.Array, kernels: tuple[jax.Array, ...], choice, stride: int)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _depthwise(x, kernels, choice, stride):
+def _depthwise(x: jax.Array, kernels: Kernels, choice: Index | None, stride: int) -> jax.Array:
     return _convolve(x, kernels, choice, stride=stride, precision=_precision())
 
 
-def _forward(x, kernels, choice, stride):
+def _forward(x: jax.Array, kernels: Kernels, choice: Index | None, stride: int
+             ) -> tuple[jax.Array, tuple[jax.Array, Kernels, Index | None]]:
     return _depthwise(x, kernels, choice, stride), (x, kernels, choice)
 
 
-def _backward(stride, residuals, dy):
+def _backward(stride: int, residuals: tuple[jax.Array, Kernels, Index | None],
+              dy: jax.Array) -> tuple[jax.Array, Kernels, None]:
     x, kernels, choice = residuals
     dx, dkernels = _pull_back(x, kernels, choice, dy, stride=stride, precision=_precision())
     return dx, dkernels, None
@@ -62,15 +66,17 @@ def _precision() -> str | None:
 # jit here and below is for tracing only: equal shapes share one jaxpr, in the forward pass, in the
 # backward pass and in blocks alike. XLA inlines the call.
 @partial(jax.jit, static_argnames=("stride", "precision"))
-def _native(x, kernels, choice, *, stride, precision):
+def _native(x: jax.Array, kernels: Kernels, choice: Index | None, *, stride: int,
+            precision: str | None) -> jax.Array:
     branches = [partial(_grouped_convolution, stride=stride, i=i, precision=precision)
                 for i in range(len(kernels))]
     return switch(choice, branches, x, kernels)
 
 
 @partial(jax.jit, static_argnames=("stride", "precision"))
-def _native_pullback(x, kernels, choice, dy, *, stride, precision):
-    def pull(x, kernels, dy, i):
+def _native_pullback(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Array, *,
+                     stride: int, precision: str | None) -> tuple[jax.Array, Kernels]:
+    def pull(x: jax.Array, kernels: Kernels, dy: jax.Array, i: int) -> tuple[jax.Array, Kernels]:
         convolution = partial(_grouped_convolution, stride=stride, i=i, precision=precision)
         return jax.vjp(convolution, x, kernels)[1](dy)
 
@@ -78,7 +84,8 @@ def _native_pullback(x, kernels, choice, dy, *, stride, precision):
     return switch(choice, branches, x, kernels, dy)
 
 
-def _grouped_convolution(x, kernels, *, stride, i, precision):
+def _grouped_convolution(x: jax.Array, kernels: Kernels, *, stride: int, i: int,
+                         precision: str | None) -> jax.Array:
     k = kernels[i].shape[0]
     return lax.conv_general_dilated(
         x, kernels[i][:, :, None], (stride, stride), [(k // 2, k // 2)] * 2,
@@ -89,7 +96,8 @@ def _grouped_convolution(x, kernels, *, stride, i, precision):
 # The padding stands outside the switch, so that the forward pass a block repeats in its pullback
 # and the pullback itself share it.
 @partial(jax.jit, static_argnames=("stride", "precision"))
-def _shifted(x, kernels, choice, *, stride, precision):
+def _shifted(x: jax.Array, kernels: Kernels, choice: Index | None, *, stride: int,
+             precision: str | None) -> jax.Array:
     del precision  # of matrix units, which are not used here
     height, width = _out_size(x.shape[1], stride), _out_size(x.shape[2], stride)
     margin = max(kernel.shape[0] for kernel in kernels) // 2
@@ -102,7 +110,8 @@ def _shifted(x, kernels, choice, *, stride, precision):
 
 
 @partial(jax.jit, static_argnames=("stride", "precision"))
-def _shifted_pullback(x, kernels, choice, dy, *, stride, precision):
+def _shifted_pullback(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Array, *,
+                      stride: int, precision: str | None) -> tuple[jax.Array, Kernels]:
     del precision
     _, h, w, _ = x.shape
     margin = max(kernel.shape[0] for kernel in kernels) // 2
@@ -111,7 +120,8 @@ def _shifted_pullback(x, kernels, choice, dy, *, stride, precision):
                for size, out in ((h, dy.shape[1]), (w, dy.shape[2]))]
     spread = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *padding, (0, 0, 0)])
 
-    def pull(padded, kernels, dy, spread, i):
+    def pull(padded: jax.Array, kernels: Kernels, dy: jax.Array, spread: jax.Array,
+             i: int) -> tuple[jax.Array, Kernels]:
         k = kernels[i].shape[0]
         offset = margin - k // 2
         dx = _sum_of_shifts(spread, kernels[i][::-1, ::-1], offset, h, w, 1)
@@ -127,7 +137,8 @@ _convolve = by_platform("depthwise", cpu=_shifted, default=_native)
 _pull_back = by_platform("depthwise_pullback", cpu=_shifted_pullback, default=_native_pullback)
 
 
-def _sum_of_shifts(padded, kernel, offset, height, width, stride):
+def _sum_of_shifts(padded: jax.Array, kernel: jax.Array, offset: int, height: int, width: int,
+                   stride: int) -> jax.Array:
     """Convolution of an input padded by `offset` more than the kernel needs."""
     k, _, channels = kernel.shape
     weights, total = kernel.reshape(k * k, 1, 1, 1, channels), None
@@ -139,14 +150,16 @@ def _sum_of_shifts(padded, kernel, offset, height, width, stride):
     return total
 
 
-def _window(padded, i, j, height, width, stride):
+def _window(padded: jax.Array, i: int, j: int, height: int, width: int,
+            stride: int) -> jax.Array:
     """Every `stride`-th pixel from (i, j), [b, height, width, c]."""
     b, _, _, c = padded.shape
     limits = (b, i + (height - 1) * stride + 1, j + (width - 1) * stride + 1, c)
     return lax.slice(padded, (0, i, j, 0), limits, (1, stride, stride, 1))
 
 
-def _kernel_gradient(padded, dy, k, offset, stride):
+def _kernel_gradient(padded: jax.Array, dy: jax.Array, k: int, offset: int,
+                     stride: int) -> jax.Array:
     """Sum over images and pixels of x shifted times dy, [k, k, c], in float32 or better.
 
     Each iteration adds the terms of a few output rows for a slice of the batch; `parts` partial
@@ -161,7 +174,7 @@ def _kernel_gradient(padded, dy, k, offset, stride):
     dy = dy.reshape(parts, b // parts, height, width, c)
     row_steps, column_steps = height // rows, width // columns
 
-    def body(t, total):
+    def body(t: jax.Array, total: jax.Array) -> jax.Array:
         image, tile = t // (row_steps * column_steps), t % (row_steps * column_steps)
         row, column = tile // column_steps * rows, tile % column_steps * columns
         corner = (0, image, row * stride + offset, column * stride + offset, 0)
@@ -182,13 +195,13 @@ def _kernel_gradient(padded, dy, k, offset, stride):
     return lax.fori_loop(0, steps, body, zeros).sum(0)
 
 
-def _pad(x, amount):
+def _pad(x: jax.Array, amount: int) -> jax.Array:
     return jnp.pad(x, ((0, 0), (amount, amount), (amount, amount), (0, 0)))
 
 
-def _out_size(size, stride):
+def _out_size(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-def _divisor_up_to(number, limit):
+def _divisor_up_to(number: int, limit: int) -> int:
     return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)

@@ -14,6 +14,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from deps_jax.common.loop.parallel import Tree
+
+Index = int | jax.Array  # static or traced
+Pair = tuple[Index, Index]  # (branch, inner choice)
+Output = tuple[jax.Array, Tree]  # (y, statistics)
+
 
 class Elastic(NamedTuple):
     """A function with choices, and its pullback.
@@ -34,14 +40,16 @@ def switched(branches: Sequence[Callable]) -> Elastic:
 
     All branches return arrays of equal shapes.
     """
-    def forward(params, x, choice, aux):
+    def forward(params: Tree, x: jax.Array, choice: Pair, aux: Tree) -> Output:
         index, inner = choice
         return switch(index, [lambda *a, f=f: f(*a, inner, aux) for f in branches], params, x)
 
-    def pullback(params, x, choice, aux, dy):
+    def pullback(params: Tree, x: jax.Array, choice: Pair, aux: Tree,
+                 dy: jax.Array) -> tuple[Tree, jax.Array]:
         index, inner = choice
 
-        def pull(branch, params, x, dy):
+        def pull(branch: Callable, params: Tree, x: jax.Array,
+                 dy: jax.Array) -> tuple[Tree, jax.Array]:
             _, vjp, _ = jax.vjp(lambda p, x: branch(p, x, inner, aux), params, x, has_aux=True)
             return vjp(dy)
 
@@ -51,7 +59,7 @@ def switched(branches: Sequence[Callable]) -> Elastic:
     return Elastic(forward, pullback)
 
 
-def switch(index, branches: Sequence[Callable], *operands):
+def switch(index: Index | None, branches: Sequence[Callable], *operands: Tree) -> Tree:
     """`lax.switch`, or a plain call when there is one branch or the index is a Python int."""
     if len(branches) == 1:
         return branches[0](*operands)
@@ -60,21 +68,23 @@ def switch(index, branches: Sequence[Callable], *operands):
     return lax.switch(index, list(branches), *operands)
 
 
-def is_static(value) -> bool:
+def is_static(value: object) -> bool:
     """Whether a choice is known before compilation."""
     return not isinstance(value, jax.Array)
 
 
-def run_once(op: Elastic, params, x, choice, aux):
+def run_once(op: Elastic, params: Tree, x: jax.Array, choice: Pair, aux: Tree) -> Output:
     """One block: `(y, statistics)`, remembering only its input for the backward pass."""
     @jax.custom_vjp
-    def call(params, x, choice, aux):
+    def call(params: Tree, x: jax.Array, choice: Pair, aux: Tree) -> Output:
         return op.forward(params, x, choice, aux)
 
-    def forward(params, x, choice, aux):
+    def forward(params: Tree, x: jax.Array, choice: Pair,
+                aux: Tree) -> tuple[Output, tuple[Tree, ...]]:
         return call(params, x, choice, aux), (params, x, choice, aux)
 
-    def backward(residuals, cotangents):
+    def backward(residuals: tuple[Tree, ...],
+                 cotangents: Output) -> tuple[Tree, jax.Array, None, None]:
         params, x, choice, aux = residuals
         dy, _ = cotangents  # statistics carry no gradient
         return (*op.pullback(params, x, choice, aux, dy), None, None)
@@ -83,7 +93,8 @@ def run_once(op: Elastic, params, x, choice, aux):
     return call(params, x, choice, aux)
 
 
-def run_repeated(op: Elastic, params, x, choices, aux, depth):
+def run_repeated(op: Elastic, params: Tree, x: jax.Array, choices: tuple[jax.Array, jax.Array],
+                 aux: Tree, depth: Index) -> Output:
     """The first `depth` of n equal blocks, one after the other.
 
     Args:
@@ -97,12 +108,14 @@ def run_repeated(op: Elastic, params, x, choices, aux, depth):
     """
     count = jax.tree.leaves(params)[0].shape[0]
 
-    def loop(params, x, choices, aux, depth):
+    def loop(params: Tree, x: jax.Array, choices: tuple[jax.Array, jax.Array], aux: Tree,
+             depth: Index) -> tuple[jax.Array, jax.Array, Tree]:
         empty = jax.eval_shape(op.forward, at(params, 0), x, at(choices, 0), at(aux, 0))[1]
         statistics = jax.tree.map(lambda s: jnp.zeros((count, *s.shape), s.dtype), empty)
         inputs = jnp.zeros((count, *x.shape), x.dtype)
 
-        def body(i, carry):
+        def body(i: jax.Array, carry: tuple[jax.Array, jax.Array, Tree]
+                 ) -> tuple[jax.Array, jax.Array, Tree]:
             x, inputs, statistics = carry
             inputs = put(inputs, i, x)
             x, new = op.forward(at(params, i), x, at(choices, i), at(aux, i))
@@ -111,18 +124,21 @@ def run_repeated(op: Elastic, params, x, choices, aux, depth):
         return lax.fori_loop(0, depth, body, (x, inputs, statistics))
 
     @jax.custom_vjp
-    def call(params, x, choices, aux, depth):
+    def call(params: Tree, x: jax.Array, choices: tuple[jax.Array, jax.Array], aux: Tree,
+             depth: Index) -> Output:
         y, _, statistics = loop(params, x, choices, aux, depth)
         return y, statistics
 
-    def forward(params, x, choices, aux, depth):
+    def forward(params: Tree, x: jax.Array, choices: tuple[jax.Array, jax.Array], aux: Tree,
+                depth: Index) -> tuple[Output, tuple[Tree, ...]]:
         y, inputs, statistics = loop(params, x, choices, aux, depth)
         return (y, statistics), (params, inputs, choices, aux, depth)
 
-    def backward(residuals, cotangents):
+    def backward(residuals: tuple[Tree, ...],
+                 cotangents: Output) -> tuple[Tree, jax.Array, None, None, None]:
         params, inputs, choices, aux, depth = residuals
 
-        def body(t, carry):
+        def body(t: jax.Array, carry: tuple[jax.Array, Tree]) -> tuple[jax.Array, Tree]:
             dy, dparams = carry
             i = depth - 1 - t
             gradient, dx = op.pullback(
@@ -137,12 +153,12 @@ def run_repeated(op: Elastic, params, x, choices, aux, depth):
     return call(params, x, choices, aux, depth)
 
 
-def at(tree, i):
+def at(tree: Tree, i: Index) -> Tree:
     """Entry i of every leaf's leading axis."""
     return jax.tree.map(lambda leaf: lax.dynamic_index_in_dim(leaf, i, 0, keepdims=False), tree)
 
 
-def put(tree, i, values):
+def put(tree: Tree, i: Index, values: Tree) -> Tree:
     """`tree` with entry i of every leaf's leading axis replaced."""
     return jax.tree.map(
         lambda leaf, value: lax.dynamic_update_index_in_dim(leaf, value, i, 0), tree, values)

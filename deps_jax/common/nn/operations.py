@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from deps_jax.common.loop.parallel import mean_over_devices
+from deps_jax.common.loop.parallel import Tree, mean_over_devices
+
+Normalised = tuple[jax.Array, jax.Array, jax.Array]  # (y, mean, biased variance)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,8 @@ def pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return (flat @ kernel.astype(x.dtype)).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def pointwise_norm(x, params, stats, mode: Mode, epsilon: float):
+def pointwise_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
+                   epsilon: float) -> tuple[jax.Array, Tree]:
     """1x1 convolution followed by batch norm, without reading the wide result for its statistics.
 
     In training, the mean and variance of x @ kernel follow from those of x: with the covariance G
@@ -81,7 +84,8 @@ def pointwise_norm(x, params, stats, mode: Mode, epsilon: float):
     return y.reshape(*x.shape[:-1], -1), lax.stop_gradient(statistics)
 
 
-def batch_norm(x, params, stats, mode: Mode, epsilon: float):
+def batch_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
+               epsilon: float) -> tuple[jax.Array, Tree]:
     """Batch norm over all but the last axis; the biased variance normalises (and is returned).
 
     Args:
@@ -100,11 +104,13 @@ def batch_norm(x, params, stats, mode: Mode, epsilon: float):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _normalise(x, scale, bias, epsilon, axis_name):
+def _normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float,
+               axis_name: str | None) -> Normalised:
     return _normalise_forward(x, scale, bias, epsilon, axis_name)[0]
 
 
-def _normalise_forward(x, scale, bias, epsilon, axis_name):
+def _normalise_forward(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float,
+                       axis_name: str | None) -> tuple[Normalised, tuple[jax.Array, ...]]:
     axes = tuple(range(x.ndim - 1))
     mean = mean_over_devices(x.mean(axes, dtype=_wide(x)), axis_name)
     centred = x.astype(_wide(x)) - _along(x, mean)
@@ -114,7 +120,8 @@ def _normalise_forward(x, scale, bias, epsilon, axis_name):
     return (y, mean, var), (x, mean, inverse, scale)
 
 
-def _normalise_backward(epsilon, axis_name, residuals, cotangents):
+def _normalise_backward(epsilon: float, axis_name: str | None, residuals: tuple[jax.Array, ...],
+                        cotangents: Normalised) -> tuple[jax.Array, jax.Array, jax.Array]:
     # Two reductions instead of the chain that differentiating mean and variance would give.
     x, mean, inverse, scale = residuals
     dy = cotangents[0].astype(_wide(x))
@@ -130,22 +137,22 @@ def _normalise_backward(epsilon, axis_name, residuals, cotangents):
 _normalise.defvjp(_normalise_forward, _normalise_backward)
 
 
-def _wide(x):
+def _wide(x: jax.Array) -> np.dtype:
     """Type of sums over a feature map."""
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
-def _along(x, vector):
+def _along(x: jax.Array, vector: jax.Array) -> jax.Array:
     """[c] as [1, ..., 1, c], of the rank of x."""
     return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
 
 
-def _scale_and_shift(params, stats, epsilon):
+def _scale_and_shift(params: Tree, stats: Tree, epsilon: float) -> tuple[jax.Array, jax.Array]:
     scale = params["scale"] * lax.rsqrt(stats["var"] + epsilon)
     return scale, params["bias"] - stats["mean"] * scale
 
 
-def squeeze_excite(x: jax.Array, params) -> jax.Array:
+def squeeze_excite(x: jax.Array, params: Tree) -> jax.Array:
     """Gates channels by a small network on their spatial means; [b, h, w, c] in and out.
 
     Args:
@@ -156,7 +163,8 @@ def squeeze_excite(x: jax.Array, params) -> jax.Array:
     return x * hard_sigmoid(dense(hidden, params["expand"]))[:, None, None]
 
 
-def dense(x: jax.Array, params, dtype=None) -> jax.Array:
+def dense(x: jax.Array, params: Tree,
+          dtype: jax.typing.DTypeLike | None = None) -> jax.Array:
     """[b, i] -> [b, o] with {"kernel": [i, o], "bias": [o]}.
 
     Args:
