@@ -22,22 +22,17 @@ def get_config(arg: str = "") -> ConfigDict:
     words, method = parts.options_and_method(arg, ("runlocal",))
     warm_up = method.startswith("deps")  # of the full model
     config = ConfigDict()
-    config.seed = 8  # deps_reference 5
+    config.seed = 8  # as all that is not said to be ours: docs/reference.md
     config.init_from = ""
     config.subnet = ""
     config.data = parts.data("cifar10", validation_images=5000)
-    config.augment = {  # deps_reference 5, data pipelines
-        "mean": (0.4914, 0.4822, 0.4465),
-        "std": (0.2023, 0.1994, 0.2010),
-        "flip": True,
-        "crop_padding": 4,
-        "cutout_size": 0,
-    }
+    config.augment = parts.augment(
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010), flip=True, crop_padding=4)
     config.space = parts.space("mobilenet_v3_cifar")
     config.method = parts.method(method)
     if warm_up:  # full rate from epoch 100, the paper's best of 25, 50 and 75 %
         config.method.update(full_model_fraction=0.5, ramp_epochs=5.0)
-    config.optimizer = parts.optimizer(learning_rate=0.1)  # peak, deps_reference 5
+    config.optimizer = parts.optimizer(learning_rate=0.1)  # peak
     if method in ("alphanet", "attentive_best", "attentive_worst"):
         config.optimizer.clip_value = 1.0  # in the configs of both
     if method == "compofa":  # MobileNetV3's kernels, of which others are cut out

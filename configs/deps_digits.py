@@ -28,8 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.subnet = ""
     config.data = parts.data("digits", validation_images=238)
     # Grey images; digits must not be mirrored.
-    config.augment = {"mean": (0.31,) * 3, "std": (0.36,) * 3, "flip": False, "crop_padding": 2,
-                      "cutout_size": 0}
+    config.augment = parts.augment(mean=(0.31,) * 3, std=(0.36,) * 3, crop_padding=2)
     config.space = parts.space("mobilenet_v3_cifar", width_mult=0.25, resolution=16,
                                kernels=(3, 5))
     config.method = parts.method(method)

@@ -3,10 +3,10 @@
     python -m launch.train_supernet --config configs/deps_imagenet.py --config.data.dir DIR \\
         --workdir runs/imagenet
 
-Every number is that of the reference's command (deps_reference 5), except that it trains in
-bfloat16, and what is missing here: AutoAugment, colour jitter and random erasing (0.2). Not run by
-us; it needs accelerators. `:runlocal` is a quarter of the width, 64 px and batch 16 of it for 10
-epochs, in float32: to see it start, or for photos of your own.
+Every number is that of the reference's command (docs/reference.md), except that it trains in
+bfloat16. Not run by us; it needs accelerators. `:runlocal` is a quarter of the width, 64 px and
+batch 16 of it for 10 epochs, in float32 and without the augmentation that only long runs profit
+from: to see it start, or for photos of your own.
 
 Subnets end their ramp at 99 % of the base rate, with runlocal (of 80 photos) at 63 % of the base
 rate, and train at it from the next step on (`method.ramp_target_epochs`, docs/method.md).
@@ -27,13 +27,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data = parts.data("imagenet2012", validation_images=10_000, resize=True,
                              placement="streamed")
     config.data.workers = 16  # up to five batches of 0.3 GB wait for each
-    config.augment = {
-        "mean": (0.485, 0.456, 0.406),
-        "std": (0.229, 0.224, 0.225),
-        "flip": True,
-        "crop_padding": 0,
-        "cutout_size": 0,
-    }
+    config.data.policy = "auto_imagenet"
+    config.augment = parts.augment(
+        mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True,
+        colour=(0.4, 0.4, 0.4, 0.1), erase_probability=0.2)
     config.space = parts.space("mobilenet_v3")
     config.method = parts.method(method)
     if warm_up:
@@ -46,6 +43,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.evaluation = parts.evaluation(batch_size=500)
     config.cadence = {"log_every": 100, "checkpoint_every": 1000, "evaluate_every": 6250}
     if "runlocal" in words:
+        config.data.policy = ""
+        config.augment.update(colour=(0.0,) * 4, erase_probability=0.0)
         config.space.width_mult = 0.25
         config.space.resolution = 64
         config.training.batch_size = 16

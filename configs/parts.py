@@ -36,10 +36,30 @@ def data(name: str, *, validation_images: int, resize: bool = False,
         "validation_images": validation_images,  # cut from train; test is for the end only
         "train_images": 0,  # 0: all of the rest
         "seed": 0,
+        "classes": (),  # names; empty: all
         "resize": resize,
+        "least_area": 0.08,  # of random resized crops; OFA's and DepS's
+        "policy": "",  # auto_imagenet, auto_cifar10, trivial or module:NAME
         "placement": placement,
         "workers": 0,
         "skip_unreadable": False,
+    })
+
+
+def augment(*, mean: tuple, std: tuple, **fields) -> ConfigDict:
+    """See deps_jax.data.augment.Augment; what is not given is off."""
+    return ConfigDict({
+        "mean": mean,
+        "std": std,
+        "flip": False,
+        "alternating": False,
+        "crop_padding": 0,
+        "cutout_size": 0,
+        "colour": (0.0, 0.0, 0.0, 0.0),  # brightness, contrast, saturation, hue
+        "erase_probability": 0.0,
+        "mixup": 0.0,
+        "cutmix": 0.0,
+        **fields,
     })
 
 
@@ -76,7 +96,7 @@ def method(name: str, **fields) -> ConfigDict:
 
 
 def optimizer(*, learning_rate: float, **fields) -> ConfigDict:
-    """SGD with Nesterov momentum and cosine, as in DepS (deps_reference 4.1, 5)."""
+    """SGD with Nesterov momentum and cosine, as in DepS (docs/reference.md)."""
     return ConfigDict({
         "name": "sgd",
         "learning_rate": learning_rate,  # for the global batch
@@ -101,8 +121,13 @@ def training(*, epochs: float, batch_size: int, dropout_rate: float = 0.0) -> Co
         "batch_size": batch_size,
         "label_smoothing": 0.1,
         "dropout_rate": dropout_rate,  # full model only
+        "drop_connect_rate": 0.0,  # full model only
         "norm_momentum": 0.1,
         "dtype": "float32",  # or bfloat16
+        "zero_scales": False,
+        "average_decay": 0.0,  # 0: no moving average
+        "accumulation": 1,
+        "resolutions": (),  # the space's alone
     })
 
 

@@ -1,7 +1,13 @@
 """What the docstring of a config says is what its fields hold."""
 import pytest
 
-from configs import deps_cifar10, deps_digits, deps_imagenet, nurture
+from configs import (
+    deps_cifar10,
+    deps_digits,
+    deps_imagenet,
+    deps_imagenet100,
+    nurture,
+)
 from deps_jax.space.families import SPACES
 
 PARTS = {0.25: "a quarter of", 0.125: "an eighth of"}
@@ -28,6 +34,7 @@ def kernels(config):
     (deps_digits, "", (width, side, lambda c: "kernels of {} and {}".format(*c.space.kernels))),
     (deps_cifar10, "", (training, kernels)),
     (deps_cifar10, "runlocal", (width, training, lambda c: f"{c.data.train_images:,} images")),
+    (deps_imagenet100, "", (training, kernels)),
     (deps_imagenet, "", (training, lambda c: f"batch {c.training.batch_size}.",
                          kernels, lambda c: c.training.dtype)),
     (deps_imagenet, "runlocal", (width, side, training, lambda c: f"batch {c.training.batch_size}",

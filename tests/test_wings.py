@@ -16,10 +16,11 @@ WINGS = {
                        "run kills",
         "common.nn": "by_platform dispatch depthwise operations",
         "common.command": "page settings named source vectors cli extras",
-        "data": "augment images sources folder pipeline load listing",
+        "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
-        "supernet": "tensors elastic supernet masks sort network convert initial_weights",
+        "supernet": "tensors elastic supernet zero_scales masks sort network convert "
+                    "initial_weights",
         "evaluation": "evaluate meter report",
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "
                     "gradients train trainer run_records experiment",

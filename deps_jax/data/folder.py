@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deps_jax.data.images import centre_crop, read_image
-from deps_jax.data.sources import Source, Splits, split
+from deps_jax.data.sources import Source, Splits, check_classes, split
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _HELD_OUT = ("test", "val", "validation")
@@ -54,32 +54,34 @@ class Centred:
                                                 self.short_side)}
 
 
-def folder(root: str, *, validation_images: int, seed: int, skip_unreadable: bool = False,
-           verified: bool = False) -> Splits:
+def folder(root: str, *, validation_images: int, seed: int, chosen: tuple[str, ...] = (),
+           skip_unreadable: bool = False, verified: bool = False) -> Splits:
     """Splits of a folder; the part that is missing is cut from train, by `seed`.
 
     With `train/` inside `root`, the test split is `test/`, `val/` or `validation/`; otherwise the
     class folders lie in `root` and a fifth of the images is the test split.
 
     Args:
+      chosen: names of the classes to use; () is all.
       skip_unreadable: leave damaged images out instead of refusing them.
       verified: the images have been decoded before (see `select`), so none is decoded now, and
         damaged ones are among them.
 
     Raises:
-      ValueError: for a folder that is missing, empty or of one class, for classes that differ
-        between splits, and for unreadable images unless `skip_unreadable`.
+      ValueError: for a folder that is missing, empty or of one class, for chosen classes that are
+        not there, for classes that differ between splits, and for unreadable images unless
+        `skip_unreadable`.
     """
     top = Path(root)
     if not root or not top.is_dir():
         raise ValueError(f"data folder {root!r} does not exist; set --config.data.dir to a folder "
                          f"of class folders")
     parted = (top / "train").is_dir()
-    train, classes = scan(top / "train" if parted else top, top)
+    train, classes = scan(top / "train" if parted else top, top, chosen)
     test = None
     for name in _HELD_OUT if parted else ():
         if (top / name).is_dir():
-            test, other = scan(top / name, top)
+            test, other = scan(top / name, top, chosen)
             if other != classes:
                 raise ValueError(f"{top / name} has classes {other}, {top / 'train'} has "
                                  f"{classes}; both need the same class folders")
@@ -92,15 +94,20 @@ def folder(root: str, *, validation_images: int, seed: int, skip_unreadable: boo
     return Splits(train, validation, sources[1], classes)
 
 
-def scan(top: Path, root: Path) -> tuple[FolderSource, tuple[str, ...]]:
+def scan(top: Path, root: Path, chosen: tuple[str, ...] = ()
+         ) -> tuple[FolderSource, tuple[str, ...]]:
     """Image files of the class folders in `top`, and the class names; nothing is decoded.
 
     Args:
       root: `top`, or the folder above it that names of images begin in.
+      chosen: names of the classes to use; () is all.
     """
     found = {}
-    for entry in sorted(top.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
+    folders = [entry for entry in sorted(top.iterdir())
+               if entry.is_dir() and not entry.name.startswith(".")]
+    check_classes(chosen, [entry.name for entry in folders], str(top))
+    for entry in folders:
+        if not chosen or entry.name in chosen:
             found[entry.name] = sorted(
                 path for path in entry.rglob("*") if path.suffix.lower() in SUFFIXES)
     classes = tuple(name for name, paths in found.items() if paths)

@@ -39,11 +39,11 @@ def with_margin(resolution: int) -> int:
 
 
 def random_resized_crop(image: np.ndarray, resolution: int, generator: np.random.Generator,
-                        min_area: float = 0.08) -> np.ndarray:
-    """A random part of area >= `min_area`, aspect 3/4 to 4/3, resized to a square (Inception)."""
+                        least_area: float = 0.08) -> np.ndarray:
+    """A random part of area >= `least_area`, aspect 3/4 to 4/3, resized to a square (Inception)."""
     height, width = image.shape[:2]
     for _ in range(10):
-        area = height * width * generator.uniform(min_area, 1)
+        area = height * width * generator.uniform(least_area, 1)
         aspect = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
         wide, tall = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
         if 0 < wide <= width and 0 < tall <= height:

@@ -4,10 +4,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from deps_jax.common.command.named import named
 from deps_jax.common.loop.batches import Batches
 from deps_jax.data.folder import Centred, folder
 from deps_jax.data.images import with_margin
-from deps_jax.data.pipeline import PLACEMENTS, ResidentBatches, StreamedBatches, calibration_batches
+from deps_jax.data.pipeline import (
+    PLACEMENTS,
+    Change,
+    ResidentBatches,
+    StreamedBatches,
+    calibration_batches,
+)
+from deps_jax.data.policies import POLICIES, Policy
 from deps_jax.data.sources import (
     TFDS_NAMES,
     Source,
@@ -34,12 +42,16 @@ class Data:
       validation_images: cut from train, by `seed`.
       train_images: use only so many of the rest, by `seed`; 0 is all.
       seed: of these cuts, not of the shuffling.
+      classes: names of those to use, in any order; () is all.
       resize: images have many sizes: random resized crops in training, centre crops otherwise.
         Without it they must have the space's resolution, or `resolution`.
+      least_area: of the crops, as a share of the image.
+      policy: changes training images after the crop: a name of `policies.POLICIES`, "module:NAME"
+        of one of your own, or "" for none.
       resolution: pixels of the side of the images as they lie there, when they are to be resized
         to the space's, in training as in evaluation; 0: they have the space's.
       placement: "resident" keeps all training images on the device, "streamed" decodes them
-        on the way. Both give the same batches; with `resize` only "streamed" does what it says.
+        on the way. Both give the same batches; `resize` and `policy` need "streamed".
       workers: processes that decode streamed images; 0 decodes in the training process.
       skip_unreadable: leave damaged files of a folder out instead of refusing it.
     """
@@ -49,7 +61,10 @@ class Data:
     validation_images: int = 0
     train_images: int = 0
     seed: int = 0
+    classes: tuple[str, ...] = ()
     resize: bool = False
+    least_area: float = 0.08
+    policy: str = ""
     resolution: int = 0
     placement: str = "resident"
     workers: int = 0
@@ -63,6 +78,19 @@ class Data:
         for field in ("validation_images", "train_images", "resolution", "workers"):
             if getattr(self, field) < 0:
                 raise ValueError(f"data.{field} {getattr(self, field)} is negative; use 0 or more")
+        if not 0 < self.least_area <= 1:
+            raise ValueError(f"data.least_area {self.least_area} is not in (0, 1]; use 0.08")
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if ":" not in self.policy:  # one of a user's own is looked for where it is needed
+            self.changes()
+
+    def changes(self) -> Policy | None:
+        """The policy by its name.
+
+        Raises:
+          ValueError: for an unknown one.
+        """
+        return named("data.policy", self.policy, POLICIES, Policy) if self.policy else None
 
 
 def load(data: Data, resolution: int, known: Mapping[str, Sequence[str]] | None = None) -> Splits:
@@ -80,12 +108,14 @@ def load(data: Data, resolution: int, known: Mapping[str, Sequence[str]] | None 
     resolution = data.resolution or resolution
     validation_images = 0 if known else data.validation_images
     if data.name == "digits":
-        splits = digits(resolution, validation_images, data.seed)
+        splits = digits(resolution, validation_images, data.seed, data.classes)
     elif data.name == "folder":
         splits = folder(data.dir, validation_images=validation_images, seed=data.seed,
-                        skip_unreadable=data.skip_unreadable, verified=known is not None)
+                        chosen=data.classes, skip_unreadable=data.skip_unreadable,
+                        verified=known is not None)
     else:
-        splits = tfds(data.name, data.dir, validation_images, data.seed)
+        splits = tfds(data.name, data.dir, validation_images, data.seed, data.classes,
+                      verified=known is not None)
     if known:
         splits = select(splits, known)
     elif data.train_images not in (0, len(splits.train)):
@@ -110,11 +140,17 @@ def squares(data: Data, source: Source, resolution: int) -> Source:
 
 
 def check_placement(data: Data) -> None:
-    """Raises ValueError for images that are to lie on the device and be cropped before."""
-    if data.resize and data.placement == "resident":
-        raise ValueError("data.resize cuts another random part out of every image each time, but "
-                         "data.placement 'resident' keeps images on the device as they are; use "
-                         "--config.data.placement=streamed")
+    """Raises ValueError for images that are to lie on the device and be changed before.
+
+    Also for a policy that cannot be imported.
+    """
+    data.changes()
+    if data.placement == "resident" and (data.resize or data.policy):
+        what = (f"data.policy {data.policy!r} changes every image in another way each time"
+                if data.policy else
+                "data.resize cuts another random part out of every image each time")
+        raise ValueError(f"{what}, but data.placement 'resident' keeps images on the device as "
+                         f"they are; use --config.data.placement=streamed")
 
 
 def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolution: int
@@ -129,8 +165,8 @@ def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolu
         source = squares(data, source, resolution)
     if data.placement == "resident":
         return ResidentBatches(in_memory(source, resolution), batch_size, seed)
-    return StreamedBatches(source, batch_size, seed, workers=data.workers,
-                           crop_resolution=resolution if data.resize else 0)
+    change = Change(resolution if data.resize else 0, data.least_area, data.changes())
+    return StreamedBatches(source, batch_size, seed, workers=data.workers, change=change)
 
 
 def calibration(data: Data, source: Source, images: int, batch_size: int, seed: int,

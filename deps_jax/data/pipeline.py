@@ -2,12 +2,15 @@
 
 Two placements give the same batches from the same seed:
   resident: all images lie on the device as uint8, an iterator of indices picks them;
-  streamed: grain workers decode (and crop) images while the device computes.
+  streamed: grain workers decode, crop and change images while the device computes.
+
+A batch is {"image": [b, h, w, 3] uint8, "label": [b] int32, "example": [b] int32}; the last says
+which examples of the source they are.
 """
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +18,7 @@ import numpy as np
 
 from deps_jax.common.loop.batches import Batches
 from deps_jax.data.images import random_resized_crop
+from deps_jax.data.policies import Policy
 from deps_jax.data.sources import ArraySource, Source
 
 PLACEMENTS = ("resident", "streamed")
@@ -31,17 +35,60 @@ class ResidentBatches(Batches):
         return _gather(self._images, self._labels, super().__next__())
 
 
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What is done to a training image where it is decoded.
+
+    Attributes:
+      crop_resolution: side in pixels of a random part of the image, see `random_resized_crop`; 0
+        leaves its size.
+      least_area: of that part, as a share of the image.
+      policy: changes the image after the crop; None does not.
+    """
+
+    crop_resolution: int = 0
+    least_area: float = 0.08
+    policy: Policy | None = None
+
+    def __call__(self, example: dict, generator: np.random.Generator) -> dict:
+        """The example with its image changed."""
+        image = example["image"]
+        if self.crop_resolution:
+            image = random_resized_crop(image, self.crop_resolution, generator, self.least_area)
+        if self.policy:
+            changed = self.policy(image, generator)
+            if changed.shape != image.shape or changed.dtype != np.uint8:
+                raise ValueError(f"policy {self.policy} made {changed.dtype} {changed.shape} of an "
+                                 f"image of uint8 {image.shape}; let it return the same")
+            image = changed
+        return {**example, "image": image}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Numbered:
+    """A source whose examples say which they are."""
+
+    source: Source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict:
+        return {**self.source[index], "example": index}
+
+
 class StreamedBatches(Batches):
     """Shuffled batches decoded by `workers` processes (0: by threads of this one)."""
 
     def __init__(self, source: Source, batch_size: int, seed: int, *, workers: int,
-                 crop_resolution: int = 0):
-        super().__init__(source, batch_size, seed, workers=workers, threads=1 if workers else 4,
-                         change=partial(_crop, crop_resolution) if crop_resolution else None)
+                 change: Change | None = None):
+        super().__init__(_Numbered(source), batch_size, seed, workers=workers,
+                         threads=1 if workers else 4, change=change)
 
     def __next__(self) -> dict:
         batch = super().__next__()
-        return {"image": batch["image"], "label": batch["label"].astype(np.int32)}
+        return {"image": batch["image"],
+                **{name: batch[name].astype(np.int32) for name in ("label", "example")}}
 
 
 def eval_batches(source: ArraySource, batch_size: int) -> Iterator[dict]:
@@ -76,10 +123,7 @@ def check_calibration(examples: int, images: int, batch_size: int) -> None:
                          f"that is at most that many")
 
 
-def _crop(resolution: int, example: dict, generator: np.random.Generator) -> dict:
-    return {**example, "image": random_resized_crop(example["image"], resolution, generator)}
-
-
 @jax.jit
-def _gather(images, labels, indices) -> dict:
-    return {"image": images[indices], "label": labels[indices]}
+def _gather(images: jax.Array, labels: jax.Array, indices: jax.Array) -> dict:
+    return {"image": images[indices], "label": labels[indices],
+            "example": indices.astype(jnp.int32)}

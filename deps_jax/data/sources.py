@@ -12,6 +12,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 TFDS_NAMES = ("cifar10", "cifar100", "imagenet2012", "imagenette", "mnist", "fashion_mnist")
 
@@ -81,10 +82,13 @@ class TfdsSource:
 
     Attributes:
       part: its split there, such as "train".
+      numbers: of each class of the data set the number that its label becomes, where not all
+        classes are used; examples of the others are not asked for.
     """
 
     source: Sequence
     part: str
+    numbers: Mapping[int, int] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,7 +102,8 @@ class TfdsSource:
         image = example["image"]
         if image.shape[-1] == 1:
             image = np.repeat(image, 3, axis=-1)
-        return {"image": image, "label": int(example["label"])}
+        label = int(example["label"])
+        return {"image": image, "label": self.numbers[label] if self.numbers else label}
 
 
 def names_of(source: Source) -> list[str]:
@@ -176,10 +181,33 @@ def check_resolution(image: np.ndarray, resolution: int) -> None:
                          f"{resolution}; set space.resolution, or data.resize for a folder")
 
 
-def digits(resolution: int, validation_images: int, seed: int) -> Splits:
+def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> None:
+    """Raises ValueError unless all chosen classes are there, and are two or more (or none)."""
+    missing = [name for name in chosen if name not in set(there)]
+    if missing:
+        some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        known = ", ".join(sorted(there)[:3]) + (", ..." if len(there) > 3 else "")
+        raise ValueError(f"{len(missing)} of the {len(chosen)} classes in data.classes are not in "
+                         f"{where}: {some}; it has {len(there)}: {known}")
+    if len(set(chosen)) < len(chosen) or len(chosen) == 1:
+        raise ValueError(f"data.classes {tuple(chosen)} must be two or more different ones, or () "
+                         f"for all")
+
+
+def _numbers(chosen: Sequence[str], names: Sequence[str]) -> dict[int, int]:
+    """{number of a chosen class: its number among the chosen, in the order of `names`}."""
+    numbers = [number for number, name in enumerate(names) if name in set(chosen)]
+    return {number: i for i, number in enumerate(numbers)}
+
+
+def digits(resolution: int, validation_images: int, seed: int,
+           chosen: tuple[str, ...] = ()) -> Splits:
     """scikit-learn's 1,797 handwritten digits (UCI, 8x8 px), enlarged; nothing is downloaded.
 
     A fixed fifth is the test split; grey becomes three equal channels.
+
+    Args:
+      chosen: names of the digits to use; () is all.
     """
     from sklearn.datasets import load_digits
 
@@ -190,10 +218,17 @@ def digits(resolution: int, validation_images: int, seed: int) -> Splits:
     size = (resolution, resolution)
     enlarged = [cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) for image in grey]
     images = np.repeat(np.stack(enlarged)[..., None], 3, axis=-1)
-    everything = ArraySource(images, bunch.target.astype(np.int32))
+    names, labels = tuple("0123456789"), bunch.target.astype(np.int32)
+    if chosen:
+        check_classes(chosen, names, "the digits")
+        numbers = _numbers(chosen, names)
+        kept = np.isin(labels, list(numbers))
+        images, labels = images[kept], np.array([numbers[i] for i in labels[kept]], np.int32)
+        names = tuple(names[number] for number in numbers)
+    everything = ArraySource(images, labels)
     rest, test = split(everything, len(everything) // 5, seed=0)
     train, validation = split(rest, validation_images, seed)
-    return Splits(train, validation, test, tuple("0123456789"))
+    return Splits(train, validation, test, names)
 
 
 def tfds_builder(name: str, folder: str):
@@ -215,22 +250,43 @@ def tfds_builder(name: str, folder: str):
                          f"with file_format='array_record'") from error
 
 
-def tfds(name: str, folder: str, validation_images: int, seed: int) -> Splits:
+def tfds(name: str, folder: str, validation_images: int, seed: int, chosen: tuple[str, ...] = (),
+         verified: bool = False) -> Splits:
     """A data set of tensorflow-datasets, already prepared in `folder` as array_record.
 
     Args:
       folder: the data_dir it was prepared in; "" is the environment's TFDS_DATA_DIR.
+      chosen: names of the classes to use; () is all. All labels are read to find their examples.
+      verified: the examples of the chosen classes are known (see `select`), so nothing is read.
 
     Raises:
-      ValueError: when it is not there.
+      ValueError: when it is not there, or has not all of the chosen classes.
     """
     builder = tfds_builder(name, folder)
     held_out = "validation" if name in ("imagenet2012", "imagenette") else "test"
+    names = tuple(builder.info.features["label"].names)
+    check_classes(chosen, names, f"data set {name!r}")
+    numbers = _numbers(chosen, names) if chosen else None
     try:
-        train, test = (TfdsSource(builder.as_data_source(part), part)
+        train, test = (TfdsSource(builder.as_data_source(part), part, numbers)
                        for part in ("train", held_out))
+        if numbers and not verified:
+            train, test = (_only(source, builder) for source in (train, test))
     except Exception as error:
         raise ValueError(f"data set {name!r} in {builder.data_dir} cannot be read ({error}); "
                          f"prepare it with file_format='array_record'") from error
     train, validation = split(train, validation_images, seed)
-    return Splits(train, validation, test, tuple(builder.info.features["label"].names))
+    return Splits(train, validation, test,
+                  tuple(names[number] for number in numbers) if numbers else names)
+
+
+def _only(source: TfdsSource, builder) -> Subset:
+    """The examples of the classes that `source.numbers` keeps; images are not decoded."""
+    import tensorflow_datasets
+
+    labels = builder.as_data_source(
+        source.part, decoders={"image": tensorflow_datasets.decode.SkipDecoding()})
+    progress = tqdm(range(len(labels)), desc=f"choosing classes of {source.part}", unit="image",
+                    unit_scale=True, leave=False)
+    return Subset(source, np.array([i for i in progress
+                                    if int(labels[i]["label"]) in source.numbers], int))

@@ -41,7 +41,7 @@ class Evaluation:
         """Of the subnets of a space to measure."""
         return self.subnets or reported_subnets(space)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"evaluation.dtype {self.dtype!r} is unknown; use one of {DTYPES}")
         for field in ("batch_size", "calibration_images", "calibration_batch_size"):
@@ -86,7 +86,7 @@ class Meter:
     """
 
     def __init__(self, space: SearchSpace, preprocess: Augment, data: Data, settings: Evaluation,
-                 train: Source, held_out: Source):
+                 train: Source, held_out: Source) -> None:
         self._space, self._batch_size = space, settings.batch_size
         self._evaluator = Evaluator(space, preprocess, dtype=settings.dtype)
         self._exact = self._evaluator if settings.dtype == "float32" else Evaluator(

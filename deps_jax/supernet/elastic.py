@@ -26,6 +26,18 @@ from deps_jax.supernet.tensors import Tree, cut, pad
 Choice = int | jax.Array
 
 
+class Given(NamedTuple):
+    """What a block is given that has no gradient.
+
+    Attributes:
+      stats: running statistics of the largest form; None in training.
+      survival: [b] factors on what the block adds to its input, see `supernet.apply`; None is 1.
+    """
+
+    stats: Tree | None = None
+    survival: jax.Array | None = None
+
+
 class _Block(NamedTuple):
     """What every row of a block sees: the block at one branch, and what came into it."""
 
@@ -35,10 +47,11 @@ class _Block(NamedTuple):
     stats: Tree | None
     kernel: Choice
     incoming: jax.Array
+    survival: jax.Array | None
 
 
 def run_block(block: Block, branch: int, mode: Mode, exact: bool, params: Tree, x: jax.Array,
-              kernel: Choice, stats: Tree | None) -> tuple[jax.Array, Tree]:
+              kernel: Choice, given: Given) -> tuple[jax.Array, Tree]:
     """One block at one branch.
 
     Args:
@@ -49,14 +62,14 @@ def run_block(block: Block, branch: int, mode: Mode, exact: bool, params: Tree, 
       params: of the largest form; cut here.
       x: [b, h, w, channels], at least as many as the branch reads; further ones are ignored.
       kernel: position in `block.kernels`, static or traced.
-      stats: running statistics of the largest form; None in training.
 
     Returns:
       ([b, h', w', out], batch statistics padded with zeros to the largest form; {} in evaluation).
     """
     x = x[..., :block.branches[branch]["in"]]
     own = _Block(block, mode, cut(params, block, branch),
-                 None if mode.train else cut(stats, block, branch), kernel, x)
+                 None if mode.train else cut(given.stats, block, branch), kernel, x,
+                 given.survival)
     statistics: Tree = {}
     for row in block.rows:
         x = _run_row(own, row, x, statistics)
@@ -74,6 +87,8 @@ def _run_row(own: _Block, row: Row, x: jax.Array, statistics: Tree) -> jax.Array
     elif isinstance(row, MaxPool):
         return max_pool(x, row.kernel, row.stride)
     elif isinstance(row, Shortcut):
+        if own.survival is not None and (own.block.residual or row.projection):
+            x = x * own.survival[:, None, None, None].astype(x.dtype)
         if own.block.residual:
             return x + own.incoming
         if row.projection:

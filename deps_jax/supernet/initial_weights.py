@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from deps_jax.common.files import workdir
+from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.run import saved
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet import supernet
@@ -90,9 +91,19 @@ def _of_run(folder: Path, space: SearchSpace) -> tuple[dict, int]:
     absent = {name: jnp.broadcast_to(jnp.eye(leaf.shape[-1], dtype=leaf.dtype), leaf.shape)
               for name, leaf in shapes.items() if "/transform/" in name and name not in there}
     _say_absent(folder, absent)
-    present = {name: leaf for name, leaf in shapes.items() if name not in absent}
-    weights = checkpoints.restore_part(unflatten_dict(present, sep="/"))
+    present = unflatten_dict({name: leaf for name, leaf in shapes.items() if name not in absent},
+                             sep="/")
+    field = evaluated_field(checkpoints)
+    found = checkpoints.restore_part({field: present["params"],
+                                      "batch_stats": present["batch_stats"]})
+    weights = {"params": found[field], "batch_stats": found["batch_stats"]}
     return unflatten_dict({**flatten_dict(weights, sep="/"), **absent}, sep="/"), classes
+
+
+def evaluated_field(checkpoints: Checkpoints) -> str:
+    """The part of a saved state that results are of, see `TrainState.evaluated`."""
+    averaged = any(name.startswith("average/") for name in checkpoints.shapes())
+    return "average" if averaged else "params"
 
 
 def _shapes(space: SearchSpace) -> dict:

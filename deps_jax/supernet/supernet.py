@@ -25,7 +25,7 @@ from deps_jax.common.nn.operations import Mode, activate, dense, pointwise, poin
 from deps_jax.space.block import Block
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Integers, Subnet
-from deps_jax.supernet.elastic import run_block
+from deps_jax.supernet.elastic import Given, run_block
 from deps_jax.supernet.tensors import Tree, init_block, init_dense, uniform
 
 DTYPES = ("float32", "bfloat16", "float64")  # of a computation; float64 needs JAX_ENABLE_X64
@@ -41,6 +41,8 @@ def apply(
     train: bool,
     dropout_rate: float | jax.Array = 0.0,
     dropout_key: jax.Array | None = None,
+    drop_connect_rate: float | jax.Array = 0.0,
+    drop_connect_key: jax.Array | None = None,
     axis_name: str | None = None,
     dtype: jnp.dtype = jnp.float32,
 ) -> tuple[jax.Array, Tree]:
@@ -52,6 +54,9 @@ def apply(
         `axis_name` if given; otherwise `batch_stats`.
       dropout_rate: on the features before the classifier, when `dropout_key` is given; may be
         traced (the reference drops in the full model only, so the rate depends on the subnet).
+      drop_connect_rate: when `drop_connect_key` is given, a block that adds its input adds nothing
+        else in some examples, and as much more in the others: the i-th of n blocks with the
+        probability rate i / n (arXiv 1603.09382, as EfficientNet has it). May be traced.
       dtype: of the computation; parameters, statistics and logits stay float32
         ("float64" where the parameters are, under jax_enable_x64).
 
@@ -62,17 +67,23 @@ def apply(
     mode = Mode(train, axis_name)
     stats = None if train else batch_stats
     statistics = {}
-    x, statistics["stem"] = _stem(space, mode, subnet.width_at(space, 0), params["stem"],
-                                  _of(stats, "stem"), images.astype(dtype))
-    if space.first_block:
-        x, statistics["first_block"] = run_block(
-            space.first_block, 0, mode, True, params["first_block"], x, 0,
-            _of(stats, "first_block"))
+    with jax.named_scope("stem"):
+        x, statistics["stem"] = _stem(space, mode, subnet.width_at(space, 0), params["stem"],
+                                      _of(stats, "stem"), images.astype(dtype))
+        if space.first_block:
+            x, statistics["first_block"] = run_block(
+                space.first_block, 0, mode, True, params["first_block"], x, 0,
+                Given(_of(stats, "first_block")))
+    survival = [None] * len(space.blocks)
+    if drop_connect_key is not None:
+        survival = _survival(space, drop_connect_key, drop_connect_rate, x.shape[0], axis_name)
     for s, blocks in enumerate(space.blocks):
         name = f"stage{s}"
-        x, statistics[name] = _stage(blocks, mode, params[name], _of(stats, name), x,
-                                     _choices(space, subnet, s))
-    x, statistics["head"] = _features(space, params.get("head"), _of(stats, "head"), x, mode)
+        with jax.named_scope(name):
+            x, statistics[name] = _stage(blocks, mode, params[name], Given(
+                _of(stats, name), survival[s]), x, _choices(space, subnet, s))
+    with jax.named_scope("head"):
+        x, statistics["head"] = _features(space, params.get("head"), _of(stats, "head"), x, mode)
     if not space.head_width:
         del statistics["head"]
     if dropout_key is not None:
@@ -155,25 +166,37 @@ def _patches(images: jax.Array, stride: int) -> jax.Array:
     ], axis=-1)
 
 
-def _stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, stats: Tree | None, x: jax.Array,
+def _stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, given: Given, x: jax.Array,
            choices: _StageChoices) -> tuple[jax.Array, Tree]:
     """The first block, then as many of the equal ones as the subnet's depth asks for."""
     if choices.is_static:
-        return _static_stage(blocks, mode, params, stats, x, choices)
+        return _static_stage(blocks, mode, params, given, x, choices)
     statistics, first = {}, int("first" in params)
     if first:
         x, statistics["first"] = run_once(
             _elastic(blocks[0], mode), params["first"], x,
-            (choices.branch[0], choices.kernel[0]), _of(stats, "first"))
+            (choices.branch[0], choices.kernel[0]), _first(given))
     if "rest" in params:
         x, statistics["rest"] = run_repeated(
             _elastic(blocks[-1], mode), params["rest"], x,
-            (choices.branch[first:], choices.kernel[first:]), _of(stats, "rest"),
+            (choices.branch[first:], choices.kernel[first:]), _rest(given, first),
             choices.depth - first)
     return x, statistics
 
 
-def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, stats: Tree | None,
+def _first(given: Given) -> Given:
+    """Of the first block of a stage, out of what the stage is given."""
+    return Given(_of(given.stats, "first"),
+                 None if given.survival is None else given.survival[0])
+
+
+def _rest(given: Given, first: int) -> Given:
+    """Of the blocks after `first`, with a leading axis."""
+    return Given(_of(given.stats, "rest"),
+                 None if given.survival is None else given.survival[first:])
+
+
+def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, given: Given,
                   x: jax.Array, choices: _StageChoices) -> tuple[jax.Array, Tree]:
     """The chosen blocks alone, neighbours of equal choices in one loop: no choice at run time.
 
@@ -182,7 +205,7 @@ def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, stats: Tr
     """
     depth, statistics, first = int(choices.depth), {}, int("first" in params)
     if first:
-        own = params["first"], _of(stats, "first")
+        own = params["first"], _first(given)
         block = _static_block(blocks[0], mode, choices, 0)
         x, statistics["first"] = jax.checkpoint(block)(x, own)
     if "rest" not in params:
@@ -191,7 +214,7 @@ def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, stats: Tr
     rest = [jax.tree.map(lambda leaf: jnp.zeros_like(leaf[depth - first:]), none)]
     for start, stop in _equal_neighbours(choices, first, depth):
         own = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a - first:b - first],
-                           (params["rest"], _of(stats, "rest")))
+                           (params["rest"], _rest(given, first)))
         block = _static_block(blocks[-1], mode, choices, start)
         x, new = lax.scan(jax.checkpoint(block, prevent_cse=False), x, own)
         rest.insert(-1, new)
@@ -200,12 +223,12 @@ def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, stats: Tr
 
 
 def _static_block(block: Block, mode: Mode, choices: _StageChoices, d: int):
-    """A function (x, (params, stats)) -> (y, statistics) with the choices of block d of a stage."""
+    """A function (x, (params, given)) -> (y, statistics) with the choices of block d of a stage."""
     branch, kernel = int(choices.branch[d]), int(choices.kernel[d])
 
     def run(x, own):
-        params, stats = own
-        return run_block(block, branch, mode, True, params, x, kernel, stats)
+        params, given = own
+        return run_block(block, branch, mode, True, params, x, kernel, given)
 
     return run
 
@@ -246,6 +269,20 @@ def _dropout(key: jax.Array, x: jax.Array, rate: float | jax.Array,
     keep = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), 1 - rate,
                                                    (features,)))(places)
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+
+
+def _survival(space: SearchSpace, key: jax.Array, rate: float | jax.Array, b: int,
+              axis_name: str | None) -> list[jax.Array]:
+    """[blocks, b] of every stage: 0 where a block adds nothing, otherwise 1 / (1 - its rate).
+
+    Drawn by the example's place in the global batch.
+    """
+    depths = [len(blocks) for blocks in space.blocks]
+    rates = rate * np.arange(sum(depths)) / sum(depths)
+    places = first_index(b, axis_name) + jnp.arange(b)
+    keep = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), 1 - rates))(places)
+    factors = (keep / (1 - rates)[None]).T
+    return jnp.split(factors, np.cumsum(depths)[:-1])
 
 
 def _of(tree: Tree | None, name: str) -> Tree | None:

@@ -30,11 +30,15 @@ from deps_jax.space.families import SPACES
 from deps_jax.space.search_space import AXES, SearchSpace
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
-from deps_jax.supernet.initial_weights import initial_weights, teacher_weights
+from deps_jax.supernet.initial_weights import (
+    evaluated_field,
+    initial_weights,
+    teacher_weights,
+)
 from deps_jax.training import run_records
 from deps_jax.training.method import Method
 from deps_jax.training.methods import METHODS
-from deps_jax.training.train import Recipe, init_state
+from deps_jax.training.train import Recipe, init_state, state_of
 from deps_jax.training.trainer import Trainer
 
 # Fields that a continued run may change: where and how, not what.
@@ -68,16 +72,22 @@ class Space:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Length and regularisation of the run; see Recipe for the last four."""
+    """Length and regularisation of the run; see Recipe for all but the first two."""
 
     epochs: float
     batch_size: int
     label_smoothing: float = 0.1
     dropout_rate: float = 0.0
+    drop_connect_rate: float = 0.0
     norm_momentum: float = 0.1
     dtype: str = "float32"
+    zero_scales: bool = False
+    average_decay: float = 0.0
+    accumulation: int = 1
+    resolutions: tuple[int, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolutions", tuple(self.resolutions))
         if self.epochs <= 0 or self.batch_size < 1:
             raise ValueError(f"training.epochs {self.epochs} and training.batch_size "
                              f"{self.batch_size} must be above 0")
@@ -107,7 +117,7 @@ class Experiment:
     init_from: str = ""
     subnet: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.subnet and self.method.trains_space:
             raise ValueError(f"subnet {self.subnet!r} is to be trained alone, but method "
                              f"{self.method.name!r} trains {self.method.subnets_per_step} subnets "
@@ -153,6 +163,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
     """
     check_placement(experiment.data)
     check_batches(experiment)
+    check_parts(experiment)
     same = {"may_differ": may_differ(experiment.data), "meaning": meaning}
     workdir.check(folder, config, **same)
     own = run_records.read(folder)
@@ -170,9 +181,8 @@ def train(experiment: Experiment, folder: Path, config: dict,
 
     def new_state() -> TrainState:
         state, start = init_state(init_key, recipe), weights()
-        params = {**state.params, **start["params"]}
-        return state.replace(params=params, teacher=params if recipe.keeps_teacher else {},
-                             batch_stats={**state.batch_stats, **start["batch_stats"]})
+        return state_of(recipe, {**state.params, **start["params"]},
+                        {**state.batch_stats, **start["batch_stats"]})
 
     shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
     with claim(folder, config, **same, records=run_records.RunRecords.of(space, splits).files()):
@@ -207,7 +217,7 @@ def _validation(experiment: Experiment, space: SearchSpace, splits: Splits) -> C
                   splits.validation)
     names = [experiment.subnet] if experiment.subnet else ["smallest", "largest"]
     return lambda _, state: {
-        f"validation/{name}": meter(state.params, decode(space, name))[0].top1 for name in names}
+        f"validation/{name}": meter(state.evaluated, decode(space, name))[0].top1 for name in names}
 
 
 def may_differ(data: Data) -> tuple[str, ...]:
@@ -223,7 +233,8 @@ def batch_shapes(experiment: Experiment, space: SearchSpace) -> dict[str, jax.Sh
     """Shapes and types of a training batch."""
     size = experiment.training.batch_size
     return {"image": jax.ShapeDtypeStruct((size, space.resolution, space.resolution, 3), "uint8"),
-            "label": jax.ShapeDtypeStruct((size,), "int32")}
+            "label": jax.ShapeDtypeStruct((size,), "int32"),
+            "example": jax.ShapeDtypeStruct((size,), "int32")}
 
 
 def check_batches(experiment: Experiment) -> None:
@@ -231,6 +242,20 @@ def check_batches(experiment: Experiment) -> None:
     check_batch_size(experiment.training.batch_size)
     check_batch_size(experiment.evaluation.batch_size)
     check_batch_size(experiment.evaluation.calibration_batch_size)
+
+
+def check_parts(experiment: Experiment) -> None:
+    """Raises ValueError unless a step's batch divides by its parts, and those by pairs."""
+    size, parts = experiment.training.batch_size, experiment.training.accumulation
+    devices = jax.local_device_count()
+    at_once, rest = divmod(size, devices * max(parts, 1))
+    if rest:
+        raise ValueError(f"training.batch_size {size} does not divide by training.accumulation "
+                         f"{parts} on {devices} devices; use a multiple of {parts * devices}")
+    if experiment.augment.mixes and at_once % 2:
+        raise ValueError(f"augment.mixup and augment.cutmix pair images, but a step sees {at_once} "
+                         f"of the {size} of training.batch_size at once; use a multiple of "
+                         f"{2 * max(parts, 1) * devices}")
 
 
 def build(experiment: Experiment, kept: run_records.RunRecords | None = None,
@@ -256,15 +281,22 @@ def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) 
         total=total_steps, steps_per_epoch=steps_per_epoch,
         augment=experiment.augment, label_smoothing=training.label_smoothing,
         dropout_rate=training.dropout_rate, norm_momentum=training.norm_momentum,
-        dtype=training.dtype, subnet=experiment.subnet or "largest")
+        dtype=training.dtype, subnet=experiment.subnet or "largest",
+        drop_connect_rate=training.drop_connect_rate, zero_scales=training.zero_scales,
+        average_decay=training.average_decay, accumulation=training.accumulation,
+        resolutions=training.resolutions)
 
 
 def load_trained(space: SearchSpace, folder: Path) -> tuple[dict, int]:
-    """(parameters of a run's newest state, its step), whatever optimizer they were trained with."""
+    """(parameters of a run's newest state, its step), whatever optimizer they were trained with.
+
+    They are the average, where the run has kept one.
+    """
     params, _ = jax.eval_shape(lambda: supernet.init(jax.random.key(0), space))
-    found = saved(folder).restore_part({"params": params,
-                                        "step": jax.ShapeDtypeStruct((), "int32")})
-    return found["params"], int(found["step"])
+    checkpoints = saved(folder)
+    field = evaluated_field(checkpoints)
+    found = checkpoints.restore_part({field: params, "step": jax.ShapeDtypeStruct((), "int32")})
+    return found[field], int(found["step"])
 
 
 def build_method(section: Mapping) -> Method:

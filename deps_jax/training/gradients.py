@@ -11,10 +11,12 @@ from deps_jax.common.loop.parallel import mean_over_devices
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, largest
 from deps_jax.space.subnet_text import decode
-from deps_jax.training.losses import Loss
+from deps_jax.training.losses import Loss, Target
 from deps_jax.training.phases import FIRST_SLOT, Phase
 from deps_jax.training.samplers import Choosing
 from deps_jax.training.task import Inputs, Task, Tree
+
+Found = tuple[jax.Array, Tree, Tree]  # ([b] losses, batch statistics, outputs)
 
 
 class Gradients(NamedTuple):
@@ -75,13 +77,14 @@ def gradients_alone(phase: Phase, space: SearchSpace, task: Task, params: Tree, 
     """Of the only slot of a phase, whose network is compiled alone."""
     (slot,), subnet = phase.slots, decode(space, phase.alone.name)
 
-    def loss_fn(params):
+    def loss_fn(params: Tree) -> tuple[jax.Array, Found]:
         outputs, statistics = task.forward(params, inputs, subnet, dropout=slot.dropout,
                                            axis_name=axis_name)
         losses = slot.loss(outputs, task.target(inputs, teacher))
         return losses.mean(), (losses, statistics, outputs)
 
-    gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
+    with jax.named_scope("slot"):
+        gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
     return Gradients({slot.name: gradient}, losses[None], statistics, outputs)
 
 
@@ -98,16 +101,18 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
     dropout = jnp.array([slot.dropout for slot in phase.slots])
     first_teaches = phase.teacher == FIRST_SLOT
 
-    def run_slot(taught, slot):
+    def run_slot(taught: Tree | None, slot: tuple[Subnet, jax.Array, jax.Array, jax.Array]
+                 ) -> tuple[Tree | None, tuple[Tree, jax.Array, Tree, Tree]]:
         subnet, is_first, kind, dropout = slot
 
-        def loss_fn(params):
+        def loss_fn(params: Tree) -> tuple[jax.Array, Found]:
             outputs, statistics = task.forward(params, inputs, subnet, dropout=dropout,
                                                axis_name=axis_name)
             losses = _chosen(kinds, kind, outputs, task.target(inputs, taught))
             return losses.mean(), (losses, statistics, outputs)
 
-        gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
+        with jax.named_scope("slot"):
+            gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
         taught = _where(is_first, outputs, taught) if first_teaches else taught
         return taught, (gradient, losses, statistics, outputs)
 
@@ -119,7 +124,7 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
                      nth(statistics, 0), nth(outputs, 0))
 
 
-def _chosen(kinds: list[Loss], kind: jax.Array, outputs: Tree, target) -> jax.Array:
+def _chosen(kinds: list[Loss], kind: jax.Array, outputs: Tree, target: Target) -> jax.Array:
     """[b] losses of the kind that a slot has."""
     losses = kinds[-1](outputs, target)
     for i in range(len(kinds) - 2, -1, -1):

@@ -51,8 +51,10 @@ class Phase:
       teacher: whose logits the slots' losses see: FIRST_SLOT's of the same step, or those of the
         FROZEN full model that the state keeps.
       sort_channels: before its first step; `protected` is that of `sort.sort_channels`.
-      freeze: before its first step the full model becomes the frozen teacher.
-      restart: before its first step the optimizer forgets its momentum, as a run of its own would.
+      freeze: before its first step the full model becomes the frozen teacher (its average, where
+        one is kept).
+      restart: before its first step the optimizer forgets its momentum and the average begins anew
+        with the parameters, as in a run of its own.
       note: what the plan that a run prints says beside its first step.
     """
 

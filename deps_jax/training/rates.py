@@ -26,7 +26,7 @@ def ramp(learning_rate: optax.Schedule, start: int, end: int, target: int,
     and L the base rate at step `target`; `weight` after it. (DepS deps.py, adjust_beta_value,
     whose target is one epoch after the end.)
     """
-    def schedule(step):
+    def schedule(step: jax.typing.ArrayLike) -> jax.Array:
         tau = (step - start + 1) / max(1, end - start)
         rising = learning_rate(target) * tau / jnp.maximum(learning_rate(step), 1e-30)
         beta = jnp.where(step < end, rising, 1.0)
@@ -74,7 +74,7 @@ WEIGHTS: dict[str, Weight] = {"complexity": ByComplexity()}
 class Sizes:
     """Where a traced subnet stands between the smallest and the largest, by log MACs."""
 
-    def __init__(self, space: SearchSpace):
+    def __init__(self, space: SearchSpace) -> None:
         self._table = BlockTable.build(space, macs)
         least, most = self._table(stack([smallest(space), largest(space)]))
         self._least, self._range = math.log(least), math.log(most) - math.log(least)

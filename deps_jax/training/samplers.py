@@ -11,7 +11,7 @@ import numpy as np
 
 from deps_jax.space import subnet as subnets
 from deps_jax.space.cost import BlockTable, macs
-from deps_jax.space.search_space import AXES, SearchSpace
+from deps_jax.space.search_space import AXES, SearchSpace, Stage
 from deps_jax.space.subnet import Subnet
 from deps_jax.space.subnet_text import decode
 
@@ -125,7 +125,7 @@ class Opened(Sampler):
         return dataclasses.replace(space, stages=stages,
                                    stem_widths=space.stem_widths[-self.widths:])
 
-    def _last(self, stage, name: str) -> tuple:
+    def _last(self, stage: Stage, name: str) -> tuple:
         return getattr(stage, name)[-getattr(self, name):]
 
 

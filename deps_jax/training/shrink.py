@@ -15,11 +15,13 @@ next step. docs/method.md has the numbers of every config.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+BySlot = Mapping[str, optax.Updates]  # trees like the parameters, or masks of them
 
 
 class ShrinkingState(NamedTuple):
@@ -46,11 +48,14 @@ def epsilon_shrinking(rates: Mapping[str, optax.Schedule],
     scale = optax.multi_transform({slot: _scale_by(slot, rate) for slot, rate in rates.items()},
                                   {slot: slot for slot in rates})
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ShrinkingState:
         slots = scale.init({slot: params for slot in rates})
         return ShrinkingState(jnp.zeros((), jnp.int32), slots)
 
-    def update_fn(gradients, state, params=None, *, weights=None, masks=None, **extra):
+    def update_fn(gradients: BySlot, state: ShrinkingState, params: optax.Params | None = None, *,
+                  weights: Mapping[str, jax.typing.ArrayLike] | None = None,
+                  masks: BySlot | None = None, **extra: Any
+                  ) -> tuple[optax.Updates, ShrinkingState]:
         del params, extra
         scaled = _scaled(gradients, state, weights)
         total = _sum(scaled)
@@ -62,7 +67,8 @@ def epsilon_shrinking(rates: Mapping[str, optax.Schedule],
             total = jax.tree.map(lambda g, n: g / jnp.maximum(n, 1e-30) ** power, total, users)
         return total, state._replace(step=state.step + 1)
 
-    def _scaled(trees, state, weights):
+    def _scaled(trees: BySlot, state: ShrinkingState,
+                weights: Mapping[str, jax.typing.ArrayLike] | None) -> dict[str, optax.Updates]:
         # optax wants every slot, and MaskedNode is its word for one that has nothing here.
         absent = {slot: optax.MaskedNode() for slot in rates if slot not in trees}
         scaled, _ = scale.update({**trees, **absent}, state.slots, step=state.step,
@@ -74,7 +80,10 @@ def epsilon_shrinking(rates: Mapping[str, optax.Schedule],
 
 def _scale_by(slot: str, rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
     """The rate of one slot; the step is counted once for all of them, by who asks."""
-    def update_fn(updates, state, params=None, *, step, weights, **extra):
+    def update_fn(updates: optax.Updates, state: optax.EmptyState,
+                  params: optax.Params | None = None, *, step: jax.Array,
+                  weights: Mapping[str, jax.typing.ArrayLike], **extra: Any
+                  ) -> tuple[optax.Updates, optax.EmptyState]:
         del params, extra
         factor = rate(step) * weights.get(slot, 1.0)
         return jax.tree.map(lambda g: jnp.asarray(factor, g.dtype) * g, updates), state
@@ -82,5 +91,5 @@ def _scale_by(slot: str, rate: optax.Schedule) -> optax.GradientTransformationEx
     return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update_fn)
 
 
-def _sum(trees: dict):
+def _sum(trees: BySlot) -> optax.Updates:
     return jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *trees.values())

@@ -8,14 +8,41 @@ import jax
 import jax.numpy as jnp
 
 from deps_jax.common.loop.metrics import Mean
-from deps_jax.common.loop.parallel import first_index
-from deps_jax.data.augment import Augment, augment
+from deps_jax.data.augment import (
+    DROPPING,
+    MIRRORING,
+    MIXING,
+    Augment,
+    augment,
+    keys_of,
+    mirrored_in,
+)
+from deps_jax.data.mix import mix
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
 from deps_jax.training.losses import Hard, Target, smoothed
 
 Tree = Any
+
+
+class Moment(NamedTuple):
+    """When a step is, and what it draws its random numbers from.
+
+    Attributes:
+      epoch: [] integer, counted from 0.
+      resolution: side of the images that the network sees, in pixels.
+      first: position of the first image in the global batch.
+      run: key, the same at every step.
+      augment, dropout: keys of this step.
+    """
+
+    epoch: jax.Array
+    resolution: int
+    first: jax.Array | int
+    run: jax.Array
+    augment: jax.Array
+    dropout: jax.Array
 
 
 class Inputs(NamedTuple):
@@ -25,7 +52,7 @@ class Inputs(NamedTuple):
       images: [b, h, w, 3] float.
       labels: what the outputs are measured by, [b] int for classes.
       targets: what they are compared with in training, [b, classes] float.
-      key: of drop-out.
+      key: of drop-out and drop-connect.
     """
 
     images: jax.Array
@@ -40,8 +67,8 @@ class Task(Protocol):
     Outputs may be any tree; the losses of the method's slots take them.
     """
 
-    def prepare(self, keys: jax.Array, batch: Tree, axis_name: str | None) -> Inputs:
-        """Inputs of a step; `keys` are two, of augmentation and of drop-out."""
+    def prepare(self, moment: Moment, batch: Tree) -> Inputs:
+        """Inputs of a step from this device's share of a batch."""
 
     def forward(self, params: Tree, inputs: Inputs, subnet: Subnet, *,
                 dropout: bool | jax.Array, axis_name: str | None) -> tuple[Tree, Tree]:
@@ -67,6 +94,8 @@ class Classification:
     Attributes:
       label_smoothing: of the labels (0.1 in every DepS recipe).
       dropout_rate: on the features, where a slot asks for it.
+      drop_connect_rate: of the last block that adds its input, where a slot asks for drop-out; see
+        `supernet.apply`.
       dtype: of the computation.
     """
 
@@ -75,12 +104,30 @@ class Classification:
     label_smoothing: float = 0.1
     dropout_rate: float = 0.0
     dtype: str = "float32"
+    drop_connect_rate: float = 0.0
 
-    def prepare(self, keys: jax.Array, batch: Tree, axis_name: str | None) -> Inputs:
-        """Augments {"image": [b, h, w, 3] uint8, "label": [b] int}."""
-        first = first_index(batch["label"].shape[0], axis_name)
-        images = augment(keys[0], batch["image"], first, self.augment)
-        return self.inputs(images, batch["label"], keys[1])
+    def prepare(self, moment: Moment, batch: Tree) -> Inputs:
+        """Augments {"image": [b, h, w, 3] uint8, "label": [b] int, "example": [b] int}.
+
+        The last is read where flips alternate: which examples of the data they are.
+        """
+        mirrored = None
+        if self.augment.alternating:
+            mirrored = mirrored_in(jax.random.fold_in(moment.run, MIRRORING), batch["example"],
+                                   moment.epoch)
+        images = augment(moment.augment, batch["image"], moment.first, self.augment, mirrored)
+        inputs = self.inputs(images, batch["label"], moment.dropout)
+        size = moment.resolution
+        if size != inputs.images.shape[1]:
+            shape = (*inputs.labels.shape, size, size, 3)
+            inputs = inputs._replace(images=jax.image.resize(inputs.images, shape, "linear"))
+        if self.augment.mixes:
+            keys = keys_of(jax.random.fold_in(moment.augment, MIXING), moment.first,
+                           batch["label"].shape[0])
+            images, targets = mix(keys, inputs.images, inputs.targets, mixup=self.augment.mixup,
+                                  cutmix=self.augment.cutmix)
+            inputs = inputs._replace(images=images, targets=targets)
+        return inputs
 
     def inputs(self, images: jax.Array, labels: jax.Array, key: jax.Array) -> Inputs:
         """Inputs of images that are ready for the network."""
@@ -93,7 +140,10 @@ class Classification:
         return supernet.apply(
             self.space, params, None, inputs.images, subnet, train=True, axis_name=axis_name,
             dropout_rate=self.dropout_rate * dropout, dtype=self.dtype,
-            dropout_key=inputs.key if self.dropout_rate else None)
+            dropout_key=inputs.key if self.dropout_rate else None,
+            drop_connect_rate=self.drop_connect_rate * dropout,
+            drop_connect_key=(jax.random.fold_in(inputs.key, DROPPING)
+                              if self.drop_connect_rate else None))
 
     def target(self, inputs: Inputs, teacher: Tree | None) -> Target:
         """Smoothed labels and the teacher's logits."""

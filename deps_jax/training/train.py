@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import optax
 
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.optim import Optimizer, base_optimizer
-from deps_jax.common.loop.parallel import mean_over_devices
+from deps_jax.common.loop.parallel import first_index, mean_over_devices
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
 from deps_jax.space.search_space import SearchSpace
@@ -22,8 +23,8 @@ from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
 from deps_jax.supernet.masks import active_masks
 from deps_jax.supernet.supernet import DTYPES
+from deps_jax.supernet.zero_scales import zero_scales
 from deps_jax.training.gradients import (
-    Gradients,
     draw,
     gradients_alone,
     gradients_of_slots,
@@ -33,7 +34,7 @@ from deps_jax.training.method import Method
 from deps_jax.training.phases import Phase, Plan
 from deps_jax.training.rates import Sizes
 from deps_jax.training.shrink import epsilon_shrinking
-from deps_jax.training.task import Classification, Inputs
+from deps_jax.training.task import Classification, Inputs, Moment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +43,21 @@ class Recipe:
 
     Attributes:
       total, steps_per_epoch: see `phases.Plan`.
-      label_smoothing, dropout_rate, dtype: see `task.Classification`; dtype is "float32",
-        "bfloat16", or "float64" for checks.
+      label_smoothing, dropout_rate, drop_connect_rate, dtype: see `task.Classification`; dtype is
+        "float32", "bfloat16", or "float64" for checks.
       norm_momentum: share of the new batch in the running statistics (0.1 as in OFA; biased
         variance). Subnets are recalibrated before use, so only the full model's are kept.
       subnet: name of the network of plain training; another than the largest is fine-tuned.
+      zero_scales: residual blocks begin as the identity, see `zero_scales.zero_scales`.
+      average_decay: of the moving average of the parameters, which is then what is evaluated; 0
+        keeps none. In the first steps t it is (1 + t) / (10 + t) at most, so that a short run is
+        no average of random weights.
+      accumulation: parts that a batch is cut in, one after the other, to need less memory; the
+        same images on any number of devices. Their
+        gradients are averaged, batch norm sees one part at a time, and a sampler that chooses
+        subnets by their loss looks at the first part.
+      resolutions: sides of the images in pixels, one drawn for every step (multi-resolution
+        training of OFA); () is the space's own alone. Each is compiled once.
     """
 
     space: SearchSpace
@@ -60,6 +71,11 @@ class Recipe:
     norm_momentum: float = 0.1
     dtype: str = "float32"
     subnet: str = "largest"
+    drop_connect_rate: float = 0.0
+    zero_scales: bool = False
+    average_decay: float = 0.0
+    accumulation: int = 1
+    resolutions: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.dtype not in DTYPES:
@@ -67,13 +83,27 @@ class Recipe:
         if self.dtype == "float64" and not jax.config.jax_enable_x64:
             raise ValueError("dtype 'float64' would compute in float32; set JAX_ENABLE_X64=1 or "
                              "use 'float32'")
-        for field in ("label_smoothing", "dropout_rate"):
+        for field in ("label_smoothing", "dropout_rate", "drop_connect_rate", "average_decay"):
             if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field} {getattr(self, field)} is not in [0, 1)")
+                raise ValueError(f"{field} {getattr(self, field)} is not in [0, 1); use 0 to leave "
+                                 f"it out")
+        if self.accumulation < 1:
+            raise ValueError(f"accumulation {self.accumulation} is no number of parts; use 1 for "
+                             f"the whole batch at once")
+        self._check_resolutions()
         _check_phases(self.method.name, self.phases, self.total)
         # Refuses, before any compilation, sampling that the space does not allow.
         for slot in (slot for phase in self.phases for slot in phase.slots):
             jax.eval_shape(partial(slot.subnet.draw, space=self.space), jax.random.key(0))
+
+    def _check_resolutions(self) -> None:
+        given, most, least = self.resolutions, self.space.resolution, self.space.total_stride
+        if any(size % 4 or not least <= size <= most for size in given):
+            raise ValueError(f"resolutions {tuple(given)} must be multiples of 4 from the stride "
+                             f"of the network, {least} px, to the space's {most} px, from which "
+                             f"images are resized; raise space.resolution or leave others out")
+        if len(set(given)) < len(given):
+            raise ValueError(f"resolutions {tuple(given)} holds one twice; name each once")
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
@@ -85,7 +115,7 @@ class Recipe:
     def task(self) -> Classification:
         """What is trained."""
         return Classification(self.space, self.augment, self.label_smoothing, self.dropout_rate,
-                              self.dtype)
+                              self.dtype, self.drop_connect_rate)
 
     @property
     def keeps_teacher(self) -> bool:
@@ -139,24 +169,68 @@ def _check_phases(method: str, phases: tuple[Phase, ...], total: int) -> None:
 def init_state(key: jax.Array, recipe: Recipe) -> TrainState:
     """The state before the first step."""
     params, batch_stats = supernet.init(key, recipe.space)
+    if recipe.zero_scales:
+        params = zero_scales(recipe.space, params)
+    return state_of(recipe, params, batch_stats)
+
+
+def state_of(recipe: Recipe, params: dict, batch_stats: dict) -> TrainState:
+    """The state before the first step, with given weights."""
+    def copy() -> dict:  # a step gives the memory of its state away, each array once
+        return jax.tree.map(jnp.copy, params)
+
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats,
-                      recipe.transform().init(params), params if recipe.keeps_teacher else {})
+                      recipe.transform().init(params), copy() if recipe.keeps_teacher else {},
+                      copy() if recipe.average_decay else {})
 
 
-def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch, key, *, axis_name=None):
+def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch, key, *, axis_name=None,
+               resolution: int | None = None):
     """One step from raw images, `(state, batch, key) -> (state, metrics)`.
 
     Args:
-      batch: {"image": [b, h, w, 3] uint8, "label": [b] int}, this device's share.
+      batch: {"image": [b, h, w, 3] uint8, "label": [b] int, "example": [b] int}, this device's
+        share, of each part in turn; the last is needed where flips alternate.
       key: the same at every step; folded with the step number.
+      resolution: side of the images that the network sees, in pixels; None is the space's.
 
     Returns:
       What `update` returns.
     """
-    draw_key, *input_keys = jax.random.split(jax.random.fold_in(key, state.step), 3)
-    inputs = recipe.task.prepare(input_keys, batch, axis_name)
-    subnets = draw(phase, recipe.space, recipe.task, state.params, inputs, draw_key, axis_name)
-    return update(recipe, phase, state, inputs, subnets, axis_name)
+    draw_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
+    size = batch["label"].shape[0] // recipe.accumulation  # of this device's share of a part
+    devices = jax.lax.psum(1, axis_name) if axis_name else 1
+
+    def prepared(i: jax.Array | int, part) -> Inputs:
+        # Of one part alone the key is that of the step, which results were made with.
+        of_part = jax.random.fold_in(dropout_key, i) if recipe.accumulation > 1 else dropout_key
+        with jax.named_scope("augment"):
+            return recipe.task.prepare(Moment(
+                epoch=state.step // recipe.steps_per_epoch,
+                resolution=resolution or recipe.space.resolution,
+                first=first_index(size, axis_name) + i * size * devices,
+                run=key, augment=augment_key, dropout=of_part), part)
+
+    if recipe.accumulation == 1:
+        inputs = prepared(0, batch)
+        subnets = draw(phase, recipe.space, recipe.task, state.params, inputs, draw_key, axis_name)
+        return update(recipe, phase, state, inputs, subnets, axis_name)
+    parts = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), batch)
+    first = prepared(0, jax.tree.map(lambda leaf: leaf[0], parts))
+    subnets = draw(phase, recipe.space, recipe.task, state.params, first, draw_key, axis_name)
+
+    def add(total, numbered):
+        found = learn(recipe, phase, state, prepared(*numbered), subnets, axis_name)
+        return jax.tree.map(jnp.add, total, found), None
+
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(lambda: learn(recipe, phase, state, first, subnets, axis_name)))
+    (gradients, statistics, metrics), _ = jax.lax.scan(
+        add, zeros, (jnp.arange(recipe.accumulation), parts))
+    gradients, statistics = jax.tree.map(lambda leaf: leaf / recipe.accumulation,
+                                         (gradients, statistics))
+    return finish(recipe, phase, state, Learned(gradients, statistics, metrics), subnets, axis_name)
 
 
 def update(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs,
@@ -170,27 +244,56 @@ def update(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs,
       The next state, and Means: loss, top1 and grad_norm of the first slot, subnet_loss of the
       others, update_norm, learning_rate.
     """
-    teacher = teach(phase, recipe.space, recipe.task, state.teacher, inputs, axis_name)
-    found = (gradients_alone(phase, recipe.space, recipe.task, state.params, inputs, teacher,
-                             axis_name) if subnets is None else
-             gradients_of_slots(phase, recipe.task, state.params, inputs, subnets, teacher,
-                                axis_name))
+    found = learn(recipe, phase, state, inputs, subnets, axis_name)
+    return finish(recipe, phase, state, found, subnets, axis_name)
+
+
+class Learned(NamedTuple):
+    """What a step has found on its images; those of parts of a batch can be added.
+
+    Attributes:
+      slots: gradient of each slot by its name, trees like the parameters.
+      statistics: batch statistics of the first slot.
+      metrics: Means of losses and of the task.
+    """
+
+    slots: dict[str, dict]
+    statistics: dict
+    metrics: dict[str, Mean]
+
+
+def learn(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs, subnets: Subnet | None,
+          axis_name=None) -> Learned:
+    """Gradients and losses of all slots on this device's images."""
+    task = recipe.task
+    with jax.named_scope("teacher"):
+        teacher = teach(phase, recipe.space, task, state.teacher, inputs, axis_name)
+    found = (gradients_alone(phase, recipe.space, task, state.params, inputs, teacher, axis_name)
+             if subnets is None else
+             gradients_of_slots(phase, task, state.params, inputs, subnets, teacher, axis_name))
+    metrics = {"loss": Mean.of(found.losses[0]), **task.metrics(found.outputs, inputs)}
+    if len(found.losses) > 1:
+        metrics["subnet_loss"] = Mean.of(found.losses[1:])
+    return Learned(found.slots, found.statistics, metrics)
+
+
+def finish(recipe: Recipe, phase: Phase, state: TrainState, found: Learned,
+           subnets: Subnet | None, axis_name=None) -> tuple[TrainState, dict[str, Mean]]:
+    """The next state and the metrics, the same on all devices."""
     found = found._replace(slots=mean_over_devices(found.slots, axis_name))
-    new_state, updates = apply_gradients(recipe, phase, state, found, subnets)
+    with jax.named_scope("optimizer"):
+        new_state, updates = apply_gradients(recipe, phase, state, found, subnets)
     first = phase.slots[0].name
     metrics = {
-        "loss": Mean.of(found.losses[0]),
-        **recipe.task.metrics(found.outputs, inputs),
+        **found.metrics,
         "grad_norm": Mean.of(optax.tree.norm(found.slots[first])[None]),
         "update_norm": Mean.of(optax.tree.norm(updates)[None]),
         "learning_rate": Mean.of(jnp.asarray(recipe.schedule()(state.step))[None]),
     }
-    if len(found.losses) > 1:
-        metrics["subnet_loss"] = Mean.of(found.losses[1:])
     return new_state, mean_over_devices(metrics, axis_name)
 
 
-def apply_gradients(recipe: Recipe, phase: Phase, state: TrainState, found: Gradients,
+def apply_gradients(recipe: Recipe, phase: Phase, state: TrainState, found: Learned,
                     subnets: Subnet | None) -> tuple[TrainState, dict]:
     """The next state, from gradients that are the same on all devices.
 
@@ -205,8 +308,19 @@ def apply_gradients(recipe: Recipe, phase: Phase, state: TrainState, found: Grad
     if phase.keeps_statistics:
         batch_stats = jax.tree.map(lambda old, new: (1 - momentum) * old + momentum * new,
                                    batch_stats, found.statistics)
-    return state.replace(step=state.step + 1, params=optax.apply_updates(state.params, updates),
-                         batch_stats=batch_stats, opt_state=opt_state), updates
+    params = optax.apply_updates(state.params, updates)
+    return state.replace(step=state.step + 1, params=params, batch_stats=batch_stats,
+                         opt_state=opt_state, average=_averaged(recipe, state, params)), updates
+
+
+def _averaged(recipe: Recipe, state: TrainState, params: dict) -> dict:
+    """The moving average, with the parameters after this step."""
+    if not recipe.average_decay:
+        return state.average
+    step = state.step.astype(float)
+    decay = jnp.minimum(recipe.average_decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda old, new: (old + (1 - decay) * (new - old)).astype(old.dtype),
+                        state.average, params)
 
 
 def _masks(recipe: Recipe, phase: Phase, params, subnets: Subnet | None) -> dict | None:

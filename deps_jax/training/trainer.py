@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from deps_jax.common.loop.parallel import data_parallel, memory_bytes
@@ -25,16 +26,20 @@ class Trainer:
     Holds only compiled functions; a run that stops at any step continues from its state.
 
     Attributes:
-      steps, entries: by the name of a phase, its step and what happens before its first one.
+      steps: by the name of a phase and the side of the images in pixels.
+      entries: by the name of a phase, what happens before its first step.
     """
 
     def __init__(self, recipe: Recipe, key: jax.Array, devices=None):
         self.recipe, self.key = recipe, key
-        self.steps = {phase.name: data_parallel(partial(train_step, recipe, phase),
-                                                devices=devices, donate=True)
-                      for phase in recipe.phases}
+        self._sizes = recipe.resolutions or (recipe.space.resolution,)
+        self._seed = np.asarray(jax.random.key_data(key)).tolist()
+        self.steps = {(phase.name, size): data_parallel(
+            partial(train_step, recipe, phase, resolution=size), devices=devices, donate=True)
+            for phase in recipe.phases for size in self._sizes}
         self.entries = {phase.name: jax.jit(partial(enter, recipe, phase), donate_argnums=0)
                         for phase in recipe.phases if phase.changes_state}
+        self._devices = len(devices or jax.local_devices())
         self._next_step = None
 
     def compile(self, state, batch, start_step: int = 0) -> None:
@@ -52,12 +57,20 @@ class Trainer:
         for phase in self.recipe.phases:
             if start_step >= phase.stop:
                 continue
-            step, started = self.steps[phase.name], time.monotonic()
-            needed = memory_bytes(step.compile(state, batch, self.key))
-            print(f"{phase.name}: compiled in {time.monotonic() - started:.0f} s, takes "
-                  f"{needed / 1e6:.0f} MB", flush=True)
+            for size in self._sizes:
+                step, started = self.steps[phase.name, size], time.monotonic()
+                needed = memory_bytes(step.compile(state, batch, self.key))
+                at = f" at {size} px" if len(self._sizes) > 1 else ""
+                print(f"{phase.name}{at}: compiled in {time.monotonic() - started:.0f} s, takes "
+                      f"{needed / 1e6:.0f} MB", flush=True)
             if phase.changes_state and start_step <= phase.start:
                 self.entries[phase.name].lower(step.shapes(state)).compile()
+
+    def resolution_of(self, step: int) -> int:
+        """The side of the images at a step in pixels, drawn by the key of the run."""
+        if len(self._sizes) == 1:
+            return self._sizes[0]
+        return int(np.random.default_rng([*self._seed, step]).choice(self._sizes))
 
     def __call__(self, step: int, state: TrainState, batch):
         """The state after the step, and its metrics."""
@@ -66,10 +79,22 @@ class Trainer:
         if step != self._next_step or step == phase.start:
             _check_step(step, state)
         self._next_step = step + 1
-        run = self.steps[phase.name]
+        run = self.steps[phase.name, self.resolution_of(step)]
         if step == phase.start and phase.changes_state:
             state = self.entries[phase.name](run.place(state))
-        return run(state, batch, self.key)
+        return run(state, self._in_parts(batch), self.key)
+
+    def _in_parts(self, batch):
+        """The batch in the order in which devices get their share of its first part, its second...
+
+        Devices take neighbours, so without this the parts of two devices were other images than
+        those of one.
+        """
+        parts, devices = self.recipe.accumulation, self._devices
+        if parts == 1 or devices == 1:
+            return batch
+        return jax.tree.map(lambda leaf: leaf.reshape(parts, devices, -1, *leaf.shape[1:]).swapaxes(
+            0, 1).reshape(leaf.shape), batch)
 
 
 def _check_step(step: int, state: TrainState) -> None:
@@ -83,11 +108,12 @@ def enter(recipe: Recipe, phase: Phase, state: TrainState) -> TrainState:
     """What happens to the state before the first step of a phase."""
     transform = recipe.transform()
     if phase.freeze and recipe.keeps_teacher:  # no loss may ask for it
-        state = state.replace(teacher=jax.tree.map(jnp.copy, state.params))
+        state = state.replace(teacher=jax.tree.map(jnp.copy, state.evaluated))
     if phase.sort_channels:
         state = sort_state(recipe.space, transform, state, phase.protected)
     if phase.restart:
-        state = state.replace(opt_state=_restarted(transform, state))
+        average = jax.tree.map(jnp.copy, state.params) if state.average else {}
+        state = state.replace(opt_state=_restarted(transform, state), average=average)
     return state
 
 
@@ -104,15 +130,16 @@ def _restarted(transform: optax.GradientTransformation, state: TrainState) -> op
 
 def sort_state(space: SearchSpace, transform: optax.GradientTransformation, state: TrainState,
                protected: int | None = None) -> TrainState:
-    """The state with channels sorted by importance, every momentum permuted along.
+    """The state with channels sorted by importance, momenta and the average permuted along.
 
     Args:
       transform: whose state the optimizer state is; it tells what there is shaped like parameters.
       protected: see `sort.sort_channels`.
     """
     places = jax.tree.map(lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape), state.params)
-    params, batch_stats, (places,) = sort_channels(space, state.params, state.batch_stats, [places],
-                                                   protected=protected)
+    average = [state.average] if state.average else []
+    params, batch_stats, (places, *average) = sort_channels(
+        space, state.params, state.batch_stats, [places, *average], protected=protected)
 
     def permute(leaf, places):
         return leaf if _is_masked(leaf) else leaf.reshape(-1)[places]
@@ -123,7 +150,8 @@ def sort_state(space: SearchSpace, transform: optax.GradientTransformation, stat
 
     opt_state = optax.tree_map_params(transform, permute, state.opt_state, places,
                                       transform_non_params=keep, is_leaf=_is_masked)
-    return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state)
+    return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state,
+                         average=average[0] if average else {})
 
 
 def _is_masked(leaf) -> bool:

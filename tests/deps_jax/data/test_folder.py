@@ -7,7 +7,7 @@ import pytest
 from deps_jax.data.folder import folder
 from deps_jax.data.images import centre_crop, random_resized_crop
 from deps_jax.data.load import Data, calibration, load, squares, train_batches
-from deps_jax.data.pipeline import StreamedBatches
+from deps_jax.data.pipeline import Change, StreamedBatches
 from deps_jax.data.sources import in_memory, names_of
 
 
@@ -99,7 +99,8 @@ def test_an_image_that_cannot_be_read_later_is_named(pets):
     for damage, sentence in ((lambda: path.write_bytes(b"nothing"), "damaged or not an image"),
                              (path.unlink, "No such file")):
         damage()
-        batches = StreamedBatches(splits.train, len(splits.train), 0, workers=0, crop_resolution=16)
+        batches = StreamedBatches(splits.train, len(splits.train), 0, workers=0,
+                                  change=Change(16))
         with pytest.raises(ValueError, match=f"{path} cannot be read.*{sentence}"):
             next(batches)
 

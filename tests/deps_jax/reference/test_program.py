@@ -1,5 +1,6 @@
 """What the programs of a training run leave to run time, on every platform they are lowered for."""
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ def trace(step, recipe):
     batch = {"image": jax.ShapeDtypeStruct((8, 9, 9, 3), jnp.uint8),
              "label": jax.ShapeDtypeStruct((8,), jnp.int32)}
     trainer = Trainer(recipe, jax.random.key(7), devices=jax.devices()[:1])
-    return trainer.steps[step].trace(state, batch, trainer.key)
+    return trainer.steps[step, 9].trace(state, batch, trainer.key)
 
 
 @pytest.mark.parametrize("recipe", [
@@ -42,8 +43,12 @@ def test_full_model_step_leaves_nothing_to_run_time(recipe):
 
 
 def test_sandwich_chooses_at_run_time():
-    counts = conditionals(trace("supernet step", RECIPE))
-    assert all(0 < count < 100 for count in counts.values())
+    traced = trace("supernet step", RECIPE)
+    assert all(0 < count < 100 for count in conditionals(traced).values())
+    # A profile names the parts of a step.
+    text = traced.lower(lowering_platforms=("cpu",)).as_text(debug_info=True)
+    for name in ("augment", "slot", "stem", "stage0", "stage1", "head", "optimizer"):
+        assert re.search(rf'["/(]{name}[/)]', text), name
 
 
 def test_form_of_the_platform_alone_is_in_the_program():

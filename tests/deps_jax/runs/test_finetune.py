@@ -77,7 +77,7 @@ def photos(monkeypatch):
                                np.arange(n, dtype=np.int32) % 10), part)
         for part, n in (("train", 60), ("test", 20)))
     splits = Splits(train, held_out, held_out, tuple("0123456789"))
-    monkeypatch.setattr(load, "tfds", lambda *_: splits)
+    monkeypatch.setattr(load, "tfds", lambda *_, **__: splits)
     monkeypatch.setattr(run_records, "listing", lambda _: {"files": {}, "facts": {}})
     return {"data.name": "cifar10", "data.train_images": 0, "space.resolution": 12}
 

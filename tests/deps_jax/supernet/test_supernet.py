@@ -115,7 +115,7 @@ def test_number_of_parameters_is_that_of_the_largest_network():
         count = sum(leaf.size for leaf in jax.tree.leaves(params))
         assert count == sum(layer.params for layer in layers(space, largest(space)))
         if space is MOBILENET_V3:
-            assert count == 7_664_760  # deps_reference 1.6
+            assert count == 7_664_760  # docs/reference.md
 
 
 def test_dropout_follows_rate_and_place_in_the_batch(tiny, tiny_variables, tiny_images):

@@ -96,7 +96,7 @@ def test_everything_is_compiled_before_the_first_step(one_device, two_devices, t
 def test_only_what_the_rest_of_a_run_needs_is_compiled(method, start_step, needed, monkeypatch):
     trainer = Trainer(dataclasses.replace(RECIPE, method=method), KEY)
     compiled = []
-    names = {id(step): name.split("-")[0].split()[0] for name, step in trainer.steps.items()}
+    names = {id(step): name.split("-")[0].split()[0] for (name, _), step in trainer.steps.items()}
     monkeypatch.setattr(DataParallel, "compile", lambda self, *_: compiled.append(names[id(self)]))
     monkeypatch.setattr(trainers, "memory_bytes", lambda _: 10**6)
 
