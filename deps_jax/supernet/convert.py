@@ -5,7 +5,7 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -119,18 +119,37 @@ def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]) -> tuple[Tree
     if extra := sorted(set(state) - wanted):
         raise ValueError(f"the checkpoint has {len(extra)} tensors that space {space.name!r} does "
                          f"not know, first {extra[:3]}; is it of another space?")
-    leaves = []
+    leaves, found, needed = [], {}, {}
     for names, (path, leaf) in table:
         stacked = path[2:3] == ("rest",)
         arrays = [_from_torch(path, state[name], leaf.ndim - stacked) for name in names]
-        value = np.stack(arrays) if stacked else arrays[0]
-        if value.shape != leaf.shape:
-            raise ValueError(f"{names[0]} is {state[names[0]].shape} in the checkpoint, space "
-                             f"{space.name!r} with width {space.width_mult} needs {leaf.shape} "
-                             f"(our layout); choose the space the checkpoint was trained in")
-        leaves.append(np.ascontiguousarray(value, np.float32))
+        found |= {name: array.shape for name, array in zip(names, arrays, strict=True)}
+        needed |= dict.fromkeys(names, leaf.shape[int(stacked):])
+        leaves.append(arrays if stacked else arrays[0])
+    check_shapes("the checkpoint", space, found, needed)
+    leaves = [np.ascontiguousarray(np.stack(leaf) if isinstance(leaf, list) else leaf, np.float32)
+              for leaf in leaves]
     tree = jax.tree.unflatten(jax.tree.structure(template), leaves)
     return jax.tree.map(jax.numpy.asarray, (tree[_PARAM], tree[_STAT]))
+
+
+def check_shapes(source: str, space: SearchSpace, found: Mapping[str, Sequence[int]],
+                 needed: Mapping[str, Sequence[int]]) -> None:
+    """Raises ValueError unless all tensors have the shapes that a space needs, in our layout.
+
+    Args:
+      source: where they are from, for the message.
+      found, needed: shapes by name; one that was not found is left to who looked for it.
+    """
+    wrong = [name for name, shape in needed.items()
+             if name in found and tuple(found[name]) != tuple(shape)]
+    if wrong:
+        some = ", ".join(f"{name} is {tuple(found[name])} instead of {tuple(needed[name])}"
+                         for name in wrong[:3])
+        raise ValueError(f"{len(wrong)} of the {len(needed)} tensors of {source} have other shapes "
+                         f"than space {space.name!r} needs with width_mult {space.width_mult:g}: "
+                         f"{some}{', ...' if len(wrong) > 3 else ''}; choose the space, width and "
+                         f"lists that it was trained with")
 
 
 def to_state_dict(space: SearchSpace, params: Tree,
@@ -155,16 +174,13 @@ def short_name(name: str) -> str:
 
 def _names(space: SearchSpace, template: Tree) -> Iterator[tuple[list[str], tuple]]:
     """Pairs of torch names (several for stacked blocks) and (path, leaf), in tree order."""
-    prefixes = _block_prefixes(space)
+    prefixes = {f"stage{s}": names for s, names in enumerate(_block_prefixes(space))}
     for path, leaf in jax.tree_util.tree_flatten_with_path(template)[0]:
         path = tuple(entry.key for entry in path)
         layer = path[1]
-        if layer.startswith("stage"):
-            own = prefixes[int(layer.removeprefix("stage"))]
-            if space.stages[int(layer.removeprefix("stage"))].skippable:
-                blocks = own
-            else:
-                blocks = own[:1] if path[2] == "first" else own[1:]
+        if layer in prefixes:
+            own = prefixes[layer]
+            blocks = own[:1] if path[2] == "first" else own[-leaf.shape[0]:]
             names = [prefix + _inside_block(path[3:]) for prefix in blocks]
         elif layer == "first_block":
             names = [f"blocks.0.conv.{_inside_block(path[2:])}"]

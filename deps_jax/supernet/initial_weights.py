@@ -15,6 +15,7 @@ from deps_jax.common.loop.run import saved
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet import supernet
 from deps_jax.supernet.convert import (
+    check_shapes,
     convert,
     count_classes,
     load_state_dict,
@@ -91,6 +92,7 @@ def _of_run(folder: Path, space: SearchSpace) -> tuple[dict, int]:
     absent = {name: jnp.broadcast_to(jnp.eye(leaf.shape[-1], dtype=leaf.dtype), leaf.shape)
               for name, leaf in shapes.items() if "/transform/" in name and name not in there}
     _say_absent(folder, absent)
+    check_shapes(str(folder), space, there, {name: leaf.shape for name, leaf in shapes.items()})
     present = unflatten_dict({name: leaf for name, leaf in shapes.items() if name not in absent},
                              sep="/")
     field = evaluated_field(checkpoints)

@@ -63,6 +63,15 @@ def test_transforms_that_are_missing_start_as_identities(of_largest_kernel, caps
     assert f"{source} lacks start as identities" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("of_largest_kernel", ["run", "file"], indirect=True)
+def test_weights_of_another_width_are_told_by_their_tensors(of_largest_kernel):
+    source, _ = of_largest_kernel
+    wider = dataclasses.replace(space_of((5,)), width_mult=0.5)
+    with pytest.raises(ValueError, match=r"^\d+ of the \d+ tensors of .* than space .* with "
+                       r"width_mult 0\.5: .* is \(.*\) instead of \(.*, \.\.\.; choose the"):
+        initial_weights(str(source), wider)
+
+
 def test_transforms_that_are_there_are_kept(tmp_path, capsys):
     space = space_of((3, 5))
     params, batch_stats = drawn(space)
@@ -75,7 +84,7 @@ def test_transforms_that_are_there_are_kept(tmp_path, capsys):
 def test_nothing_else_may_be_missing(tmp_path):
     params, batch_stats = drawn(space_of((3,)))
     np.savez(tmp_path / "w.npz", **to_state_dict(space_of((3,)), params, batch_stats))
-    with pytest.raises(ValueError, match=r"needs \(5, 5"):
+    with pytest.raises(ValueError, match=r"depth_conv\.conv\.weight is \(3, 3, \d+\) instead of \(5, 5"):
         initial_weights(str(tmp_path / "w.npz"), space_of((3, 5)))
     tensors = to_state_dict(space_of((5,)), *drawn(space_of((5,))))
     del tensors["blocks.1.conv.depth_conv.bn.bias"]
@@ -91,7 +100,8 @@ def test_a_teacher_is_of_the_same_space_and_classes(tmp_path):
     chex.assert_trees_all_equal(teacher_weights(str(file), space)["params"], params)
     with pytest.raises(ValueError, match=r"teacher\.npz knows 10 classes, the data has 3"):
         teacher_weights(str(file), dataclasses.replace(space, num_classes=3))
-    with pytest.raises(ValueError, match="choose the space the checkpoint was trained in"):
+    with pytest.raises(ValueError, match=r"of the \d+ tensors of the checkpoint have other shapes "
+                       r"than space .* with width_mult 0\.5: .* instead of .*; choose the space"):
         teacher_weights(str(file), dataclasses.replace(space, width_mult=0.5))
 
 
