@@ -214,7 +214,7 @@ def nurture_model() -> ConfigDict:
 
 
 def gate() -> ConfigDict:
-    """See nurture_jax.clinic.quality.Limits; all are ours, set on synthetic recordings."""
+    """See nurture_jax.clinic.recording_gate.Limits; all are ours, set on synthetic recordings."""
     return ConfigDict({
         "least_duration_s": 1.5,
         "least_brightness": 40.0,

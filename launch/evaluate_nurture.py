@@ -16,7 +16,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", requi
 SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "whose visits")
 DATA = flags.DEFINE_string("data", "", "where the data set lies now, if it has moved")
 GATE = flags.DEFINE_list("gate", [], "limits of the gate that replace those in force, such as "
-                         "least_sharpness=0.004; the names are in nurture_jax/clinic/quality.py")
+                         "least_sharpness=0.004; the names are in "
+                         "nurture_jax/clinic/recording_gate.py")
 SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the baselines")
 
 

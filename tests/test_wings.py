@@ -11,36 +11,36 @@ import pytest
 ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
-        "common.files": "sealed locks sums workdir",
-        "common.loop": "metrics optim parallel reading batches state steps checkpoint writer fit "
-                       "run kills",
+        "common.files": "sealed locks checksums workdir",
+        "common.loop": "metrics optim parallel reading batches state saved_steps checkpoint writer "
+                       "fit run kills",
         "common.nn": "by_platform dispatch depthwise operations",
         "common.command": "page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
-        "supernet": "tensors elastic supernet zero_scales masks sort network convert "
+        "supernet": "tensors elastic supernet zero_scales masks channel_sorting network convert "
                     "initial_weights",
-        "evaluation": "evaluate meter report",
+        "evaluation": "recalibration meter report",
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "
                     "gradients train trainer run_records experiment",
         "runs": "trained evaluate_run finetune measured",
         "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
                   "export_front",
-        "search": "front_report latency predictor search search_run specialize",
+        "search": "front_report latency accuracy_predictor search search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench",
         "": "run",
     },
     "nurture_jax": {
         "": "measures",
-        "growth": "scores newborn_size weight_classes who_by_age standards",
+        "growth": "score_types newborn_size weight_classes who_by_age zscores",
         "records": "problems video annotations visit_table visits splits",
         "clips": "clip_augment clip_cache clip_batches",
         "synthetic": "body paint dress population pose measures render scene video visit dataset "
                      "sheet __main__",
         "network": "backbones backbone_weights geometry scaling fusion model",
         "evaluation": "estimates baselines reference_quality uncertainty intervals evaluate",
-        "clinic": "advice assessment quality",
+        "clinic": "advice assessment recording_gate",
         "training": "losses train refit best training_data experiment",
         "report": "content model_card plots page report",
         "runs": "calibration inference ablation evaluate_run predict bench",

@@ -2,6 +2,6 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "evaluate": ["Evaluator"],
+    "recalibration": ["Evaluator"],
     "meter": ["Evaluation", "Meter", "SubnetResult"],
 })

@@ -9,7 +9,7 @@ from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, calibration, squares
 from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import Source, in_memory
-from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet

@@ -23,7 +23,7 @@ from deps_jax.common.loop.metrics import Mean, compute
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
-from deps_jax.evaluation.evaluate import full_precision
+from deps_jax.evaluation.recalibration import full_precision
 from deps_jax.space.block import Block
 from deps_jax.space.families import SPACES
 from deps_jax.space.layers import layers
@@ -32,6 +32,7 @@ from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, stack
 from deps_jax.space.subnet_text import encode
 from deps_jax.supernet import supernet
+from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.supernet.convert import (
     convert,
     count_classes,
@@ -39,7 +40,6 @@ from deps_jax.supernet.convert import (
     short_name,
     to_state_dict,
 )
-from deps_jax.supernet.sort import sort_channels
 from deps_jax.supernet.tensors import Tree, take
 from deps_jax.training.losses import Hard, Target, smoothed
 from deps_jax.training.methods import DEPS

@@ -3,7 +3,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "latency": ["LatencyTable"],
-    "predictor": ["AccuracyPredictor"],
+    "accuracy_predictor": ["AccuracyPredictor"],
     "search": ["Genome", "Goal", "Front", "random_search"],
     "search_run": ["SearchSettings"],
 })

@@ -12,9 +12,9 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from deps_jax.export.onnx_writer import FILE_SIZES
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
+from deps_jax.search.accuracy_predictor import AccuracyPredictor, sampled_names
 from deps_jax.search.front_report import write_front, write_page
 from deps_jax.search.latency import LatencyTable
-from deps_jax.search.predictor import AccuracyPredictor, sampled_names
 from deps_jax.search.search import (
     Accuracy,
     Front,

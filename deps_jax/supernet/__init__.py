@@ -4,7 +4,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "supernet": ["init", "apply"],
     "masks": ["active_masks"],
-    "sort": ["sort_channels"],
+    "channel_sorting": ["sort_channels"],
     "network": ["extract"],
     "convert": ["load_state_dict", "to_state_dict"],
 })

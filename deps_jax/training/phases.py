@@ -50,7 +50,7 @@ class Phase:
       learning_rate: base rate by step of the run.
       teacher: whose logits the slots' losses see: FIRST_SLOT's of the same step, or those of the
         FROZEN full model that the state keeps.
-      sort_channels: before its first step; `protected` is that of `sort.sort_channels`.
+      sort_channels: before its first step; `protected` is that of `channel_sorting.sort_channels`.
       freeze: before its first step the full model becomes the frozen teacher (its average, where
         one is kept).
       restart: before its first step the optimizer forgets its momentum and the average begins anew

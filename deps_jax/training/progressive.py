@@ -34,7 +34,7 @@ class Opening:
       warmup_epochs: part of `epochs`.
       subnets_per_step: how many; 0 is the method's number.
       depths, kernels, expands, widths: how many of the largest values are open; 0 is all.
-      protected: sorts the channels before, see `sort.sort_channels`; None does not.
+      protected: sorts the channels before, see `channel_sorting.sort_channels`; None does not.
     """
 
     name: str

@@ -12,7 +12,7 @@ import optax
 from deps_jax.common.loop.parallel import data_parallel, memory_bytes
 from deps_jax.common.loop.state import TrainState
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.supernet.sort import sort_channels
+from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.training.phases import Phase
 from deps_jax.training.shrink import ShrinkingState
 from deps_jax.training.train import Recipe, train_step
@@ -134,7 +134,7 @@ def sort_state(space: SearchSpace, transform: optax.GradientTransformation, stat
 
     Args:
       transform: whose state the optimizer state is; it tells what there is shaped like parameters.
-      protected: see `sort.sort_channels`.
+      protected: see `channel_sorting.sort_channels`.
     """
     places = jax.tree.map(lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape), state.params)
     average = [state.average] if state.average else []

@@ -4,5 +4,5 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "advice": ["Advice", "advise"],
     "assessment": ["Assessment", "assess"],
-    "quality": ["Gate", "Limits", "inspect"],
+    "recording_gate": ["Gate", "Limits", "inspect"],
 })

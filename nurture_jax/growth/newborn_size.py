@@ -21,7 +21,7 @@ import math
 
 from scipy.special import ndtri, stdtr
 
-from nurture_jax.growth.scores import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
+from nurture_jax.growth.score_types import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
 
 INTERGROWTH = "INTERGROWTH-21st newborn size, by gestation at birth"
 VERY_PRETERM_DAYS = 230  # last day of the very preterm charts, 32+6

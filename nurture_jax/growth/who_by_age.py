@@ -10,7 +10,7 @@ import math
 from functools import cache
 from importlib import import_module
 
-from nurture_jax.growth.scores import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
+from nurture_jax.growth.score_types import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
 from nurture_jax.measures import MEASURES
 
 WHO = "WHO Child Growth Standards, by day of age"

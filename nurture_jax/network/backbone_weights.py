@@ -16,7 +16,7 @@ import numpy as np
 from deps_jax.common.command.named import named
 from deps_jax.common.nn.operations import Mode
 from deps_jax.data.load import calibration
-from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.families import SPACES
 from deps_jax.space.layers import layers

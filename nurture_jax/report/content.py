@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from deps_jax.common.command.source import git_commit
 from nurture_jax.clinic.assessment import Assessment, assess
-from nurture_jax.clinic.quality import Gate, Limits, rejections
+from nurture_jax.clinic.recording_gate import Gate, Limits, rejections
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, CarryForward, Tabular
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.evaluate import (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deps_jax.common.files.sealed import replace
 from nurture_jax.clinic.assessment import Assessment
-from nurture_jax.clinic.quality import Gate
+from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import weight_class

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
-from nurture_jax.clinic.quality import Limits
+from nurture_jax.clinic.recording_gate import Limits
 from nurture_jax.evaluation.intervals import Intervals
 
 FILE = "intervals.json"

@@ -21,7 +21,7 @@ from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
 from nurture_jax import records
-from nurture_jax.clinic.quality import Gate, Limits, inspect, rejections
+from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.estimates import Estimates

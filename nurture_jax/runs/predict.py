@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from deps_jax.common.command.source import git_commit, package_version
-from nurture_jax.clinic import quality
+from nurture_jax.clinic import recording_gate
 from nurture_jax.clinic.assessment import Assessment, assess
-from nurture_jax.clinic.quality import Gate
+from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
@@ -30,7 +30,7 @@ from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 
-COLOURS = {quality.NEWBORN: (255, 160, 40), quality.REFERENCE: (60, 140, 255)}  # RGB
+COLOURS = {recording_gate.NEWBORN: (255, 160, 40), recording_gate.REFERENCE: (60, 140, 255)}  # RGB
 JOINT = (255, 60, 60)
 SHOWN_PX = 480  # least height of the drawn picture
 SHOWN_PEAK = 0.2  # keypoints with a lower peak are not drawn: the head has not found them
@@ -92,7 +92,7 @@ class Predictor:
         clip = sample_clip(video, data.frames, data.size, fit=data.fit, minimum_s=data.minimum_s)
         found = {name: value[0] for name, value in
                  self._trained.observe(_batch(clip.images, visit)).items()}
-        gate = quality.inspect(clip.images, clip.duration_s, found.get("shares"),
+        gate = recording_gate.inspect(clip.images, clip.duration_s, found.get("shares"),
                                found.get("keypoints"), self.limits, fit=data.fit)
         estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
         assessment = assess(estimates, self._factors)[0] if gate.accepted else None
@@ -149,7 +149,7 @@ def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
     if "keypoints" in found:
         for name, (x, y, peak) in zip(KEYPOINTS, found["keypoints"][middle].tolist(), strict=True):
             if peak >= SHOWN_PEAK:
-                colour = COLOURS[quality.REFERENCE] if name in REFERENCE_POINTS else JOINT
+                colour = COLOURS[recording_gate.REFERENCE] if name in REFERENCE_POINTS else JOINT
                 cv2.circle(picture, (round(scale * x), round(scale * y)), 5, colour, -1,
                            cv2.LINE_AA)
     return picture

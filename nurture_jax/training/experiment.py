@@ -28,7 +28,7 @@ from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import check_batch_size
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from nurture_jax import records
-from nurture_jax.clinic.quality import Limits
+from nurture_jax.clinic.recording_gate import Limits
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import ClipBatches, ClipSource

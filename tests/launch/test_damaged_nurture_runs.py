@@ -33,7 +33,7 @@ from nurture_flags import KNOWN
 from other_process import holding
 
 from deps_jax.common.files import locks, sealed, workdir
-from deps_jax.common.loop import steps
+from deps_jax.common.loop import saved_steps
 from nurture_jax.runs.inference import TrainedNurture
 
 pytestmark = pytest.mark.long
@@ -145,10 +145,10 @@ def test_best_weights_of_which_none_is_left(run, video):
 def test_a_run_of_a_newer_version(run, video, name, monkeypatch):
     if name == "best":
         folder = run / "best" / str(steps_of(run / "best")[-1])
-        meta = json.loads((folder / steps.META).read_text())
-        (folder / steps.META).write_text(json.dumps({**meta, "format": 9}))
+        meta = json.loads((folder / saved_steps.META).read_text())
+        (folder / saved_steps.META).write_text(json.dumps({**meta, "format": 9}))
         (run / "best" / "SHA256SUMS").unlink()
-        steps.sums.write(folder, steps.sums.of_files(folder))
+        saved_steps.checksums.write(folder, saved_steps.checksums.of_files(folder))
     else:
         content = sealed.read(run / name, "")
         with monkeypatch.context() as patch:

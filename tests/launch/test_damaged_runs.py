@@ -26,7 +26,7 @@ from other_process import holding
 from tiny_run import tiny_config
 
 from deps_jax.common.files import locks, sealed, workdir
-from deps_jax.common.loop import steps
+from deps_jax.common.loop import saved_steps
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.run import saved
 from deps_jax.evaluation import report
@@ -199,10 +199,10 @@ def test_a_run_of_a_newer_version(run, what, monkeypatch):
         sealed.write(run / "config.json", content)
     else:
         folder = run / "checkpoints" / str(last_step(run))
-        meta = json.loads((folder / steps.META).read_text())
-        (folder / steps.META).write_text(json.dumps({**meta, "format": 9}))
+        meta = json.loads((folder / saved_steps.META).read_text())
+        (folder / saved_steps.META).write_text(json.dumps({**meta, "format": 9}))
         (run / "checkpoints" / "SHA256SUMS").unlink()
-        steps.sums.write(folder, steps.sums.of_files(folder))
+        saved_steps.checksums.write(folder, saved_steps.checksums.of_files(folder))
     monkeypatch.undo()
     sentence = refused("evaluate_subnets", "--workdir", run)
     assert "was written by a newer version of this program (format 9" in sentence

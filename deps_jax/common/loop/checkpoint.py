@@ -3,7 +3,7 @@
     FOLDER/STEP/state/       arrays, as orbax writes them
     FOLDER/STEP/meta.json    their shapes, the place in the data, what was recorded
 
-`steps` says how they are protected from damage.
+`saved_steps` says how they are protected from damage.
 """
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from deps_jax.common.files import sums
+from deps_jax.common.files import checksums
 from deps_jax.common.files.sealed import digest
 from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.parallel import Tree
-from deps_jax.common.loop.steps import Step, Steps
+from deps_jax.common.loop.saved_steps import Step, Steps
 
 
 class Checkpoints:
@@ -157,7 +157,7 @@ class Checkpoints:
         Raises:
           ValueError: when there is no checkpoint.
         """
-        return digest(sums.of_files(self._newest().folder))
+        return digest(checksums.of_files(self._newest().folder))
 
     def _newest(self) -> Step:
         found = self._steps.newest()

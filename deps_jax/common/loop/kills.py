@@ -17,7 +17,7 @@ from tqdm import tqdm
 from deps_jax.common.loop import writer
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.run import CHECKPOINTS, saved
-from deps_jax.common.loop.steps import META
+from deps_jax.common.loop.saved_steps import META
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)  # in turn
 EARLY = 0.2  # share of the kills that come before a process has saved anything

@@ -12,7 +12,7 @@ from jax import lax
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.operations import Mode, dense, pointwise_norm
-from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.reference import golden
 from deps_jax.reference.program import equations
 from deps_jax.space.subnet import smallest

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("pymoo", reason="needs the extra export")
 from deps_jax.runs.measured import Measurements
-from deps_jax.search.predictor import AccuracyPredictor, features, sampled_names
+from deps_jax.search.accuracy_predictor import AccuracyPredictor, features, sampled_names
 from deps_jax.search.search import Genome, Goal, hypervolume, random_search, search
 from deps_jax.space.candidate import (
     Candidates,

@@ -16,9 +16,9 @@ from deps_jax.space.cost import CostModel
 from deps_jax.space.layers import layers
 from deps_jax.space.subnet import canonical, largest, sample, smallest, stack
 from deps_jax.supernet import supernet
+from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.supernet.masks import active_masks
 from deps_jax.supernet.network import extract
-from deps_jax.supernet.sort import sort_channels
 
 
 class Case:

@@ -9,14 +9,14 @@ import pytest
 from conftest import PIXELS, PLAIN
 
 from deps_jax.data.augment import normalise
-from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.space.layers import layers
 from deps_jax.space.subnet import largest
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import network, supernet
+from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.supernet.convert import convert, to_state_dict
 from deps_jax.supernet.masks import active_masks
-from deps_jax.supernet.sort import sort_channels
 
 STAGE = "stage1"  # of PLAIN, with expand ratio 1 alone
 

@@ -84,7 +84,7 @@ def test_transforms_that_are_there_are_kept(tmp_path, capsys):
 def test_nothing_else_may_be_missing(tmp_path):
     params, batch_stats = drawn(space_of((3,)))
     np.savez(tmp_path / "w.npz", **to_state_dict(space_of((3,)), params, batch_stats))
-    with pytest.raises(ValueError, match=r"depth_conv\.conv\.weight is \(3, 3, \d+\) instead of \(5, 5"):
+    with pytest.raises(ValueError, match=r"conv\.weight is \(3, 3, \d+\) instead of \(5, 5"):
         initial_weights(str(tmp_path / "w.npz"), space_of((3, 5)))
     tensors = to_state_dict(space_of((5,)), *drawn(space_of((5,))))
     del tensors["blocks.1.conv.depth_conv.bn.bias"]

@@ -8,7 +8,7 @@ import pytest
 from conftest import PIXELS
 
 from deps_jax.data.augment import normalise
-from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.space.families import SPACES
 from deps_jax.space.layers import layers
 from deps_jax.space.subnet import canonical, sample

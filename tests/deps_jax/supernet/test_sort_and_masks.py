@@ -12,8 +12,8 @@ from deps_jax.space.search_space import SearchSpace, Stage
 from deps_jax.space.subnet import canonical, sample
 from deps_jax.space.subnet_text import decode, encode
 from deps_jax.supernet import supernet
+from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.supernet.masks import active_masks
-from deps_jax.supernet.sort import sort_channels
 from deps_jax.supernet.supernet import init
 
 sort_compiled = jax.jit(sort_channels, static_argnums=0, static_argnames="protected")

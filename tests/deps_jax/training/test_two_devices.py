@@ -15,7 +15,7 @@ from small_run import RECIPE, SPACE, fresh_state
 from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
 from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import ArraySource
-from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.space.subnet import stack
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.masks import active_masks

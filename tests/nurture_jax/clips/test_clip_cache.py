@@ -20,7 +20,7 @@ from other_process import holding
 
 from deps_jax.common.files import locks
 from nurture_jax import records
-from nurture_jax.clinic.quality import inspect
+from nurture_jax.clinic.recording_gate import inspect
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import ClipBatches, ClipSource, clip_mask, eval_batches
 from nurture_jax.measures import LABELS, TABULAR

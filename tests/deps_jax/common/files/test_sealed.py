@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from deps_jax.common.files import sealed, sums
+from deps_jax.common.files import checksums, sealed
 
 CONTENT = {"a": [1, 2.5, float("nan")], "b": {"c": "ü", "d": None}, "e": (1, 2)}
 MEND = "make it again"
@@ -122,26 +122,31 @@ def listed(tmp_path):
     (tmp_path / "d").mkdir()
     for name in ("a.bin", "d/b.bin"):
         (tmp_path / name).write_bytes(os.urandom(100))
-    sums.write(tmp_path, sums.of_files(tmp_path))
+    checksums.write(tmp_path, checksums.of_files(tmp_path))
     return tmp_path
 
 
 def test_a_list_is_that_of_sha256sum(listed):
-    found = subprocess.run(["sha256sum", "-c", sums.LIST], cwd=listed, check=True,
+    found = subprocess.run(["sha256sum", "-c", checksums.LIST], cwd=listed, check=True,
                            capture_output=True, text=True)
     assert found.stdout == "a.bin: OK\nd/b.bin: OK\n"
-    assert sums.damage(listed) == "" and sums.read(listed) == sums.of_files(listed)
+    assert checksums.damage(listed) == "" and checksums.read(listed) == checksums.of_files(listed)
+
+
+def rewrite(folder, change):
+    path = folder / checksums.LIST
+    path.write_text(change(path.read_text()))
 
 
 @pytest.mark.parametrize(("damage", "told"), [
     (lambda f: (f / "d/b.bin").write_bytes(b"x"), "d/b.bin is not what was written"),
     (lambda f: (f / "a.bin").unlink(), "a.bin is missing"),
-    (lambda f: (f / sums.LIST).unlink(), "SHA256SUMS is missing"),
-    (lambda f: (f / sums.LIST).write_text(""), "SHA256SUMS is cut off"),
-    (lambda f: (f / sums.LIST).write_text((f / sums.LIST).read_text()[:-1]), "is cut off"),
-    (lambda f: (f / sums.LIST).write_text("x" + (f / sums.LIST).read_text()), "is damaged"),
-    (lambda f: (f / sums.LIST).write_text("0" * 64 + "  a.bin\n"), "a.bin is not what"),
+    (lambda f: (f / checksums.LIST).unlink(), "SHA256SUMS is missing"),
+    (lambda f: (f / checksums.LIST).write_text(""), "SHA256SUMS is cut off"),
+    (lambda f: rewrite(f, lambda text: text[:-1]), "is cut off"),
+    (lambda f: rewrite(f, lambda text: f"x{text}"), "is damaged"),
+    (lambda f: rewrite(f, lambda _: "0" * 64 + "  a.bin\n"), "a.bin is not what"),
 ])
 def test_what_is_wrong_with_a_folder_is_said(listed, damage, told):
     damage(listed)
-    assert told in sums.damage(listed)
+    assert told in checksums.damage(listed)

@@ -16,7 +16,7 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from deps_jax.common.loop import steps
+from deps_jax.common.loop import saved_steps
 from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.state import TrainState
@@ -211,7 +211,7 @@ def test_checkpoints_of_older_versions_open_and_that_is_told(tmp_path, capsys):
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "FORMAT", 9)
+    monkeypatch.setattr(saved_steps, "FORMAT", 9)
     Checkpoints(tmp_path).save(1, STATE)
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"was written by a newer version of this program .format "
@@ -245,7 +245,8 @@ def test_full_disk_is_told_before_and_while_saving(copy, monkeypatch, caplog):
         raise ValueError("RESOURCE_EXHAUSTED: Error writing [os_error_code='28']")
 
     for place, name, full in ((ocp.Checkpointer, "save", of_tensorstore),
-                              (os, "fsync", of_the_system), (steps.sums, "of_files", of_the_system),
+                              (os, "fsync", of_the_system),
+                              (saved_steps.checksums, "of_files", of_the_system),
                               (type(copy), "rename", of_the_system)):
         monkeypatch.setattr(place, name, full)
         with pytest.raises(ValueError, match="is full, so step 30 was not saved; step 20 is kept"):
@@ -272,8 +273,9 @@ def test_one_may_read_while_another_saves(copy):
 
 
 @pytest.mark.parametrize(("place", "name", "call"), [
-    (steps, "replace", 1), (steps.sums, "write", 1), (steps.sums, "write", 2),
-    (steps.sums, "write", 3), (steps, "_remove", 1)])
+    (saved_steps, "replace", 1), (saved_steps.checksums, "write", 1),
+    (saved_steps.checksums, "write", 2), (saved_steps.checksums, "write", 3),
+    (saved_steps, "_remove", 1)])
 def test_a_kill_anywhere_in_saving_leaves_a_folder_that_opens(copy, place, name, call, monkeypatch,
                                                               capsys):
     checkpoints, original, calls = Checkpoints(copy), getattr(place, name), itertools.count(1)

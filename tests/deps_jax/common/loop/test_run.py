@@ -121,7 +121,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path, monkeypatch):
     def full(*_):
         raise sealed.FullDisk("full")
 
-    monkeypatch.setattr("deps_jax.common.loop.steps.sums.write", full)
+    monkeypatch.setattr("deps_jax.common.loop.saved_steps.checksums.write", full)
     with pytest.raises(ValueError, match="so step 30 was not saved; step 20 is kept; free some"):
         train(folder, 40)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from nurture_jax.growth.newborn_size import intergrowth
-from nurture_jax.growth.scores import NoStandard, ZScore
+from nurture_jax.growth.score_types import NoStandard, ZScore
 from nurture_jax.growth.who_by_age import who
 from nurture_jax.measures import MEASURES
 

@@ -11,7 +11,7 @@ from small_run import SPACE
 from deps_jax.data.augment import normalise
 from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import ArraySource
-from deps_jax.evaluation.evaluate import Evaluator
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
 

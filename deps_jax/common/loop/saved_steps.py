@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from deps_jax.common.files import sums
+from deps_jax.common.files import checksums
 from deps_jax.common.files.sealed import replace, tell, told_if_full
 
 FORMAT = 2  # raise it when older versions of this program would read a step wrongly
@@ -107,7 +107,7 @@ class Steps:
                 part.mkdir(parents=True)
                 write(part)
                 replace(part / META, json.dumps(meta) + "\n")
-                sums.write(part, sums.of_files(part))
+                checksums.write(part, checksums.of_files(part))
                 self._rename(part, step, latest.step if latest else -1)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
@@ -128,7 +128,7 @@ class Steps:
             if other >= step:
                 _remove(self.folder / str(other))
         part.rename(self.folder / str(step))
-        self._list({**listed, step: sums.of_file(self.folder / str(step) / sums.LIST)})
+        self._list({**listed, step: checksums.of_file(self.folder / str(step) / checksums.LIST)})
         for other in self._there() - kept - {step}:
             _remove(self.folder / str(other))
 
@@ -141,16 +141,17 @@ class Steps:
     def _listed(self) -> dict[int, str]:
         """SHA-256 of the lists of the steps that must be there."""
         try:
-            hashes = sums.read(self.folder) or {}
-            return {int(name.removesuffix(f"/{sums.LIST}")): value
+            hashes = checksums.read(self.folder) or {}
+            return {int(name.removesuffix(f"/{checksums.LIST}")): value
                     for name, value in hashes.items()}
         except ValueError:
-            self._tell_once(f"{self.folder / sums.LIST} is damaged, so whether a step is missing "
-                            f"cannot be told")
+            self._tell_once(f"{self.folder / checksums.LIST} is damaged, so whether a step is "
+                            f"missing cannot be told")
             return {}
 
     def _list(self, listed: dict[int, str]) -> None:
-        sums.write(self.folder, {f"{step}/{sums.LIST}": value for step, value in listed.items()})
+        checksums.write(self.folder, {f"{step}/{checksums.LIST}": value
+                                      for step, value in listed.items()})
 
     def _examine(self, step: int, listed: str | None) -> Step | str:
         """The step, or what is wrong with it."""
@@ -159,14 +160,15 @@ class Steps:
             return "its folder is missing"
         if step in self._refused:
             return self._refused[step]
-        old = listed is None and not any((folder / name).exists() for name in (META, sums.LIST))
-        if not old and (problem := sums.damage(folder, listed)):
+        old = listed is None and not any(
+            (folder / name).exists() for name in (META, checksums.LIST))
+        if not old and (problem := checksums.damage(folder, listed)):
             return problem
         name = OLD_META if old else META
         try:
             meta = json.loads((folder / name).read_text())
         except FileNotFoundError:
-            return f"{name if not old else sums.LIST} is missing"
+            return f"{name if not old else checksums.LIST} is missing"
         except (OSError, ValueError) as error:
             return f"{name} cannot be read ({error})"
         if not isinstance(meta, dict):
