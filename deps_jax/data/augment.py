@@ -47,7 +47,7 @@ class Augment:
     mixup: float = 0.0
     cutmix: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("mean", "std", "colour"):
             object.__setattr__(self, field, tuple(float(v) for v in getattr(self, field)))
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:

@@ -35,7 +35,7 @@ def jitter(key: jax.Array, keys: jax.Array, images: jax.Array,
         return images
     shares = jax.vmap(lambda k: jax.random.uniform(k, (len(changes),), images.dtype))(keys)
 
-    def change(images, i):
+    def change(images: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         return jax.lax.switch(i, changes, images, shares[:, i]), None
 
     return jax.lax.scan(change, images, jax.random.permutation(key, len(changes)))[0]

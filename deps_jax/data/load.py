@@ -70,7 +70,7 @@ class Data:
     workers: int = 0
     skip_unreadable: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise ValueError(f"data set {self.name!r} is unknown; use one of {NAMES}")
         if self.placement not in PLACEMENTS:

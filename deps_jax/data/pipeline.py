@@ -27,7 +27,7 @@ PLACEMENTS = ("resident", "streamed")
 class ResidentBatches(Batches):
     """Shuffled batches gathered on the device, which holds all images."""
 
-    def __init__(self, source: ArraySource, batch_size: int, seed: int):
+    def __init__(self, source: ArraySource, batch_size: int, seed: int) -> None:
         super().__init__(range(len(source)), batch_size, seed, threads=0)
         self._images, self._labels = jnp.asarray(source.images), jnp.asarray(source.labels)
 
@@ -81,7 +81,7 @@ class StreamedBatches(Batches):
     """Shuffled batches decoded by `workers` processes (0: by threads of this one)."""
 
     def __init__(self, source: Source, batch_size: int, seed: int, *, workers: int,
-                 change: Change | None = None):
+                 change: Change | None = None) -> None:
         super().__init__(_Numbered(source), batch_size, seed, workers=workers,
                          threads=1 if workers else 4, change=change)
 

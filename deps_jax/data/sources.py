@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -47,7 +47,7 @@ class ArraySource:
     images: np.ndarray
     labels: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
             raise ValueError(f"images are {self.images.dtype} {self.images.shape}; give uint8 "
                              f"[n, h, w, 3]")
@@ -231,7 +231,7 @@ def digits(resolution: int, validation_images: int, seed: int,
     return Splits(train, validation, test, names)
 
 
-def tfds_builder(name: str, folder: str):
+def tfds_builder(name: str, folder: str) -> Any:
     """tensorflow-datasets' own description of a data set; arguments and errors as of `tfds`."""
     folder = folder or os.environ.get("TFDS_DATA_DIR", "")
     if not folder:
@@ -280,7 +280,7 @@ def tfds(name: str, folder: str, validation_images: int, seed: int, chosen: tupl
                   tuple(names[number] for number in numbers) if numbers else names)
 
 
-def _only(source: TfdsSource, builder) -> Subset:
+def _only(source: TfdsSource, builder: Any) -> Subset:
     """The examples of the classes that `source.numbers` keeps; images are not decoded."""
     import tensorflow_datasets
 

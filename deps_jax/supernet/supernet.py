@@ -10,6 +10,7 @@ the leading blocks and the centre of the kernels.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -222,11 +223,12 @@ def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, given: Gi
     return x, statistics
 
 
-def _static_block(block: Block, mode: Mode, choices: _StageChoices, d: int):
+def _static_block(block: Block, mode: Mode, choices: _StageChoices, d: int
+                  ) -> Callable[[jax.Array, tuple[Tree, Given]], tuple[jax.Array, Tree]]:
     """A function (x, (params, given)) -> (y, statistics) with the choices of block d of a stage."""
     branch, kernel = int(choices.branch[d]), int(choices.kernel[d])
 
-    def run(x, own):
+    def run(x: jax.Array, own: tuple[Tree, Given]) -> tuple[jax.Array, Tree]:
         params, given = own
         return run_block(block, branch, mode, True, params, x, kernel, given)
 

@@ -34,7 +34,7 @@ from deps_jax.training.method import Method
 from deps_jax.training.phases import Phase, Plan
 from deps_jax.training.rates import Sizes
 from deps_jax.training.shrink import epsilon_shrinking
-from deps_jax.training.task import Classification, Inputs, Moment
+from deps_jax.training.task import Classification, Inputs, Moment, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Recipe:
     accumulation: int = 1
     resolutions: tuple[int, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype {self.dtype!r} is unknown; use one of {DTYPES}")
         if self.dtype == "float64" and not jax.config.jax_enable_x64:
@@ -130,7 +130,7 @@ class Recipe:
         """Base learning rate by step, over all phases."""
         *before, last = self.phases
 
-        def rate(step):
+        def rate(step: jax.Array | int) -> jax.Array:
             value = last.learning_rate(step)
             for phase in reversed(before):
                 if phase.learning_rate is not last.learning_rate:
@@ -184,8 +184,9 @@ def state_of(recipe: Recipe, params: dict, batch_stats: dict) -> TrainState:
                       copy() if recipe.average_decay else {})
 
 
-def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch, key, *, axis_name=None,
-               resolution: int | None = None):
+def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key: jax.Array, *,
+               axis_name: str | None = None, resolution: int | None = None
+               ) -> tuple[TrainState, dict[str, Mean]]:
     """One step from raw images, `(state, batch, key) -> (state, metrics)`.
 
     Args:
@@ -201,7 +202,7 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch, key, *, a
     size = batch["label"].shape[0] // recipe.accumulation  # of this device's share of a part
     devices = jax.lax.psum(1, axis_name) if axis_name else 1
 
-    def prepared(i: jax.Array | int, part) -> Inputs:
+    def prepared(i: jax.Array | int, part: Tree) -> Inputs:
         # Of one part alone the key is that of the step, which results were made with.
         of_part = jax.random.fold_in(dropout_key, i) if recipe.accumulation > 1 else dropout_key
         with jax.named_scope("augment"):
@@ -219,22 +220,23 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch, key, *, a
     first = prepared(0, jax.tree.map(lambda leaf: leaf[0], parts))
     subnets = draw(phase, recipe.space, recipe.task, state.params, first, draw_key, axis_name)
 
-    def add(total, numbered):
+    def add(total: Learned, numbered: tuple[jax.Array, Tree]) -> tuple[Learned, None]:
         found = learn(recipe, phase, state, prepared(*numbered), subnets, axis_name)
         return jax.tree.map(jnp.add, total, found), None
 
     zeros = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
         jax.eval_shape(lambda: learn(recipe, phase, state, first, subnets, axis_name)))
-    (gradients, statistics, metrics), _ = jax.lax.scan(
-        add, zeros, (jnp.arange(recipe.accumulation), parts))
-    gradients, statistics = jax.tree.map(lambda leaf: leaf / recipe.accumulation,
-                                         (gradients, statistics))
-    return finish(recipe, phase, state, Learned(gradients, statistics, metrics), subnets, axis_name)
+    found, _ = jax.lax.scan(add, zeros, (jnp.arange(recipe.accumulation), parts))
+    slots, statistics = jax.tree.map(lambda leaf: leaf / recipe.accumulation,
+                                     (found.slots, found.statistics))
+    return finish(recipe, phase, state, found._replace(slots=slots, statistics=statistics),
+                  subnets, axis_name)
 
 
 def update(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs,
-           subnets: Subnet | None, axis_name=None):
+           subnets: Subnet | None, axis_name: str | None = None
+           ) -> tuple[TrainState, dict[str, Mean]]:
     """One optimizer step on given subnets.
 
     Args:
@@ -263,7 +265,7 @@ class Learned(NamedTuple):
 
 
 def learn(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs, subnets: Subnet | None,
-          axis_name=None) -> Learned:
+          axis_name: str | None = None) -> Learned:
     """Gradients and losses of all slots on this device's images."""
     task = recipe.task
     with jax.named_scope("teacher"):
@@ -278,7 +280,8 @@ def learn(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs, subne
 
 
 def finish(recipe: Recipe, phase: Phase, state: TrainState, found: Learned,
-           subnets: Subnet | None, axis_name=None) -> tuple[TrainState, dict[str, Mean]]:
+           subnets: Subnet | None, axis_name: str | None = None
+           ) -> tuple[TrainState, dict[str, Mean]]:
     """The next state and the metrics, the same on all devices."""
     found = found._replace(slots=mean_over_devices(found.slots, axis_name))
     with jax.named_scope("optimizer"):
@@ -323,7 +326,7 @@ def _averaged(recipe: Recipe, state: TrainState, params: dict) -> dict:
                         state.average, params)
 
 
-def _masks(recipe: Recipe, phase: Phase, params, subnets: Subnet | None) -> dict | None:
+def _masks(recipe: Recipe, phase: Phase, params: Tree, subnets: Subnet | None) -> dict | None:
     """What each slot uses, for the aggregations that ask it."""
     if recipe.method.aggregation in ("sum", "mean") or subnets is None:
         return None
@@ -332,7 +335,8 @@ def _masks(recipe: Recipe, phase: Phase, params, subnets: Subnet | None) -> dict
             for i, slot in enumerate(phase.slots)}
 
 
-def _weights(recipe: Recipe, phase: Phase, step, subnets: Subnet | None) -> dict | None:
+def _weights(recipe: Recipe, phase: Phase, step: jax.Array, subnets: Subnet | None
+             ) -> dict | None:
     """Factors by what the drawn subnets cost, of the slots that have one."""
     weighed = {i: slot for i, slot in enumerate(phase.slots) if slot.weight}
     if not weighed or subnets is None:

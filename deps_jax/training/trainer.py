@@ -2,19 +2,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import data_parallel, memory_bytes
 from deps_jax.common.loop.state import TrainState
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.training.phases import Phase
 from deps_jax.training.shrink import ShrinkingState
+from deps_jax.training.task import Tree
 from deps_jax.training.train import Recipe, train_step
 
 _BY_STEP = optax.ScaleByScheduleState
@@ -30,7 +34,8 @@ class Trainer:
       entries: by the name of a phase, what happens before its first step.
     """
 
-    def __init__(self, recipe: Recipe, key: jax.Array, devices=None):
+    def __init__(self, recipe: Recipe, key: jax.Array,
+                 devices: Sequence[jax.Device] | None = None) -> None:
         self.recipe, self.key = recipe, key
         self._sizes = recipe.resolutions or (recipe.space.resolution,)
         self._seed = np.asarray(jax.random.key_data(key)).tolist()
@@ -42,7 +47,7 @@ class Trainer:
         self._devices = len(devices or jax.local_devices())
         self._next_step = None
 
-    def compile(self, state, batch, start_step: int = 0) -> None:
+    def compile(self, state: TrainState, batch: Tree, start_step: int = 0) -> None:
         """Compiles what the run needs from `start_step` on, and prints how much memory it takes.
 
         What does not compile or fit is known before training, not when subnets join. (One after
@@ -72,7 +77,8 @@ class Trainer:
             return self._sizes[0]
         return int(np.random.default_rng([*self._seed, step]).choice(self._sizes))
 
-    def __call__(self, step: int, state: TrainState, batch):
+    def __call__(self, step: int, state: TrainState, batch: Tree
+                 ) -> tuple[TrainState, dict[str, Mean]]:
         """The state after the step, and its metrics."""
         phase = self.recipe.phase_of(step)
         # Asking the state waits for the device: at the first step and where a phase begins.
@@ -84,7 +90,7 @@ class Trainer:
             state = self.entries[phase.name](run.place(state))
         return run(state, self._in_parts(batch), self.key)
 
-    def _in_parts(self, batch):
+    def _in_parts(self, batch: Tree) -> Tree:
         """The batch in the order in which devices get their share of its first part, its second...
 
         Devices take neighbours, so without this the parts of two devices were other images than
@@ -119,7 +125,7 @@ def enter(recipe: Recipe, phase: Phase, state: TrainState) -> TrainState:
 
 def _restarted(transform: optax.GradientTransformation, state: TrainState) -> optax.OptState:
     """The optimizer before its first step, except that rates go on by the step of the run."""
-    def step_of_run(part):
+    def step_of_run(part: Any) -> Any:
         if isinstance(part, ShrinkingState):
             return part._replace(step=state.step)
         return part._replace(count=state.step) if isinstance(part, _BY_STEP) else part
@@ -141,10 +147,10 @@ def sort_state(space: SearchSpace, transform: optax.GradientTransformation, stat
     params, batch_stats, (places, *average) = sort_channels(
         space, state.params, state.batch_stats, [places, *average], protected=protected)
 
-    def permute(leaf, places):
+    def permute(leaf: Any, places: jax.Array) -> Any:
         return leaf if _is_masked(leaf) else leaf.reshape(-1)[places]
 
-    def keep(leaf):
+    def keep(leaf: Any) -> Any:
         assert jnp.ndim(leaf) == 0, f"an array {leaf.shape} of the optimizer would stay unsorted"
         return leaf
 
@@ -154,6 +160,6 @@ def sort_state(space: SearchSpace, transform: optax.GradientTransformation, stat
                          average=average[0] if average else {})
 
 
-def _is_masked(leaf) -> bool:
+def _is_masked(leaf: Any) -> bool:
     """optax.masked leaves this node where a transformation has no parameter."""
     return isinstance(leaf, optax.MaskedNode)
