@@ -43,11 +43,16 @@ class BlockForm:
     """Rows of a block in order, and the widths between them.
 
     Attributes:
-      name: for messages.
-      rows: what is computed.
-      widths: other than "in" and "out".
-      expansion: name of a row that is left out where 1 is the only expand ratio; what it would
-        have written is then what it reads (MobileNetV2's first block).
+      name: Name of the form, for messages; OFA's settings and names of tensors depend on it, too.
+      rows: What the block computes, in order.
+      widths: The widths inside the block, beside "in" and "out"; each is a multiple of one that
+        stands before it.
+      expansion: Name of a row that is left out where 1 is the only expand ratio; what it would
+        have written is then what it reads (MobileNetV2's first block). "" is none.
+
+    Raises:
+      ValueError: If there are no rows, two share a name, one names an unknown width, or they do not
+        lead from "in" to "out".
     """
 
     name: str
@@ -66,7 +71,7 @@ class BlockForm:
         self._check_rows(known)
 
     def _check_rows(self, known: set[str]) -> None:
-        """Each row reads what the one before has written, and the last writes "out"."""
+        """Raises ValueError unless each row reads what comes to it and the last writes "out"."""
         names = [row.name for row in self.rows]
         if len(set(names)) < len(names) or not names:
             raise ValueError(f"block {self.name!r}: rows {names} need a name each, no name twice")
@@ -92,29 +97,29 @@ class BlockForm:
                              f"convolution write 'out'")
 
     def without_shortcut(self) -> BlockForm:
-        """The same without a sum."""
+        """This form without its shortcuts."""
         return dataclasses.replace(self, rows=tuple(
             row for row in self.rows if not isinstance(row, Shortcut)))
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """What every block chooses: "kernels", "expands", both or none."""
+        """Names of the lists that every block chooses from: "kernels", "expands", both or none."""
         kernels = any(isinstance(row, Conv) and row.kernel == KERNEL for row in self.rows)
         expands = any(width.times == "expand" for width in self.widths)
         return tuple(name for name, has in (("kernels", kernels), ("expands", expands)) if has)
 
     @property
     def pooling(self) -> int:
-        """Pixels that the pooling of the block makes one."""
+        """Product of the strides of all max poolings of the block; 1 without any."""
         return math.prod(row.stride for row in self.rows if isinstance(row, MaxPool))
 
     @property
     def strides(self) -> bool:
-        """Whether a row carries the stride of the block."""
+        """Whether a convolution carries the stride of the block."""
         return any(isinstance(row, Conv) and row.strided for row in self.rows)
 
     def chosen(self, expansion: bool, gates: bool) -> tuple[tuple[Row, ...], tuple[Width, ...]]:
-        """Rows and widths with or without the expansion and the gates."""
+        """(rows, widths) of the form, with or without the expansion and the gates."""
         rows = tuple(row for row in self.rows if gates or not isinstance(row, Gate))
         left_out = next((row for row in rows if row.name == self.expansion), None)
         if expansion or left_out is None:
@@ -162,10 +167,18 @@ class Block:
     number, the branch, since each has shapes of its own. The kernel is chosen beside it.
 
     Attributes:
-      form: its rows and widths, of which those of `expansion` and gates may be left out.
-      in_widths, out_widths: channels that may come in and go out.
-      tied: what goes out is as wide as what comes in, whatever that is (later blocks of a stage).
-      kernel_transform: smaller kernels are learned maps of larger ones (OFA).
+      form: The rows and widths, of which the expansion and the gates may be left out.
+      expansion: Whether the row named by `form.expansion` is there.
+      gates: Whether the gates of the form are there.
+      in_widths, out_widths: Numbers of channels that may come in and go out, ascending.
+      tied: Whether what goes out is as wide as what comes in, whatever that is (later blocks of a
+        stage).
+      stride: Stride of the rows that are `strided`, 1 or 2.
+      activation: Activation of the rows that say BLOCK.
+      kernels: Kernel sizes to choose from, in pixels, ascending.
+      expands: Expand ratios to choose from, ascending.
+      kernel_transform: Whether smaller kernels are learned maps of larger ones (OFA).
+      epsilon: What every batch norm adds to a variance.
     """
 
     form: BlockForm
@@ -183,23 +196,23 @@ class Block:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """What is computed."""
+        """The rows that the block computes, in order."""
         return self.form.chosen(self.expansion, self.gates)[0]
 
     @cached_property
     def widths(self) -> tuple[Width, ...]:
-        """Widths other than "in" and "out"."""
+        """The widths inside the block, beside "in" and "out"."""
         return self.form.chosen(self.expansion, self.gates)[1]
 
     @property
     def residual(self) -> bool:
-        """Whether what comes in can be added to what goes out as it is."""
+        """Whether what comes in has the shape of what goes out, and can be added as it is."""
         one = self.in_widths == self.out_widths and len(self.in_widths) == 1
         return self.stride == 1 and (self.tied or one)
 
     @cached_property
     def branches(self) -> tuple[dict[str, int], ...]:
-        """Channels by the name of the width, for every branch."""
+        """For every branch, the channels of each width by its name, "in" and "out" among them."""
         incoming = range(len(self.in_widths))
         pairs = [(i, i) for i in incoming] if self.tied else list(
             itertools.product(incoming, range(len(self.out_widths))))
@@ -207,16 +220,22 @@ class Block:
                      for i, o in pairs for expand in self.expands)
 
     def branch(self, incoming: Position, outgoing: Position, expand: Position) -> Position:
-        """The number of the branch of three positions, static or traced."""
+        """The number of a branch, which is its position in `branches`.
+
+        Args:
+          incoming, outgoing, expand: Positions in `in_widths`, `out_widths` and `expands`, static
+            or traced; where the block is `tied`, `outgoing` is not read.
+        """
         pair = incoming if self.tied else incoming * len(self.out_widths) + outgoing
         return pair * len(self.expands) + expand
 
     @cached_property
     def compiled(self) -> tuple[int, ...]:
-        """Branches that are compiled where the choice is made at run time.
+        """Numbers of the branches that are compiled where the choice is made at run time.
 
-        What comes in is padded with zeros then. Where no inner width follows from it, blocks read
-        all of it: a third of the programs for a few products with zero.
+        What comes in is padded with zeros then. Where no inner width follows from it, the block
+        reads all of it, so that only branches of the widest input are compiled: a third of the
+        programs where three widths come in, for a few products with zero.
         """
         if not self._reads_all:
             return tuple(range(len(self.branches)))
@@ -226,7 +245,7 @@ class Block:
 
     def compiled_branch(self, incoming: Position, outgoing: Position,
                         expand: Position) -> Position:
-        """The place in `compiled` of three positions, static or traced."""
+        """The position in `compiled` of a branch; arguments as of `branch`."""
         return self.branch(0 if self._reads_all else incoming, outgoing, expand)
 
     @property
@@ -239,12 +258,12 @@ class Block:
 
     @cached_property
     def largest(self) -> dict[str, int]:
-        """The most channels of every width, which parameters have."""
+        """The largest number of channels of each width, by its name; parameters have these."""
         return {name: max(sizes[name] for sizes in self.branches) for name in self.branches[0]}
 
     @cached_property
     def tensors(self) -> dict[Path, Dims]:
-        """Axes of every parameter, by its path."""
+        """Axes of every parameter by its path: names of widths, and numbers."""
         found: dict[Path, Dims] = {}
         for row in self.rows:
             if not (isinstance(row, Shortcut) and self.residual):
@@ -253,13 +272,13 @@ class Block:
 
     @property
     def choosing(self) -> Conv | None:
-        """The row whose kernel is chosen, if any."""
+        """The convolution whose kernel size is chosen; None if there is none."""
         return next((row for row in self.rows
                      if isinstance(row, Conv) and row.kernel == KERNEL), None)
 
     @property
     def transforms(self) -> list[tuple[int, int]]:
-        """Pairs (larger, smaller) of kernels that a learned map joins, from the largest down."""
+        """Pairs (larger, smaller) of kernel sizes that a learned map joins, the largest first."""
         return steps(self.kernels) if self.kernel_transform and self.choosing else []
 
     def _sizes(self, incoming: int, outgoing: int, expand: float) -> dict[str, int]:

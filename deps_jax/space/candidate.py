@@ -18,11 +18,11 @@ from deps_jax.space.subnet_text import decode, encode
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-    """n networks.
+    """n subnets, each with the resolution of its images.
 
     Attributes:
-      subnets: stacked, NumPy leaves.
-      resolution: [n] int32, pixels.
+      subnets: The subnets, stacked: NumPy arrays with a leading axis n.
+      resolution: Side of the images of each subnet in pixels, [n] int32.
     """
 
     subnets: Subnet
@@ -32,19 +32,19 @@ class Candidates:
         return len(self.resolution)
 
     def __getitem__(self, index: np.ndarray) -> Candidates:
-        """Some of them, by a mask or an array of positions."""
+        """The candidates at some places, given by a boolean mask or an array of positions."""
         return Candidates(jax.tree.map(lambda leaf: leaf[index], self.subnets),
                           self.resolution[index])
 
     def names(self, space: SearchSpace) -> tuple[str, ...]:
-        """As `candidate_name` writes them."""
+        """Names of the n candidates, as `candidate_name` writes them."""
         return tuple(
             candidate_name(space, jax.tree.map(lambda leaf, i=i: leaf[i], self.subnets), resolution)
             for i, resolution in enumerate(self.resolution))
 
     @classmethod
     def named(cls, space: SearchSpace, names: Sequence[str]) -> Candidates:
-        """The candidates of these names; ValueError as in `parse_candidate`."""
+        """The candidates of these names, in order; ValueError as in `parse_candidate`."""
         subnets, resolutions = zip(*(parse_candidate(space, name) for name in names), strict=True)
         return cls(stack(list(subnets)), np.array(resolutions, np.int32))
 
@@ -53,16 +53,16 @@ Costs = Callable[[Candidates], Mapping[str, np.ndarray]]
 
 
 def candidate_name(space: SearchSpace, subnet: Subnet, resolution: int) -> str:
-    """One line of text for a static subnet at a resolution."""
+    """The name, one line of text, of a static subnet at a resolution in pixels."""
     name = encode(space, subnet)
     return name if resolution == space.resolution else f"{name}@{resolution}"
 
 
 def parse_candidate(space: SearchSpace, text: str) -> tuple[Subnet, int]:
-    """(static subnet, pixels) of a name.
+    """The static subnet and the resolution in pixels that a name stands for.
 
     Raises:
-      ValueError: naming the position of the first error.
+      ValueError: If the name is none of this space; the message says what is wrong with it.
     """
     name, at, pixels = text.partition("@")
     if at and not (pixels.isdigit() and int(pixels) > 0):
@@ -72,7 +72,7 @@ def parse_candidate(space: SearchSpace, text: str) -> tuple[Subnet, int]:
 
 
 def check_resolutions(resolutions: Sequence[int]) -> tuple[int, ...]:
-    """Distinct, from small to large; ValueError unless all are above 0."""
+    """The distinct resolutions, ascending; ValueError if there are none or one is below 1."""
     if not resolutions or min(resolutions) < 1:
         raise ValueError(f"resolutions {list(resolutions)} must be one or more numbers of pixels, "
                          f"such as 24,28,32")
@@ -80,7 +80,15 @@ def check_resolutions(resolutions: Sequence[int]) -> tuple[int, ...]:
 
 
 def by_resolution(costs: Mapping[int, Callable[[Subnet], Mapping[str, np.ndarray]]]) -> Costs:
-    """Costs of candidates from one cost function of stacked subnets for each resolution."""
+    """A cost function of candidates, joined from one cost function for each resolution.
+
+    Args:
+      costs: For every resolution in pixels, a function from n stacked subnets to their costs,
+        {name: [n]}.
+
+    Returns:
+      A function from n candidates to their costs, {name: [n] float64}.
+    """
     def costs_of(candidates: Candidates) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
         for resolution in np.unique(candidates.resolution):

@@ -27,13 +27,15 @@ class BlockTable:
     """One cost of every subnet of a space: a number for each part, joined by sum or maximum.
 
     Attributes:
-      space: whose subnets they are.
-      call: what every network costs beside its parts.
-      stem, head: [widths] costs at every width of the stem and of the last stage; a fixed first
-        block counts with the stem.
-      flat: [s * d * k * branches + 1] costs of the elastic blocks; the last entry is 0, for
-        inactive blocks.
-      shape: (s, d, k, branches), the most that any stage has of each.
+      space: The space of the subnets.
+      call: What every network costs beside its parts.
+      stem, head: Costs of the stem and of the head, [widths] each, at every width of the stem and
+        of the last stage. A fixed first block counts with the stem.
+      flat: Costs of the elastic blocks, [s * d * k * branches + 1] float64; the last entry is 0,
+        for inactive blocks.
+      shape: (s, d, k, branches): the number of stages, and the largest numbers of blocks, kernel
+        sizes and branches that any of them has.
+      join: How the costs of the parts become one: "sum", or "max" for the largest of them.
     """
 
     space: SearchSpace
@@ -47,9 +49,11 @@ class BlockTable:
     @classmethod
     def build(cls, space: SearchSpace, cost_of: Callable[[Layers], float], *,
               resolution: int | None = None, join: str = "sum") -> BlockTable:
-        """A table of `cost_of(layers of one part)`.
+        """The table of a cost that is known for the layers of one part.
 
         Args:
+          cost_of: Returns the cost of the layers of one part (see `pieces`).
+          resolution: Side of the images in pixels; None is the space's own.
           join: "sum" or "max".
         """
         joined = sum if join == "sum" else max
@@ -64,16 +68,17 @@ class BlockTable:
                    np.append(table.ravel(), 0), table.shape, join)
 
     def __call__(self, subnets: Subnet) -> np.ndarray:
-        """[n] float64 costs of n stacked subnets; exact for whole numbers below 2**53."""
+        """Costs of n stacked subnets, [n] float64; exact for whole numbers below 2**53."""
         return self.look_up(self.places(subnets))
 
     def places(self, subnets: Subnet, xp: ModuleType = np) -> tuple[Integers, Integers]:
-        """([n, s * d] positions in `flat`, [n, 2] of the widths of stem and last stage).
-
-        They are the same for all tables of a space.
+        """Where the costs of n stacked subnets stand; the same in all tables of a space.
 
         Args:
           xp: NumPy, or jax.numpy for traced subnets.
+
+        Returns:
+          ([n, s * d] positions in `flat`, [n, 2] positions in `stem` and `head`).
         """
         s, d, kernels, branches = self.shape
         depth, kernel, expand = (xp.asarray(leaf) for leaf in (
@@ -94,7 +99,12 @@ class BlockTable:
 
     def look_up(self, places: tuple[Integers, Integers],
                 xp: ModuleType = np) -> np.ndarray | jax.Array:
-        """Costs of subnets whose parts are at `places`; `xp` as there (float32 under JAX)."""
+        """Costs of n subnets, [n].
+
+        Args:
+          places: What `places` returned for the subnets.
+          xp: NumPy, or jax.numpy for traced places (float32 unless jax_enable_x64 is set).
+        """
         blocks, ends = places
         flat, stem, head = (xp.asarray(part) for part in (self.flat, self.stem, self.head))
         each = xp.concatenate([flat[blocks], stem[ends[:, :1]], head[ends[:, 1:]]], axis=1)
@@ -111,7 +121,7 @@ def _stem(space: SearchSpace, width: int, size: int) -> Layers:
 
 def _block_costs(space: SearchSpace, cost_of: Callable[[Layers], float],
                  last: Layer) -> tuple[np.ndarray, Layer]:
-    """([s, d, k, branches] costs of all choices of all blocks, the last layer there is)."""
+    """([s, d, k, branches] costs of all choices of all blocks, last layer of the last block)."""
     shape = (len(space.stages), space.max_depth,
              max(len(stage.kernels) for stage in space.stages),
              max(len(block.branches) for blocks in space.blocks for block in blocks))
@@ -133,9 +143,10 @@ class CostModel:
     writes plus a waiting skip connection); "file_bytes_PRECISION" for each of `files`.
 
     Args:
-      resolution: of the images in pixels; None is the space's own.
-      files: by precision, the bytes that layers add to a file and those of one without layers,
-        as `onnx_writer.FILE_SIZES` has them.
+      space: The space of the subnets.
+      resolution: Side of the images in pixels; None is the space's own.
+      files: By precision, a function from layers to the bytes that they add to a file, and the
+        bytes of a file without layers, as `onnx_writer.FILE_SIZES` has them.
     """
 
     def __init__(self, space: SearchSpace, *, resolution: int | None = None,
@@ -149,24 +160,24 @@ class CostModel:
                 build(bytes_of), call=envelope)
 
     def __call__(self, subnets: Subnet) -> dict[str, np.ndarray]:
-        """Costs of n stacked subnets (NumPy leaves with a leading axis)."""
+        """Costs {name: [n] float64} of n stacked subnets (NumPy arrays with a leading axis)."""
         tables = list(self.tables.values())
         places = tables[0].places(subnets)
         return {name: table.look_up(places) for name, table in self.tables.items()}
 
 
 def macs(network_layers: Layers) -> int:
-    """Multiply-adds for one image."""
+    """Number of multiply-adds that the layers do for one image."""
     return sum(layer.macs for layer in network_layers)
 
 
 def params(network_layers: Layers) -> int:
-    """Learnable numbers."""
+    """Number of learnable parameters of the layers."""
     return sum(layer.params for layer in network_layers)
 
 
 def peak_activation_bytes(network_layers: Layers) -> int:
-    """Most float32 feature maps that are alive at once, for one image.
+    """Bytes of the float32 feature maps alive at once, at their most, for one image.
 
     A layer needs what it reads, what it writes, and whatever is still to be added or read again.
     Nothing is assumed to work in place.
@@ -190,6 +201,6 @@ def _peak(piece: Layers) -> int:
 
 
 def pieces(network_layers: Layers) -> Iterator[tuple[str, Layers]]:
-    """The layers by part (`Layer.part`); the classifier belongs to the head."""
+    """Yields (name, layers) of each part (`Layer.part`); the classifier belongs to the head."""
     for name, piece in groupby(network_layers, lambda layer: layer.part):
         yield name, tuple(piece)

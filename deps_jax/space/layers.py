@@ -22,12 +22,18 @@ class Layer:
 
     Attributes:
       name: Path such as "stage2/block1/depthwise"; see `part` for the piece it belongs to.
-      op: "conv" (square kernel, padding kernel // 2, batch norm or nothing, activation),
-        "squeeze_excite", "add" (the output of layer `skip`), "activation", "max_pool" (padding
-        kernel // 2), "average_pool" (kernel = stride, what is beyond the edge not counted), "pool"
-        (global mean) or "dense".
-      groups: Of a convolution; `in_channels` for depthwise.
-      hidden: Units inside a squeeze-excite gate.
+      op: The operation: "conv" (square kernel, padding kernel // 2, batch norm or nothing,
+        activation), "squeeze_excite", "add" (the output of layer `skip`), "activation", "max_pool"
+        (padding kernel // 2), "average_pool" (kernel = stride, what is beyond the edge not
+        counted), "pool" (global mean) or "dense".
+      in_channels, out_channels: Numbers of channels read and written.
+      size_in, size_out: Sides of the feature maps read and written.
+      kernel: Side of the kernel.
+      stride: Pixels from one place of the kernel to the next.
+      groups: Number of groups of a convolution; `in_channels` for a depthwise one.
+      batch_norm: Whether batch norm follows the convolution.
+      activation: Name of the activation at the end, see `operations.activate`.
+      hidden: Number of units inside a squeeze-excite gate.
       skip: For "add", the name of the layer whose output is added.
       source: Name of the layer whose output is read; "" is the one before.
       block: (stage, block) of an elastic block; None outside of them.
@@ -51,7 +57,7 @@ class Layer:
 
     @property
     def part(self) -> str:
-        """The piece of the network: "stem", "first_block", "stage0/block0", ..., "head"."""
+        """The part of the network it is in: "stem", "first_block", "stage0/block0", ..., "head"."""
         if self.block:
             return "stage{}/block{}".format(*self.block)
         first = self.name.partition("/")[0]
@@ -69,7 +75,7 @@ class Layer:
 
     @property
     def params(self) -> int:
-        """Learnable numbers; running statistics of batch norm are not counted."""
+        """Number of learnable parameters; running statistics of batch norm are not counted."""
         if self.op == "conv":
             weights = self.kernel**2 * (self.in_channels // self.groups) * self.out_channels
             return weights + (2 * self.out_channels if self.batch_norm else 0)
@@ -82,7 +88,10 @@ def layers(space: SearchSpace, subnet: Subnet, resolution: int | None = None) ->
     """The layers of a static subnet, in order of execution, for square images.
 
     Args:
-      resolution: image side in pixels; None is the space's own.
+      resolution: Side of the images in pixels; None is the space's own.
+
+    Raises:
+      ValueError: If the subnet is traced or holds JAX arrays.
     """
     if not subnet.is_static:
         raise ValueError("layers() needs a static subnet; call it outside jit, on NumPy arrays")
@@ -101,20 +110,26 @@ def layers(space: SearchSpace, subnet: Subnet, resolution: int | None = None) ->
 
 
 def stem_layer(space: SearchSpace, width: int, size: int) -> Layer:
-    """The first convolution, at one of its widths, on images of a size in pixels."""
+    """The first convolution.
+
+    Args:
+      width: Position in `space.widths[0]`.
+      size: Side of the images in pixels.
+    """
     return conv_layer("stem", 3, space.widths[0][width], size, kernel=3, stride=space.stem_stride,
                       activation=space.stem_activation)
 
 
 def block_layers(name: str, block: Block, branch: int, kernel: int, previous: Layer,
                  place: tuple[int, int] | None = None) -> Iterator[Layer]:
-    """The layers of a block at one of its choices.
+    """Yields the layers of a block at one of its choices.
 
     Args:
-      branch: see `Block.branches`.
-      kernel: side of the chosen kernel, in pixels.
-      previous: the layer before the block.
-      place: (stage, block).
+      name: What the names of the layers begin with, such as "stage2/block1".
+      branch: Number of the chosen branch, see `Block.branches`.
+      kernel: Side of the chosen kernel in pixels.
+      previous: The layer before the block.
+      place: (stage, block) of an elastic block; None outside of the stages.
     """
     sizes, size = block.branches[branch], previous.size_out
     before = previous.name
@@ -126,7 +141,7 @@ def block_layers(name: str, block: Block, branch: int, kernel: int, previous: La
 
 def _row_layers(name: str, block: Block, row: Row, sizes: Mapping[str, int], kernel: int,
                 size: int, previous: Layer, before: str) -> Iterator[Layer]:
-    """The layers of one row: `size` and `before` are of what comes to it."""
+    """The layers of one row; `size` and `before` are the side and the layer of what it reads."""
     own, out = f"{name}/{row.name}", sizes["out"]
     if isinstance(row, Conv):
         middle = sizes[row.writes]
@@ -158,7 +173,7 @@ def _row_layers(name: str, block: Block, row: Row, sizes: Mapping[str, int], ker
 
 
 def head_layers(space: SearchSpace, last: Layer) -> Iterator[Layer]:
-    """What follows the last block: 1x1 convolutions, the global mean, the classifier."""
+    """Yields the layers after `last`: 1x1 convolutions, the global mean, the classifier."""
     channels, size = last.out_channels, last.size_out
     if space.head_width:
         width = space.scaled(space.head_width)
@@ -176,6 +191,6 @@ def head_layers(space: SearchSpace, last: Layer) -> Iterator[Layer]:
 def conv_layer(name: str, in_channels: int, out_channels: int, size: int, *, kernel: int = 1,
                stride: int = 1, groups: int = 1, activation: str = "identity",
                batch_norm: bool = True) -> Layer:
-    """A convolution on a map of `size` pixels."""
+    """A convolution that reads a feature map with a side of `size` pixels."""
     return Layer(name, "conv", in_channels, out_channels, size, -(-size // stride), kernel, stride,
                  groups, batch_norm, activation)

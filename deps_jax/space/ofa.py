@@ -13,7 +13,7 @@ from deps_jax.space.subnet import Subnet, from_lists, width_choices
 
 
 def stem_stages(space: SearchSpace) -> int:
-    """How many leading stages OFA counts with the stem: those of plain convolutions."""
+    """Number of leading stages that OFA counts with the stem: those of plain convolutions."""
     plain = (CONVOLUTION.name, CONVOLUTION_POOL.name)
     return next((s for s, stage in enumerate(space.stages) if stage.block.name not in plain), 0)
 
@@ -22,11 +22,14 @@ def from_ofa(space: SearchSpace, settings: Mapping[str, Sequence]) -> Subnet:
     """The static subnet of lists as OFA's `set_active_subnet` takes them.
 
     Args:
-      settings: "ks" and "e" by block, inactive ones included, where blocks choose them; "d" by
-        stage, of one without a choice or left out; "w" of ResNets.
+      settings: Lists by name. "ks" and "e" hold the kernel size and the expand ratio of every block
+        that chooses one, inactive blocks included. "d" holds the depth of every stage; last stages
+        may be missing and have their largest. "w" of ResNets holds the position of every width
+        that is chosen.
 
     Raises:
-      ValueError: naming the stage, the value and what the stage allows.
+      ValueError: If a value is not allowed; the message names the stage, the value and what the
+        stage allows.
     """
     stems = stem_stages(space)
     depths = list(settings["d"])
@@ -47,7 +50,7 @@ def from_ofa(space: SearchSpace, settings: Mapping[str, Sequence]) -> Subnet:
 
 
 def _by_block(space: SearchSpace, name: str, values: Sequence | None) -> list[list] | None:
-    """One list a stage; stages whose blocks have no such choice take none of the values."""
+    """One list for each stage; those whose blocks have no such choice take none of the values."""
     if values is None:
         return None
     given: Iterator = iter(values)

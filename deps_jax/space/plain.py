@@ -15,7 +15,7 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def to_plain(space: SearchSpace) -> dict:
-    """Dicts, lists, numbers and text; what JSON would make of it."""
+    """The space as dicts, lists, numbers and text that JSON can hold."""
     return {**_fields(space), "stages": [
         {**_fields(stage), "block": _form_to_plain(stage.block)} for stage in space.stages]}
 
@@ -24,7 +24,8 @@ def from_plain(values: Mapping) -> SearchSpace:
     """The inverse of `to_plain`; fields that an earlier version did not write have their defaults.
 
     Raises:
-      KeyError, TypeError: for values of another version.
+      KeyError, TypeError: If the values are of another version: a field that has no default is
+        missing, or there is one that this version does not know.
     """
     stages = tuple(
         Stage(**{name: _form(value) if name == "block" else _immutable(value)
@@ -34,7 +35,7 @@ def from_plain(values: Mapping) -> SearchSpace:
 
 
 def _fields(value: SearchSpace | Stage) -> dict:
-    """Fields of a dataclass, tuples as lists."""
+    """The fields of a dataclass by name, with tuples as lists."""
     found = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return {name: list(part) if isinstance(part, tuple) else part for name, part in found.items()}
 

@@ -20,15 +20,16 @@ _NORM = ("scale", "bias")
 
 @dataclasses.dataclass(frozen=True)
 class Conv:
-    """A convolution without bias, batch norm, an activation.
+    """A convolution without bias, followed by batch norm and an activation.
 
     Attributes:
-      name: of its parameters and of its layer.
-      reads, writes: names of widths.
-      kernel: side of the square kernel in pixels, or KERNEL.
-      depthwise: every channel has a kernel of its own; `reads` and `writes` are the same.
-      strided: carries the stride of the block.
-      activation: a name, BLOCK or "identity".
+      name: Name of its layer, with which the paths of its parameters begin.
+      reads, writes: Names of the widths of what it reads and writes.
+      kernel: Side of the square kernel in pixels, or KERNEL.
+      depthwise: Whether every channel has a kernel of its own; `reads` and `writes` are then the
+        same.
+      strided: Whether it carries the stride of the block; otherwise its stride is 1.
+      activation: Name of an activation, "identity" for none, or BLOCK.
     """
 
     name: str
@@ -40,11 +41,11 @@ class Conv:
     activation: str = BLOCK
 
     def tensors(self, kernels: tuple[int, ...], transforms: bool) -> dict[Path, Dims]:
-        """Axes of every parameter.
+        """Axes of every parameter, by its path.
 
         Args:
-          kernels: what the block offers, ascending.
-          transforms: smaller kernels are learned maps of larger ones.
+          kernels: Kernel sizes that the block offers, ascending.
+          transforms: Whether smaller kernels are learned maps of larger ones.
         """
         side = kernels[-1] if self.kernel == KERNEL else self.kernel
         channels = (self.writes,) if self.depthwise else (self.reads, self.writes)
@@ -62,8 +63,9 @@ class Gate:
     """Squeeze-excite: channels weighed by a small network on their spatial means.
 
     Attributes:
-      on: the width whose channels are weighed.
-      hidden: the width of the network's hidden units.
+      name: Name of its layer, with which the paths of its parameters begin.
+      on: Name of the width whose channels are weighed.
+      hidden: Name of the width of the network's hidden units.
     """
 
     name: str
@@ -71,7 +73,7 @@ class Gate:
     hidden: str
 
     def tensors(self, kernels: tuple[int, ...], transforms: bool) -> dict[Path, Dims]:
-        """Axes of every parameter."""
+        """Axes of every parameter, by its path."""
         return {(self.name, "reduce", "kernel"): (self.on, self.hidden),
                 (self.name, "reduce", "bias"): (self.hidden,),
                 (self.name, "expand", "kernel"): (self.hidden, self.on),
@@ -86,39 +88,51 @@ class Shortcut:
     projection: the mean over each stride x stride pixels, a 1x1 convolution, batch norm (ResNet-D).
 
     Attributes:
-      projection: name of that convolution; "" has none.
+      name: Name of the layer of the sum.
+      projection: Name of that convolution; "" is none.
     """
 
     name: str = "add"
     projection: str = ""
 
     def tensors(self, kernels: tuple[int, ...], transforms: bool) -> dict[Path, Dims]:
-        """Axes of the projection's parameters; a block without one leaves them out."""
+        """Axes of the projection's parameters, by path; a residual block leaves them out."""
         return Conv(self.projection, "in", "out").tensors((), False) if self.projection else {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """An activation on its own, after a sum."""
+    """An activation on its own, after a sum.
+
+    Attributes:
+      name: Name of its layer.
+      activation: Name of an activation, or BLOCK.
+    """
 
     name: str = "activation"
     activation: str = BLOCK
 
     def tensors(self, kernels: tuple[int, ...], transforms: bool) -> dict[Path, Dims]:
-        """None."""
+        """An empty dict, as there are no parameters."""
         return {}
 
 
 @dataclasses.dataclass(frozen=True)
 class MaxPool:
-    """The largest of each kernel x kernel pixels, padding kernel // 2."""
+    """Max pooling: the largest of each kernel x kernel pixels, with padding kernel // 2.
+
+    Attributes:
+      name: Name of its layer.
+      kernel: Side of the window in pixels.
+      stride: Pixels from one window to the next.
+    """
 
     name: str = "pool"
     kernel: int = 3
     stride: int = 2
 
     def tensors(self, kernels: tuple[int, ...], transforms: bool) -> dict[Path, Dims]:
-        """None."""
+        """An empty dict, as there are no parameters."""
         return {}
 
 
@@ -130,8 +144,9 @@ class Width:
     """A width inside a block: a multiple of another one, rounded by `make_divisible`.
 
     Attributes:
-      of: "in", "out" or a width listed before.
-      times: a number, or "expand" for the expand ratio that every block chooses.
+      name: Name of the width, by which rows call it.
+      of: Name of the other width: "in", "out" or one that is listed before.
+      times: Factor, or "expand" for the expand ratio that every block chooses.
     """
 
     name: str
@@ -139,7 +154,12 @@ class Width:
     times: float | str
 
     def resolve(self, sizes: Mapping[str, int], expand: float) -> int:
-        """Channels, where those of `of` and the expand ratio are known."""
+        """Number of channels of this width.
+
+        Args:
+          sizes: Numbers of channels of the widths listed before, by name.
+          expand: Expand ratio of the block.
+        """
         times = expand if self.times == "expand" else self.times
         return make_divisible(round(sizes[self.of] * times))
 

@@ -27,16 +27,20 @@ class Stage:
     """Blocks of one width. The first carries the stride, the others are residual.
 
     Attributes:
-      width: output channels before the width multiplier; 0 keeps those that come in.
-      stride: 1 or 2, of the first block.
-      activation: "relu", "relu6" or "h_swish".
-      squeeze_excite: whether gates of the block's form are there.
-      depths, kernels, expands: what a subnet may choose, for the stage (depths) and for each of
-        its blocks (kernel sizes, expand ratios). Any order; kept sorted. With the expand ratio 1
-        alone, blocks have no 1x1 expansion, as in OFA and DepS.
-      widths: multiples of `width` that a subnet may choose for the whole stage (OFA's ResNet).
-      base_depth: blocks beside those that `depths` counts.
-      block: the form of the blocks; lists of what it has not (see `BlockForm.axes`) are (1,).
+      width: Number of output channels before the width multiplier; 0 keeps those that come in.
+      stride: Stride of the first block, 1 or 2.
+      activation: Activation of the blocks: "relu", "relu6" or "h_swish".
+      squeeze_excite: Whether the gates of the block's form are there.
+      depths, kernels, expands: What a subnet may choose, for the stage (depths) and for each of
+        its blocks (kernel sizes, expand ratios). They may be given in any order and are kept
+        sorted. With the expand ratio 1 alone, blocks have no 1x1 expansion, as in OFA and DepS.
+      widths: Multiples of `width` that a subnet may choose for the whole stage (OFA's ResNet).
+      base_depth: Number of blocks beside those that `depths` counts.
+      block: Form of the blocks; lists that it does not choose from (see `BlockForm.axes`) become
+        (1,).
+
+    Raises:
+      ValueError: If no network could be built from it; the message says what to change.
     """
 
     width: int
@@ -74,12 +78,12 @@ class Stage:
 
     @property
     def active_depths(self) -> tuple[int, ...]:
-        """How many blocks run, for every entry of `depths`."""
+        """Number of blocks that run, for every entry of `depths`."""
         return tuple(self.base_depth + depth for depth in self.depths)
 
     @property
     def max_depth(self) -> int:
-        """Most blocks that run."""
+        """Largest number of blocks that run."""
         return self.active_depths[-1]
 
     @property
@@ -100,19 +104,25 @@ class SearchSpace:
     Attributes:
       name: Name of the family; part of what a checkpoint remembers.
       stem_width, stem_stride: The first 3x3 convolution.
-      first_width, first_residual: The fixed 3x3 block after it (expand ratio 1), and whether its
-        input is added to its output, which needs equal widths of both. Width 0 leaves it out.
-      stages: The elastic part.
+      first_width, first_residual: Width of the fixed 3x3 block after it (expand ratio 1), and
+        whether its input is added to its output, which needs equal widths of both. Width 0 leaves
+        it out.
+      stages: The elastic stages, in order.
       head_width: Width of the 1x1 convolution with batch norm before the pooling; 0 leaves it out.
       feature_width: Width of the 1x1 convolution without batch norm after the pooling; 0 leaves
         it out.
       num_classes: Number of outputs of the classifier.
       resolution: Side of the square input, in pixels.
-      width_mult: Scales every width (rounded by `make_divisible`).
-      kernel_transform: Smaller kernels are learned linear maps of the larger one's centre (OFA)
-        instead of the centre itself.
+      stem_activation, first_activation, head_activation: Activations of the stem, of the fixed
+        block and of the convolutions of the head.
+      width_mult: Factor that scales every width (rounded by `make_divisible`).
+      kernel_transform: Whether smaller kernels are learned linear maps of the larger one's centre
+        (OFA) instead of the centre itself.
       norm_epsilon: What every batch norm adds to a variance.
       stem_widths: Multiples of `stem_width` that a subnet may choose.
+
+    Raises:
+      ValueError: If no network could be built from it; the message says what to change.
     """
 
     name: str
@@ -163,13 +173,13 @@ class SearchSpace:
 
     @property
     def total_stride(self) -> int:
-        """Pixels of the image to one of the last feature map."""
+        """Number of pixels of the image, along a side, for one pixel of the last feature map."""
         return self.stem_stride * math.prod(
             stage.stride * stage.block.pooling for stage in self.stages)
 
     @property
     def max_depth(self) -> int:
-        """Most blocks a stage of this space can have; second axis of a Subnet's arrays."""
+        """Largest number of blocks of a stage; the second axis of a Subnet's arrays."""
         return max(stage.max_depth for stage in self.stages)
 
     @property
@@ -185,7 +195,10 @@ class SearchSpace:
 
     @cached_property
     def deciding(self) -> tuple[int, ...]:
-        """For every entry of `widths`, that which decides: one that keeps is as the one before."""
+        """For every entry of `widths`, the position of the entry whose choice it follows.
+
+        That is its own, except where a stage of width 0 keeps what an earlier choice has made.
+        """
         found = [0]
         for i, stage in enumerate(self.stages, start=1):
             found.append(i if stage.width or (i == 1 and self.first_width) else found[-1])
@@ -193,7 +206,7 @@ class SearchSpace:
 
     @cached_property
     def blocks(self) -> tuple[tuple[Block, ...], ...]:
-        """Every elastic block, by stage."""
+        """The elastic blocks of every stage, as many as its largest depth."""
         found = []
         incoming = (self.scaled(self.first_width),) if self.first_width else self.widths[0]
         for stage, outgoing in zip(self.stages, self.widths[1:], strict=True):
@@ -211,7 +224,7 @@ class SearchSpace:
 
     @cached_property
     def first_block(self) -> Block | None:
-        """The fixed 3x3 block between the stem and the first stage, if there is one."""
+        """The fixed 3x3 block between the stem and the first stage; None if there is none."""
         if not self.first_width:
             return None
         form = (INVERTED_RESIDUAL if self.first_residual
@@ -223,7 +236,7 @@ class SearchSpace:
             epsilon=self.norm_epsilon)
 
     def scaled(self, width: float) -> int:
-        """`width` channels after the width multiplier."""
+        """Number of channels that `width` becomes by the width multiplier."""
         return make_divisible(width * self.width_mult)
 
     def size(self) -> int:
@@ -241,12 +254,12 @@ class SearchSpace:
         stage's place in the network.
 
         Args:
-          depths, kernels, expands, widths: lists for all stages; None keeps each stage's own.
-          **fields: fields of SearchSpace, such as `width_mult=0.25, num_classes=10`.
+          depths, kernels, expands, widths: Lists for all stages; None keeps each stage's own.
+          **fields: Other fields of SearchSpace, such as `width_mult=0.25, num_classes=10`.
 
         Raises:
-          ValueError: for an empty or impossible list, depths or widths that no stage can take, or
-            a field that does not exist.
+          ValueError: If a list is empty or impossible, no stage can take the depths or widths, or
+            a field does not exist.
         """
         known = {field.name for field in dataclasses.fields(self)}
         if unknown := sorted(set(fields) - known):
@@ -266,7 +279,7 @@ class SearchSpace:
 
 
 def _choices(field: str, values: Sequence) -> tuple:
-    """Sorted distinct choices, refused if no network could be built from them."""
+    """The choices, sorted; ValueError if one repeats or no network could be built from them."""
     values = tuple(values)
     if not values:
         raise ValueError(f"{field} is empty; list at least one value, such as {_EXAMPLES[field]}")

@@ -23,11 +23,12 @@ class Subnet:
     """One network of a space with s stages of at most d blocks.
 
     Attributes:
-      depth: [s] int32, active blocks of each stage.
-      kernel: [s, d] int32, position of each block's kernel size in its stage's `kernels`.
-      expand: [s, d] int32, position of each block's expand ratio in its stage's `expands`.
-      width: [s + 1] int32, position of the stem's width and of each stage's in its `widths` (0 of
-        one that keeps what comes in); None where the space has one width everywhere.
+      depth: Number of active blocks of each stage, [s] int32.
+      kernel: Position of each block's kernel size in its stage's `kernels`, [s, d] int32.
+      expand: Position of each block's expand ratio in its stage's `expands`, [s, d] int32.
+      width: Position of the stem's width in `stem_widths` and of each stage's in its `widths`,
+        [s + 1] int32 (0 for a stage that keeps what comes in); None where the space has one width
+        everywhere.
 
     Entries of inactive blocks mean nothing; `canonical` sets them to 0.
     """
@@ -43,9 +44,10 @@ class Subnet:
         return not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self))
 
     def width_at(self, space: SearchSpace, i: int) -> Integers | int:
-        """Position in `space.widths[i]`, after the stem (0) or after stage i - 1.
+        """Position of the chosen width in `space.widths[i]`; [n] for n stacked subnets.
 
-        Also of stacked subnets, [n].
+        Args:
+          i: 0 for the width after the stem, otherwise that after stage i - 1.
         """
         return 0 if self.width is None else self.width[..., space.deciding[i]]
 
@@ -62,15 +64,17 @@ def smallest(space: SearchSpace) -> Subnet:
 
 def uniform(space: SearchSpace, *, depth: int, expand: float | None = None,
             kernel: int | None = None, width: float | None = None) -> Subnet:
-    """The static subnet with the same choices everywhere, each clipped to what a stage offers.
+    """The static subnet with the same choices everywhere, each the nearest that a stage offers.
 
-    Clipping serves stages of fixed depth; None is the largest.
+    The nearest serves stages that do not offer the value itself, such as those of fixed depth.
 
     Args:
-      depth: as stages list it, without their `base_depth`.
+      depth: Depth as stages list it, without their `base_depth`.
+      expand, kernel, width: Expand ratio, kernel size and multiple of the width; None is the
+        largest.
 
     Raises:
-      ValueError: when no stage offers the value.
+      ValueError: If no stage offers a value.
     """
     given = {"depths": depth, "expands": expand, "kernels": kernel, "widths": width}
     for name, value in given.items():
@@ -91,7 +95,7 @@ def sample(key: jax.Array, space: SearchSpace) -> Subnet:
     """Independent uniform choices for every stage and block (DepS's and BigNAS's sampling).
 
     Uniform over settings, as in the reference: the choices of inactive blocks are drawn too, so
-    shallow subnets are as likely as deep ones.
+    shallow subnets are as likely as deep ones. The subnet holds JAX arrays, so it is not static.
     """
     keys = jax.random.split(key, 3)
     shape = (len(space.stages), space.max_depth)
@@ -110,7 +114,7 @@ def sample_compound(key: jax.Array, space: SearchSpace) -> Subnet:
     draws the expand ratio alone, one with one expand ratio the depth.
 
     Raises:
-      ValueError: when a stage has several depths and several, but not as many, expand ratios.
+      ValueError: If a stage has several depths and several, but not as many, expand ratios.
     """
     for s, stage in enumerate(space.stages):
         counts = {len(stage.depths), len(stage.expands)} - {1}
@@ -136,12 +140,12 @@ def sample_compound(key: jax.Array, space: SearchSpace) -> Subnet:
 
 
 def stack(subnets: Sequence[Subnet]) -> Subnet:
-    """Several subnets as one pytree with a leading axis, for `vmap` or `scan`."""
+    """Several subnets as one of NumPy arrays with a leading axis, for `vmap` or `scan`."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *subnets)
 
 
 def canonical(subnet: Subnet) -> Subnet:
-    """The subnet with the meaningless entries of inactive blocks set to 0, as NumPy arrays."""
+    """The subnet (also a stacked one) as NumPy arrays, with the entries of inactive blocks 0."""
     depth = np.asarray(subnet.depth, np.int32)
     active = np.arange(np.shape(subnet.kernel)[-1]) < depth[..., None]
 
@@ -157,13 +161,15 @@ def from_lists(space: SearchSpace, *, depths: Sequence[int], kernels: Sequence |
     """A static subnet from values: depths by stage, kernel sizes and expand ratios by block.
 
     Args:
-      depths: [s] of each stage, as it lists them.
-      kernels, expands: one value for every block in order, inactive ones included (the layout
+      depths: Depth of each of the s stages, as the stage lists it.
+      kernels, expands: One value for every block in order, inactive ones included (the layout
         of the PyTorch implementations), or one nested list per stage. None where no block chooses.
-      widths: [s + 1] of the stem and of each stage; None where the space has one everywhere.
+      widths: Multiple of the width of the stem and of each stage, s + 1 in all; None where the
+        space has one everywhere.
 
     Raises:
-      ValueError: naming the stage, the value and what the stage allows.
+      ValueError: If a list has another length, or a value is not allowed; the message then names
+        the stage, the value and what the stage allows.
     """
     subnet = largest(space)
     subnet = Subnet(np.zeros_like(subnet.depth), np.zeros_like(subnet.kernel),
@@ -213,19 +219,19 @@ def _extreme(space: SearchSpace, end: int) -> Subnet:
 
 
 def width_choices(space: SearchSpace) -> tuple[tuple[float, ...], ...]:
-    """Multiples of the widths of the stem and of every stage; () where there is no choice."""
+    """Multiples of the width that the stem and every stage offer; () if none has a choice."""
     listed = (space.stem_widths, *(stage.widths for stage in space.stages))
     return listed if any(len(widths) > 1 for widths in listed) else ()
 
 
 def _no_width(space: SearchSpace) -> np.ndarray | None:
-    """Room for positions of widths, where there is a choice of them."""
+    """Zeros [s + 1] int32 for the positions of widths; None if the space has no choice of them."""
     count = len(width_choices(space))
     return np.zeros(count, np.int32) if count else None
 
 
 def _positions(space: SearchSpace, name: str) -> np.ndarray:
-    """[s] position of the last entry of a list of each stage."""
+    """Position of the last entry in a list (see AXES) of each stage, [s] int32."""
     return np.array([len(getattr(stage, name)) - 1 for stage in space.stages], np.int32)
 
 

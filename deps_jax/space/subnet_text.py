@@ -38,7 +38,7 @@ _NOTHING, _LEFT_OUT = "b", "0"
 
 
 def encode(space: SearchSpace, subnet: Subnet) -> str:
-    """The line of a static subnet; `decode` reads it back."""
+    """The line of text of a static subnet; `decode` reads it back."""
     if short := _as_uniform(space, subnet):
         return short
     stages = [_stage_text(stage, subnet, s) for s, stage in enumerate(space.stages)]
@@ -48,10 +48,11 @@ def encode(space: SearchSpace, subnet: Subnet) -> str:
 
 
 def decode(space: SearchSpace, text: str) -> Subnet:
-    """The static subnet that `encode` wrote, or the words "largest" and "smallest".
+    """The static subnet of a line that `encode` wrote, or of the words "largest" and "smallest".
 
     Raises:
-      ValueError: naming the position of the first error, what stands there and what is allowed.
+      ValueError: If the space has no such subnet; the message says what is allowed, and for a line
+        of blocks also the position of the first error and what stands there.
     """
     text = text.strip()
     if text in ("largest", "smallest"):
@@ -112,14 +113,14 @@ def _stage_text(stage: Stage, subnet: Subnet, s: int) -> str:
 
 
 def _block_text(stage: Stage, kernel: int, expand: int) -> str:
-    """What a block chooses; a list of the form that has one entry is told, too."""
+    """The text of a block, which tells every choice of its form, be there one value or several."""
     text = f"k{stage.kernels[kernel]}" if "kernels" in stage.block.axes else ""
     text += f"e{stage.expands[expand]}" if "expands" in stage.block.axes else ""
     return text or _NOTHING
 
 
 def _width(text: str, at: int, where: str, part: str, widths: tuple) -> tuple[float, str]:
-    """(width, what stands after it) of a part."""
+    """(width, text after it) of a part; ValueError if the part does not begin with a width."""
     if len(widths) == 1:
         return widths[0], part
     match = re.match(rf"w{_NUMBER}:", part)
@@ -131,7 +132,7 @@ def _width(text: str, at: int, where: str, part: str, widths: tuple) -> tuple[fl
 
 
 def _decode_stage(text: str, at: int, s: int, part: str, stage: Stage) -> list[tuple]:
-    """(kernel, expand) of every block in one stage's part, which starts at character `at`."""
+    """(kernel, expand) of every block in one stage's part, which starts at position `at`."""
     blocks: list[tuple] = []
     axes = stage.block.axes
     kernels = r"k(\d+)" if "kernels" in axes else "()"
@@ -174,7 +175,7 @@ def _as_uniform(space: SearchSpace, subnet: Subnet) -> str | None:
 
 
 def _short(space: SearchSpace, subnet: Subnet) -> str:
-    """The short form by the stage that offers most depths, and the widest choice of widths."""
+    """The short form, read from the stage with most depths and where most widths are offered."""
     stage = max(space.stages, key=lambda stage: len(stage.depths))
     s = space.stages.index(stage)
     text = f"d{int(subnet.depth[s]) - stage.base_depth}"

@@ -13,10 +13,15 @@ _FAMILIES = {"MobileNetV3": (MOBILENET_V3,), "ProxylessNASNets": (PROXYLESS, PRO
 
 
 def from_net_config(config: Mapping) -> tuple[SearchSpace, Subnet]:
-    """The space, with OFA's kernels and the file's classes, and the static subnet.
+    """The space and the static subnet of a network.
+
+    The space has OFA's kernel sizes (3, 5, 7), and the classes and batch norm epsilon of the file.
+
+    Args:
+      config: What the JSON of the file says.
 
     Raises:
-      ValueError: for another kind of network, or one that no published space has.
+      ValueError: If it is another kind of network, or one that no published space has.
     """
     name = config.get("name")
     if name not in _FAMILIES:
@@ -45,7 +50,7 @@ def _widths(space: SearchSpace) -> list[int]:
 
 
 def _by_stage(blocks: Sequence[Mapping]) -> Iterator[list[Mapping]]:
-    """Blocks of one width, each stage beginning where what goes out is not as what comes in."""
+    """Yields the blocks of each stage: it begins with a stride of 2 or another width."""
     stage: list[Mapping] = []
     for block in blocks:
         begins = block["stride"] == 2 or block["in_channels"] != block["out_channels"]
@@ -57,6 +62,6 @@ def _by_stage(blocks: Sequence[Mapping]) -> Iterator[list[Mapping]]:
 
 
 def _expand(block: Mapping) -> float:
-    """The ratio, which a file may give as a number of middle channels only."""
+    """The expand ratio of a block, from its number of middle channels where the file gives one."""
     middle = block["mid_channels"]
     return block["expand_ratio"] if middle is None else round(middle / block["in_channels"])
