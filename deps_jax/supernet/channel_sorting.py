@@ -26,15 +26,15 @@ def sort_channels(space: SearchSpace, params: Tree, batch_stats: Tree, momenta: 
     and for a hidden unit of a squeeze-excite gate of its row of the second layer.
 
     Args:
-      params, batch_stats: of the supernet.
-      momenta: trees shaped like `params`, permuted the same way.
-      protected: number of expand ratios below the largest, counted from it, whose channel sets
+      params, batch_stats: Parameters and running statistics of the supernet.
+      momenta: Trees shaped like `params`, permuted the same way.
+      protected: Number of expand ratios below the largest, counted from it, whose channel sets
         must not change: 0 sorts all channels together; 1 keeps the second-largest ratio's set of
         channels (its members only change places among themselves). None is the DepS choice,
         the number of expand ratios - 2.
 
     Returns:
-      (params, batch_stats, tuple of momenta).
+      (params, batch_stats, tuple of momenta), all permuted.
     """
     params, batch_stats = dict(params), dict(batch_stats)
     momenta = tuple(dict(tree) for tree in momenta)
@@ -56,7 +56,7 @@ def _take(block: Block, tree: Tree, index: dict[str, jax.Array]) -> Tree:
 
 
 def _orders(block: Block, protected: int | None, params: Tree) -> dict[str, jax.Array]:
-    """Permutations of the channels of every width inside a block, important ones first.
+    """Permutations of the channels of every width inside a block by name, important ones first.
 
     What comes into the block and goes out of it stays in its places.
     """
@@ -75,7 +75,7 @@ def _orders(block: Block, protected: int | None, params: Tree) -> dict[str, jax.
 
 
 def _bands(block: Block, name: str, protected: int | None) -> np.ndarray:
-    """[c] number of the band of each channel of a width; no channel leaves its band."""
+    """The number of the band of each channel of a width, [c]; no channel leaves its band."""
     channels = np.arange(block.largest[name])
     if next(width.times for width in block.widths if width.name == name) != "expand":
         return np.zeros_like(channels)

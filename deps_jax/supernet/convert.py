@@ -1,4 +1,7 @@
-"""PyTorch checkpoints of the reference implementations in and out, without PyTorch or pickle."""
+"""PyTorch checkpoints of the reference implementations in and out.
+
+PyTorch is not needed, and no code out of a pickle is run.
+"""
 from __future__ import annotations
 
 import pickle
@@ -34,7 +37,7 @@ def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     containers, so opening a file never runs code from it. A dict under "state_dict" is unwrapped.
 
     Raises:
-      ValueError: for a file that is neither, or whose pickle asks for anything else.
+      ValueError: If the file is missing or neither of them, or its pickle asks for anything else.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,7 +94,7 @@ def _rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...],
 
 
 def count_classes(state_dict: dict[str, np.ndarray]) -> int:
-    """Classes of the network a state dict belongs to; ValueError when it has no classifier."""
+    """Number of classes of the network of a state dict; ValueError if it has no classifier."""
     for name, value in state_dict.items():
         if short_name(name) == "classifier.linear.bias":
             return len(value)
@@ -105,7 +108,8 @@ def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]) -> tuple[Tree
     Dynamic and static layer names are understood; counters (num_batches_tracked) are ignored.
 
     Raises:
-      ValueError: naming the first tensors that are missing, unexpected or of another shape.
+      ValueError: If tensors are missing, unexpected or of another shape; the message names the
+        first of them.
     """
     state = {short_name(name): np.asarray(value) for name, value in state_dict.items()
              if not name.endswith("num_batches_tracked")}
@@ -138,8 +142,9 @@ def check_shapes(source: str, space: SearchSpace, found: Mapping[str, Sequence[i
     """Raises ValueError unless all tensors have the shapes that a space needs, in our layout.
 
     Args:
-      source: where they are from, for the message.
-      found, needed: shapes by name; one that was not found is left to who looked for it.
+      source: Where the tensors are from, for the message.
+      found, needed: Shapes by the name of the tensor. A tensor that was not found at all is left
+        to the caller.
     """
     wrong = [name for name, shape in needed.items()
              if name in found and tuple(found[name]) != tuple(shape)]
@@ -154,7 +159,7 @@ def check_shapes(source: str, space: SearchSpace, found: Mapping[str, Sequence[i
 
 def to_state_dict(space: SearchSpace, params: Tree,
                   batch_stats: Tree | None = None) -> dict[str, np.ndarray]:
-    """The inverse of `convert`, with static layer names; also for trees of gradients."""
+    """The inverse of `convert`, with static layer names; gradients may stand for `params`."""
     template = {_PARAM: params, _STAT: batch_stats or {}}
     state = {}
     for names, (path, leaf) in _names(space, template):
@@ -165,7 +170,7 @@ def to_state_dict(space: SearchSpace, params: Tree,
 
 
 def short_name(name: str) -> str:
-    """Without the wrappers that dynamic layers add to names."""
+    """The name of a tensor without "module." and the wrappers that dynamic layers add."""
     name = name.removeprefix("module.").replace(".mobile_inverted_conv.", ".conv.")
     name = name.replace(".conv.conv.weight", ".conv.weight").replace(".bn.bn.", ".bn.")
     name = re.sub(r"depth_conv\.conv\.(\d+to\d+_matrix)", r"depth_conv.\1", name)
@@ -190,7 +195,7 @@ def _names(space: SearchSpace, template: Tree) -> Iterator[tuple[list[str], tupl
 
 
 def _block_prefixes(space: SearchSpace) -> list[list[str]]:
-    """What the names of the tensors of every block begin with, by stage."""
+    """For every stage, what the names of the tensors of each block begin with."""
     found, count, stems = [], int(space.first_block is not None), stem_stages(space)
     for s, stage in enumerate(space.stages):
         if s < stems:
@@ -229,7 +234,7 @@ def _outside_blocks(space: SearchSpace, path: tuple[str, ...]) -> str:
 
 
 def _from_torch(path: tuple[str, ...], array: np.ndarray, rank: int) -> np.ndarray:
-    """A tensor of PyTorch in our layout, of which `rank` tells which: see `Block.tensors`."""
+    """A tensor of PyTorch in our layout, where it has `rank` axes (see `Block.tensors`)."""
     if path[-1] != "kernel":
         return array
     if rank == 3:

@@ -27,11 +27,11 @@ Choice = int | jax.Array
 
 
 class Given(NamedTuple):
-    """What a block is given that has no gradient.
+    """What a block is given beside its parameters and its input; it has no gradient.
 
     Attributes:
-      stats: running statistics of the largest form; None in training.
-      survival: [b] factors on what the block adds to its input, see `supernet.apply`; None is 1.
+      stats: Running statistics of the largest form; None in training.
+      survival: Factors on what the block adds to its input, [b], see `supernet.apply`; None is 1.
     """
 
     stats: Tree | None = None
@@ -52,19 +52,21 @@ class _Block(NamedTuple):
 
 def run_block(block: Block, branch: int, mode: Mode, exact: bool, params: Tree, x: jax.Array,
               kernel: Choice, given: Given) -> tuple[jax.Array, Tree]:
-    """One block at one branch.
+    """Runs one block at one of its branches.
 
     Args:
-      block: its largest form.
-      branch: see `Block.branches`.
-      exact: leave what comes out as wide as it is; otherwise it is padded with zeros to the
-        widest of `out_widths`, as other branches must return the same shape.
-      params: of the largest form; cut here.
-      x: [b, h, w, channels], at least as many as the branch reads; further ones are ignored.
-      kernel: position in `block.kernels`, static or traced.
+      block: The block in its largest form.
+      branch: Number of the branch, see `Block.branches`.
+      exact: Whether to leave what comes out as wide as it is; otherwise it is padded with zeros to
+        the widest of `out_widths`, as other branches must return the same shape.
+      params: Parameters of the largest form; they are cut here.
+      x: Feature map [b, h, w, channels], with at least as many channels as the branch reads;
+        further ones are ignored.
+      kernel: Position in `block.kernels`, static or traced.
 
     Returns:
-      ([b, h', w', out], batch statistics padded with zeros to the largest form; {} in evaluation).
+      (feature map [b, h', w', out], batch statistics padded with zeros to the largest form). The
+      latter are {} in evaluation.
     """
     x = x[..., :block.branches[branch]["in"]]
     own = _Block(block, mode, cut(params, block, branch),
@@ -79,7 +81,7 @@ def run_block(block: Block, branch: int, mode: Mode, exact: bool, params: Tree, 
 
 
 def _run_row(own: _Block, row: Row, x: jax.Array, statistics: Tree) -> jax.Array:
-    """What a row makes of x; batch statistics are put beside those of the rows before."""
+    """What a row makes of x; its batch statistics are added to `statistics`, in place."""
     if isinstance(row, Conv):
         x, statistics[row.name] = _convolve(own, row, x)
     elif isinstance(row, Gate):
@@ -102,7 +104,7 @@ def _run_row(own: _Block, row: Row, x: jax.Array, statistics: Tree) -> jax.Array
 
 
 def _convolve(own: _Block, row: Conv, x: jax.Array) -> tuple[jax.Array, Tree]:
-    """Convolution and batch norm."""
+    """The convolution of a row with its batch norm, and the statistics that it used."""
     block, mode, params = own.block, own.mode, own.params[row.name]
     stats = None if own.stats is None else own.stats[row.name]
     stride = block.stride if row.strided else 1
@@ -124,7 +126,7 @@ def _convolve(own: _Block, row: Conv, x: jax.Array) -> tuple[jax.Array, Tree]:
 
 def _dense_convolution(x: jax.Array, kernels: tuple[jax.Array, ...], choice: Choice,
                        stride: int) -> jax.Array:
-    """[b, h, w, i] with the chosen kernel, [k, k, i, o]; padding k // 2."""
+    """Convolves x, [b, h, w, i], with the chosen kernel, [k, k, i, o]; padding k // 2."""
     def run(kernel: jax.Array, x: jax.Array) -> jax.Array:
         padding = [(kernel.shape[0] // 2,) * 2] * 2
         return lax.conv_general_dilated(x, kernel, (stride, stride), padding,
@@ -135,14 +137,16 @@ def _dense_convolution(x: jax.Array, kernels: tuple[jax.Array, ...], choice: Cho
 
 
 def kernel_candidates(params: Tree, kernels: tuple[int, ...]) -> tuple[jax.Array, ...]:
-    """A kernel at every size, [k, k, ...] each, in the order of `kernels` (ascending).
+    """A kernel at every size, [k, k, ...] each, in the order of `kernels`.
 
     A smaller kernel is the centre of the next larger one, passed through the learned matrix
     "<larger>to<smaller>" where the space has kernel transforms (OFA, `DynamicSeparableConv2d`):
     vectors are the k*k weights of one channel, row-major.
 
     Args:
-      params: {"kernel": [K, K, ...]} and, with transforms, {"transform": {"7to5": [25, 25], ...}}.
+      params: Parameters, {"kernel": [K, K, ...]} and, with transforms,
+        {"transform": {"7to5": [25, 25], ...}}.
+      kernels: The sizes, ascending; K is the last.
     """
     current = params["kernel"]
     candidates = [current]

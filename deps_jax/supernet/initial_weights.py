@@ -27,16 +27,16 @@ NOTHING = {"params": {}, "batch_stats": {}}
 
 
 def initial_weights(source: str, space: SearchSpace) -> dict:
-    """{"params", "batch_stats"} that replace those of random weights.
+    """{"params", "batch_stats"} to put in the place of random weights.
+
+    A classifier of another number of classes than the space's is left out, and kernel transforms
+    that the source lacks are identities; both are printed.
 
     Args:
-      source: folder of a training run, PyTorch checkpoint or .npz; "" is nothing. Its classifier
-        is left out, and that is said, when it has other classes than `space`.
-
-    Kernel transforms that it lacks are identities, and that is said.
+      source: Folder of a training run, PyTorch checkpoint or .npz; "" gives `NOTHING`.
 
     Raises:
-      ValueError: when it holds no weights of this space.
+      ValueError: If the source holds no weights of this space.
     """
     if not source:
         return NOTHING
@@ -52,10 +52,11 @@ def teacher_weights(source: str, space: SearchSpace) -> dict:
     """{"params", "batch_stats"} of a teacher, and of the subnets that start from it.
 
     Args:
-      source: as of `initial_weights`; of the same space, width and classes.
+      source: Folder or file as in `initial_weights`, of the same space, width and number of
+        classes.
 
     Raises:
-      ValueError: when it is of another.
+      ValueError: If it is of another space, width or number of classes.
     """
     weights, classes = _read(Path(source), space)
     if classes != space.num_classes:
@@ -103,7 +104,10 @@ def _of_run(folder: Path, space: SearchSpace) -> tuple[dict, int]:
 
 
 def evaluated_field(checkpoints: Checkpoints) -> str:
-    """The part of a saved state that results are of, see `TrainState.evaluated`."""
+    """Name of the parameters in a saved state that results are of, "average" or "params".
+
+    See `TrainState.evaluated`.
+    """
     averaged = any(name.startswith("average/") for name in checkpoints.shapes())
     return "average" if averaged else "params"
 
@@ -114,6 +118,9 @@ def _shapes(space: SearchSpace) -> dict:
 
 
 def _say_absent(source: Path, transforms: dict) -> None:
-    """OFA's first phase starts a space with kernel transforms from a network without (or fewer)."""
+    """Prints how many kernel transforms are absent from a source.
+
+    OFA's first phase starts a space with kernel transforms from a network without, or with fewer.
+    """
     if transforms:
         print(f"{len(transforms)} kernel transforms that {source} lacks start as identities")

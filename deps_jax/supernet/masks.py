@@ -72,18 +72,17 @@ def _block_mask(block: Block, params: Tree, branch: Integers, kernel: Integers,
 
 
 def _ones(widths: tuple[int, ...], choice: Integers | int) -> jax.Array:
-    """[c] float32, ones in the chosen leading width; [1] where there is no choice."""
+    """Ones in the leading channels that are chosen, [c] float32; [1] where widths are all equal."""
     if len(set(widths)) == 1:
         return jnp.ones(1)
     return (jnp.arange(max(widths)) < jnp.asarray(widths)[choice]).astype(jnp.float32)
 
 
 def _window(block: Block, position: int, kernel: Integers) -> jax.Array:
-    """[k, k] float32: ones in the part of the kernel of size `kernels[position]` that is read.
+    """Ones in the part of the kernel of size `kernels[position]` that is read, [k, k] float32.
 
-    By the chosen kernel, when it is smaller: the window of the next smaller size under kernel
-    transforms, whose matrix then reads all of it (`elastic.kernel_candidates`); without them its
-    own window.
+    A smaller chosen kernel reads the window of the next smaller size under kernel transforms, whose
+    matrix then reads all of it (`elastic.kernel_candidates`), and without them its own window.
     """
     size = block.kernels[position]
     sides = list(block.kernels)

@@ -26,8 +26,8 @@ class Network:
     """A static network for images [b, h, w, 3].
 
     Attributes:
-      layers: in order of execution.
-      weights: by layer name, float32 arrays: "kernel" [k, k, i / groups, o] and "bias" [o] of a
+      layers: The layers in order of execution.
+      weights: Float32 arrays by layer name: "kernel" [k, k, i / groups, o] and "bias" [o] of a
         convolution (batch norm folded in), "kernel" [i, o] and "bias" of a dense layer;
         "reduce_kernel", "reduce_bias", "expand_kernel", "expand_bias" of a squeeze-excite gate.
     """
@@ -43,7 +43,9 @@ def extract(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet,
     Kernel transforms are applied and batch norm is folded into the convolutions, in float64.
 
     Args:
-      batch_stats: the subnet's own, from recalibration.
+      batch_stats: Running statistics of this very subnet, from recalibration.
+      subnet: The static subnet.
+      resolution: Side of the images in pixels; None is the space's own.
     """
     params, batch_stats = (jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
                            for tree in (params, batch_stats))
@@ -56,9 +58,10 @@ def extract(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet,
 
 def chosen_blocks(space: SearchSpace, params: Tree, batch_stats: Tree,
                   subnet: Subnet) -> Iterator[tuple[str, Block, Tree, Tree]]:
-    """The blocks of a static subnet, each as (name of its layers, block, parameters, statistics).
+    """Yields (name of its layers, block, parameters, statistics) of each block of a static subnet.
 
-    Cut to the subnet's widths; a chosen kernel has its own size and no transforms beside it.
+    Parameters and statistics are cut to the subnet's widths. A chosen kernel has its own size and
+    no transforms beside it.
     """
     if space.first_block:
         yield ("first_block", space.first_block, params["first_block"],
@@ -75,7 +78,7 @@ def chosen_blocks(space: SearchSpace, params: Tree, batch_stats: Tree,
 
 
 def _with_kernel(block: Block, params: Tree, choice: int) -> Tree:
-    """Parameters of a block with the chosen kernel alone."""
+    """Parameters of a block with the chosen kernel in its own size, and without transforms."""
     if block.choosing is None:
         return params
     name = block.choosing.name
@@ -85,7 +88,7 @@ def _with_kernel(block: Block, params: Tree, choice: int) -> Tree:
 
 
 def _ends(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet) -> dict:
-    """Weights of the stem, the head and the classifier."""
+    """Weights of the stem, the head and the classifier, by layer name."""
     first, last = (space.widths[i][int(subnet.width_at(space, i))] for i in (0, -1))
     stem, stats = (jax.tree.map(lambda leaf: leaf[..., :first], tree["stem"])
                    for tree in (params, batch_stats))
@@ -106,7 +109,7 @@ def _ends(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet) -
 
 
 def _block(name: str, block: Block, params: Tree, stats: Tree) -> dict:
-    """Weights of the layers of one block."""
+    """Weights of the layers of one block, by layer name."""
     weights = {}
     for part, own in params.items():
         if part in stats:
@@ -120,14 +123,14 @@ def _block(name: str, block: Block, params: Tree, stats: Tree) -> dict:
 
 
 def as_convolution(kernel: np.ndarray) -> np.ndarray:
-    """[k, k, i, o] of a kernel of ours: a 1x1 lacks the first two axes, a depthwise the third."""
+    """A kernel of ours as [k, k, i, o]: a 1x1 lacks the first two axes, a depthwise the third."""
     if kernel.ndim == 2:
         return kernel[None, None]
     return kernel[:, :, None] if kernel.ndim == 3 else kernel
 
 
 def _fold(kernel: np.ndarray, params: Tree, stats: Tree, epsilon: float) -> dict:
-    """Convolution and batch norm as one convolution with a bias."""
+    """Weights of one convolution with a bias, in place of a convolution and its batch norm."""
     scale = params["norm"]["scale"] / np.sqrt(stats["norm"]["var"] + epsilon)
     return {"kernel": kernel * scale,
             "bias": params["norm"]["bias"] - stats["norm"]["mean"] * scale}
@@ -137,11 +140,12 @@ def forward(network_layers: tuple[Layer, ...], weights: dict, images: jax.Array)
     """Runs a Network with plain JAX operations; the form that `jax.export` writes.
 
     Args:
-      weights: of the Network, or any pytree of the same form.
-      images: [b, h, w, 3] normalised.
+      network_layers: The layers of the Network.
+      weights: The weights of the Network, or any pytree of the same form.
+      images: Normalised images, [b, h, w, 3].
 
     Returns:
-      [b, classes] logits.
+      Logits, [b, classes].
     """
     kept, x = {}, images
     awaited = {name for layer in network_layers for name in (layer.skip, layer.source)}
@@ -178,7 +182,7 @@ def _run(layer: Layer, weights: dict | None, x: jax.Array) -> jax.Array:
 
 
 def weight_shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
-    """Shapes of the weights of a layer in a Network; empty where it has none."""
+    """Shapes of the weights of a layer in a Network, by name; empty where it has none."""
     i, o, m = layer.in_channels, layer.out_channels, layer.hidden
     if layer.op == "conv":
         return {"kernel": (layer.kernel, layer.kernel, i // layer.groups, o), "bias": (o,)}
@@ -190,7 +194,7 @@ def weight_shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
 
 def random_weights(network_layers: tuple[Layer, ...],
                    seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
-    """Weights of the right shapes for timing, spread so that no feature map dies or explodes."""
+    """Random weights for timing, float32, spread so that no feature map dies or explodes."""
     rng = np.random.default_rng(seed)
 
     def draw(shape: tuple[int, ...]) -> np.ndarray:

@@ -50,15 +50,21 @@ def apply(
     """Runs one subnet; traced subnets share one compilation, and each costs what it uses.
 
     Args:
-      images: [b, h, w, 3] float, normalised.
-      train: batch norm uses (and returns) the statistics of this batch, synchronised over
-        `axis_name` if given; otherwise `batch_stats`.
-      dropout_rate: on the features before the classifier, when `dropout_key` is given; may be
-        traced (the reference drops in the full model only, so the rate depends on the subnet).
-      drop_connect_rate: when `drop_connect_key` is given, a block that adds its input adds nothing
-        else in some examples, and as much more in the others: the i-th of n blocks with the
-        probability rate i / n (arXiv 1603.09382, as EfficientNet has it). May be traced.
-      dtype: of the computation; parameters, statistics and logits stay float32
+      params, batch_stats: Parameters and running statistics as `init` returns them; the latter are
+        not read in training and may be None.
+      images: Normalised images, [b, h, w, 3] float.
+      subnet: The subnet, static or traced.
+      train: Whether batch norm uses (and returns) the statistics of this batch, synchronised over
+        `axis_name` if given, instead of `batch_stats`.
+      dropout_rate: Probability that a feature before the classifier is dropped, when `dropout_key`
+        is given; may be traced (the reference drops in the full model only, so the rate depends on
+        the subnet).
+      drop_connect_rate: Rate of drop-connect, when `drop_connect_key` is given; may be traced. A
+        block that adds its input adds nothing else in some examples, and as much more in the
+        others: the i-th of n blocks, counted from 0, with the probability rate i / n
+        (arXiv 1603.09382, as EfficientNet has it).
+      axis_name: Mapped axis of the devices that share the batch; None on a single one.
+      dtype: Type of the computation; parameters, statistics and logits stay float32
         ("float64" where the parameters are, under jax_enable_x64).
 
     Returns:
@@ -99,10 +105,10 @@ class _StageChoices(NamedTuple):
     """What a subnet chooses in one stage of d blocks.
 
     Attributes:
-      depth: [] number of blocks.
-      branch: [d] of every block: its place in `Block.branches` where all is static, otherwise in
-        `Block.compiled`.
-      kernel: [d] of every block.
+      depth: Number of blocks that run, [].
+      branch: Branch of every block, [d]: its position in `Block.branches` where all is static,
+        otherwise in `Block.compiled`.
+      kernel: Position of every block's kernel size in `Block.kernels`, [d].
     """
 
     depth: Integers
@@ -186,13 +192,13 @@ def _stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, given: Given, x:
 
 
 def _first(given: Given) -> Given:
-    """Of the first block of a stage, out of what the stage is given."""
+    """What the first block of a stage is given, out of what the stage is given."""
     return Given(_of(given.stats, "first"),
                  None if given.survival is None else given.survival[0])
 
 
 def _rest(given: Given, first: int) -> Given:
-    """Of the blocks after `first`, with a leading axis."""
+    """What the blocks from number `first` on are given, with a leading axis."""
     return Given(_of(given.stats, "rest"),
                  None if given.survival is None else given.survival[first:])
 
@@ -249,7 +255,7 @@ def _elastic(block: Block, mode: Mode) -> Elastic:
 
 def _features(space: SearchSpace, params: Tree | None, stats: Tree | None, x: jax.Array,
               mode: Mode) -> tuple[jax.Array, Tree]:
-    """Last 1x1 convolutions and the global mean: [b, h, w, c] -> [b, features]."""
+    """The last 1x1 convolutions and the global mean: [b, h, w, c] -> [b, features]."""
     statistics = {}
     if space.head_width:
         expand = {**params["expand"], "kernel": params["expand"]["kernel"][:x.shape[-1]]}
@@ -275,9 +281,9 @@ def _dropout(key: jax.Array, x: jax.Array, rate: float | jax.Array,
 
 def _survival(space: SearchSpace, key: jax.Array, rate: float | jax.Array, b: int,
               axis_name: str | None) -> list[jax.Array]:
-    """[blocks, b] of every stage: 0 where a block adds nothing, otherwise 1 / (1 - its rate).
+    """Factors [blocks, b] of every stage: 0 where a block adds nothing, else 1 / (1 - its rate).
 
-    Drawn by the example's place in the global batch.
+    They are drawn by the example's place in the global batch.
     """
     depths = [len(blocks) for blocks in space.blocks]
     rates = rate * np.arange(sum(depths)) / sum(depths)
@@ -334,7 +340,7 @@ def _init_stage(key: jax.Array, blocks: tuple[Block, ...], skippable: bool) -> T
 
 
 def init_batch_stats(params: Tree) -> Tree:
-    """Mean 0 and variance 1 for every batch norm in `params`."""
+    """Running statistics with mean 0 and variance 1 for every batch norm in `params`."""
     stats = {}
     for name, part in params.items():
         if name == "norm":

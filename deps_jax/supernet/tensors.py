@@ -18,13 +18,17 @@ Tree = dict
 
 
 def dims_of(block: Block, path: tuple[str, ...]) -> Dims:
-    """Axes of a parameter, or of a running statistic, which has those of its scale."""
+    """Axes of a parameter, or of a running statistic, which has those of the norm's scale."""
     statistic = path[-1] in ("mean", "var")
     return block.tensors[(*path[:-1], "scale") if statistic else path]
 
 
 def map_tensors(fn: Callable, tree: Tree, block: Block, *, with_path: bool = False) -> Tree:
-    """`fn(leaf, axes)` of every parameter or statistic; `fn(path, axes)` with `with_path`."""
+    """The tree of `fn(leaf, axes)` of every parameter or statistic of a block.
+
+    Args:
+      with_path: Call `fn(path, axes)` instead.
+    """
     def apply(keys: tuple, leaf: jax.Array) -> jax.Array:
         path = tuple(key.key for key in keys)
         return fn(path if with_path else leaf, dims_of(block, path))
@@ -36,7 +40,7 @@ def take(tree: Tree, block: Block, index: Mapping[str, slice | jax.Array]) -> Tr
     """Parameters or statistics with some of the channels of some widths, in some order.
 
     Args:
-      index: by the name of a width, a slice or an integer array; other widths stay whole.
+      index: A slice or an integer array by the name of a width; other widths stay whole.
     """
     def chosen(leaf: jax.Array, dims: Dims) -> jax.Array:
         for axis, dim in enumerate(dims):
@@ -63,7 +67,7 @@ def pad(tree: Tree, block: Block) -> Tree:
 
 
 def init_block(key: jax.Array, block: Block) -> Tree:
-    """Initial parameters of the largest form; see `supernet.init`."""
+    """Initial parameters of a block in its largest form; see `supernet.init`."""
     rows = list(_parametric(block.form.rows))
     keys = dict(zip((row.name for row in rows), jax.random.split(key, len(rows)), strict=True))
     params: Tree = {}
@@ -86,7 +90,7 @@ def init_block(key: jax.Array, block: Block) -> Tree:
 
 
 def _parametric(rows: tuple[Row, ...]) -> Iterator[Conv | Gate]:
-    """Rows with parameters: convolutions, gates, then projections of shortcuts."""
+    """Yields rows with parameters: convolutions, gates, then projections of shortcuts."""
     yield from (row for row in rows if isinstance(row, Conv))
     yield from (row for row in rows if isinstance(row, Gate))
     yield from (Conv(row.projection, "in", "out") for row in rows
@@ -94,7 +98,7 @@ def _parametric(rows: tuple[Row, ...]) -> Iterator[Conv | Gate]:
 
 
 def _initial(key: jax.Array, path: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
-    """One tensor of a row: what a norm or a transform starts from, or a kernel."""
+    """Initial values of one tensor of a row: of a norm, of a kernel transform or of a kernel."""
     if path[0] == "norm":
         return jnp.ones(shape) if path[-1] == "scale" else jnp.zeros(shape)
     if path[0] == "transform":
@@ -103,13 +107,13 @@ def _initial(key: jax.Array, path: tuple[str, ...], shape: tuple[int, ...]) -> j
 
 
 def init_dense(key: jax.Array, inputs: int, outputs: int) -> Tree:
-    """A kernel [i, o] and a bias [o]."""
+    """Initial parameters of a dense layer: "kernel" [inputs, outputs] and "bias" [outputs]."""
     kernel, bias = jax.random.split(key)
     return {"kernel": uniform(kernel, (inputs, outputs), inputs),
             "bias": uniform(bias, (outputs,), inputs)}
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], fan_in: int) -> jax.Array:
-    """float32 numbers in +-1/sqrt(fan_in), as PyTorch draws weights (and biases) by default."""
+    """Uniform float32 numbers in +-1/sqrt(fan_in), as PyTorch draws weights and biases."""
     bound = 1 / math.sqrt(fan_in)
     return jax.random.uniform(key, shape, jnp.float32, -bound, bound)

@@ -10,7 +10,7 @@ from deps_jax.supernet.tensors import Tree
 
 
 def zero_scales(space: SearchSpace, params: Tree) -> Tree:
-    """The parameters with that scale 0 in every block that adds its input.
+    """The parameters with that scale set to 0 in every elastic block that adds its input.
 
     arXiv 1706.02677, section 5.1; BigNAS and AttentiveNAS start so, DepS does not.
     """
@@ -28,7 +28,7 @@ def zero_scales(space: SearchSpace, params: Tree) -> Tree:
 
 
 def _before_sum(block: Block) -> str:
-    """Name of the last convolution before a sum; "" where the block has none."""
+    """Name of the last convolution before the sum; "" where the block has no sum."""
     name = ""
     for row in block.rows:
         if isinstance(row, Shortcut) and (block.residual or row.projection):
