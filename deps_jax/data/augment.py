@@ -24,16 +24,22 @@ class Augment:
     """What happens to a training image; evaluation normalises only.
 
     Attributes:
-      mean, std: of each channel, for values in [0, 1].
-      flip: mirror half of the images left to right.
-      alternating: with `flip`, one half of the images is mirrored in even epochs and the other in
-        odd ones, so that no image is seen the same way twice running (airbench, arXiv 2404.00498,
-        section 3.6).
-      crop_padding: pad by so many mirrored pixels, then crop the original size at random.
-      cutout_size: side of a square set to the mean at a random place, in pixels; 0 is none.
-      colour: strengths of brightness, contrast, saturation and hue, see `colour.jitter`.
-      erase_probability: that a random rectangle is set to the mean, see `boxes.random_boxes`.
-      mixup, cutmix: alpha of `mix.mix`; 0 is off. They need an even batch on every device.
+      mean, std: Mean and standard deviation of each channel, for values in [0, 1].
+      flip: Whether half of the images are mirrored left to right.
+      alternating: Whether, with `flip`, one half of the images is mirrored in even epochs and the
+        other in odd ones, so that no image is seen the same way twice running (airbench,
+        arXiv 2404.00498, section 3.6).
+      crop_padding: Number of mirrored pixels added on every side, before the original size is
+        cropped at random; 0 leaves both out.
+      cutout_size: Side in pixels of a square at a random place that is set to the mean; 0 is none.
+      colour: Strengths of brightness, contrast, saturation and hue, see `colour.jitter`.
+      erase_probability: Probability that a random rectangle is set to the mean, see
+        `boxes.random_boxes`.
+      mixup, cutmix: Alphas of mixup and CutMix, see `mix.mix`; 0 is off. They need an even batch
+        on every device.
+
+    Raises:
+      ValueError: If a setting is out of its range.
     """
 
     mean: tuple[float, ...]
@@ -72,12 +78,12 @@ class Augment:
 
     @property
     def mixes(self) -> bool:
-        """Whether images come in pairs."""
+        """Whether images are mixed in pairs, by mixup or CutMix."""
         return bool(self.mixup or self.cutmix)
 
 
 def normalise(images: jax.Array, settings: Augment) -> jax.Array:
-    """[b, h, w, 3] uint8 to float32 with mean 0 and standard deviation 1 by channel."""
+    """(images / 255 - mean) / std of each channel: [b, h, w, 3] uint8 -> float32."""
     mean, std = (jnp.array(value)[None, None, None] for value in (settings.mean, settings.std))
     return images * (1 / (255 * std)) - mean / std
 
@@ -87,13 +93,13 @@ def augment(key: jax.Array, images: jax.Array, first: jax.Array | int, settings:
     """Random crop, flip, colours, cut-out and erasing of each image, and `normalise`.
 
     Args:
-      key: of the step, the same on all devices.
-      images: [b, h, w, 3] uint8.
-      first: position of the first image in the global batch.
-      mirrored: [b] booleans, which images to mirror where `settings.alternating`.
+      key: Key of the step, the same on all devices.
+      images: Images, [b, h, w, 3] uint8.
+      first: Position of the first image in the global batch.
+      mirrored: Which images to mirror, [b] booleans; read only where `settings.alternating`.
 
     Returns:
-      [b, h, w, 3] float32.
+      Normalised images, [b, h, w, 3] float32.
     """
     keys = keys_of(key, first, images.shape[0])
     crop_key, flip_key, cutout_key = _split(keys, 3)
@@ -118,18 +124,19 @@ def augment(key: jax.Array, images: jax.Array, first: jax.Array | int, settings:
 
 
 def mirrored_in(key: jax.Array, examples: jax.Array, epoch: jax.Array | int) -> jax.Array:
-    """[b] booleans: the images that alternating flips mirror in an epoch.
+    """Which images alternating flips mirror in an epoch, [b] booleans.
 
     Args:
-      key: the same at every step of the run.
-      examples: [b] integers, which examples of the data they are.
+      key: A key that is the same at every step of the run.
+      examples: Which examples of the data the images are, [b] integers.
+      epoch: Number of the epoch.
     """
     half = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i)))(examples)
     return half ^ (epoch % 2 == 1)
 
 
 def keys_of(key: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
-    """[count] keys, one of each place in the global batch from `first` on."""
+    """Keys [count], one for each place in the global batch from `first` on."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
 
 
@@ -138,7 +145,7 @@ def _split(keys: jax.Array, count: int) -> tuple[jax.Array, ...]:
 
 
 def _random_crop(keys: jax.Array, images: jax.Array, padding: int) -> jax.Array:
-    """Pads by reflection, as in the reference, and cuts the original size out."""
+    """Pads by reflection, as in the reference, and cuts the original size out at random."""
     sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     padded = jnp.pad(images, sides, mode="reflect")
     corners = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 2 * padding + 1))(keys)

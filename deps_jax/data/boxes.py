@@ -8,12 +8,12 @@ TRIES = 10  # rectangles that are drawn until one fits, as in torchvision
 
 
 def squares(keys: jax.Array, shape: tuple[int, ...], size: int) -> jax.Array:
-    """[b, h, w, 1] booleans: a square around a random pixel, cut off at the border.
+    """Where a square around a random pixel lies, cut off at the border, [b, h, w, 1] booleans.
 
     Args:
-      keys: [b].
-      shape: of the images, [b, h, w, c].
-      size: side in pixels.
+      keys: A key for each image, [b].
+      shape: Shape of the images, (b, h, w, c).
+      size: Side of the squares in pixels.
     """
     _, height, width, _ = shape
     centres = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
@@ -25,14 +25,17 @@ def squares(keys: jax.Array, shape: tuple[int, ...], size: int) -> jax.Array:
 def random_boxes(keys: jax.Array, shape: tuple[int, ...], probability: float,
                  area: tuple[float, float] = (0.02, 0.33),
                  aspect: tuple[float, float] = (0.3, 3.3)) -> jax.Array:
-    """[b, h, w, 1] booleans: a rectangle in some of the images (random erasing, arXiv 1708.04896).
+    """Where a rectangle lies in some of the images, [b, h, w, 1] booleans.
+
+    As in random erasing (arXiv 1708.04896). A rectangle that does not fit is drawn again; where
+    none of TRIES fits, the image has none.
 
     Args:
-      keys: [b].
-      shape: of the images, [b, h, w, c].
-      probability: that an image has one.
-      area, aspect: least and most share of the image, and height by width; the aspect is drawn
-        evenly in its logarithm. A rectangle that does not fit is drawn again, up to TRIES times.
+      keys: A key for each image, [b].
+      shape: Shape of the images, (b, h, w, c).
+      probability: Probability that an image has a rectangle.
+      area: Least and largest share of the image that it covers.
+      aspect: Least and largest height by width; it is drawn evenly in its logarithm.
     """
     _, height, width, _ = shape
 
@@ -55,7 +58,7 @@ def random_boxes(keys: jax.Array, shape: tuple[int, ...], probability: float,
 
 def inside(shape: tuple[int, ...], top: jax.Array, left: jax.Array, tall: jax.Array,
            wide: jax.Array) -> jax.Array:
-    """[b, h, w, 1] booleans of rectangles, given by [b] places and sizes in pixels each."""
+    """Where rectangles lie, [b, h, w, 1] booleans; places and sizes are in pixels, [b] each."""
     def within(count: int, start: jax.Array, length: jax.Array) -> jax.Array:
         places = jnp.arange(count)[None]
         return (places >= start[:, None]) & (places < (start + length)[:, None])

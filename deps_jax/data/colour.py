@@ -17,15 +17,15 @@ def jitter(key: jax.Array, keys: jax.Array, images: jax.Array,
     As torchvision's ColorJitter, except that the order of the changes is drawn once a batch.
 
     Args:
-      key: of the order, the same on all devices.
-      keys: [b] one of each image.
-      images: [b, h, w, 3] float in [0, 1].
-      strengths: of brightness, contrast and saturation, whose factors are drawn from
+      key: Key of the order, the same on all devices.
+      keys: A key for each image, [b].
+      images: Images, [b, h, w, 3] float in [0, 1].
+      strengths: Strengths of brightness, contrast and saturation, whose factors are drawn from
         [max(0, 1 - strength), 1 + strength], and of hue, which turns by up to that share of the
         circle either way; 0 leaves a property as it is.
 
     Returns:
-      [b, h, w, 3] float in [0, 1].
+      Changed images, [b, h, w, 3] float in [0, 1].
     """
     *around_one, turn = strengths
     ranges = [(max(0.0, 1 - strength), 1 + strength) for strength in around_one] + [(-turn, turn)]
@@ -43,27 +43,27 @@ def jitter(key: jax.Array, keys: jax.Array, images: jax.Array,
 
 def _drawn(change: Callable, low: float, high: float, images: jax.Array,
            shares: jax.Array) -> jax.Array:
-    """A change by what lies at [b] shares of the way from `low` to `high`."""
+    """Applies a change by the values at [b] shares of the way from `low` to `high`."""
     return change(images, low + (high - low) * shares)
 
 
 def brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """[b, h, w, 3] times [b], within [0, 1]."""
+    """Multiplies images [b, h, w, 3] by factors [b] and clips them to [0, 1]."""
     return jnp.clip(images * _each(factor), 0, 1)
 
 
 def contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Away from the mean grey of the image, by [b] factors."""
+    """Scales the distance of pixels to the mean grey of their image by [b], within [0, 1]."""
     return _blend(images, grey(images).mean((1, 2, 3), keepdims=True), factor)
 
 
 def saturation(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Away from the grey of each pixel, by [b] factors."""
+    """Scales the distance of colours to the grey of their pixel by [b], within [0, 1]."""
     return _blend(images, grey(images), factor)
 
 
 def hue(images: jax.Array, turn: jax.Array) -> jax.Array:
-    """Every colour turned by [b] shares of the circle of hues."""
+    """Turns the colours of every image by a share [b] of the circle of hues."""
     highest, lowest = images.max(-1), images.min(-1)
     spread = highest - lowest
     red, green, blue = (images[..., i] for i in range(3))
@@ -81,7 +81,7 @@ def hue(images: jax.Array, turn: jax.Array) -> jax.Array:
 
 
 def grey(images: jax.Array) -> jax.Array:
-    """[b, h, w, 1] luma of [b, h, w, 3]."""
+    """Luma of images [b, h, w, 3], [b, h, w, 1]."""
     return (images * jnp.array(GREY, images.dtype)[None, None, None]).sum(-1, keepdims=True)
 
 
@@ -91,5 +91,5 @@ def _blend(images: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
 
 
 def _each(values: jax.Array) -> jax.Array:
-    """[b] as [b, 1, 1, 1]."""
+    """A vector [b] as [b, 1, 1, 1]."""
     return values[:, None, None, None]

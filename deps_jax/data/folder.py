@@ -20,9 +20,10 @@ class FolderSource:
     """Images of a folder of class folders, decoded when asked for, of any size.
 
     Attributes:
-      root: the folder.
-      names: of the image files in it, such as "cat/001.jpg", class by class in alphabetical order.
-      labels: [n] int32, the number of each image's class.
+      root: The folder that names begin in.
+      names: Names of the n image files, such as "cat/001.jpg", class by class in alphabetical
+        order.
+      labels: Number of each image's class, [n] int32.
     """
 
     root: Path
@@ -39,7 +40,13 @@ class FolderSource:
 
 @dataclasses.dataclass(frozen=True)
 class Centred:
-    """Images of a source as evaluation sees them, see `centre_crop`."""
+    """Images of a source as evaluation sees them, see `centre_crop`.
+
+    Attributes:
+      source: The source.
+      resolution: Side in pixels of the square that is cut out.
+      short_side: Pixels of the short side before that.
+    """
 
     source: Source
     resolution: int
@@ -56,21 +63,25 @@ class Centred:
 
 def folder(root: str, *, validation_images: int, seed: int, chosen: tuple[str, ...] = (),
            skip_unreadable: bool = False, verified: bool = False) -> Splits:
-    """Splits of a folder; the part that is missing is cut from train, by `seed`.
+    """The splits of a folder.
 
-    With `train/` inside `root`, the test split is `test/`, `val/` or `validation/`; otherwise the
-    class folders lie in `root` and a fifth of the images is the test split.
+    With `train/` inside `root`, the test split is `test/`, `val/` or `validation/`, the first that
+    is there; otherwise the class folders lie in `root`. Where no folder is the test split, a fixed
+    fifth of the images is. The validation split is cut from the rest.
 
     Args:
-      chosen: names of the classes to use; () is all.
-      skip_unreadable: leave damaged images out instead of refusing them.
-      verified: the images have been decoded before (see `select`), so none is decoded now, and
+      root: The folder.
+      validation_images: Number of images of the validation split.
+      seed: Seed by which they are drawn.
+      chosen: Names of the classes to use; () is all.
+      skip_unreadable: Leave damaged images out instead of refusing them.
+      verified: The images have been decoded before (see `select`), so none is decoded now, and
         damaged ones are among them.
 
     Raises:
-      ValueError: for a folder that is missing, empty or of one class, for chosen classes that are
-        not there, for classes that differ between splits, and for unreadable images unless
-        `skip_unreadable`.
+      ValueError: If the folder is missing, empty or of one class, chosen classes are not there,
+        classes differ between the splits, there are too few images, or some are unreadable and not
+        to be skipped.
     """
     top = Path(root)
     if not root or not top.is_dir():
@@ -98,9 +109,14 @@ def scan(top: Path, root: Path, chosen: tuple[str, ...] = ()
          ) -> tuple[FolderSource, tuple[str, ...]]:
     """Image files of the class folders in `top`, and the class names; nothing is decoded.
 
+    Class folders without images are left out.
+
     Args:
       root: `top`, or the folder above it that names of images begin in.
-      chosen: names of the classes to use; () is all.
+      chosen: Names of the classes to use; () is all.
+
+    Raises:
+      ValueError: If chosen classes are not there, or fewer than two classes have images.
     """
     found = {}
     folders = [entry for entry in sorted(top.iterdir())
@@ -124,7 +140,7 @@ def scan(top: Path, root: Path, chosen: tuple[str, ...] = ()
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Image files anywhere in a folder; ValueError when there is none."""
+    """Paths of the image files anywhere in a folder, sorted; ValueError if there is none."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise ValueError(f"{folder} holds no images; give a folder with files such as "
@@ -133,7 +149,14 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def check_images(source: FolderSource, skip_unreadable: bool) -> FolderSource:
-    """Decodes every image once, on all cores; unreadable ones are named or left out."""
+    """Decodes every image once, on all cores.
+
+    Returns:
+      The source, without the images that cannot be read.
+
+    Raises:
+      ValueError: If there are such and not `skip_unreadable`; the message names the first.
+    """
     def readable(name: str) -> bool:
         try:
             read_image(source.root / name)

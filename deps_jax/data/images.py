@@ -9,7 +9,7 @@ import numpy as np
 
 
 def read_image(path: Path) -> np.ndarray:
-    """[h, w, 3] uint8 RGB, turned as its EXIF says; ValueError when it cannot be decoded."""
+    """An image, [h, w, 3] uint8 RGB, turned as its EXIF says; ValueError if it is unreadable."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -24,7 +24,12 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def centre_crop(image: np.ndarray, resolution: int, short_side: int) -> np.ndarray:
-    """Resizes so that the short side has `short_side` pixels, then cuts the centre square out."""
+    """Resizes an image and cuts its centre out: [h, w, 3] -> [resolution, resolution, 3].
+
+    Args:
+      resolution: Side of the square in pixels.
+      short_side: Pixels of the short side after resizing, at least `resolution`.
+    """
     height, width = image.shape[:2]
     scale = short_side / min(height, width)
     size = (max(resolution, round(width * scale)), max(resolution, round(height * scale)))
@@ -34,13 +39,20 @@ def centre_crop(image: np.ndarray, resolution: int, short_side: int) -> np.ndarr
 
 
 def with_margin(resolution: int) -> int:
-    """The short side before the field's evaluation crop, which takes the middle 87.5 % of it."""
+    """Pixels of the short side before the usual evaluation crop, which takes the middle 87.5 %."""
     return math.ceil(resolution / 0.875)
 
 
 def random_resized_crop(image: np.ndarray, resolution: int, generator: np.random.Generator,
                         least_area: float = 0.08) -> np.ndarray:
-    """A random part of area >= `least_area`, aspect 3/4 to 4/3, resized to a square (Inception)."""
+    """A random part of an image, resized to a square (Inception): [resolution, resolution, 3].
+
+    Its aspect is from 3/4 to 4/3. Where none of 10 parts fits, it is the centre crop.
+
+    Args:
+      resolution: Side of the square in pixels.
+      least_area: Least area of the part, as a share of the image.
+    """
     height, width = image.shape[:2]
     for _ in range(10):
         area = height * width * generator.uniform(least_area, 1)

@@ -22,7 +22,7 @@ def listing(data: Data) -> dict:
     pixels are not read. Digits come with scikit-learn and are hashed.
 
     Raises:
-      ValueError: when the data is not there.
+      ValueError: If the data is not there.
     """
     if data.name == "digits":
         return {"files": {}, "facts": _digits()}
@@ -35,8 +35,8 @@ def check_same(now: Mapping, then: Mapping, where: str) -> None:
     """Raises ValueError, naming what has changed, unless both listings are of the same data.
 
     Args:
-      now, then: of `listing`.
-      where: the data lies, for the message.
+      now, then: What `listing` returns now, and what it returned when the run began.
+      where: Where the data lies, for the message.
     """
     files, before = now["files"], then["files"]
     changes = [
@@ -65,7 +65,7 @@ def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
 
 
 def _images(data: Data) -> Iterable[str]:
-    """Names of all images of a folder, damaged ones among them; nothing is decoded."""
+    """Yields the names of all images of a folder, also of damaged ones; nothing is decoded."""
     splits = folder(data.dir, validation_images=0, seed=0, verified=True)
     for source in (splits.train, splits.test):
         while isinstance(source, Subset):

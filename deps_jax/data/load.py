@@ -36,24 +36,28 @@ class Data:
     """Which images, and how they reach the device.
 
     Attributes:
-      name: "digits" (comes with scikit-learn), "folder" (class folders), or a data set that
-        tensorflow-datasets has prepared as array_record, such as "cifar10".
-      dir: its folder; "" is TFDS_DATA_DIR for the latter.
-      validation_images: cut from train, by `seed`.
-      train_images: use only so many of the rest, by `seed`; 0 is all.
-      seed: of these cuts, not of the shuffling.
-      classes: names of those to use, in any order; () is all.
-      resize: images have many sizes: random resized crops in training, centre crops otherwise.
-        Without it they must have the space's resolution, or `resolution`.
-      least_area: of the crops, as a share of the image.
-      policy: changes training images after the crop: a name of `policies.POLICIES`, "module:NAME"
-        of one of your own, or "" for none.
-      resolution: pixels of the side of the images as they lie there, when they are to be resized
-        to the space's, in training as in evaluation; 0: they have the space's.
-      placement: "resident" keeps all training images on the device, "streamed" decodes them
-        on the way. Both give the same batches; `resize` and `policy` need "streamed".
-      workers: processes that decode streamed images; 0 decodes in the training process.
-      skip_unreadable: leave damaged files of a folder out instead of refusing it.
+      name: Name of the data set: "digits" (comes with scikit-learn), "folder" (class folders), or
+        one that tensorflow-datasets has prepared as array_record, such as "cifar10".
+      dir: Folder of the data; "" is TFDS_DATA_DIR for data sets of tensorflow-datasets.
+      validation_images: Number of images cut from train for validation, by `seed`.
+      train_images: Number of images of the rest to train on, drawn by `seed`; 0 is all.
+      seed: Seed of these cuts; the shuffling has its own.
+      classes: Names of the classes to use, in any order; () is all.
+      resize: Whether images have many sizes and are cropped to one: random resized crops in
+        training, centre crops otherwise. Without it they must have the space's resolution, or
+        `resolution`.
+      least_area: Least area of the random crops, as a share of the image.
+      policy: Policy that changes training images after the crop: a name of `policies.POLICIES`,
+        "module:NAME" of one of your own, or "" for none.
+      resolution: Side in pixels of the images as they lie there, when they are to be resized to
+        the space's resolution, in training as in evaluation; 0 means that they have it.
+      placement: Where training images are kept: "resident" keeps all on the device, "streamed"
+        decodes them on the way. Both give the same batches; `resize` and `policy` need "streamed".
+      workers: Number of processes that decode streamed images; 0 decodes in the training process.
+      skip_unreadable: Whether damaged files of a folder are left out instead of refused.
+
+    Raises:
+      ValueError: If a setting is unknown or out of its range.
     """
 
     name: str
@@ -85,10 +89,10 @@ class Data:
             self.changes()
 
     def changes(self) -> Policy | None:
-        """The policy by its name.
+        """The policy that `policy` names; None for "".
 
         Raises:
-          ValueError: for an unknown one.
+          ValueError: If it is unknown or cannot be imported.
         """
         return named("data.policy", self.policy, POLICIES, Policy) if self.policy else None
 
@@ -97,13 +101,15 @@ def load(data: Data, resolution: int, known: Mapping[str, Sequence[str]] | None 
     """The splits of a data set.
 
     Args:
-      resolution: pixels of the side of the space's images; digits are enlarged to it.
-      known: `names_of` the examples of each split, from an earlier call; then nothing is drawn,
-        and no image of a folder is decoded to check it.
+      data: What to load.
+      resolution: Side of the space's images in pixels; digits are enlarged to it, or to
+        `data.resolution`.
+      known: Names of the examples of each split as `names_of` gives them, from an earlier call;
+        then nothing is drawn, and no image of a folder is decoded to check it.
 
     Raises:
-      ValueError: for a folder that is missing or wrong, images of another size, more images asked
-        for than there are, and known ones that are gone.
+      ValueError: If the folder is missing or wrong, images have another size, more images are
+        asked for than there are, or known ones are gone.
     """
     resolution = data.resolution or resolution
     validation_images = 0 if known else data.validation_images
@@ -128,21 +134,21 @@ def load(data: Data, resolution: int, known: Mapping[str, Sequence[str]] | None 
 
 
 def short_side(data: Data, resolution: int) -> int:
-    """Pixels of the short side before the centre of an image is cut out, see `centre_crop`."""
+    """Pixels of the short side of an image before its centre is cut out, see `centre_crop`."""
     return with_margin(resolution) if data.resize else resolution
 
 
 def squares(data: Data, source: Source, resolution: int) -> Source:
-    """The source as evaluation sees it: images of one resolution."""
+    """The source as evaluation sees it: all images `resolution` pixels square."""
     if not data.resize and len(source) and source[0]["image"].shape[:2] == (resolution,) * 2:
         return source
     return Centred(source, resolution, short_side(data, resolution))
 
 
 def check_placement(data: Data) -> None:
-    """Raises ValueError for images that are to lie on the device and be changed before.
+    """Raises ValueError if images are to lie on the device, but be changed where they are decoded.
 
-    Also for a policy that cannot be imported.
+    It does so, too, if the policy cannot be imported.
     """
     data.changes()
     if data.placement == "resident" and (data.resize or data.policy):
@@ -157,8 +163,14 @@ def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolu
                   ) -> Batches:
     """Endless shuffled batches, the same in every placement and with any number of workers.
 
+    Args:
+      batch_size: Number of images of a batch.
+      seed: Seed of the shuffling and of what is changed where images are decoded.
+      resolution: Side of the images in pixels.
+
     Raises:
-      ValueError: as `check_placement`, and when a batch is larger than the data.
+      ValueError: If the placement does not allow it (see `check_placement`), a batch is larger
+        than the data, or an image for the device has another size.
     """
     check_placement(data)
     if not data.resize:
@@ -171,5 +183,5 @@ def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolu
 
 def calibration(data: Data, source: Source, images: int, batch_size: int, seed: int,
                 resolution: int) -> list[dict]:
-    """Batches for `Evaluator.recalibrate`, without augmentation."""
+    """Batches for `Evaluator.recalibrate`, without augmentation, see `calibration_batches`."""
     return calibration_batches(squares(data, source, resolution), images, batch_size, seed)

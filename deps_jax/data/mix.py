@@ -20,10 +20,10 @@ def mix(keys: jax.Array, images: jax.Array, targets: jax.Array, *, mixup: float,
     way is as likely where both are on.
 
     Args:
-      keys: [b] one of each image; those of even places draw.
-      images: [b, h, w, 3] float; b is even.
-      targets: [b, classes] distributions.
-      mixup, cutmix: their alpha; 0 is off.
+      keys: A key for each image, [b]; those at even places draw for the pair.
+      images: Images, [b, h, w, 3] float; b is even.
+      targets: Distributions over the classes, [b, classes].
+      mixup, cutmix: Alpha of each; 0 is off, and one at least is on.
 
     Returns:
       (images, targets) of the same shapes.
@@ -49,18 +49,21 @@ def mix(keys: jax.Array, images: jax.Array, targets: jax.Array, *, mixup: float,
 
 
 def swapped(values: jax.Array) -> jax.Array:
-    """[b, ...] with the two of each pair exchanged."""
+    """Values [b, ...] with the two of each pair exchanged."""
     pairs = values.reshape(-1, 2, *values.shape[1:])
     return pairs[:, ::-1].reshape(values.shape)
 
 
 def _shares(keys: jax.Array, alpha: float, way: int) -> jax.Array:
-    """[pairs] from Beta(alpha, alpha)."""
+    """Shares [pairs], drawn from Beta(alpha, alpha)."""
     return jax.vmap(lambda key: jax.random.beta(jax.random.fold_in(key, way), alpha, alpha))(keys)
 
 
 def _rectangles(keys: jax.Array, shape: tuple[int, ...], shares: jax.Array) -> jax.Array:
-    """[pairs, h, w, 1] around random pixels, of the shares of the area before the border cuts."""
+    """Rectangles around random pixels, [pairs, h, w, 1] booleans.
+
+    Before the border cuts them off, they cover the given shares of the image.
+    """
     _, height, width, channels = shape
     centres = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 3), (2,)))(keys)
     tall, wide = (jnp.floor(side * jnp.sqrt(shares)) for side in (height, width))
@@ -70,11 +73,11 @@ def _rectangles(keys: jax.Array, shape: tuple[int, ...], shares: jax.Array) -> j
 
 
 def _blend(values: jax.Array, share: jax.Array) -> jax.Array:
-    """[b, ...] with [b] shares of the neighbour."""
+    """Values [b, ...] with shares [b] of the neighbour in them."""
     share = _along(share, values).astype(values.dtype)
     return (1 - share) * values + share * swapped(values)
 
 
 def _along(vector: jax.Array, values: jax.Array) -> jax.Array:
-    """[b] as [b, 1, ...], of the rank of values."""
+    """A vector [b] as [b, 1, ...], of the rank of `values`."""
     return vector.reshape(-1, *[1] * (values.ndim - 1))

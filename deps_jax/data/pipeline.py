@@ -25,7 +25,13 @@ PLACEMENTS = ("resident", "streamed")
 
 
 class ResidentBatches(Batches):
-    """Shuffled batches gathered on the device, which holds all images."""
+    """Shuffled batches gathered on the device, which holds all images.
+
+    Args:
+      source: The images, all of one size.
+      batch_size: Number of images of a batch.
+      seed: Seed of the shuffling, 0 or more.
+    """
 
     def __init__(self, source: ArraySource, batch_size: int, seed: int) -> None:
         super().__init__(range(len(source)), batch_size, seed, threads=0)
@@ -40,10 +46,10 @@ class Change:
     """What is done to a training image where it is decoded.
 
     Attributes:
-      crop_resolution: side in pixels of a random part of the image, see `random_resized_crop`; 0
-        leaves its size.
-      least_area: of that part, as a share of the image.
-      policy: changes the image after the crop; None does not.
+      crop_resolution: Side in pixels of the square to which a random part of the image is resized,
+        see `random_resized_crop`; 0 leaves the image whole.
+      least_area: Least area of that part, as a share of the image.
+      policy: Policy that changes the image after the crop; None is none.
     """
 
     crop_resolution: int = 0
@@ -51,7 +57,11 @@ class Change:
     policy: Policy | None = None
 
     def __call__(self, example: dict, generator: np.random.Generator) -> dict:
-        """The example with its image changed."""
+        """The example with its image changed.
+
+        Raises:
+          ValueError: If the policy returns another shape or type than that of its image.
+        """
         image = example["image"]
         if self.crop_resolution:
             image = random_resized_crop(image, self.crop_resolution, generator, self.least_area)
@@ -78,7 +88,15 @@ class _Numbered:
 
 
 class StreamedBatches(Batches):
-    """Shuffled batches decoded by `workers` processes (0: by threads of this one)."""
+    """Shuffled batches, decoded while the device computes.
+
+    Args:
+      source: The images.
+      batch_size: Number of images of a batch.
+      seed: Seed of the shuffling and of the changes, 0 or more.
+      workers: Number of processes that decode; 0 decodes in threads of this one.
+      change: What is done to every image; None leaves them as they are.
+    """
 
     def __init__(self, source: Source, batch_size: int, seed: int, *, workers: int,
                  change: Change | None = None) -> None:
@@ -92,7 +110,10 @@ class StreamedBatches(Batches):
 
 
 def eval_batches(source: ArraySource, batch_size: int) -> Iterator[dict]:
-    """Every example once, in order; the last batch is padded and "mask" [b] is 0 there."""
+    """Yields every example once, in order, as {"image", "label", "mask"} of NumPy arrays.
+
+    The last batch is padded with zeros; "mask" [b] float32 is 1 for examples and 0 for padding.
+    """
     for start in range(0, len(source), batch_size):
         images, labels = (x[start:start + batch_size] for x in (source.images, source.labels))
         pad = batch_size - len(labels)
@@ -107,7 +128,7 @@ def calibration_batches(source: Source, images: int, batch_size: int, seed: int)
     """`images` random examples as whole batches on the device, the same ones for every subnet.
 
     Raises:
-      ValueError: when there are too few examples or they do not fill whole batches.
+      ValueError: If there are too few examples or the images do not fill whole batches.
     """
     check_calibration(len(source), images, batch_size)
     chosen = np.random.default_rng(seed).choice(len(source), images, replace=False)
@@ -116,7 +137,7 @@ def calibration_batches(source: Source, images: int, batch_size: int, seed: int)
 
 
 def check_calibration(examples: int, images: int, batch_size: int) -> None:
-    """Raises ValueError unless so many images can be drawn from so many examples."""
+    """Raises ValueError unless `images` of the `examples` can be drawn, in whole batches."""
     if not 0 < images <= examples or images % batch_size:
         raise ValueError(f"{images} calibration images in batches of {batch_size} cannot be drawn "
                          f"from {examples} training images; use a multiple of the batch size "

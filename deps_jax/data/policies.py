@@ -16,15 +16,15 @@ Operation = Callable[[Image.Image, float], Image.Image]
 
 
 class Policy(abc.ABC):
-    """Called with an image [h, w, 3] uint8 and a random generator it gives one of the same size."""
+    """Changes an image: called with it and a random generator, it returns one of the same size."""
 
     @abc.abstractmethod
     def __call__(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """The changed image, [h, w, 3] uint8."""
+        """The changed image, [h, w, 3] uint8 as `image` is."""
 
 
 def _affine(image: Image.Image, *coefficients: float) -> Image.Image:
-    """A pixel (x, y) comes from (a x + b y + c, d x + e y + f); black where that is outside."""
+    """Takes pixel (x, y) from (a x + b y + c, d x + e y + f); black where that is outside."""
     return image.transform(image.size, Image.Transform.AFFINE, coefficients,
                            Image.Resampling.BILINEAR)
 
@@ -56,11 +56,14 @@ class Strengths:
     """What the levels 0 to `levels` - 1 of an operation mean: the last one is the strongest.
 
     Attributes:
-      shear: tangent of the angle.
-      translate: pixels, or a share of the side where `relative`.
-      rotate: degrees.
-      enhance: change of brightness, colour, contrast and sharpness.
-      posterize: bits that are lost.
+      levels: Number of levels.
+      shear: Tangent of the angle at the last level.
+      translate: Pixels at the last level, or a share of the side where `relative`.
+      rotate: Degrees at the last level.
+      enhance: Change of brightness, colour, contrast and sharpness at the last level, added to
+        the factor 1.
+      posterize: Bits that are lost at the last level.
+      relative: Whether `translate` is a share of the side.
     """
 
     levels: int
@@ -72,7 +75,13 @@ class Strengths:
     relative: bool = False
 
     def of(self, operation: str, level: int, side: int) -> float:
-        """The strength of an operation at a level, without sign, for an image side in pixels."""
+        """The strength of an operation at a level, without sign.
+
+        It is the number of bits that stay for "posterize", and the threshold for "solarize".
+
+        Args:
+          side: Side of the image along which it is translated, in pixels.
+        """
         if operation == "posterize":
             return 8 - round(level / ((self.levels - 1) / self.posterize))
         if operation == "solarize":
@@ -87,7 +96,7 @@ class Strengths:
 
 
 def _between(start: float, end: float, level: int, levels: int) -> float:
-    """Number `level` of so many evenly from start to end, in float32.
+    """Number `level` of `levels` values that lie evenly from start to end, in float32.
 
     As `torch.linspace` counts them, from the nearer end: the last bit of a strength moves pixels at
     the edge of a sheared image and the rounding of a brightness.
@@ -108,7 +117,13 @@ WIDE = Strengths(levels=31, shear=0.99, translate=32.0, rotate=135.0, enhance=0.
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """An operation that is applied with a probability, at a level of its strength."""
+    """An operation that is applied with a probability, at a level of its strength.
+
+    Attributes:
+      operation: Name of the operation, a key of `OPERATIONS`.
+      probability: Probability that it is applied.
+      level: Level of its strength, see `Strengths`.
+    """
 
     operation: str
     probability: float
@@ -117,13 +132,18 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class AutoAugment(Policy):
-    """One of several learned chains, each as likely (Cubuk et al., arXiv 1805.09501)."""
+    """Applies one of several learned chains, each as likely (Cubuk et al., arXiv 1805.09501).
+
+    Attributes:
+      chains: The chains, each of steps that are applied one after the other.
+      strengths: What the levels of the steps mean.
+    """
 
     chains: tuple[tuple[Step, ...], ...]
     strengths: Strengths = AUTO
 
     def __call__(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """The changed image."""
+        """The changed image, [h, w, 3] uint8."""
         changed = Image.fromarray(image)
         for step in self.chains[generator.integers(len(self.chains))]:
             applied, sign = generator.random() < step.probability, generator.choice((-1, 1))
@@ -134,16 +154,20 @@ class AutoAugment(Policy):
 
 @dataclasses.dataclass(frozen=True)
 class TrivialAugment(Policy):
-    """One operation at one strength, each as likely (Mueller and Hutter, arXiv 2103.10158).
+    """Applies one operation at one level, each as likely (Mueller and Hutter, arXiv 2103.10158).
 
-    The operations and the wide ranges of the paper's "TA (Wide)".
+    The defaults are the operations and the wide ranges of the paper's "TA (Wide)".
+
+    Attributes:
+      operations: Names of the operations, keys of `OPERATIONS`.
+      strengths: What the levels mean, and how many there are.
     """
 
     operations: tuple[str, ...] = tuple(name for name in OPERATIONS if name != "invert")
     strengths: Strengths = WIDE
 
     def __call__(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """The changed image."""
+        """The changed image, [h, w, 3] uint8."""
         operation = self.operations[generator.integers(len(self.operations))]
         level, sign = generator.integers(self.strengths.levels), generator.choice((-1, 1))
         return np.asarray(_apply(Image.fromarray(image), operation, level, sign, self.strengths))
@@ -157,7 +181,7 @@ def _apply(image: Image.Image, operation: str, level: int, sign: int,
 
 
 def _chains(text: str) -> tuple[tuple[Step, ...], ...]:
-    """Chains of a table: one a line, "OPERATION PROBABILITY LEVEL, ..."."""
+    """The chains of a table: one on each line, as "OPERATION PROBABILITY LEVEL, ..."."""
     def step(words: list[str]) -> Step:
         return Step(words[0], float(words[1]), int(words[2]))
 

@@ -30,7 +30,9 @@ class Splits:
     """A data set cut in three. Test is for the end; decisions are made on validation.
 
     Attributes:
-      listing: what the data set is, see `deps_jax.data.listing`; empty where nobody asked.
+      train, validation, test: Sources of the three parts.
+      class_names: Name of every class, at the place of its number.
+      listing: What the data set is, see `deps_jax.data.listing`; empty where nobody asked.
     """
 
     train: Source
@@ -42,7 +44,15 @@ class Splits:
 
 @dataclasses.dataclass(frozen=True)
 class ArraySource:
-    """Images [n, h, w, 3] uint8 and labels [n] integers in memory."""
+    """Images in memory.
+
+    Attributes:
+      images: The images, [n, h, w, 3] uint8.
+      labels: Number of each image's class, [n] integers.
+
+    Raises:
+      ValueError: If the arrays have other shapes or types.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -64,7 +74,12 @@ class ArraySource:
 
 @dataclasses.dataclass(frozen=True)
 class Subset:
-    """Some examples of a source, in a given order."""
+    """Some examples of a source, in a given order.
+
+    Attributes:
+      source: The source.
+      indices: Positions of the examples in it, [n] integers.
+    """
 
     source: Source
     indices: np.ndarray
@@ -81,9 +96,10 @@ class TfdsSource:
     """A data set prepared by tensorflow-datasets as array_record, read without TensorFlow.
 
     Attributes:
-      part: its split there, such as "train".
-      numbers: of each class of the data set the number that its label becomes, where not all
-        classes are used; examples of the others are not asked for.
+      source: The examples as tensorflow-datasets gives them; grey images become three channels.
+      part: Name of their split there, such as "train".
+      numbers: The label that each used class becomes, by its number in the data set; examples of
+        other classes are not asked for. None uses all classes as they are.
     """
 
     source: Sequence
@@ -92,6 +108,7 @@ class TfdsSource:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the examples, such as "train/17", see `names_of`."""
         return tuple(f"{self.part}/{i}" for i in range(len(self)))
 
     def __len__(self) -> int:
@@ -122,10 +139,12 @@ def select(splits: Splits, names: Mapping[str, Sequence[str]]) -> Splits:
     """The data set cut in another way: as it was when `names_of` its splits was kept.
 
     Args:
-      names: of the examples of every split, {"train": [...], "validation": [...], "test": [...]}.
+      splits: The data set, cut in any way.
+      names: Names of the examples of every split, {"train": [...], "validation": [...],
+        "test": [...]}.
 
     Raises:
-      ValueError: naming the first examples that are not in the data set any more.
+      ValueError: If examples are not in the data set any more; the message names the first.
     """
     wholes = {}  # {name: (the source it is in, its place there)}
     for part in ("train", "validation", "test"):
@@ -147,10 +166,12 @@ def select(splits: Splits, names: Mapping[str, Sequence[str]]) -> Splits:
 
 
 def split(source: Source, count: int, seed: int) -> tuple[Subset, Subset]:
-    """(the rest, `count` random examples): the way validation is cut from train.
+    """(the rest, `count` random examples), both in the order of the source.
+
+    This is how validation is cut from train.
 
     Raises:
-      ValueError: when nothing would be left.
+      ValueError: If nothing would be left, or `count` is negative.
     """
     if not 0 <= count < len(source):
         raise ValueError(f"{count} images cannot be cut from {len(source)}; ask for fewer")
@@ -159,10 +180,10 @@ def split(source: Source, count: int, seed: int) -> tuple[Subset, Subset]:
 
 
 def in_memory(source: Source, resolution: int) -> ArraySource:
-    """All images of a source decoded once.
+    """All images of a source, decoded once.
 
     Raises:
-      ValueError: for an image that is not `resolution` pixels square.
+      ValueError: If an image is not `resolution` pixels square.
     """
     images = np.empty((len(source), resolution, resolution, 3), np.uint8)
     labels = np.empty(len(source), np.int32)
@@ -182,7 +203,7 @@ def check_resolution(image: np.ndarray, resolution: int) -> None:
 
 
 def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> None:
-    """Raises ValueError unless all chosen classes are there, and are two or more (or none)."""
+    """Raises ValueError unless the chosen classes are there, different and not just one."""
     missing = [name for name in chosen if name not in set(there)]
     if missing:
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -195,7 +216,7 @@ def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> No
 
 
 def _numbers(chosen: Sequence[str], names: Sequence[str]) -> dict[int, int]:
-    """{number of a chosen class: its number among the chosen, in the order of `names`}."""
+    """{number of a chosen class: its number among the chosen}, both in the order of `names`."""
     numbers = [number for number, name in enumerate(names) if name in set(chosen)]
     return {number: i for i, number in enumerate(numbers)}
 
@@ -207,7 +228,14 @@ def digits(resolution: int, validation_images: int, seed: int,
     A fixed fifth is the test split; grey becomes three equal channels.
 
     Args:
-      chosen: names of the digits to use; () is all.
+      resolution: Side of the enlarged images in pixels, 8 or more.
+      validation_images: Number of images of the validation split.
+      seed: Seed by which they are drawn.
+      chosen: Names of the digits to use; () is all.
+
+    Raises:
+      ValueError: If the resolution is too small, there are too few images, or the digits chosen
+        are not two or more.
     """
     from sklearn.datasets import load_digits
 
@@ -232,7 +260,15 @@ def digits(resolution: int, validation_images: int, seed: int,
 
 
 def tfds_builder(name: str, folder: str) -> Any:
-    """tensorflow-datasets' own description of a data set; arguments and errors as of `tfds`."""
+    """tensorflow-datasets' own description of a data set, its builder.
+
+    Args:
+      name: Name of the data set.
+      folder: Folder that it was prepared in; "" is the environment's TFDS_DATA_DIR.
+
+    Raises:
+      ValueError: If it is not there or cannot be read.
+    """
     folder = folder or os.environ.get("TFDS_DATA_DIR", "")
     if not folder:
         raise ValueError(f"no folder for data set {name!r}; set --config.data.dir or "
@@ -255,12 +291,16 @@ def tfds(name: str, folder: str, validation_images: int, seed: int, chosen: tupl
     """A data set of tensorflow-datasets, already prepared in `folder` as array_record.
 
     Args:
-      folder: the data_dir it was prepared in; "" is the environment's TFDS_DATA_DIR.
-      chosen: names of the classes to use; () is all. All labels are read to find their examples.
-      verified: the examples of the chosen classes are known (see `select`), so nothing is read.
+      name: Name of the data set.
+      folder: The data_dir that it was prepared in; "" is the environment's TFDS_DATA_DIR.
+      validation_images: Number of images cut from train for validation.
+      seed: Seed by which they are drawn.
+      chosen: Names of the classes to use; () is all. All labels are read to find their examples.
+      verified: The examples of the chosen classes are known (see `select`), so nothing is read.
 
     Raises:
-      ValueError: when it is not there, or has not all of the chosen classes.
+      ValueError: If it is not there, cannot be read, has not all of the chosen classes, or has too
+        few images.
     """
     builder = tfds_builder(name, folder)
     held_out = "validation" if name in ("imagenet2012", "imagenette") else "test"
