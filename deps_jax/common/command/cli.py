@@ -19,10 +19,11 @@ INTERRUPTED = 130
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Parses flags and runs `main(argv)`.
+    """Parses flags and runs `main(argv)`, whose result is the exit code.
 
     A ValueError, or a file or folder that cannot be used, is the user's to mend, so it is one
-    sentence. With DEPS_JAX_TRACEBACK=1 in the environment the traceback is shown all the same.
+    sentence and exit code 2. With DEPS_JAX_TRACEBACK=1 in the environment the traceback is shown
+    all the same. An interrupted run ends with exit code 130.
 
     JAX is set up by `prepare_jax` first, so a launcher must make no array where it is imported.
     """
@@ -63,7 +64,7 @@ def fail(message: str) -> NoReturn:
 
 
 def sentence(error: Exception) -> str:
-    """What to tell the user; of a file or folder that cannot be used, its path and why."""
+    """One sentence for the user; about a file or folder that cannot be used, its path and why."""
     if is_full(error) and not isinstance(error, FullDisk):
         path = getattr(error, "filename", None) or "this run"
         return f"the disk of {path} is full; free some space and run the same command again"
@@ -78,10 +79,13 @@ def output_file(flag: str, name: str, endings: Sequence[str] = ()) -> Path:
     """The path of a file to be written, refused before there is anything to write.
 
     Args:
-      endings: of the name, such as ".png"; any if empty.
+      flag: Name of the flag that gave the file, for messages.
+      name: What the flag holds.
+      endings: Endings that the name may have, such as ".png"; () allows any.
 
     Raises:
-      ValueError: naming the flag, for another ending, a folder, or a folder that is not there.
+      ValueError: If the name has another ending or is that of a folder, or the file cannot be
+        written there.
     """
     path = Path(name)
     if endings and path.suffix.lower() not in endings:
@@ -108,7 +112,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _last_line(error: Exception) -> str:
-    """What happened, out of the errors of config_flags: some hold a traceback, some a repr."""
+    """What happened, taken out of an error of config_flags: some hold a traceback, some a repr."""
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     text = text.replace("\\'", "'").replace("'\\n", ". ").strip("' \n")
     return text.splitlines()[-1].strip().removeprefix("ValueError: ")

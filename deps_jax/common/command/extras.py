@@ -24,6 +24,9 @@ def needs(extra: str) -> Iterator[None]:
     Where a package of the extra is missing, the process ends with one sentence that names both,
     and the exit code of bad input. Every other error, also of a package that is no extra's, is
     passed on.
+
+    Args:
+      extra: Name of the extra, a key of `EXTRAS`.
     """
     try:
         yield

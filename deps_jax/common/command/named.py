@@ -12,13 +12,14 @@ def named(field: str, name: str, known: Mapping[str, T], kind: type[T]) -> T:
     """The value that `name` stands for.
 
     Args:
-      field: of the config, for messages.
-      name: a key of `known`, or "module:NAME" of a module that can be imported.
-      known: what we ship.
-      kind: what a value of the user's own must be.
+      field: Field of the config that holds the name, for messages.
+      name: A key of `known`, or "module:NAME" of a module that can be imported.
+      known: The values that we ship, by name.
+      kind: Class that a value of the user's own must be an instance of.
 
     Raises:
-      ValueError: naming what is known, or why the user's own value cannot be had.
+      ValueError: If there is no such value; the message names those that are known, or says why
+        the user's own cannot be had.
     """
     if name in known:
         return known[name]

@@ -16,24 +16,25 @@ SHARED = __package__  # the package of the base and the parts
 
 
 def render(package: str, template: str, **values: object) -> str:
-    """The template of a package, filled.
+    """The text of a page: a template of a package, filled.
 
     Args:
-      package: such as "nurture_jax.report"; the template is a file in its folder `templates`.
-      values: what the template names. Text in them is escaped; one that is missing is an error.
+      package: Name of the package, such as "nurture_jax.report".
+      template: Name of a file in its folder `templates`, or of one that lies here.
+      values: What the template names. Text in them is escaped; one that is missing is an error.
     """
     return _environment(package).get_template(template).render(**values)
 
 
 def png(figure: matplotlib.figure.Figure) -> bytes:
-    """A matplotlib figure as a PNG file."""
+    """The bytes of a PNG file of a matplotlib figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
 def inline(data: bytes) -> str:
-    """A PNG as a URL that holds it."""
+    """A URL that holds a PNG file itself."""
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 

@@ -13,10 +13,12 @@ def build_settings(cls: type[T], values: Mapping[str, Any] | T, name: str = "con
     """A frozen dataclass from a dict; lists become tuples.
 
     Args:
-      name: of the section, for messages.
+      cls: The dataclass.
+      values: Values of its fields by name; a dataclass is returned as it is.
+      name: Name of the section of the config, for messages.
 
     Raises:
-      ValueError: naming the first field that is unknown or missing.
+      ValueError: If a field is unknown or missing; the message names the first.
     """
     if dataclasses.is_dataclass(values):
         return values

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]  # of a checkout; of an installed cop
 
 
 def package_version() -> str:
-    """Of the installed package; "" where the code is run without being installed."""
+    """Version of the installed package; "" where the code is run without being installed."""
     try:
         return metadata.version("deps-jax")
     except metadata.PackageNotFoundError:
@@ -19,8 +19,8 @@ def package_version() -> str:
 def git_commit() -> str:
     """The commit of this code, with "+" where files were changed since.
 
-    "" outside git, and for a copy that was installed somewhere inside another repository: that
-    one's commit says nothing of this code.
+    It is "" outside git, and for a copy that was installed somewhere inside another repository:
+    that one's commit says nothing of this code.
     """
     run = lambda *arguments: subprocess.run(["git", "-C", str(ROOT), *arguments],
                                             capture_output=True, text=True, check=False)

@@ -32,6 +32,6 @@ def prefer_wide_vectors() -> None:
 
 
 def vector_bits() -> int:
-    """The width that XLA_FLAGS asks for on the CPU, or XLA's default."""
+    """Width in bits that XLA_FLAGS asks for on the CPU, or XLA's default."""
     given = re.findall(rf"{FLAG}=(\d+)", os.environ.get("XLA_FLAGS", ""))
     return int(given[-1]) if given else XLA_DEFAULT_BITS

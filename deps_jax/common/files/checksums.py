@@ -18,10 +18,10 @@ def write(folder: Path, hashes: dict[str, str]) -> None:
 
 
 def read(folder: Path) -> dict[str, str] | None:
-    """What `write` wrote; None without a list.
+    """What `write` wrote, {name: SHA-256}; None without a list.
 
     Raises:
-      ValueError: when a line is not of a list; its text says so, without the name of the file.
+      ValueError: If the list is damaged or cut off; the message does not name the folder.
     """
     try:
         text = (folder / LIST).read_bytes().decode("ascii", "replace")
@@ -39,18 +39,19 @@ def read(folder: Path) -> dict[str, str] | None:
 
 
 def of_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, but for the list itself."""
+    """{name: SHA-256} of every file below a folder, except the list itself."""
     return {path.relative_to(folder).as_posix(): of_file(path)
             for path in folder.rglob("*") if path.is_file() and path != folder / LIST}
 
 
 def of_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damage(folder: Path, own: str | None = None) -> str:
-    """What is wrong with the files of a list, the first of them; "" when they are whole.
+    """What is wrong with the list of a folder or the first damaged file in it; "" if all is whole.
 
     Args:
       own: SHA-256 of the list itself, where it is known.

@@ -32,7 +32,8 @@ def use(folder: Path, when_alone: Callable[[], None] = lambda: None) -> None:
     """Marks a folder as used until this process ends.
 
     Args:
-      when_alone: called if no other process uses the folder and this one has not before, so it may
+      folder: The folder; nothing happens if it does not exist.
+      when_alone: Called if no other process uses the folder and this one has not before, so it may
         delete; others wait for its end.
     """
     from fasteners import InterProcessReaderWriterLock
@@ -51,7 +52,7 @@ def use(folder: Path, when_alone: Callable[[], None] = lambda: None) -> None:
 
 @contextlib.contextmanager
 def alone(folder: Path, waiting: str) -> Iterator[None]:
-    """Only one process at a time is in here; the others print `waiting` and wait."""
+    """Lets one process at a time run the block inside; the others print `waiting` and wait."""
     from fasteners import InterProcessLock
 
     lock = InterProcessLock(folder / ALONE)
@@ -68,10 +69,10 @@ def alone(folder: Path, waiting: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def training(folder: Path) -> Iterator[None]:
-    """While this block runs nobody else trains in the folder, which must be there.
+    """While the block inside runs, nobody else trains in the folder, which must be there.
 
     Raises:
-      ValueError: at once, when somebody does.
+      ValueError: If somebody does; it is raised at once, without waiting.
     """
     from fasteners import InterProcessLock
 
@@ -96,7 +97,7 @@ def training(folder: Path) -> Iterator[None]:
 
 
 def _given(acquire: Callable[..., bool], **how: bool) -> bool:
-    """Whether the lock was given; not by a drive that knows none or may not be written."""
+    """Whether the lock was given; a drive that knows none or may not be written gives none."""
     try:
         return acquire(**how)
     except (OSError, threading.ThreadError):

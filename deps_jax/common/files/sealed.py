@@ -26,18 +26,19 @@ SEAL, LINE_SEAL = "seal", "crc32"
 
 
 class FullDisk(ValueError):
-    """Nothing more could be written."""
+    """Raised when a disk is full, so that nothing more can be written."""
 
 
 def write(path: Path, content: Mapping, *, indent: int | None = 2) -> None:
     """Writes a record, whole or not at all.
 
     Args:
-      content: plain values, as JSON has them; tuples are read back as lists.
-      indent: as of `json.dumps`; None for long lists.
+      path: The file.
+      content: Plain values, as JSON has them; tuples are read back as lists.
+      indent: Spaces of indentation, see `json.dumps`; None writes one line, for long lists.
 
     Raises:
-      FullDisk: when the disk is full; a record that was there before stays.
+      FullDisk: If the disk is full; a record that was there before stays.
     """
     seal = {"format": FORMAT, "sha256": digest({**content, SEAL: FORMAT})}
     sealed = {**content, SEAL: seal}
@@ -45,15 +46,18 @@ def write(path: Path, content: Mapping, *, indent: int | None = 2) -> None:
 
 
 def read(path: Path, mend: str) -> dict:
-    """The content of a record. Of an older version, which has no seal, that is told.
+    """The fields of a record, without its seal.
+
+    Records of older versions have no seal; for them a note says that changes cannot be seen.
 
     Args:
-      mend: what to do about a file that is missing or damaged, in the imperative, such as
+      path: The file.
+      mend: What to do about a file that is missing or damaged, in the imperative, such as
         "evaluate the run again".
 
     Raises:
-      ValueError: naming the file, when it is missing, damaged, edited by hand, or of a newer
-        version.
+      ValueError: If the file is missing, damaged, edited by hand, or of a newer version; the
+        message names it.
     """
     path = Path(path)
     try:
@@ -69,7 +73,7 @@ def unseal(content: object, path: Path, mend: str) -> dict:
     """The fields of a record without its seal; arguments and errors as in `read`.
 
     Args:
-      content: what the JSON of the file says.
+      content: What the JSON of the file says; its seal is taken out in place.
     """
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not JSON with named fields; {mend}")
@@ -98,13 +102,13 @@ def is_sealed(path: Path) -> bool:
 
 
 def digest(content: Mapping) -> str:
-    """SHA-256 of plain values, the same after a round trip through a file."""
+    """SHA-256 of plain values in hexadecimal digits, the same after a round trip through a file."""
     plain = json.loads(json.dumps(content))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def rows(content: Sequence[Mapping]) -> str:
-    """Mappings with the same fields as CSV text with a head line."""
+    """CSV text with a head line, from one or more mappings with the same fields."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(content[0]))
     table.writeheader()
@@ -113,7 +117,7 @@ def rows(content: Sequence[Mapping]) -> str:
 
 
 def line(content: Mapping) -> str:
-    """One line of a log, with its line end."""
+    """One line of a log, with its checksum and its line end."""
     return json.dumps({**content, LINE_SEAL: _checksum(content)}) + "\n"
 
 
@@ -121,7 +125,7 @@ def append(path: Path, content: Mapping) -> None:
     """Adds one line to a log, in the place of one that a stopped process has left half written.
 
     Raises:
-      FullDisk: when the disk is full; the lines before stay.
+      FullDisk: If the disk is full; the lines before stay.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     there = path.read_bytes() if path.exists() else b""
@@ -132,7 +136,7 @@ def append(path: Path, content: Mapping) -> None:
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The whole lines of a log; empty where there is none.
+    """Contents of the whole lines of a log, in order; empty where there is none.
 
     A last line without its end is what a stopped process leaves, and is left out. Others that are
     damaged are left out, too, and that is told. Lines of older versions have no checksum.
@@ -157,7 +161,7 @@ def replace(path: Path, content: str | bytes) -> None:
     """Writes a file so that it is at any time the old one or the new one, and whole.
 
     Raises:
-      FullDisk: when the disk is full; the old file stays.
+      FullDisk: If the disk is full; the old file stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +182,12 @@ def replace(path: Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def told_if_full(path: Path, kept: str = "what was there before is kept") -> Iterator[None]:
-    """Turns the error of a full disk, in whichever form, into a `FullDisk` of one sentence."""
+    """Turns the error of a full disk, in whichever form, into a `FullDisk` of one sentence.
+
+    Args:
+      path: What was to be written, for the message.
+      kept: What is not lost, for the message.
+    """
     try:
         yield
     except Exception as error:
@@ -189,14 +198,14 @@ def told_if_full(path: Path, kept: str = "what was there before is kept") -> Ite
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk, or one's share of it, was full; TensorStore tells that in its text only."""
+    """Whether an error is of a full disk or quota; TensorStore tells that in its text only."""
     full = (errno.ENOSPC, errno.EDQUOT)
     return (isinstance(error, FullDisk) or (isinstance(error, OSError) and error.errno in full)
             or any(f"os_error_code='{number}'" in str(error) for number in full))
 
 
 def tell(text: str) -> None:
-    """What a user should know without being stopped, apart from what a command prints."""
+    """Prints to stderr what a user should know without being stopped."""
     print(f"note: {text}", file=sys.stderr, flush=True)
 
 

@@ -13,14 +13,17 @@ _MEND = "put it back from a copy, or start anew in another --workdir"
 
 
 def make(folder: Path) -> None:
-    """Makes the folder, where it is missing; ValueError when it is a file."""
+    """Makes the folder if it is missing; ValueError if it is a file."""
     _refuse_file(Path(folder))
     Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def check(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
           meaning: Callable[[dict], dict] = dict) -> None:
-    """Raises ValueError, naming the first fields that differ, unless `claim` would agree."""
+    """Raises ValueError unless the folder is new or of the same experiment, without making it.
+
+    The message names the first fields that differ. Arguments are as in `claim`.
+    """
     _refuse_file(Path(folder))
     if not (Path(folder) / CONFIG).exists():
         return
@@ -43,15 +46,16 @@ def claim(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
     """Makes the folder, or checks that it is of the same experiment.
 
     Args:
-      config: nested dict of plain values, kept as `config.json`.
-      may_differ: dotted fields or sections that may change when a run continues.
-      meaning: a config with all that it leaves to defaults filled in. These are compared, so a
-        field that is new since the run was begun, or was written out then, does not count.
-      records: {file: content} of what the experiment was made of, written once. The config is
+      config: Nested dict of plain values, kept as `config.json`.
+      may_differ: Dotted fields or sections that may change when a run continues.
+      meaning: Returns a config with all that it leaves to defaults filled in. These are compared,
+        so a field that is new since the run was begun, or was written out then, does not count.
+      records: What the experiment was made of, {file: content}, written once. The config is
         written last, so a folder that has one has them all, wherever the process was stopped.
 
     Raises:
-      ValueError: naming the first fields that differ, or the file when it is damaged.
+      ValueError: If fields differ, the config is damaged or the folder is a file; the message names
+        the first fields, or the file.
     """
     make(folder)
     check(folder, config, may_differ=may_differ, meaning=meaning)
@@ -65,8 +69,11 @@ def claim(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
 def read(folder: Path, name: str) -> dict | None:
     """What `claim` has written as a record; None in a run of an older version, which had none.
 
+    Args:
+      name: Name of its file.
+
     Raises:
-      ValueError: when it is missing, damaged or was edited by hand.
+      ValueError: If it is missing, damaged or was edited by hand.
     """
     path = Path(folder) / name
     if not path.exists() and not sealed.is_sealed(path.with_name(CONFIG)):
@@ -78,7 +85,7 @@ def load(folder: Path) -> dict:
     """The config of the experiment in a folder.
 
     Raises:
-      ValueError: when there is none, or it is damaged or was edited by hand.
+      ValueError: If there is none, or it is damaged or was edited by hand.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -91,7 +98,7 @@ def understood(folder: Path, build: Callable[[dict], Any]) -> Any:
     """What `build` makes of the config of the experiment in a folder.
 
     Raises:
-      ValueError: as `load`; and, naming the file, when `build` does not take it.
+      ValueError: If `load` or `build` raises one; the message names the file.
     """
     config = load(folder)
     try:
@@ -103,7 +110,7 @@ def understood(folder: Path, build: Callable[[dict], Any]) -> Any:
 
 
 def flatten(config: dict, prefix: str = "") -> dict:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
+    """A nested dict as a flat one with dotted names: {"a": {"b": 1}} becomes {"a.b": 1}."""
     flat = {}
     for name, value in config.items():
         if isinstance(value, dict):

@@ -45,10 +45,13 @@ class Order:
     same order, and the examples that were cut off were never seen.
 
     Attributes:
-      examples: how many there are.
-      batch_size: examples of a batch.
-      seed: 0 or more.
-      unit: what an example is called in messages.
+      examples: Number of examples.
+      batch_size: Number of examples of a batch, 1 to `examples`.
+      seed: Seed of the permutations, 0 or more.
+      unit: What an example is called in messages.
+
+    Raises:
+      ValueError: If the batch size or the seed is out of its range.
     """
 
     examples: int
@@ -65,9 +68,11 @@ class Order:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Number of whole batches in an epoch."""
         return self.examples // self.batch_size
 
     def __getitem__(self, place: int) -> int:
+        """The number of the example at a place, counted from 0 over all epochs."""
         epoch, place = divmod(place, self.steps_per_epoch * self.batch_size)
         return index_shuffle(place, max_index=self.examples - 1,
                              seed=(self._seed + epoch) % 2**32, rounds=4)
@@ -83,25 +88,29 @@ class Order:
 
 
 class Batches:
-    """Endless shuffled batches, as dicts of numpy arrays with the batch in front.
+    """Endless shuffled batches: NumPy arrays, or dicts of them, with the batch in front.
 
     A few batches wait in memory: as many as there are threads; with workers as many for each of
     them, and four more on the way to this process. (grain's own default would keep 500.) An image
     of 224 x 224 px has 150 kB, a batch of 2048 of them 300 MB.
 
     Args:
-      examples: pickled where there are workers.
-      workers: processes that read; 0 reads in this one. They want absl's flags parsed, as by a
-        launcher.
-      threads: of each process that reads; 0 reads a batch when it is asked for.
-      change: `change(example, generator)`, such as a random crop.
-      unit: what an example is called in messages.
+      examples: The examples; they are pickled where there are workers.
+      batch_size: Number of examples of a batch.
+      seed: Seed of the order and of the changes, 0 or more.
+      workers: Number of processes that read; 0 reads in this one. They want absl's flags parsed, as
+        by a launcher.
+      threads: Number of threads of each process that reads; 0 reads a batch when it is asked for.
+      change: Called as `change(example, generator)`, it returns the example changed, such as by a
+        random crop; None leaves examples as they are.
+      unit: What an example is called in messages.
 
     Attributes:
-      position: how many batches were taken; `seek(position)` goes back or forth to that place.
+      steps_per_epoch: Number of whole batches in an epoch.
+      position: Number of batches taken; `seek(position)` goes back or forth to that place.
 
     Raises:
-      ValueError: when a batch is larger than the data.
+      ValueError: If a batch is larger than the data or the seed is negative.
     """
 
     def __init__(self, examples: Examples, batch_size: int, seed: int, *, workers: int = 0,
@@ -127,7 +136,11 @@ class Batches:
         return batch
 
     def seek(self, position: int) -> None:
-        """The next batch is the one that an undisturbed run would take at that position."""
+        """Makes the next batch the one that an undisturbed run would take at that position.
+
+        Raises:
+          ValueError: If the position is negative.
+        """
         if position < 0:
             raise ValueError(f"position {position} is negative; batches are counted from 0")
         self.close()
@@ -174,5 +187,5 @@ class _Run:
 
 @lru_cache
 def _derived(seed: int, use: int) -> int:
-    """A seed of its own for every use."""
+    """A seed that is another one for every use."""
     return int(np.random.SeedSequence([seed, use]).generate_state(1, np.uint32)[0])

@@ -29,12 +29,12 @@ from deps_jax.common.loop.saved_steps import Step, Steps
 class Checkpoints:
     """The newest checkpoints of a run.
 
-    All are of the newest step that is whole; that newer ones are damaged is told once. Opening and
-    reading creates nothing and deletes nothing.
+    What is read is of the newest step that is whole; that newer ones are damaged is told once.
+    Opening and reading creates nothing and deletes nothing.
 
     Args:
-      folder: made when the first is saved.
-      keep: how many, two or more.
+      folder: Folder of the checkpoints, made when the first is saved.
+      keep: Number of checkpoints to keep, two or more.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
@@ -42,10 +42,10 @@ class Checkpoints:
         self.folder = self._steps.folder
 
     def latest_step(self) -> int | None:
-        """The newest whole one; None when none was ever saved.
+        """Number of the newest whole step; None if none was ever saved.
 
         Raises:
-          ValueError: when there are some and none is whole.
+          ValueError: If there are steps and none is whole.
         """
         found = self._steps.newest()
         return found.step if found else None
@@ -55,10 +55,10 @@ class Checkpoints:
         return self._steps.any()
 
     def check_disk(self, state: Tree) -> None:
-        """Raises ValueError when the disk cannot hold the checkpoints of a run.
+        """Raises ValueError if the disk cannot hold the checkpoints of a run.
 
         Args:
-          state: pytree of arrays or of their shapes.
+          state: Pytree of arrays, or of jax.ShapeDtypeStruct in their place.
         """
         leaves = jax.tree.leaves(state)
         each = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
@@ -74,12 +74,14 @@ class Checkpoints:
              record: dict | None = None) -> None:
         """Saves `state` and the place in the data, in place of damaged and later steps.
 
+        It does nothing if `step` is the newest whole step already.
+
         Args:
-          position: how many batches were taken; None where that is the step.
-          record: plain values that `record()` gives back.
+          position: Number of batches taken; None where it is `step`.
+          record: Plain values that `record()` gives back.
 
         Raises:
-          FullDisk: when the disk is full; the checkpoints that were there stay.
+          FullDisk: If the disk is full; the checkpoints that were there stay.
         """
         if step == self.latest_step():
             return
@@ -94,10 +96,12 @@ class Checkpoints:
         """The newest state, with `batches` set to where they were.
 
         Args:
-          state: a state of the same shapes, whose values are not used.
+          state: A state of the same shapes, whose values are not used.
+          batches: The batches of the run.
 
         Raises:
-          ValueError: naming the first array of another name or shape.
+          ValueError: If there is no checkpoint, or it has other arrays; the message names the first
+            array of another name or shape.
         """
         restored = self.restore_state(state)
         found = self._newest()
@@ -106,21 +110,17 @@ class Checkpoints:
         return restored
 
     def restore_state(self, state: Tree) -> Tree:
-        """The newest state alone; arguments and errors as in `restore`.
-
-        Raises:
-          ValueError: also when there is no checkpoint.
-        """
+        """The newest state alone; arguments and errors as in `restore`."""
         return self._read(state, ())
 
     def restore_part(self, part: dict) -> dict:
         """Some fields of the newest state.
 
         Args:
-          part: {field: tree of arrays of the same shapes}.
+          part: Trees of arrays of the same shapes, by the name of the field.
 
         Raises:
-          ValueError: as `restore_state`.
+          ValueError: If there is no checkpoint, or these fields have other arrays in it.
         """
         return self._read(part, tuple(part))
 
@@ -128,7 +128,7 @@ class Checkpoints:
         """All arrays of the newest state, by name as in `shapes`.
 
         Raises:
-          ValueError: when there is no checkpoint.
+          ValueError: If there is no checkpoint.
         """
         folder = self._newest().folder / "state"
         with _quiet():
@@ -142,7 +142,7 @@ class Checkpoints:
         """Shapes of the arrays in the newest state, by name such as "params/stem/kernel".
 
         Raises:
-          ValueError: when there is no checkpoint.
+          ValueError: If there is no checkpoint.
         """
         return self._newest().meta["shapes"]
 
@@ -152,10 +152,10 @@ class Checkpoints:
         return found.meta.get("record", {}) if found else {}
 
     def sha256(self) -> str:
-        """Which checkpoint the newest is, for results that belong to it: a hash of all its files.
+        """SHA-256 over all files of the newest checkpoint, to tell which one a result belongs to.
 
         Raises:
-          ValueError: when there is no checkpoint.
+          ValueError: If there is no checkpoint.
         """
         return digest(checksums.of_files(self._newest().folder))
 
@@ -166,10 +166,10 @@ class Checkpoints:
         return found
 
     def _read(self, state: Tree, fields: tuple[str, ...]) -> Tree:
-        """The state of the newest step, as far as `fields`; () is all of them.
+        """The state of the newest step, or some of its fields; () is all of them.
 
-        Every array is compared before. Partial, so that a state may have fields without arrays
-        that an earlier version did not know.
+        Names and shapes of all arrays are compared before. It is read in parts, so that a state may
+        have fields without arrays that an earlier version did not know.
         """
         wanted = _abstract(state)
         args = ocp.args.PyTreeRestore(
@@ -210,7 +210,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tracebacks that orbax logs of every error that it also raises."""
+    """Silences the tracebacks that orbax logs of every error that it also raises."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -32,9 +32,12 @@ class Cadence:
     """How often things happen, in steps.
 
     Attributes:
-      log_every: metrics are averaged over so many steps, checked and written.
-      checkpoint_every: 0 saves only at the end (and when interrupted).
-      evaluate_every: 0 never evaluates on the way.
+      log_every: Steps over which metrics are averaged, before they are checked and written.
+      checkpoint_every: Steps between checkpoints; 0 saves only at the end (and when interrupted).
+      evaluate_every: Steps between evaluations; 0 never evaluates on the way.
+
+    Raises:
+      ValueError: If a number is out of its range.
     """
 
     log_every: int = 50
@@ -54,21 +57,32 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
         shown: tuple[str, ...] = ("loss", "top1")) -> Tree:
     """Runs `state, metrics = step_fn(step, state, batch)` up to `total_steps`.
 
-    Args:
-      batches: `next(batches)` is a batch, `batches.position` how many were taken, see `Batches`.
-      evaluate: `evaluate(step, state) -> {name: float}`, written beside the metrics.
-      unit: what a batch is counted in.
-      shown: metrics beside the progress bar.
+    Beside the metrics of the steps, UNIT_per_second and data_wait_fraction are written. The latter
+    is the share of the time in which the device had finished the step before and waited for a
+    batch.
 
-    Beside the metrics of the steps, UNIT_per_second and data_wait_fraction are written: the share
-    of the time in which the device had finished the step before and waited for a batch.
+    Args:
+      step_fn: The training step; its metrics are {name: Mean}.
+      state: The state after `start_step` steps.
+      batches: The batches, from the one of step `start_step` on, see `Batches`.
+      total_steps: Number of steps of the whole run.
+      batch_size: Number of UNIT in a batch.
+      cadence: How often metrics are written, and the state is saved and evaluated.
+      checkpoints: Where the state is saved.
+      writer: Where metrics are written.
+      start_step: Number of steps that were done before.
+      evaluate: Called as `evaluate(step, state)`, it returns {name: float}, which is written beside
+        the metrics; None does not evaluate.
+      unit: What a batch is counted in.
+      shown: Names of the metrics beside the progress bar.
 
     Returns:
       The last state, which is also saved.
 
     Raises:
-      Diverged: naming the step whose metric was not finite; the last checkpoint is from before.
-      Interrupted: after saving, on SIGINT or SIGTERM.
+      Diverged: If a metric is not finite; the message names its step, and the last checkpoint is
+        from before.
+      Interrupted: On SIGINT or SIGTERM, after saving.
     """
     pending = []  # metrics not looked at yet: reading them would wait for the device
     clock, feeder = Stopwatch(start_step), Feeder(batches)
@@ -119,12 +133,13 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
 
 
 class Stopwatch:
-    """Steps a second, and seconds, since the last look."""
+    """Measures steps a second, and seconds, from one lap to the next."""
 
     def __init__(self, step: int) -> None:
         self._step, self._time = step, time.monotonic()
 
     def lap(self, step: int) -> tuple[float, float]:
+        """(steps a second, seconds) since the last lap."""
         now = time.monotonic()
         steps, seconds = step - self._step, max(now - self._time, 1e-9)
         self._step, self._time = step, now
@@ -146,6 +161,7 @@ class Feeder:
         return batch
 
     def lap(self) -> float:
+        """Seconds that the device has waited since the last lap."""
         waited_s, self._waited_s = self._waited_s, 0.0
         return waited_s
 

@@ -33,12 +33,12 @@ class Kills:
     """What was done and what came of it.
 
     Attributes:
-      kills: by signal; only of processes that still ran.
-      places: how many kills met the run where, by what they left in its folder.
-      runs: trainings that were killed and continued to their end.
-      starts: processes.
-      differing: names of arrays of a final state that are not those of the undisturbed run, to the
-        bit.
+      kills: Number of kills by signal; only of processes that still ran.
+      places: Number of kills by where they met the run, told from what they left in its folder.
+      runs: Number of trainings that were killed and continued to their end.
+      starts: Number of processes that were started.
+      differing: Names of the arrays of the last run's final state that are not, to the bit, those
+        of the undisturbed run.
     """
 
     kills: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -49,6 +49,7 @@ class Kills:
 
     @property
     def count(self) -> int:
+        """Number of all kills."""
         return sum(self.kills.values())
 
     def __str__(self) -> str:
@@ -62,7 +63,13 @@ class Kills:
 
 @dataclasses.dataclass(frozen=True)
 class _Pace:
-    """Of the undisturbed run: seconds to its first checkpoint, and from there to its end."""
+    """How long the undisturbed run takes, and how far it goes.
+
+    Attributes:
+      start_s: Seconds to its first checkpoint.
+      rest_s: Seconds from there to its end.
+      last_step: Step of its last checkpoint.
+    """
 
     start_s: float
     rest_s: float
@@ -72,16 +79,18 @@ class _Pace:
 def kill_and_compare(command: Sequence[str], folder: Path, kills: int, seed: int = 0) -> Kills:
     """Kills `command --workdir FOLDER/killed` at random moments, as often as asked.
 
-    A run that comes to its end before is compared, and another one is begun.
+    A run that comes to its end before is compared, and another one is begun; the first that differs
+    from the undisturbed one is the last.
 
     Args:
-      command: of a training that continues when it is given again; it should save often.
-      folder: of both runs, which are made anew.
-      kills: how many.
-      seed: of the moments.
+      command: Command of a training that continues when it is given again; it should save often.
+      folder: Folder of both runs, which are made anew.
+      kills: Number of kills.
+      seed: Seed of the moments.
 
     Raises:
-      ValueError: when a training ends with an error of its own; its output is in the folder.
+      ValueError: If a training ends with an error of its own (its output is in the folder), or
+        saves nothing for TIMEOUT_S seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw, found = random.Random(seed), Kills()
@@ -108,7 +117,7 @@ def kill_and_compare(command: Sequence[str], folder: Path, kills: int, seed: int
 
 
 def _undisturbed(command: Sequence[str], workdir: Path) -> _Pace:
-    """Twice: the first compiles for all that come after."""
+    """The pace of the undisturbed run, run twice: the first compiles for all that come after."""
     for _ in range(2):
         shutil.rmtree(workdir, ignore_errors=True)
         start = time.monotonic()
@@ -121,7 +130,7 @@ def _undisturbed(command: Sequence[str], workdir: Path) -> _Pace:
 
 def _kill(command: Sequence[str], workdir: Path, how: signal.Signals, draw: random.Random,
           pace: _Pace) -> str | None:
-    """Starts the training and kills it; the place, or None when it has come to its end before."""
+    """Starts the training and kills it; the place, or None if it has come to its end before."""
     before, process = _steps(workdir), _start(command, workdir)
     if draw.random() < EARLY:
         deadline = time.monotonic() + draw.uniform(0, pace.start_s)
@@ -171,7 +180,7 @@ def _check_end(code: int, workdir: Path) -> None:
 
 
 def _wait_for_a_step(process: subprocess.Popen, workdir: Path, before: set[int]) -> None:
-    """Until the process has saved one, or has ended."""
+    """Waits until the process has saved a step, or has ended."""
     start = time.monotonic()
     while process.poll() is None and _steps(workdir) == before:
         if time.monotonic() - start > TIMEOUT_S:

@@ -8,14 +8,19 @@ from flax import struct
 
 @struct.dataclass
 class Mean:
-    """Mean of some values, kept as sum and count of shape []; float32, or float64 of float64."""
+    """The mean of some values, kept as two numbers that can be added to those of others.
+
+    Attributes:
+      sum: Sum of the values, [] float32, or float64 for values in float64.
+      count: Number of values, of the same shape and type.
+    """
 
     sum: jax.Array
     count: jax.Array
 
     @classmethod
     def of(cls, values: jax.Array, mask: jax.Array | None = None) -> Mean:
-        """Of all `values`, or of those where `mask` (same shape) is 1."""
+        """The mean of all `values`, or of those where `mask` (same shape) is 1."""
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
         if mask is None:
             return cls(values.sum(), jnp.asarray(values.size, values.dtype))
@@ -24,6 +29,7 @@ class Mean:
         return cls((values * mask).sum(), mask.sum())
 
     def merge(self, other: Mean) -> Mean:
+        """The mean of the values of both."""
         return Mean(self.sum + other.sum, self.count + other.count)
 
     def compute(self) -> float:
@@ -41,9 +47,10 @@ def merge(first: dict[str, Mean], second: dict[str, Mean]) -> dict[str, Mean]:
 
 
 def compute(means: dict[str, Mean]) -> dict[str, float]:
+    """The values of a set of means, brought from the device at once."""
     return {name: mean.compute() for name, mean in jax.device_get(means).items()}
 
 
 def counted(means: dict[str, Mean]) -> dict[str, Mean]:
-    """Without those that nothing was counted for, such as a label that a batch lacks."""
+    """The means for which something was counted: not that of a label that a batch lacks."""
     return {name: mean for name, mean in means.items() if float(mean.count)}

@@ -17,18 +17,23 @@ class Optimizer:
     """Settings of the base optimizer (defaults: DepS on CIFAR, docs/reference.md).
 
     Attributes:
-      name: "sgd" (Nesterov), "rmsprop" or "adamw".
-      learning_rate: peak, for the global batch.
-      schedule: "cosine", or "exponential" as in BigNAS, which ends constant at the floor.
-      min_learning_rate: floor of the schedule.
-      decay, decay_epochs: the exponential rate falls by this factor in so many epochs.
-      warmup_epochs, warmup_learning_rate: linear rise before the schedule, counted in the run.
-      momentum: of sgd and rmsprop.
-      weight_decay: coupled L2 for sgd and rmsprop, decoupled for adamw; never on batch norm or
-        biases.
-      clip_norm: global norm of the joined gradient; 0 does not clip.
-      clip_value: most that any number of it may be, up or down (AttentiveNAS, AlphaNet: 1); 0 does
+      name: Name of the optimizer: "sgd" (Nesterov), "rmsprop" or "adamw".
+      learning_rate: Peak of the learning rate, for the global batch.
+      schedule: How the rate falls: "cosine", or "exponential" as in BigNAS, which ends constant at
+        the floor.
+      min_learning_rate: Floor of the schedule.
+      decay, decay_epochs: Factor by which the exponential rate falls, and in how many epochs.
+      warmup_epochs, warmup_learning_rate: Number of epochs of a linear rise before the schedule,
+        counted in the run, and the rate that it rises from.
+      momentum: Momentum of sgd and rmsprop.
+      weight_decay: Factor of the L2 penalty; coupled for sgd and rmsprop, decoupled for adamw,
+        never on batch norm or biases.
+      clip_norm: Largest global norm of the joined gradient; 0 does not clip.
+      clip_value: Largest absolute value of any number of it (AttentiveNAS, AlphaNet: 1); 0 does
         not clip.
+
+    Raises:
+      ValueError: If a setting is unknown or out of its range.
     """
 
     name: str = "sgd"
@@ -59,13 +64,13 @@ class Optimizer:
 
 
 def base_schedule(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
-    """The base rate by step: linear warm-up, then the schedule down to its floor.
+    """The learning rate as a function of the step: linear warm-up, then down to the floor.
 
     cosine: max(floor, lr (1 + cos(pi t / T)) / 2), t counted from the end of the warm-up.
     exponential: max(floor, lr decay^(epochs / decay_epochs)), counted from there, too.
 
     Raises:
-      ValueError: when the warm-up does not end in the run.
+      ValueError: If the warm-up does not end in the run.
     """
     warmup_steps = round(optimizer.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
@@ -89,7 +94,10 @@ def base_schedule(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) 
 
 
 def base_optimizer(optimizer: Optimizer, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Clip, decay, momentum, learning rate; the rate stays outside the momentum as in PyTorch."""
+    """The optax chain: clipping, decay, momentum, learning rate.
+
+    The rate stays outside the momentum, as in PyTorch. For adamw the decay comes after the moments.
+    """
     clip = [optax.clip_by_global_norm(optimizer.clip_norm)] if optimizer.clip_norm else []
     clip += [optax.clip(optimizer.clip_value)] if optimizer.clip_value else []
     decay = optax.add_decayed_weights(optimizer.weight_decay, decayed)
@@ -105,7 +113,7 @@ def base_optimizer(optimizer: Optimizer, schedule: optax.Schedule) -> optax.Grad
 
 
 def decayed(params: optax.Params) -> optax.Params:
-    """Tree of booleans: weight decay spares batch norm and biases."""
+    """A tree of booleans: False for batch norm and biases, which weight decay spares."""
     def is_decayed(path: tuple[jax.tree_util.DictKey, ...], _: jax.Array) -> bool:
         names = [entry.key for entry in path]
         return "norm" not in names and names[-1] != "bias"

@@ -51,10 +51,10 @@ def first_index(local_batch: int, axis_name: str | None) -> jax.Array | int:
 
 
 def shard_batch(batch: Tree, device_count: int) -> Tree:
-    """[b, ...] arrays of a batch as [device_count, b / device_count, ...].
+    """A batch of arrays [b, ...] as one of [device_count, b / device_count, ...].
 
     Raises:
-      ValueError: when a batch size does not divide by the number of devices.
+      ValueError: If the batch size does not divide by the number of devices.
     """
     def split(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
         if x.shape[0] % device_count:
@@ -69,18 +69,20 @@ def shard_batch(batch: Tree, device_count: int) -> Tree:
 
 def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
                   donate: bool = False) -> DataParallel:
-    """`fn(state, batch, extra, *, axis_name) -> outputs` on every local device.
+    """Maps `fn(state, batch, extra, *, axis_name) -> outputs` over the local devices.
 
     On one device this is `jax.jit`; on several, `jax.pmap` over `AXIS` with `state`, `extra` and
     outputs replicated (the function must make its results equal on all devices) and the batch
     divided.
 
     Args:
-      fn: written for one device's share; receives `axis_name=AXIS`, or None on a single device.
-      donate: the state's memory is reused, so the caller keeps only what comes back.
+      fn: Function written for one device's share; it receives `axis_name=AXIS`, or None on a single
+        device.
+      devices: The devices; None is all local ones.
+      donate: Whether the state's memory is reused, so that the caller keeps only what comes back.
 
     Raises:
-      ValueError: when several processes take part (`jax.distributed`).
+      ValueError: If several processes take part (`jax.distributed`).
     """
     _check_one_process()
     devices = list(devices or jax.local_devices())
@@ -93,7 +95,7 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
 
 
 class DataParallel:
-    """A function of `data_parallel`: called as it is, or compiled before the first call.
+    """A function made by `data_parallel`: called as it is, or compiled before the first call.
 
     State and extra are brought to the devices first, if they are not there: arrays that lie
     elsewhere (a new state, a restored one) would make JAX compile the same program once more.
@@ -114,7 +116,7 @@ class DataParallel:
         return outputs
 
     def trace(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Traced:
-        """The program of a single device for such arguments, neither compiled nor run."""
+        """The traced program of a single device for such arguments, neither compiled nor run."""
         assert len(self._devices) == 1, "jax.pmap cannot be traced alone"
         return self._mapped.trace(self.shapes(state), batch, self.shapes(extra))
 
@@ -122,11 +124,11 @@ class DataParallel:
         """Compiles for arguments of these shapes and types; calls with such do not compile again.
 
         Args:
-          state, batch, extra: arrays, or jax.ShapeDtypeStruct in their place.
+          state, batch, extra: Pytrees of arrays, or of jax.ShapeDtypeStruct in their place.
 
         Raises:
-          ValueError: when the batch does not divide by the devices, or the program needs more
-            memory than a device has.
+          ValueError: If the batch does not divide by the devices, or the program needs more memory
+            than a device has.
         """
         lowered = self._mapped.lower(self.shapes(state), jax.eval_shape(self._shares, batch),
                                      self.shapes(extra))
@@ -152,7 +154,7 @@ class DataParallel:
         return tree if there else jax.device_put(tree, self._sharding)
 
     def shapes(self, tree: Tree) -> Tree:
-        """Shapes, types and place of the arrays of a state once it is on the devices."""
+        """Shapes, types and place that the arrays of a state have once it is on the devices."""
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype,
                                                               sharding=self._sharding), tree)
 
@@ -161,7 +163,7 @@ class DataParallel:
 
 
 def memory_bytes(compiled: jax.stages.Compiled) -> int:
-    """Memory that a program takes on each device while it runs, its arguments included."""
+    """Bytes that a program takes on each device while it runs, its arguments included."""
     memory = compiled.memory_analysis()
     return (memory.argument_size_in_bytes + memory.output_size_in_bytes
             - memory.alias_size_in_bytes + memory.temp_size_in_bytes
@@ -178,7 +180,10 @@ def _check_one_process() -> None:
 def check_batch_size(batch_size: int, device_count: int | None = None) -> None:
     """Raises ValueError unless this one process can share the batch among its devices.
 
-    Cheap, for before a run.
+    It costs little, so it can be asked before a run.
+
+    Args:
+      device_count: Number of devices; None is that of all local ones.
     """
     _check_one_process()
     if batch_size < 1:

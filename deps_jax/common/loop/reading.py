@@ -24,14 +24,18 @@ GRACE_S = 60.0
 def first(batches: Iterator) -> Any:
     """The first element of an iterator of grain, which starts its processes.
 
-    They inherit masks, so that no signal reaches them before `outlive_signals` has.
+    They inherit masks, so that no signal reaches them before `outlive_signals` has run in them.
     """
     with ThreadPoolExecutor(1, initializer=_mask) as thread:
         return thread.submit(next, batches).result()
 
 
 def outlive_signals(*_: int) -> None:
-    """To be called in every process that reads, before anything else."""
+    """Keeps a process that reads from ending before the run has taken its last batch.
+
+    It ignores SIGINT, outlives SIGTERM by GRACE_S seconds, and ends with the run. To be called in
+    every such process, before anything else.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _in_background(_end_after_grace))
     if _HAS_MASKS:
@@ -40,7 +44,7 @@ def outlive_signals(*_: int) -> None:
 
 
 def _mask() -> None:
-    """For this thread, and the threads and processes that it starts."""
+    """Blocks SIGINT and SIGTERM for this thread, and the threads and processes that it starts."""
     if _HAS_MASKS:
         resource_tracker.ensure_running()  # it unmasks them where it is started
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
@@ -56,6 +60,9 @@ def _end_after_grace() -> None:
 
 
 def _end_with_the_run() -> None:
-    """grain's workers wait for the run to say that they may stop; killed, it never does."""
+    """Ends this process once the run has ended.
+
+    grain's workers wait for the run to say that they may stop; killed, it never does.
+    """
     multiprocessing.parent_process().join()
     os._exit(1)

@@ -29,8 +29,11 @@ class Run:
     """A training that goes on at `start_step`.
 
     Attributes:
-      state: after `start_step` steps.
-      batches: at the place where the state was saved.
+      state: State after `start_step` steps.
+      start_step: Number of steps done before; 0 in a new run.
+      batches: Batches, at the place where the state was saved.
+      checkpoints: Checkpoints of the run.
+      writer: Writer of its metrics.
     """
 
     state: Any
@@ -40,7 +43,7 @@ class Run:
     writer: Writer
 
     def fit(self, step_fn: Callable, **settings: Any) -> Any:
-        """`fit` of this run; returns the last state, which is saved."""
+        """Runs `fit` from `start_step` on; returns the last state, which is saved."""
         return fit(step_fn, self.state, self.batches, checkpoints=self.checkpoints,
                         writer=self.writer, start_step=self.start_step, **settings)
 
@@ -57,10 +60,11 @@ def claim(folder: Path, config: dict, **rest: Any) -> Iterator[None]:
     What else can be refused should be refused before: here the folder is made.
 
     Args:
-      config, rest: as of `workdir.claim`.
+      folder: Folder of the experiment.
+      config, rest: Arguments of `workdir.claim`.
 
     Raises:
-      ValueError: when another process trains in the folder; and as `workdir.claim`.
+      ValueError: If another process trains in the folder, or `workdir.claim` raises one.
     """
     workdir.make(folder)
     with training(Path(folder)):
@@ -74,12 +78,13 @@ def continue_or_start(folder: Path, shapes: Any, new_state: Callable[[], Any], b
     """The run as its newest whole checkpoint has it, or a new one; to be used inside `claim`.
 
     Args:
-      shapes: of a state, as `jax.eval_shape` gives them.
-      new_state: makes the state before the first step; not called when a run continues.
-      batches: of the training data; set to their place, and closed in the end.
+      folder: Folder of the run.
+      shapes: Shapes of a state, as `jax.eval_shape` gives them.
+      new_state: Makes the state before the first step; not called when a run continues.
+      batches: Batches of the training data; they are set to their place, and closed in the end.
 
     Raises:
-      ValueError: when the disk is too small for the checkpoints, there are some and none is whole,
+      ValueError: If the disk is too small for the checkpoints, there are some and none is whole,
         or they are of another network.
     """
     with contextlib.closing(batches):

@@ -29,8 +29,11 @@ class Step:
     """A step that is whole.
 
     Attributes:
-      meta: what `Steps.put` was given.
-      verified: by its hashes; False for one of an earlier version.
+      step: Its number.
+      folder: Its folder.
+      meta: The plain values that `Steps.put` was given, with "format" and "step" beside them.
+      verified: Whether it was compared with its hashes; False for one of an earlier version, which
+        has none.
     """
 
     step: int
@@ -46,8 +49,9 @@ class Steps:
     process may write, see `locks.training`.
 
     Args:
-      folder: made by the first step.
-      keep: how many, two or more: the older one is there for when the newer is damaged.
+      folder: Folder of the steps, made by the first one.
+      keep: Number of steps to keep, two or more: the older one is there for when the newer is
+        damaged.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
@@ -58,10 +62,11 @@ class Steps:
         self._told: set[str] = set()
 
     def newest(self) -> Step | None:
-        """The newest whole step, looked for once; None when there never was any.
+        """The newest whole step, looked for once; None if there never was any.
 
         Raises:
-          ValueError: when there are some and none is whole.
+          ValueError: If there are steps and none is whole, or one is of a newer version of this
+            program.
         """
         while self._found is None:
             listed, damaged, found = self._listed(), {}, None
@@ -83,7 +88,7 @@ class Steps:
         return bool(self._there() or self._listed())
 
     def refuse(self, step: int, why: str) -> None:
-        """Leaves out a step that only its reader could see to be damaged."""
+        """Leaves a step out from now on, as only its reader could see that it is damaged."""
         if (self.folder / str(step)).is_dir():  # else another process has replaced it meanwhile
             self._refused[step] = why
         self._found = None
@@ -92,11 +97,11 @@ class Steps:
         """Writes a step, in place of damaged and later ones; then drops what is not kept.
 
         Args:
-          meta: plain values.
-          write: writes all else into an empty folder.
+          meta: Plain values that go into its `meta.json`.
+          write: Writes all else into the empty folder that it is given.
 
         Raises:
-          FullDisk: when the disk is full; the steps that were there stay.
+          FullDisk: If the disk is full; the steps that were there stay.
         """
         latest = self.newest()
         kept = f"step {latest.step} is kept" if latest else "nothing was saved before"
@@ -139,7 +144,7 @@ class Steps:
                 if path.name.isdecimal() and path.is_dir()}
 
     def _listed(self) -> dict[int, str]:
-        """SHA-256 of the lists of the steps that must be there."""
+        """{step: SHA-256 of its list} of the steps that must be there."""
         try:
             hashes = checksums.read(self.folder) or {}
             return {int(name.removesuffix(f"/{checksums.LIST}")): value
@@ -199,7 +204,7 @@ class Steps:
 
 
 def _remove(folder: Path) -> None:
-    """Renamed first: a process that reads finds all of it or nothing."""
+    """Deletes a folder, renamed first: a process that reads finds all of it or nothing."""
     away = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(away, ignore_errors=True)
     os.rename(folder, away)

@@ -10,8 +10,9 @@ from flax import struct
 class TrainState:
     """Everything that must survive: a checkpoint of it continues the run as if it had not stopped.
 
-    To bit-identical parameters on a CPU. A GPU has sums without a fixed order unless XLA_FLAGS
-    holds --xla_gpu_deterministic_ops=true, which is left to the user because it is slower.
+    On a CPU, parameters are then bit-identical. A GPU has sums without a fixed order unless
+    XLA_FLAGS holds --xla_gpu_deterministic_ops=true, which is left to the user because it is
+    slower.
     """
 
     step: jax.Array  # [] int32
@@ -23,5 +24,5 @@ class TrainState:
 
     @property
     def evaluated(self) -> dict:
-        """The parameters that results are of: their average, where it is kept."""
+        """The parameters that results are of: their average where it is kept, else themselves."""
         return self.average or self.params

@@ -19,10 +19,11 @@ class Writer:
     """Appends to `metrics.jsonl` and `tensorboard/` in a folder.
 
     Args:
-      start_step: of a run that continues; what was written at later steps is dropped.
+      folder: Folder of the run.
+      start_step: Step at which a run continues; what was written at later steps is dropped.
 
     Raises:
-      FullDisk: when the disk is full, here and in `write`; earlier lines stay.
+      FullDisk: If the disk is full, here and in `write`; earlier lines stay.
     """
 
     def __init__(self, folder: Path, start_step: int = 0) -> None:
@@ -49,13 +50,14 @@ class Writer:
             self._events.flush()
 
     def close(self) -> None:
+        """Closes the files; a full disk has been told already, and is not told again."""
         for file in (self._file, self._events):
             with contextlib.suppress(OSError):  # a full disk has been told already
                 file.close()
 
 
 def read(folder: Path) -> list[dict]:
-    """Records of a folder's `metrics.jsonl`; lines that are not whole are left out."""
+    """Records of a folder's `metrics.jsonl`, in order; lines that are not whole are left out."""
     return sealed.read_lines(Path(folder) / FILE)
 
 

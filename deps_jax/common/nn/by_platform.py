@@ -24,8 +24,8 @@ def by_platform(name: str, *, cpu: Callable, default: Callable) -> Callable:
     It has no derivative and cannot be mapped with `jax.vmap`.
 
     Args:
-      name: of the primitive, as it stands in a jaxpr.
-      cpu, default: functions of pytrees of arrays and of hashable keyword arguments. Both return
+      name: Name of the primitive, as it stands in a jaxpr.
+      cpu, default: Functions of pytrees of arrays and of hashable keyword arguments. Both return
         arrays of the same shapes and types.
     """
     primitive = Primitive(name)

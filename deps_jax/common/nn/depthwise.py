@@ -25,13 +25,13 @@ def depthwise(x: jax.Array, kernels: Kernels, choice: Index, stride: int) -> jax
     """Convolves every channel with its own k*k kernel, padding k // 2 on every side.
 
     Args:
-      x: [b, h, w, c].
-      kernels: candidates, each [k, k, c] with its own odd k.
-      choice: which of them, a Python int or a traced integer.
-      stride: 1 or 2.
+      x: Feature map, [b, h, w, c].
+      kernels: Candidates, each [k, k, c] with its own odd k.
+      choice: Position of the one to use, a Python int or a traced integer.
+      stride: Stride, 1 or 2.
 
     Returns:
-      [b, ceil(h / stride), ceil(w / stride), c].
+      Feature map, [b, ceil(h / stride), ceil(w / stride), c].
     """
     if is_static(choice):
         return _depthwise(x, (kernels[int(choice)],), None, stride)
@@ -139,7 +139,7 @@ _pull_back = by_platform("depthwise_pullback", cpu=_shifted_pullback, default=_n
 
 def _sum_of_shifts(padded: jax.Array, kernel: jax.Array, offset: int, height: int, width: int,
                    stride: int) -> jax.Array:
-    """Convolution of an input padded by `offset` more than the kernel needs."""
+    """Convolution of an input that is padded by `offset` pixels more than the kernel needs."""
     k, _, channels = kernel.shape
     weights, total = kernel.reshape(k * k, 1, 1, 1, channels), None
     for i in range(k):
@@ -152,7 +152,7 @@ def _sum_of_shifts(padded: jax.Array, kernel: jax.Array, offset: int, height: in
 
 def _window(padded: jax.Array, i: int, j: int, height: int, width: int,
             stride: int) -> jax.Array:
-    """Every `stride`-th pixel from (i, j), [b, height, width, c]."""
+    """Every `stride`-th pixel from pixel (i, j) on, [b, height, width, c]."""
     b, _, _, c = padded.shape
     limits = (b, i + (height - 1) * stride + 1, j + (width - 1) * stride + 1, c)
     return lax.slice(padded, (0, i, j, 0), limits, (1, stride, stride, 1))

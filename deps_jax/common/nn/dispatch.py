@@ -24,11 +24,12 @@ Output = tuple[jax.Array, Tree]  # (y, statistics)
 class Elastic(NamedTuple):
     """A function with choices, and its pullback.
 
-    forward: (params, x, choice, aux) -> (y, statistics)
-    pullback: (params, x, choice, aux, dy) -> (dparams, dx)
-
     `choice` is a pair of integers (branch, inner choice), static or traced; `aux` is a pytree
     without gradient (running statistics).
+
+    Attributes:
+      forward: The function, (params, x, choice, aux) -> (y, statistics).
+      pullback: Its pullback, (params, x, choice, aux, dy) -> (dparams, dx).
     """
 
     forward: Callable
@@ -36,9 +37,10 @@ class Elastic(NamedTuple):
 
 
 def switched(branches: Sequence[Callable]) -> Elastic:
-    """Elastic function that runs `branches[choice[0]](params, x, choice[1], aux)`.
+    """The elastic function that runs `branches[choice[0]](params, x, choice[1], aux)`.
 
-    All branches return arrays of equal shapes.
+    Args:
+      branches: Functions that return (y, statistics), in arrays of equal shapes.
     """
     def forward(params: Tree, x: jax.Array, choice: Pair, aux: Tree) -> Output:
         index, inner = choice
@@ -60,7 +62,7 @@ def switched(branches: Sequence[Callable]) -> Elastic:
 
 
 def switch(index: Index | None, branches: Sequence[Callable], *operands: Tree) -> Tree:
-    """`lax.switch`, or a plain call when there is one branch or the index is a Python int."""
+    """`lax.switch`, or a plain call if there is one branch or the index is static."""
     if len(branches) == 1:
         return branches[0](*operands)
     if is_static(index):
@@ -74,7 +76,7 @@ def is_static(value: object) -> bool:
 
 
 def run_once(op: Elastic, params: Tree, x: jax.Array, choice: Pair, aux: Tree) -> Output:
-    """One block: `(y, statistics)`, remembering only its input for the backward pass."""
+    """(y, statistics) of one block, which remembers only its input for the backward pass."""
     @jax.custom_vjp
     def call(params: Tree, x: jax.Array, choice: Pair, aux: Tree) -> Output:
         return op.forward(params, x, choice, aux)
@@ -95,13 +97,14 @@ def run_once(op: Elastic, params: Tree, x: jax.Array, choice: Pair, aux: Tree) -
 
 def run_repeated(op: Elastic, params: Tree, x: jax.Array, choices: tuple[jax.Array, jax.Array],
                  aux: Tree, depth: Index) -> Output:
-    """The first `depth` of n equal blocks, one after the other.
+    """Runs the first `depth` of n equal blocks, one after the other.
 
     Args:
-      params, aux: pytrees with a leading axis n.
-      x: input and output shape of every block.
-      choices: pair of [n] integer arrays.
-      depth: number of blocks to run, 0 <= depth <= n, static or traced.
+      op: The block.
+      params, aux: Pytrees with a leading axis n.
+      x: Input of the first block; every block returns an array of the same shape.
+      choices: A pair of [n] integer arrays, branches and inner choices.
+      depth: Number of blocks to run, 0 <= depth <= n, static or traced.
 
     Returns:
       (y, statistics with leading axis n; those of blocks that did not run are zero).
@@ -154,7 +157,7 @@ def run_repeated(op: Elastic, params: Tree, x: jax.Array, choices: tuple[jax.Arr
 
 
 def at(tree: Tree, i: Index) -> Tree:
-    """Entry i of every leaf's leading axis."""
+    """The tree of entry i of every leaf's leading axis."""
     return jax.tree.map(lambda leaf: lax.dynamic_index_in_dim(leaf, i, 0, keepdims=False), tree)
 
 

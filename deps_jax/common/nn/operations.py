@@ -23,8 +23,9 @@ class Mode:
     """How batch norm behaves. Static under jit.
 
     Attributes:
-      train: normalise with the statistics of the batch (and return them) instead of given ones.
-      axis_name: mapped axis over which batch statistics are synchronised, or None.
+      train: Whether to normalise with the statistics of the batch (and return them) instead of
+        given ones.
+      axis_name: Mapped axis over which batch statistics are synchronised, or None.
     """
 
     train: bool
@@ -32,7 +33,7 @@ class Mode:
 
 
 def activate(x: jax.Array, name: str) -> jax.Array:
-    """relu, relu6 or h_swish(x) = x relu6(x + 3) / 6; "identity" does nothing."""
+    """Applies relu, relu6 or h_swish(x) = x relu6(x + 3) / 6; "identity" returns x."""
     if name == "h_swish":
         return x * hard_sigmoid(x)
     if name == "relu6":
@@ -41,6 +42,7 @@ def activate(x: jax.Array, name: str) -> jax.Array:
 
 
 def hard_sigmoid(x: jax.Array) -> jax.Array:
+    """relu6(x + 3) / 6."""
     return jnp.clip(x + 3, 0, 6) * (1 / 6)
 
 
@@ -61,11 +63,13 @@ def pointwise_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
     the default would round float32 to TF32 on GPUs and to bfloat16 on TPUs.
 
     Args:
-      params: {"kernel": [i, o], "norm": {"scale", "bias": [o]}}.
-      stats: {"norm": {"mean", "var": [o]}}, used in evaluation.
+      x: Feature map, [..., i].
+      params: Parameters, {"kernel": [i, o], "norm": {"scale", "bias": [o]}}.
+      stats: Running statistics, {"norm": {"mean", "var": [o]}}; used in evaluation.
+      epsilon: What is added to the variance.
 
     Returns:
-      ([..., o], statistics like `stats`).
+      (feature map [..., o], statistics like `stats`).
     """
     kernel, norm = params["kernel"], params["norm"]
     if not mode.train:
@@ -89,8 +93,9 @@ def batch_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
     """Batch norm over all but the last axis; the biased variance normalises (and is returned).
 
     Args:
-      params: {"scale", "bias": [c]}.
-      stats: {"mean", "var": [c]}, used in evaluation.
+      params: Parameters, {"scale", "bias": [c]}.
+      stats: Running statistics, {"mean", "var": [c]}; used in evaluation.
+      epsilon: What is added to the variance.
 
     Returns:
       (y like x, statistics like `stats`).
@@ -143,7 +148,7 @@ def _wide(x: jax.Array) -> np.dtype:
 
 
 def _along(x: jax.Array, vector: jax.Array) -> jax.Array:
-    """[c] as [1, ..., 1, c], of the rank of x."""
+    """A vector [c] as [1, ..., 1, c], of the rank of x."""
     return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
 
 
@@ -156,7 +161,8 @@ def squeeze_excite(x: jax.Array, params: Tree) -> jax.Array:
     """Gates channels by a small network on their spatial means; [b, h, w, c] in and out.
 
     Args:
-      params: {"reduce": {"kernel": [c, m], "bias": [m]}, "expand": {"kernel": [m, c], "bias"}}.
+      params: Parameters, {"reduce": {"kernel": [c, m], "bias": [m]},
+        "expand": {"kernel": [m, c], "bias": [c]}}.
     """
     pooled = x.mean((1, 2))
     hidden = jax.nn.relu(dense(pooled, params["reduce"]))
@@ -165,10 +171,11 @@ def squeeze_excite(x: jax.Array, params: Tree) -> jax.Array:
 
 def dense(x: jax.Array, params: Tree,
           dtype: jax.typing.DTypeLike | None = None) -> jax.Array:
-    """[b, i] -> [b, o] with {"kernel": [i, o], "bias": [o]}.
+    """A dense layer: [b, i] -> [b, o].
 
     Args:
-      dtype: of the sums of products, to which the bias is added; None is that of x.
+      params: Parameters, {"kernel": [i, o], "bias": [o]}.
+      dtype: Type of the sums of products, to which the bias is added; None is that of x.
     """
     dtype = dtype or x.dtype
     y = jnp.matmul(x, params["kernel"].astype(x.dtype), preferred_element_type=dtype)
@@ -176,7 +183,7 @@ def dense(x: jax.Array, params: Tree,
 
 
 def max_pool(x: jax.Array, kernel: int, stride: int) -> jax.Array:
-    """The largest of each kernel x kernel pixels, [b, h, w, c]; padding kernel // 2."""
+    """The largest of each kernel x kernel pixels of [b, h, w, c], with padding kernel // 2."""
     margin = ((0, 0), (kernel // 2,) * 2, (kernel // 2,) * 2, (0, 0))
     # A NumPy number: with a traced one JAX does not see a maximum, which has a gradient.
     return lax.reduce_window(x, np.asarray(-np.inf, x.dtype), lax.max, (1, kernel, kernel, 1),
