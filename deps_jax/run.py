@@ -12,6 +12,7 @@ from deps_jax.export.runtime import Model
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit status: 0, or 2 after an error that it has printed."""
     parser = argparse.ArgumentParser(prog="python -m deps_jax.run",
                                      description="Classifies pictures with an exported model.")
     parser.add_argument("model", type=Path, help="NAME.onnx, with its card NAME.json beside it")

@@ -22,12 +22,13 @@ class Evaluation:
     """How subnets are measured.
 
     Attributes:
-      subnets: names as `encode` writes them; none are `reported_subnets`.
-      batch_size: of the evaluation; the last batch is padded.
-      calibration_images, calibration_batch_size, calibration_seed: training images that give a
-        subnet its batch statistics (2000 in batches of 200 in the reference).
-      dtype: of the computation, whatever the run has trained in: "float32", or "bfloat16", which
-        is faster on accelerators and rounds. Exports are made and checked in float32.
+      subnets: Names of the subnets, as `encode` writes them; () takes `reported_subnets`.
+      batch_size: Images of a batch in the evaluation; the last batch is padded.
+      calibration_images, calibration_batch_size, calibration_seed: How many training images give
+        a subnet its batch statistics, in which batches, and the seed that draws them (2000 in
+        batches of 200 in the reference).
+      dtype: Type of the computation, whatever the run has trained in: "float32", or "bfloat16",
+        which is faster on accelerators and rounds. Exports are made and checked in float32.
     """
 
     subnets: tuple[str, ...] = ()
@@ -38,7 +39,7 @@ class Evaluation:
     dtype: str = "float32"
 
     def names(self, space: SearchSpace) -> tuple[str, ...]:
-        """Of the subnets of a space to measure."""
+        """Names of the subnets of a space that are to be measured."""
         return self.subnets or reported_subnets(space)
 
     def __post_init__(self) -> None:
@@ -57,10 +58,11 @@ class SubnetResult:
     """One subnet measured on one split.
 
     Attributes:
-      subnet: its name, as `encode` writes it.
-      macs, params: of the network for one image.
-      images: how many it was measured on.
-      top1, top5: fraction right; loss: cross entropy.
+      subnet: Name of the subnet, as `encode` writes it.
+      macs, params: Multiply-adds and learnable numbers of the network, for one image.
+      images: Number of images that it was measured on.
+      top1, top5: Share of the images whose class is the likeliest, or one of the five likeliest.
+      loss: Mean cross entropy of the images.
     """
 
     subnet: str
@@ -75,14 +77,20 @@ class SubnetResult:
 class Meter:
     """Recalibrates and evaluates subnets of trained parameters: `meter(params, subnet)`.
 
-    `held_out` and `calibration` hold the images as the network sees them.
-
     Args:
-      preprocess: normalisation of the images.
-      data: how images of other sizes become squares, and how calibration images are drawn.
-      settings: how many images, of which precision.
-      train: source of the calibration images.
-      held_out: source to evaluate on.
+      space: Space of the supernet, at the resolution of the images.
+      preprocess: Normalisation of the images; nothing else is applied to them.
+      data: How images of other sizes become squares.
+      settings: How many images are drawn, in which batches, and the type of the computation.
+      train: Source of the calibration images.
+      held_out: Source of the images to evaluate on.
+
+    Attributes:
+      calibration: Batches {"image": [b, r, r, 3] uint8} as the network sees them.
+      held_out: Images [n, r, r, 3] uint8 as the network sees them, with their labels.
+
+    Raises:
+      ValueError: If `train` has too few images for the calibration.
     """
 
     def __init__(self, space: SearchSpace, preprocess: Augment, data: Data, settings: Evaluation,
@@ -97,7 +105,7 @@ class Meter:
         self.held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
 
     def __call__(self, params: dict, subnet: Subnet) -> tuple[SubnetResult, dict]:
-        """The result, and the batch statistics it was measured with."""
+        """The result of a static subnet, and the batch statistics it was measured with."""
         batch_stats = self._evaluator.recalibrate(params, subnet, self.calibration)
         batches = eval_batches(self.held_out, self._batch_size)
         metrics = self._evaluator.evaluate(params, batch_stats, subnet, batches)
@@ -108,7 +116,7 @@ class Meter:
             **metrics), batch_stats
 
     def logits(self, params: dict, subnet: Subnet) -> tuple[np.ndarray, dict]:
-        """([n, classes] logits of the held-out images, batch statistics), always in float32."""
+        """Logits [n, classes] of the held-out images, and batch statistics, always in float32."""
         batch_stats = self._exact.recalibrate(params, subnet, self.calibration)
         batches = eval_batches(self.held_out, self._batch_size)
         return self._exact.logits(params, batch_stats, subnet, batches), batch_stats

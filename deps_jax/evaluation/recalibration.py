@@ -30,10 +30,10 @@ class Evaluator:
     """Recalibration and evaluation of any subnet of a space, each compiled once.
 
     Args:
-      space: of the supernet.
-      preprocess: normalisation of the images; nothing else is applied to them.
-      dtype: of the computation, "float32" (in full precision on every device) or "bfloat16".
-      devices: to share the batches; None is all local ones.
+      space: Space of the supernet.
+      preprocess: Normalisation of the images; nothing else is applied to them.
+      dtype: Type of the computation, "float32" (in full precision on every device) or "bfloat16".
+      devices: Devices that share the batches; None takes all local ones.
     """
 
     def __init__(self, space: SearchSpace, preprocess: Augment, *, dtype: str = "float32",
@@ -47,10 +47,14 @@ class Evaluator:
         """Batch statistics of one subnet: mean over the batches of mean and biased variance.
 
         Args:
-          batches: of {"image": [b, h, w, 3] uint8, ...}, all of one size.
+          params: Parameters of the supernet.
+          batches: Batches {"image": [b, h, w, 3] uint8, ...}, all of one size.
 
         Returns:
           A tree like the supernet's `batch_stats`; zeros where the subnet has no channel.
+
+        Raises:
+          ValueError: If there is no batch.
         """
         subnet, total, count = _traced(subnet), None, 0
         for batch in batches:
@@ -66,7 +70,13 @@ class Evaluator:
         """Means of loss (cross entropy), top1 and top5 over examples whose mask is 1.
 
         Args:
-          batches: of {"image": [b, h, w, 3] uint8, "label": [b], "mask": [b]}.
+          params: Parameters of the supernet.
+          batch_stats: The subnet's own, from `recalibrate`.
+          batches: Batches {"image": [b, h, w, 3] uint8, "label": [b] int, "mask": [b]}.
+
+        Returns:
+          {"loss", "top1", "top5"}; an example with equal logits for its class and another one
+          counts as if the other were likelier.
         """
         subnet, totals = _traced(subnet), {}
         for batch in batches:
@@ -75,7 +85,11 @@ class Evaluator:
 
     def logits(self, params: Tree, batch_stats: Tree, subnet: Subnet,
                batches: Iterable[dict]) -> np.ndarray:
-        """[n, classes] float32 NumPy array, of the examples whose mask is 1; on one device."""
+        """Logits [n, classes] float32 of the n examples whose mask is 1; computed on one device.
+
+        Args:
+          batches: Batches {"image": [b, h, w, 3] uint8, "mask": [b]}.
+        """
         state = jax.device_put((params, batch_stats, _traced(subnet)), jax.local_devices()[0])
         return np.concatenate([
             np.asarray(self._logits(state, batch["image"]))[np.asarray(batch["mask"]) > 0]
@@ -117,5 +131,5 @@ def _batch_logits(space: SearchSpace, preprocess: Augment, dtype: str,
 
 
 def _traced(subnet: Subnet) -> Subnet:
-    """As JAX arrays, so that every subnet runs in the same compiled program."""
+    """The subnet as JAX arrays, so that every one runs in the same compiled program."""
     return jax.tree.map(jnp.asarray, subnet)

@@ -14,7 +14,7 @@ from deps_jax.evaluation.meter import SubnetResult
 
 
 def table(results: Sequence[SubnetResult]) -> str:
-    """Fixed-width text, one line a subnet."""
+    """Results as text of fixed width, one line for each subnet below a head line."""
     width = max([6, *(len(result.subnet) for result in results)])
     lines = [f"{'subnet':{width}}  {'MACs':>9}  {'params':>9}  {'top-1':>7}  {'top-5':>7}  loss"]
     lines += [
@@ -24,7 +24,12 @@ def table(results: Sequence[SubnetResult]) -> str:
 
 
 def write_results(folder: Path, results: Sequence[SubnetResult], details: dict) -> None:
-    """`subnets.csv`, `subnets.json` (with `details`) and `accuracy_over_macs.png` in a folder."""
+    """Writes `subnets.csv`, `subnets.json` (with `details`) and `accuracy_over_macs.png`.
+
+    Args:
+      folder: Folder of the files.
+      details: Plain values about the results; "method" among them names the line of the plot.
+    """
     rows = [dataclasses.asdict(result) for result in results]
     sealed.replace(folder / "subnets.csv", sealed.rows(rows))
     sealed.write(folder / "subnets.json", {**details, "subnets": rows})
@@ -51,7 +56,7 @@ def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
 
 
 def plot_training(records: Sequence[dict]) -> bytes:
-    """Losses and validation accuracy over steps, from the run's metrics, as PNG."""
+    """Losses and accuracies over steps, from the run's metrics, as PNG."""
     figure = matplotlib.figure.Figure(figsize=(9.6, 3.4), layout="constrained")
     groups = (("loss", ("loss", "subnet_loss")),
               ("top-1", ("top1", "validation/smallest", "validation/largest")))
@@ -87,7 +92,13 @@ _LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, 
 
 def write_html(path: Path, results: Sequence[SubnetResult], details: dict, records: Sequence[dict],
                config: dict) -> None:
-    """One self-contained page: the table, both plots and every setting of the run."""
+    """Writes one self-contained page: the table, both plots and every setting of the run.
+
+    Args:
+      details: As of `write_results`.
+      records: Metrics of the run, see `plot_training`.
+      config: Nested dict of the run's settings.
+    """
     rows = [(r.subnet, f"{r.macs / 1e6:.2f}", f"{r.params / 1e6:.3f}", f"{r.top1:.2%}",
              f"{r.top5:.2%}", f"{r.loss:.3f}") for r in results]
     sealed.replace(path, render(
@@ -99,10 +110,11 @@ def write_html(path: Path, results: Sequence[SubnetResult], details: dict, recor
 
 
 def read_results(workdir: Path, split: str) -> dict:
-    """The record that `write_results` left in an evaluated run, with its SubnetResults.
+    """The record that `write_results` left in an evaluated run, its "subnets" as SubnetResults.
 
     Raises:
-      ValueError: naming the file when it is missing, damaged or was edited by hand.
+      ValueError: If the run has no evaluation on this split, or its file is damaged or was
+        edited by hand.
     """
     path = workdir / "evaluation" / split / "subnets.json"
     if not path.is_file():
@@ -118,7 +130,13 @@ def read_results(workdir: Path, split: str) -> dict:
 
 
 def curves(records: Sequence[dict]) -> dict[str, list[SubnetResult]]:
-    """Mean over runs of one method, subnet by subnet; only subnets that all of them measured."""
+    """Results by method, each subnet's the mean over the runs of the method.
+
+    Subnets that not all runs of a method have measured are left out.
+
+    Args:
+      records: What `read_results` gives of each run.
+    """
     groups = {}
     for record in records:
         groups.setdefault(record["method"], []).append(record["subnets"])
@@ -128,7 +146,11 @@ def curves(records: Sequence[dict]) -> dict[str, list[SubnetResult]]:
 
 
 def comparison(records: Sequence[dict]) -> str:
-    """Markdown table: top-1 by subnet; for each method the mean and, in brackets, every run."""
+    """A Markdown table of top-1 by subnet: for each method the mean and, in brackets, every run.
+
+    Args:
+      records: What `read_results` gives of each run.
+    """
     methods = list(dict.fromkeys(record["method"] for record in records))
     names = [result.subnet for result in curves(records)[methods[0]]]
     seeds = {m: [str(r["seed"]) for r in records if r["method"] == m] for m in methods}

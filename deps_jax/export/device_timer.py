@@ -33,10 +33,13 @@ def session(model: bytes, threads: int = 1,
     """An onnxruntime session on the CPU.
 
     Args:
-      entries: configuration of the session.
+      model: A serialised ONNX model.
+      threads: Threads that share the work of one node.
+      entries: Configuration of the session.
 
     Raises:
-      ValueError: where onnxruntime is not installed, or cannot read the model.
+      ValueError: If onnxruntime is not installed. A model that it cannot read raises one of its
+        own errors.
     """
     if onnxruntime is None:
         raise ValueError("onnxruntime is not installed; install it, or the extra that holds it: "
@@ -59,12 +62,14 @@ def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
     that is not counted.
 
     Args:
-      models: serialised, by name; the batch is one image.
-      entries: see `session`.
-      progress: wraps the rounds, such as tqdm.
+      models: Serialised models by name; a model of any batch size gets one image.
+      threads, entries: See `session`.
+      rounds: Number of rounds.
+      slice_ms: Milliseconds, about, that a model runs in each round.
+      progress: Wraps the rounds, such as tqdm.
 
     Returns:
-      By name: "p10_ms" and "median_ms" over all calls.
+      By name, {"p10_ms", "median_ms"}: the 10th percentile and the median over all calls.
     """
     calls, durations = {}, {name: [] for name in models}
     for name, model in models.items():
@@ -95,7 +100,7 @@ def _durations(call: Callable[[], object], slice_ms: float) -> list[float]:
 
 
 def describe_device(threads: int) -> dict[str, str | int]:
-    """What the figures were measured on."""
+    """What figures are measured on: the processor, its cores, the system and the versions."""
     return {"processor": processor(), "cores": os.cpu_count() or 0, "threads": threads,
             "system": f"{platform.system()} {platform.machine()}",
             "onnxruntime": onnxruntime.__version__ if onnxruntime else "",

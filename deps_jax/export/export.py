@@ -39,11 +39,11 @@ class ExportSettings:
     Attributes:
       format: "onnx", or "stablehlo" (fp32 only).
       precision: "fp32", "fp16", "int8" (weights only) or "int8_static" (activations, too).
-      resolution: of the images in pixels; None is the space's own.
-      images: held-out images for the check; 0 is all of them.
-      calibration_dir: folder of photos that give "int8_static" its ranges; "" takes the run's
-        calibration images.
-      threads: of onnxruntime, for the latency.
+      resolution: Side of the images in pixels; None is the space's own.
+      images: Number of held-out images for the check; 0 takes all of them.
+      calibration_dir: Folder of photos that give "int8_static" its ranges; "" takes the run's
+        calibration images. Of either the first 200 are used.
+      threads: Threads of onnxruntime, for the check and the latency.
     """
 
     format: str = "onnx"
@@ -68,7 +68,10 @@ class Exported:
     """An exported model: where it is, what its card says, and why it may not be used.
 
     Attributes:
-      failures: sentences; empty when the model keeps what the supernet promised.
+      path: Path of the model.
+      card: Its model card, as plain values.
+      failures: Sentences that say what is not kept; empty when the model keeps what the supernet
+        promised.
     """
 
     path: Path
@@ -84,12 +87,12 @@ def export(run: TrainedRun, subnet: Subnet, folder: Path,
     Writes NAME.onnx (or .stablehlo), NAME.json (the card) and NAME.batch_stats.npz in `folder`.
 
     Args:
-      subnet: static.
-      split: whose images it is compared on.
-      meter: of these images at this resolution, where there is one already.
+      subnet: A static subnet.
+      split: Name of the split whose images it is compared on, "validation" or "test".
+      meter: Meter of these images at this resolution, where there is one already.
 
     Raises:
-      ValueError: for settings that do not fit the run, before anything is compiled.
+      ValueError: If settings do not fit the run; raised before anything is compiled.
     """
     photos = images_in(Path(settings.calibration_dir)) if settings.calibration_dir else []
     resolution = settings.resolution or run.space.resolution
@@ -149,12 +152,13 @@ def compare(run: Callable[[np.ndarray], np.ndarray], held_out: ArraySource, expe
     """How an exported model does beside the supernet's own logits.
 
     Args:
-      run: from images [b, r, r, 3] uint8 to logits.
-      held_out: images as the network sees them.
-      expected: [n, classes] logits of the supernet.
+      run: The exported model as a function from images [b, r, r, 3] uint8 to logits [b, classes].
+      held_out: Images [n, r, r, 3] uint8 as the network sees them, with their labels.
+      expected: Logits of the supernet, [n, classes].
+      precision: Precision of the export, which decides what must be kept.
 
     Returns:
-      (figures, sentences that say what is not kept; empty when all is well).
+      Figures by name, and sentences that say what is not kept: none when all is well.
     """
     batches = np.split(held_out.images, range(batch_size, len(held_out), batch_size))
     logits = np.concatenate([run(batch) for batch in batches])
@@ -176,7 +180,7 @@ def compare(run: Callable[[np.ndarray], np.ndarray], held_out: ArraySource, expe
 
 
 def summary(exported: Exported) -> str:
-    """A few lines for the terminal."""
+    """What was exported and how well it does, in a few lines for the terminal."""
     card, check = exported.card, exported.card["check"]
     lines = [
         f"{exported.path}",

@@ -15,7 +15,11 @@ PROMISE = 0.005  # most that the accuracy of a file may differ from the front's
 
 
 def read_front(path: Path) -> list[dict]:
-    """Points of a `front.json`; ValueError when it is none or damaged."""
+    """The points of a `front.json`.
+
+    Raises:
+      ValueError: If the file is missing, damaged or holds no front.
+    """
     if not path.is_file():
         raise ValueError(f"{path} does not exist; give the front.json that launch.search wrote")
     points = sealed.read(path, "search again, or give another front.json").get("front")
@@ -30,11 +34,15 @@ def export_front(run: TrainedRun, points: list[dict], folder: Path, settings: Ex
                  ) -> tuple[list[str], str]:
     """Exports every point, compares it with its promise, and writes `files.csv`.
 
+    Args:
+      points: The points, as `read_front` gives them.
+      settings: How they are exported; each is exported at its own resolution.
+
     Returns:
-      (sentences that say what is not kept, what to print).
+      Sentences that say what is not kept, and what to print.
 
     Raises:
-      ValueError: when a subnet is not of this run's space, before anything is compiled.
+      ValueError: If a subnet is not of this run's space; raised before anything is compiled.
     """
     candidates = [parse_candidate(run.space, point["subnet"]) for point in points]
     held_out, meters = run.held_out("validation", settings.images), {}

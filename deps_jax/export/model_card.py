@@ -22,7 +22,7 @@ VERSION = 1
 
 def describe(run: TrainedRun, subnet: Subnet, cut: Network, preprocessing: Preprocessing,
              precision: str) -> dict:
-    """The part of the card that is known before the model has run."""
+    """The part of the card that is known before the model has run, as plain values."""
     side = preprocessing.resolution
     return {
         "card_version": VERSION,
@@ -48,7 +48,7 @@ def describe(run: TrainedRun, subnet: Subnet, cut: Network, preprocessing: Prepr
 
 
 def write(model: Path, card: dict) -> Path:
-    """Writes the card beside its model."""
+    """Writes the card beside its model and returns the path of the card."""
     path = model.with_suffix(".json")
     sealed.write(path, card)
     return path

@@ -27,14 +27,15 @@ def write(network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
     """The model of a whole network, or of consecutive layers of one.
 
     Args:
-      weights: by layer name, as in `network.Network`.
+      network_layers: Layers in order of execution.
+      weights: Weights by layer name, as in `network.Network`.
       precision: "fp32"; "fp16", computing in half precision between float32 ends; or "int8",
         whose kernels are int8 with one scale for each output channel, expanded to float32 when
         the model is loaded.
-      batch_size: fixed; None is any.
+      batch_size: The only batch size that the model takes; None allows any.
 
     Raises:
-      ValueError: for an unknown precision.
+      ValueError: If the precision is unknown.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} is unknown; use one of {PRECISIONS}")
@@ -56,9 +57,9 @@ def write(network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
 
 
 def bytes_in_file(network_layers: tuple[Layer, ...], precision: str) -> int:
-    """What consecutive layers add to the file of a model: weights, names and nodes.
+    """Bytes that consecutive layers add to the file of a model: weights, names and nodes.
 
-    Exact up to the lengths of names, a few bytes a block; the whole file has
+    They are exact up to the lengths of names, a few bytes a block; the whole file has
     ENVELOPE_BYTES[precision] more.
     """
     graph, zeros = _Graph(precision), np.zeros((), np.float32)
@@ -78,7 +79,7 @@ FILE_SIZES = {precision: (partial(bytes_in_file, precision=precision), ENVELOPE_
 
 def _emit(graph: _Graph, network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
           value: str) -> str:
-    """Adds the layers to the graph, `value` coming in; the name of what comes out."""
+    """Adds the layers to the graph; `value` names what comes in, the result what comes out."""
     outside, kept = value, {}  # a part of a network reads what came into it by another name
     for layer in network_layers:
         graph.layer = layer.name
@@ -100,19 +101,19 @@ class _Graph:
 
     def add(self, op: str, inputs: list[str], name: str = "",
             **attributes: float | list[int]) -> str:
-        """Adds a node; its output has its name."""
+        """Adds a node and returns its name, which is its output's, too."""
         name = name or f"{self.layer}/{op}"
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
     def constant(self, name: str, array: np.ndarray | float) -> str:
-        """A tensor in the precision of the computation."""
+        """Adds a tensor in the precision of the computation and returns its name."""
         dtype = np.float16 if self.precision == "fp16" else np.float32
         self.tensors.append(numpy_helper.from_array(np.asarray(array, dtype), name))
         return name
 
     def kernel(self, name: str, array: np.ndarray) -> str:
-        """A kernel [o, ...] in the precision of the weights."""
+        """Adds a kernel [o, ...] in the precision of the weights and returns its name."""
         if self.precision != "int8":
             return self.constant(name, array)
         quantised, scale = quantise(array)
@@ -129,7 +130,7 @@ class _Graph:
 
 
 def quantise(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetric int8 by output channel: [o, ...] -> (int8 [o, ...], float32 scales [o])."""
+    """A kernel [o, ...] as symmetric int8 [o, ...] and its float32 scales [o] by output channel."""
     limit = np.abs(kernel).max(axis=tuple(range(1, kernel.ndim)))
     scale = np.where(limit > 0, limit / 127, 1).astype(np.float32)
     quantised = np.round(kernel / scale.reshape(-1, *[1] * (kernel.ndim - 1)))

@@ -20,12 +20,12 @@ INPUT = "image"
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """From a photo to the model's input, as training saw it.
+    """Makes the model's inputs of photos, as evaluation has seen them.
 
     Attributes:
-      short_side: pixels of the short side after resizing.
-      resolution: side of the centre square that is cut out, in pixels.
-      mean, std: of red, green, blue, for values in [0, 1].
+      short_side: Pixels of the short side after resizing.
+      resolution: Side of the centre square that is cut out, in pixels.
+      mean, std: Mean and standard deviation of red, green and blue, for values in [0, 1].
     """
 
     short_side: int
@@ -34,13 +34,13 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """[h, w, 3] uint8 RGB images of any size to [b, 3, r, r] float32."""
+        """Inputs [b, 3, r, r] float32 from b RGB images [h, w, 3] uint8 of any size."""
         pixels = np.stack([centre_crop(image, self.resolution, self.short_side)
                            for image in images])
         return self.normalise(pixels)
 
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
-        """[b, r, r, 3] uint8 to [b, 3, r, r] float32 with mean 0 and standard deviation 1."""
+        """Inputs [b, 3, r, r] float32, mean 0 and standard deviation 1, from [b, r, r, 3] uint8."""
         mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
         return np.ascontiguousarray(((pixels / np.float32(255) - mean) / std).transpose(0, 3, 1, 2))
 
@@ -49,11 +49,17 @@ class Model:
     """An exported model: `model(images)` are the logits.
 
     Args:
-      path: of the .onnx file; its card lies beside it.
-      threads: of onnxruntime.
+      path: Path of the .onnx file; its card lies beside it.
+      threads: Threads of onnxruntime.
+
+    Attributes:
+      card: The model card, as plain values.
+      preprocessing: What makes inputs of photos.
+      classes: Names of the classes, in the order of the logits.
 
     Raises:
-      ValueError: when a file is missing or does not belong to the other.
+      ValueError: If a file is missing, damaged or does not belong to the other, or onnxruntime
+        is not installed.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -68,15 +74,19 @@ class Model:
         self._session = session(content, threads, self.card["session_options"])
 
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """[b, classes] float32 logits of uint8 RGB images of any size."""
+        """Logits [b, classes] float32 of b RGB images [h, w, 3] uint8 of any size."""
         return self.run(self.preprocessing(images))
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """[b, classes] logits of preprocessed images [b, 3, r, r]."""
+        """Logits [b, classes] float32 of preprocessed images [b, 3, r, r] float32."""
         return self._session.run(None, {INPUT: inputs})[0]
 
     def classify(self, path: Path, top: int = 5) -> list[tuple[str, float]]:
-        """The likeliest classes of a picture with their probabilities."""
+        """The `top` likeliest classes of a picture with their probabilities, likeliest first.
+
+        Raises:
+          ValueError: If the picture cannot be read.
+        """
         logits = self([read_image(path)])[0]
         exponentials = np.exp(logits - logits.max())
         probabilities = exponentials / exponentials.sum()
@@ -85,7 +95,11 @@ class Model:
 
 
 def read_card(path: Path) -> dict:
-    """The card of a model file; ValueError when one is missing or the card is damaged."""
+    """The card of a model file.
+
+    Raises:
+      ValueError: If the model or its card is missing, or the card is damaged or none.
+    """
     path = Path(path)
     card = path.with_suffix(".json")
     for file, what in ((path, "model"), (card, "card of the model")):

@@ -20,7 +20,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(cut: network.Network) -> bytes:
-    """Serialised `jax.export` artifact of the network, its weights inside.
+    """The network as a serialised `jax.export` artifact, its weights inside.
 
     It computes in float32 also where the default would round to TF32 or bfloat16.
     """
@@ -32,5 +32,5 @@ def to_stablehlo(cut: network.Network) -> bytes:
 
 
 def from_stablehlo(content: bytes) -> Callable[[jax.typing.ArrayLike], jax.Array]:
-    """The function [b, r, r, 3] -> [b, classes] of a serialised network."""
+    """A serialised network as a function from images [b, r, r, 3] to logits [b, classes]."""
     return jax.jit(export.deserialize(bytearray(content)).call)

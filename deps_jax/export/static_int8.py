@@ -33,7 +33,8 @@ def quantise_statically(model: onnx.ModelProto, inputs: np.ndarray, *,
     agreed, and 83 % with 7 bits).
 
     Args:
-      inputs: [n, 3, r, r] float32 preprocessed calibration images.
+      inputs: Preprocessed calibration images, [n, 3, r, r] float32.
+      batch_size: Number of images that run at once.
     """
     with tempfile.TemporaryDirectory() as folder:
         given, prepared, result = (Path(folder) / name for name in ("a.onnx", "b.onnx", "c.onnx"))

@@ -46,21 +46,24 @@ def benchmark(parts: Sequence[str], space: SearchSpace, quarter: SearchSpace, *,
     """Runs the chosen parts.
 
     Args:
-      parts: of PARTS. "full" and "quarter": a forward and backward pass of several subnets in
-        `space` and in `quarter`. "steps": whole training steps in `quarter`. "conditionals": how
-        many of them the steps in `space` hold. "compile": seconds until the sandwich step in
+      parts: Names of PARTS. "full" and "quarter": a forward and backward pass of several subnets
+        in `space` and in `quarter`. "steps": whole training steps in `quarter`. "conditionals":
+        how many of them the steps in `space` hold. "compile": seconds until the sandwich step in
         `space` is ready, and compilations over 20 subnets. "data": images a second.
-      quarter: the space of short runs.
-      beside_torch: times the same networks and steps in PyTorch on the CPU.
-      data_dir: prepared CIFAR-10 for "data"; without it digits are read.
+      space: The space of "full", "conditionals" and "compile".
+      quarter: The space of short runs.
+      batch_size: Images of a batch.
+      rounds: Number of rounds in which everything is timed once.
+      beside_torch: Whether the same networks and steps are timed in PyTorch on the CPU, too.
+      data_dir: Folder of a prepared CIFAR-10 for "data"; without it digits are read.
 
     Returns:
-      "machine", "batch_size", "rounds", and a section for each part; those that are timed hold
-      the space, "seconds" of each candidate and round, and "ratios" of the fastest and of the
-      median rounds.
+      A report of "machine", "batch_size", "rounds", and a section for each part. Those that are
+      timed hold the "space", "seconds" of each candidate and round, and "ratios" of the fastest
+      and of the median rounds.
 
     Raises:
-      ValueError: for an unknown part, or PyTorch beside another backend than the CPU.
+      ValueError: If a part is unknown, or PyTorch would run beside another backend than the CPU.
     """
     if unknown := [part for part in parts if part not in PARTS]:
         raise ValueError(f"part {unknown[0]!r} is unknown; choose from {', '.join(PARTS)}")
@@ -121,7 +124,7 @@ def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool
 
 
 def chosen_subnets(space: SearchSpace) -> dict[str, Subnet]:
-    """Largest, smallest, two sampled ones (together the sandwich), and one in the middle."""
+    """Static subnets by name: the sandwich's (largest, smallest, two sampled) and a middle one."""
     stage = space.stages[0]
     depth, expand, kernel = (choices[len(choices) // 2]
                              for choices in (stage.depths, stage.expands, stage.kernels))
@@ -132,7 +135,7 @@ def chosen_subnets(space: SearchSpace) -> dict[str, Subnet]:
 
 
 def step_candidates(space: SearchSpace, batch_size: int, beside_torch: bool) -> dict[str, Callable]:
-    """Calls that take a whole training step: augmentation, losses, backward, optimizer."""
+    """Calls, by name, that take a whole training step from augmentation to optimizer."""
     recipe, key = _recipe(space), jax.random.key(0)
     trainer, rng = Trainer(recipe, key), np.random.default_rng(0)
     size = (batch_size, space.resolution, space.resolution, 3)
@@ -186,7 +189,7 @@ def time_rounds(candidates: dict[str, Callable], rounds: int) -> dict[str, list[
 
 
 def step_conditionals(space: SearchSpace, batch_size: int) -> dict[str, dict[str, int]]:
-    """`program.conditionals` of both training steps."""
+    """`program.conditionals` of both training steps, by name."""
     recipe = _recipe(space)
     shapes = _step_shapes(recipe, batch_size)
     return {name: conditionals(jax.jit(partial(train_step, recipe, phase)).trace(*shapes))
@@ -194,7 +197,7 @@ def step_conditionals(space: SearchSpace, batch_size: int) -> dict[str, dict[str
 
 
 def time_compilation(space: SearchSpace, batch_size: int) -> dict[str, float]:
-    """Seconds until the sandwich training step is ready, cold and from the persistent cache."""
+    """Seconds until the sandwich step is ready: "cold", and "from cache" (the persistent one)."""
     recipe = _recipe(space)
     shapes = _step_shapes(recipe, batch_size)
 
@@ -229,7 +232,7 @@ def count_compilations(space: SearchSpace, batch_size: int = 8, count: int = 20)
 
 
 def time_data(data_dir: str, batch_size: int, batches: int = 40) -> dict[str, float]:
-    """Images a second of every data path, CIFAR-10 if its folder is given, digits otherwise."""
+    """Images a second of every data path, by name; of digits where no CIFAR-10 is given."""
     data = Data("cifar10", dir=data_dir) if data_dir else Data("digits")
     splits = load(data, 32)
     paths = {"resident": {"placement": "resident"},

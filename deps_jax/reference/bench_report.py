@@ -20,8 +20,11 @@ def ratios(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """The figures that are compared, "of minima" and "of medians" of the rounds.
 
     Args:
-      seconds: of each round, by candidate; our first one is what our others are compared with,
-        "torch LAYOUT NAME" is what NAME is compared with.
+      seconds: Seconds of each round, by candidate. Our first one is what our others are compared
+        with; "torch LAYOUT NAME" is what NAME is compared with.
+
+    Returns:
+      Ratios by kind and by what is compared, such as "smallest / largest".
     """
     return {"of minima": _ratios({name: min(values) for name, values in seconds.items()}),
             "of medians": _ratios({name: statistics.median(values)
@@ -43,7 +46,7 @@ def _ratios(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def machine(beside_torch: bool) -> dict[str, str | int | float]:
-    """What the figures are measured on; `load` is the average of the last minute."""
+    """What the figures are measured on, by name; "load" is the average of the last minute."""
     found = {"processor": processor(), "cores": os.cpu_count() or 0,
              "system": f"{platform.system()} {platform.machine()}",
              "backend": jax.default_backend(), "devices": str(jax.devices()[0].device_kind),
@@ -67,7 +70,7 @@ def describe(space: SearchSpace) -> dict[str, str | float | list[int] | int]:
 
 
 def text(report: dict) -> str:
-    """The report of `bench.benchmark` in lines."""
+    """The report of `bench.benchmark` as text for the terminal."""
     lines = [f"{name:16} {value}" for name, value in report["machine"].items()]
     for part in ("full", "quarter", "steps"):
         if part in report:

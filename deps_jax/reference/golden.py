@@ -62,6 +62,7 @@ class Check(NamedTuple):
 
     @property
     def passed(self) -> bool:
+        """Whether the deviation is allowed; never where it is not a number."""
         return bool(self.deviation <= self.limit)
 
 
@@ -123,7 +124,7 @@ def space_of(folder: Path, meta: dict) -> SearchSpace | None:
 
 
 def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Check]:
-    """Every recorded subnet: sizes, logits in three modes, loss and gradient norms."""
+    """Checks every recorded subnet: sizes, logits in three modes, loss and gradient norms."""
     params, batch_stats = convert(space, load_state_dict(folder / "state_dict.npz"))
     with np.load(folder / "io.npz") as file:
         record = dict(file)
@@ -167,14 +168,14 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
 @full_precision
 def apply(space: SearchSpace, params: Tree, batch_stats: Tree | None, images: jax.Array,
           subnet: Subnet, *, train: bool) -> tuple[jax.Array, Tree]:
-    """`supernet.apply` as records are compared with it."""
+    """`supernet.apply` in full precision, as records are compared with it."""
     return supernet.apply(space, params, batch_stats, images, subnet, train=train)
 
 
 @full_precision
 def gradient(space: SearchSpace, params: Tree, images: jax.Array, labels: jax.Array,
              subnet: Subnet) -> tuple[tuple[jax.Array, jax.Array], Tree]:
-    """((loss, logits), gradient) of the recorded loss."""
+    """The recorded loss with its logits, and its gradient: ((loss, logits), gradient)."""
     def loss_fn(params: Tree) -> tuple[jax.Array, jax.Array]:
         logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
         targets = Target(smoothed(labels, space.num_classes, 0.1))
@@ -184,7 +185,7 @@ def gradient(space: SearchSpace, params: Tree, images: jax.Array, labels: jax.Ar
 
 
 def check_sorting(folder: Path, space: SearchSpace) -> Iterator[Check]:
-    """Channel sorting against every recorded stage (number of protected expand ratios).
+    """Checks channel sorting against every recorded stage (number of protected expand ratios).
 
     Channels that a smaller subnet may use must be the same ones, in the same order. The order of
     the others, which are only used all together, is left to rounding in the reference: it adds 1e5
@@ -223,7 +224,7 @@ def trajectory_space(folder: Path, spaces: Iterable[SearchSpace]) -> SearchSpace
 
 
 def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
-    """Training with DepS on given subnets: rate, losses at every step, parameters at the end.
+    """Checks training with DepS on given subnets: rates and losses of steps, final parameters.
 
     Such a run is chaotic: an error of one float32 rounding grows a hundredfold with each of the
     first steps (and PyTorch in float64 leaves the recorded losses as we do). So the run is repeated
@@ -261,7 +262,7 @@ def check_trajectory(folder: Path, space: SearchSpace) -> Iterator[Check]:
 def recorded_step(recipe: Recipe, state: TrainState,
                   inputs: tuple[jax.Array, jax.Array, jax.Array],
                   subnets: Subnet | None) -> tuple[TrainState, dict[str, Mean]]:
-    """`train.update` as a recorded run is repeated with it; without subnets the full model's."""
+    """`train.update` as a recorded run is repeated; without subnets a step of the full model."""
     phase = recipe.phases[0 if subnets is None else -1]
     return update(recipe, phase, state, recipe.task.inputs(*inputs), subnets)
 
@@ -287,11 +288,12 @@ def _train(step_fn: Callable, recipe: Recipe, space: SearchSpace, record: dict, 
 
 def _gradient_deviation(ours: dict, others: Iterable[dict],
                         norms: dict[str, float]) -> tuple[float, float]:
-    """(deviation of the norms, what is allowed).
+    """Deviation of the norms, and what is allowed.
 
     Args:
-      others: gradients of parameters changed by one rounding, asked for only where ours leave the
+      others: Gradients of parameters changed by one rounding, asked for only where ours leave the
         limit: see `_closest`. Where none of them stays in it, what they leave ours by is allowed.
+      norms: Recorded norms of the gradients, by parameter.
     """
     seen = []
     deviation = _closest(chain([ours], (seen.append(tree) or tree for tree in others)), norms,

@@ -11,7 +11,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def equations(jaxpr: ClosedJaxpr) -> Iterator[JaxprEqn]:
-    """All equations, those of the functions, loops and branches inside included."""
+    """Yields all equations, those of the functions, loops and branches inside included."""
     todo = [jaxpr.jaxpr]
     while todo:
         for equation in todo.pop().eqns:
@@ -25,11 +25,12 @@ def conditionals(traced: jax.stages.Traced) -> dict[str, int]:
     On a GPU every one of them is decided by the host, which waits for the device.
 
     Args:
-      traced: as `jax.jit(function).trace(*arguments)` gives it.
+      traced: The program, as `jax.jit(function).trace(*arguments)` gives it.
 
     Returns:
-      "jaxpr": in the traced function; "cpu", "cuda" and "tpu": `stablehlo.case` and `stablehlo.if`
-      in what is lowered for these platforms (no such device is needed).
+      Counts by place. "jaxpr" is the traced function; "cpu", "cuda" and "tpu" are the
+      `stablehlo.case` and `stablehlo.if` in what is lowered for these platforms (no such device
+      is needed).
     """
     counts = {"jaxpr": sum(equation.primitive.name == "cond" for equation in equations(
         traced.jaxpr))}

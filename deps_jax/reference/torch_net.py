@@ -73,8 +73,9 @@ def gradient_function(layers: tuple[Layer, ...], images: np.ndarray, labels: np.
     """A call that runs one forward and backward pass in training mode.
 
     Args:
-      images: [b, 3, h, w] float32 array; labels: [b] integer array.
-      layout: "channels_last" or "contiguous".
+      images: Images [b, 3, h, w] float32.
+      labels: Classes of the images, [b] integers.
+      layout: Memory format of PyTorch's tensors, "channels_last" or "contiguous".
     """
     memory = MEMORY_FORMATS[layout]
     net = TorchNet(layers).train().to(memory_format=memory)

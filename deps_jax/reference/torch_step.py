@@ -25,7 +25,7 @@ class SharedNets:
     several kernel sizes.
 
     Attributes:
-      weights: learnable tensors by the layer's name and the parameter's, "stem/0.weight".
+      weights: Learnable tensors by the layer's name and the parameter's, such as "stem/0.weight".
     """
 
     def __init__(self, networks: Sequence[tuple[Layer, ...]], layout: str) -> None:
@@ -53,12 +53,13 @@ def training_step(networks: Sequence[tuple[Layer, ...]], images: np.ndarray, lab
     The first network learns from the labels, the others from its logits in the same step.
 
     Args:
-      networks: layers of each subnet, the largest first; one alone is a full-model step.
-      images: [b, h, w, 3] uint8.
-      labels: [b] integers.
-      layout: "channels_last" or "contiguous".
-      augment: crop, flip and normalisation are done.
-      optimizer: "sgd"; its rate is not scheduled.
+      networks: Layers of each subnet, the largest first; one alone is a full-model step.
+      images: Square images [b, h, w, 3] uint8.
+      labels: Classes of the images, [b] integers.
+      layout: Memory format of PyTorch's tensors, "channels_last" or "contiguous".
+      augment: Settings of which crop, flip and normalisation are done.
+      optimizer: Settings of SGD; its rate is not scheduled.
+      label_smoothing: Share of every label that is spread over all classes.
 
     Returns:
       The call; what it returns is the loss of the first network.
@@ -87,10 +88,10 @@ def augmented(images: torch.Tensor, settings: Augment) -> torch.Tensor:
     """Random crop of the mirrored border, flip and normalisation, as in `data.augment`.
 
     Args:
-      images: [b, h, w, 3] uint8, square.
+      images: Square images [b, h, w, 3] uint8.
 
     Returns:
-      [b, 3, h, w] float32, channels last in memory.
+      Inputs of a network, [b, 3, h, w] float32, channels last in memory.
     """
     count, side = images.shape[:2]
     rows, columns = (_places(count, side, settings.crop_padding) for _ in range(2))
@@ -102,7 +103,7 @@ def augmented(images: torch.Tensor, settings: Augment) -> torch.Tensor:
 
 
 def _places(count: int, side: int, padding: int) -> torch.Tensor:
-    """[count, side] positions of a random window, mirrored at the border."""
+    """Positions [count, side] of a random window, mirrored at the border."""
     start = torch.randint(-padding, padding + 1, (count, 1))
     places = (start + torch.arange(side)).abs()
     return side - 1 - (side - 1 - places).abs()

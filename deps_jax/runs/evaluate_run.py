@@ -20,12 +20,16 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
     `report.html`.
 
     Args:
-      subnets: names; empty takes those of the config.
-      split: "test" or "validation".
-      data_dir: replaces the config's folder.
+      subnets: Names of the subnets; () takes those of the config.
+      split: Name of the split, "test" or "validation".
+      data_dir: Folder of the data, where it has moved; None takes the config's.
 
     Returns:
-      The table, with the step of the checkpoint and the places of the files.
+      The table as text, with the step of the checkpoint and the places of the files.
+
+    Raises:
+      ValueError: As `TrainedRun.open`; and if a name is no subnet of the run's space, or the split
+        has no images.
     """
     run = TrainedRun.open(folder, data_dir)
     chosen = [decode(run.space, name)

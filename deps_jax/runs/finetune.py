@@ -21,13 +21,14 @@ def finetune_config(folder: Path, name: str, *, epochs: float, rate: float = RAT
     one size are resized to another resolution as a search and an export measure them.
 
     Args:
-      name: of the subnet, with "@" and a resolution if it is another than the space's.
-      epochs: of training images.
-      rate: peak learning rate as part of the run's.
-      data_dir: where the data lies now, if it has moved.
+      name: Name of the subnet, with "@" and a resolution if it is another than the space's.
+      epochs: Passes over the training images.
+      rate: Peak learning rate as a part of the run's.
+      data_dir: Folder of the data, where it has moved; None takes the config's.
 
     Raises:
-      ValueError: when there is no run, the subnet is not of its space, or a number is not above 0.
+      ValueError: If there is no run, it is itself a fine-tuning, the subnet is not of its space,
+        or a number is not above 0.
     """
     if not (epochs > 0 and rate > 0):
         raise ValueError(f"epochs {epochs:g} and rate {rate:g} must be above 0; use 25 and {RATE}")

@@ -19,7 +19,7 @@ class MeasuredAccuracy:
     """Top-1 of networks on some of the validation images, recalibrated.
 
     Args:
-      images: how many; 0 is all.
+      images: Number of validation images; 0 takes all.
     """
 
     def __init__(self, run: TrainedRun, images: int = 0) -> None:
@@ -28,7 +28,12 @@ class MeasuredAccuracy:
                                    {**run.details, "images": len(self._held_out)})
 
     def __call__(self, names: Sequence[str], what: str = "measuring") -> np.ndarray:
-        """[n] top-1 of networks named as `candidate_name` does; `what` is for the progress bar."""
+        """Top-1 of n networks, [n] float64; those that are not known yet are measured.
+
+        Args:
+          names: Names of the networks, as `candidate_name` writes them.
+          what: What the progress bar says.
+        """
         progress = lambda missing: tqdm(missing, desc=what, unit="subnet", leave=False,
                                         disable=not missing)
         return self._known(names, self._measure, progress)
@@ -44,9 +49,12 @@ class Measurements:
     """Measured subnets in a JSON-lines file: what is there is not measured again.
 
     Args:
-      path: of the file; made when the first subnet is measured.
-      settings: of the measurement, kept with every line; lines of other settings do not count, nor
-        damaged ones.
+      path: Path of the file, which is made when the first subnet is measured.
+      settings: Settings of the measurement, kept with every line; lines of other settings do not
+        count, nor damaged ones.
+
+    Attributes:
+      top1: Top-1 of the subnets that are known, by name.
     """
 
     def __init__(self, path: Path, settings: dict) -> None:
@@ -57,7 +65,12 @@ class Measurements:
 
     def __call__(self, names: Sequence[str], measure: Callable[[str], float],
                  progress: Callable[[list[str]], Iterable[str]] = iter) -> np.ndarray:
-        """[n] top-1 of subnets, measuring those that are missing."""
+        """Top-1 of n subnets, [n] float64; those that are not known yet are measured.
+
+        Args:
+          measure: A function from the name of a subnet to its top-1.
+          progress: Wraps the names that are measured, such as tqdm.
+        """
         missing = [name for name in dict.fromkeys(names) if name not in self.top1]
         for name in progress(missing):
             self.top1[name] = float(measure(name))

@@ -24,8 +24,13 @@ class TrainedRun:
     """The newest state of a training run and its data.
 
     Attributes:
-      params: of the supernet; their average, where the run has kept one.
-      step: of the checkpoint they are from.
+      folder: Folder of the run.
+      config: Its config, as it was written there.
+      experiment: The config as settings.
+      space: The search space.
+      splits: The data, in the splits that the run has trained with.
+      params: Parameters of the supernet; their average, where the run has kept one.
+      step: Step of the checkpoint that they are from.
     """
 
     folder: Path
@@ -41,10 +46,10 @@ class TrainedRun:
         """Reads config, data and checkpoint of the run in `folder`.
 
         Args:
-          data_dir: replaces the config's folder, where the data has moved.
+          data_dir: Folder of the data, where it has moved; None takes the config's.
 
         Raises:
-          ValueError: when there is no run, no data or no whole checkpoint, a file of the run is
+          ValueError: If there is no run, no data or no whole checkpoint, a file of the run is
             damaged, or the data has changed since the run began.
         """
         experiment = _read_experiment(folder, data_dir)
@@ -55,10 +60,14 @@ class TrainedRun:
         return cls(Path(folder), workdir.load(folder), experiment, space, splits, params, step)
 
     def held_out(self, name: str, images: int = 0) -> Source:
-        """The "validation" or "test" images; with `images`, only so many, always the same ones.
+        """The "validation" or "test" images.
+
+        Args:
+          name: "validation" or "test".
+          images: Number of images, always the same ones; 0 takes all.
 
         Raises:
-          ValueError: when the run has none.
+          ValueError: If the run has none.
         """
         source = getattr(self.splits, name)
         if not len(source):
@@ -71,8 +80,8 @@ class TrainedRun:
         """Recalibration and evaluation of any subnet on `held_out`, compiled once.
 
         Args:
-          resolution: of the images in pixels; None is the space's own.
-          calibration_images: None takes the config's number.
+          resolution: Side of the images in pixels; None is the space's own.
+          calibration_images: Number of calibration images; None takes the config's.
         """
         space = dataclasses.replace(self.space, resolution=resolution or self.space.resolution)
         experiment, evaluation = self.experiment, self.experiment.evaluation
@@ -85,7 +94,7 @@ class TrainedRun:
         """The given name, or that of the only network which the run has trained.
 
         Raises:
-          ValueError: when no name is given and the run has trained a whole space.
+          ValueError: If no name is given and the run has trained a whole space.
         """
         if not name and self.experiment.method.trains_space:
             raise ValueError(f"the run in {self.folder} has trained a whole space; name a subnet, "
@@ -96,7 +105,7 @@ class TrainedRun:
         """Raises ValueError when the run has trained one subnet alone, and not this one.
 
         Args:
-          subnet: None is all of them.
+          subnet: A static subnet; None asks for all of them.
         """
         if self.experiment.method.trains_space:
             return
@@ -115,7 +124,7 @@ class TrainedRun:
 
     @property
     def details(self) -> dict:
-        """Where results come from, for reports and model cards."""
+        """Where results come from, as plain values for reports and model cards."""
         evaluation = self.experiment.evaluation
         method = self.experiment.method
         decay = self.experiment.training.average_decay
@@ -130,8 +139,11 @@ class TrainedRun:
 def read_space(folder: Path, data_dir: str | None = None) -> SearchSpace:
     """The search space of a run, for which only runs of older versions need their data.
 
+    Args:
+      data_dir: Folder of the data, where it has moved; None takes the config's.
+
     Raises:
-      ValueError: when there is no run, or its space is damaged.
+      ValueError: If there is no run, or its space is damaged.
     """
     experiment = _read_experiment(folder, data_dir)
     return run_records.read_space(folder) or build(experiment)[0]
@@ -145,7 +157,7 @@ def _read_experiment(folder: Path, data_dir: str | None) -> Experiment:
 
 
 def save_statistics(path: Path, batch_stats: Tree) -> None:
-    """Batch statistics of one subnet as .npz, named by their place in the supernet."""
+    """Writes batch statistics of one subnet as .npz, named by their place in the supernet."""
     content = io.BytesIO()
     np.savez_compressed(content, **{
         jax.tree_util.keystr(key, simple=True, separator="/"): np.asarray(leaf)

@@ -29,9 +29,13 @@ FOLDS = 5
 
 
 def features(space: SearchSpace, candidates: Candidates, resolutions: Sequence[int]) -> np.ndarray:
-    """[n, f] 0/1 choices of n candidates: depths, (kernel, expand) of blocks, widths, resolution.
+    """Choices of n candidates as zeros and ones, [n, features] float64.
 
-    A block that is left out has no choice, so its features are all 0.
+    They are the resolution, then depth, kernels and expand ratios of every stage, then widths. A
+    block that is left out has no choice, so its features are all 0.
+
+    Args:
+      resolutions: Resolutions in pixels that have a feature each.
     """
     depth, kernel, expand = (np.asarray(leaf) for leaf in (
         candidates.subnets.depth, candidates.subnets.kernel, candidates.subnets.expand))
@@ -52,11 +56,13 @@ class AccuracyPredictor:
     """Top-1 from choices: the best of a linear model, support vectors and boosted trees.
 
     Attributes:
-      resolutions: of the networks it has learnt from.
-      name: of the chosen model.
-      error: root mean squared error on subnets it had not seen (cross-validation).
-      rank_correlation: Spearman's, on the same.
-      compared: {name: error} of all candidates.
+      space: Space of the networks.
+      resolutions: Resolutions in pixels of the networks it has learnt from, ascending.
+      name: Name of the chosen model.
+      error: Root mean squared error of top-1 on networks it had not seen (cross-validation).
+      rank_correlation: Spearman's rank correlation on the same networks.
+      compared: Error of every model that was tried, by its name.
+      model: The chosen model, fitted on all networks.
     """
 
     space: SearchSpace
@@ -73,10 +79,11 @@ class AccuracyPredictor:
         """Learns from measured networks.
 
         Args:
-          names: as `candidate_name` writes them.
+          names: Names of the networks, as `candidate_name` writes them.
+          top1: Measured top-1 of each, from 0 to 1.
 
         Raises:
-          ValueError: for fewer than 4 subnets in each of the five folds.
+          ValueError: If there are fewer than 4 networks in each of the five folds.
         """
         if len(names) < 4 * FOLDS:
             raise ValueError(f"{len(names)} measured subnets are too few for a predictor; measure "
@@ -95,10 +102,11 @@ class AccuracyPredictor:
                    _CANDIDATES[best]().fit(x, y))
 
     def __call__(self, candidates: Candidates) -> np.ndarray:
-        """[n] predicted top-1 of n candidates."""
+        """Predicted top-1 of n candidates, [n] float."""
         return self.model.predict(features(self.space, candidates, self.resolutions))
 
     def summary(self) -> str:
+        """The chosen model and its errors, as a sentence for the terminal."""
         others = ", ".join(f"{name} {100 * error:.2f}" for name, error in self.compared.items())
         return (f"accuracy predictor: {self.name}, error {100 * self.error:.2f} points, rank "
                 f"correlation {self.rank_correlation:.3f} on unseen subnets (all: {others})")
@@ -106,10 +114,12 @@ class AccuracyPredictor:
 
 def sampled_names(space: SearchSpace, count: int, seed: int,
                   resolutions: Sequence[int] = ()) -> list[str]:
-    """Distinct networks: the smallest, the largest, then uniform samples.
+    """Names of distinct networks: the smallest, the largest, then uniform samples.
 
     Args:
-      resolutions: to draw from, ascending; empty is the space's own.
+      count: Number of networks; a small space gives fewer.
+      seed: Seed of the samples.
+      resolutions: Resolutions in pixels to draw from, ascending; () takes the space's own.
     """
     resolutions = tuple(resolutions) or (space.resolution,)
     names = dict.fromkeys([candidate_name(space, smallest(space), resolutions[0]),

@@ -20,13 +20,21 @@ COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")
 
 
 def write_front(folder: Path, points: Sequence[Mapping], details: Mapping) -> None:
-    """`front.csv` and `front.json` (with `details`); a point has subnet, top1 and its costs."""
+    """Writes `front.csv` and `front.json`.
+
+    Args:
+      points: Points of the front, each with "subnet", "top1" and its costs.
+      details: What else `front.json` says.
+    """
     sealed.replace(folder / "front.csv", sealed.rows(points))
     sealed.write(folder / "front.json", {**details, "front": list(points)})
 
 
 def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, about: str) -> None:
-    """One self-contained page: top-1 over `cost`, by group; hovering over a point names it."""
+    """Writes one self-contained page: top-1 over `cost`, by group, and a table of the first group.
+
+    Hovering over a point names it.
+    """
     points = next(iter(groups.values()))
     sealed.replace(path, render(__package__, "front.html.j2", title="Searched subnets", about=about,
                                 chart=chart(groups, cost), table=table(points)))
@@ -96,7 +104,7 @@ def _ticks(xs: Sequence[float], ys: Sequence[float], place: Place) -> list[dict]
 
 
 def _round_numbers(values: Sequence[float]) -> list[float]:
-    """Those within the range of an axis."""
+    """The round numbers within the range of an axis."""
     low, high = _range(values)
     return [round(float(tick), 9) for tick in MaxNLocator(6).tick_values(low, high)
             if low <= tick <= high]

@@ -37,9 +37,10 @@ class Question:
     """What is to be timed: a space in the form in which it will be deployed.
 
     Attributes:
-      resolution: in pixels.
-      precision: of `onnx_writer`.
-      seed: of the whole networks.
+      space: The search space.
+      resolution: Side of the images in pixels.
+      precision: A precision of `onnx_writer`.
+      seed: Seed that draws the whole networks.
     """
 
     space: SearchSpace
@@ -48,13 +49,13 @@ class Question:
     seed: int = 0
 
     def networks(self) -> tuple[list[str], list[str]]:
-        """Names of whole networks: (those that fit the scale, those that are held out)."""
+        """Names of whole networks: those that fit the scale, and those that are held out."""
         keys = jax.random.split(jax.random.key(self.seed), FITTED - 2 + HELD_OUT)
         names = [encode(self.space, canonical(sample(key, self.space))) for key in keys]
         return ["smallest", "largest", *names[HELD_OUT:]], names[:HELD_OUT]
 
     def models(self) -> dict[str, bytes]:
-        """Everything to be timed, by name: pieces, whole networks, and the empty call."""
+        """Serialised models to be timed, by name: pieces, whole networks, and the empty call."""
         parts = {}
 
         def collect(piece: tuple[Layer, ...]) -> float:
@@ -73,12 +74,13 @@ class Question:
 
     @property
     def description(self) -> dict:
+        """The question as plain values."""
         return {"space": to_plain(self.space), "resolution": self.resolution,
                 "precision": self.precision, "seed": self.seed, "batch_size": 1}
 
 
 def piece_name(piece: tuple[Layer, ...]) -> str:
-    """A piece by what it computes, not by where it stands: equal blocks share one name."""
+    """Name of a piece by what it computes, not by where it stands: equal blocks share one."""
     first, last = piece[0], piece[-1]
     depthwise = next((layer for layer in piece if layer.op == "conv" and layer.groups > 1), None)
     words = [first.name.split("/")[0], f"{first.in_channels}to{last.out_channels}"]
@@ -97,13 +99,13 @@ class LatencyTable:
     """Measured pieces and how well they predict whole networks.
 
     Attributes:
-      question: `Question.description` of what was timed.
-      device: what it was timed on.
-      statistic: "p10_ms" or "median_ms", which the prediction is made of.
-      scale: measured / summed pieces, fitted on whole networks.
-      latencies: of every timed model, {"p10_ms", "median_ms"}.
-      held_out: one record for each network that the fit has not seen: subnet, measured_ms,
-        predicted_ms.
+      question: What was timed, as `Question.description` tells it.
+      device: What it was timed on, as `device_timer.describe_device` tells it.
+      statistic: The figure that the prediction is made of, "p10_ms" or "median_ms".
+      scale: Measured latency over the sum of the pieces, fitted on whole networks.
+      latencies: Latencies of every timed model by its name, {"p10_ms", "median_ms"}.
+      held_out: One record for each network that the fit has not seen, {"subnet", "measured_ms",
+        "predicted_ms"}.
     """
 
     question: dict
@@ -118,10 +120,12 @@ class LatencyTable:
         """The table from what `device_timer` has measured.
 
         Args:
-          timings: {"device": ..., "latencies": {name: {"p10_ms", "median_ms"}}}.
+          timings: Timings as {"device": ..., "latencies": {name: {"p10_ms", "median_ms"}}}.
+          statistic: The figure that the prediction is made of, "p10_ms" or "median_ms".
 
         Raises:
-          ValueError: when timings of some models are missing: of another space or resolution.
+          ValueError: If the timings lack a model; then they are of another space, resolution
+            or seed.
         """
         latencies = timings["latencies"]
         summed = _sum_of_pieces(question.space, question.resolution, latencies, statistic)
@@ -140,7 +144,7 @@ class LatencyTable:
         """A function from n stacked subnets of the space to [n] milliseconds.
 
         Raises:
-          ValueError: when the table is of another space.
+          ValueError: If the table is of another space.
         """
         self.check(space)
         summed = _sum_of_pieces(space, self.question["resolution"], self.latencies, self.statistic)
@@ -157,15 +161,15 @@ class LatencyTable:
 
     @property
     def errors(self) -> np.ndarray:
-        """Predicted / measured - 1 of the held-out networks."""
+        """Relative errors of the held-out networks, predicted / measured - 1."""
         return np.array([record["predicted_ms"] / record["measured_ms"] - 1
                          for record in self.held_out])
 
     @property
     def rank_correlation(self) -> float | None:
-        """Spearman's, of predicted with measured over the held-out networks.
+        """Spearman's rank correlation of predicted with measured over the held-out networks.
 
-        None where it is not defined: all were predicted, or measured, the same.
+        It is None where it is not defined: all were predicted, or measured, the same.
         """
         pair = [[record[f"{what}_ms"] for record in self.held_out]
                 for what in ("predicted", "measured")]
@@ -191,6 +195,7 @@ class LatencyTable:
             f"{rank}; one scale, {self.scale:.3f}"])
 
     def save(self, path: Path) -> None:
+        """Writes the table and the quality of its predictions as JSON."""
         sealed.write(path, dataclasses.asdict(self) | {"quality": {
             "rank_correlation": self.rank_correlation,
             "largest_error": float(np.abs(self.errors).max()),
@@ -198,7 +203,11 @@ class LatencyTable:
 
     @classmethod
     def load(cls, path: Path) -> LatencyTable:
-        """Reads what `save` wrote; ValueError for anything else, also for a damaged table."""
+        """Reads what `save` wrote.
+
+        Raises:
+          ValueError: If it is anything else, or the table is damaged.
+        """
         content = _read_json(path, "a latency table, as launch.latency_table writes it")
         names = {field.name for field in dataclasses.fields(cls)}
         if names - content.keys():
@@ -213,7 +222,7 @@ class LatencyTable:
 
 
 def write_kit(path: Path, question: Question) -> None:
-    """A zip for another machine: the timing script, the models, and what they are."""
+    """Writes a zip for another machine: the timing script, the models, and what they are."""
     timer = Path(device_timer.__file__)
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -227,7 +236,11 @@ def write_kit(path: Path, question: Question) -> None:
 
 
 def read_timings(path: Path) -> dict:
-    """What `device_timer` has written; ValueError for anything else."""
+    """Reads what `device_timer` has written.
+
+    Raises:
+      ValueError: If it is anything else.
+    """
     record = _read_json(path, "a result of device_timer.py")
     if not {"device", "latencies"} <= record.keys():
         raise ValueError(f"{path} holds no timings (device, latencies); run device_timer.py of the "

@@ -27,8 +27,14 @@ Accuracy = Callable[[Candidates], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Genome:
-    """Candidates as vectors of small integers: positions of every depth, kernel, expand ratio,
-    width and of the resolution, all from small to large.
+    """Candidates as vectors of small integers.
+
+    The integers are positions of every depth, kernel, expand ratio and width and of the
+    resolution, all from small to large.
+
+    Attributes:
+      space: The search space.
+      resolutions: Resolutions in pixels to choose from, ascending.
     """
 
     space: SearchSpace
@@ -36,7 +42,7 @@ class Genome:
 
     @property
     def counts(self) -> np.ndarray:
-        """[genes] how many values each gene has."""
+        """Number of values that each gene has, [genes] integers."""
         stages, deep = self.space.stages, range(self.space.max_depth)
         return np.array([*(len(stage.depths) for stage in stages),
                          *(len(stage.kernels) for stage in stages for _ in deep),
@@ -45,7 +51,7 @@ class Genome:
                          len(self.resolutions)])
 
     def decode(self, genes: np.ndarray) -> Candidates:
-        """[n, genes] integers as n candidates, genes of inactive blocks ignored."""
+        """The n candidates of genes [n, genes]; genes of inactive blocks are ignored."""
         genes = np.asarray(genes, np.int32)
         s, d = len(self.space.stages), self.space.max_depth
         positions, kernel, expand, width, resolution = np.split(
@@ -62,15 +68,19 @@ class Goal:
     """What is searched for.
 
     Attributes:
-      objectives: names of costs to keep low; accuracy is always one more objective.
-      limits: most that a subnet may cost, by name.
+      objectives: Names of costs to keep low; accuracy is always one more objective.
+      limits: The most that a subnet may cost, by name of the cost.
     """
 
     objectives: tuple[str, ...]
     limits: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def check(self, known: Sequence[str]) -> None:
-        """Raises ValueError, naming what is allowed, for an unknown cost or a limit below 0."""
+        """Raises ValueError for an unknown cost, no objective, or a limit that is not above 0.
+
+        Args:
+          known: Names of all costs.
+        """
         for name in (*self.objectives, *self.limits):
             if name not in known:
                 raise ValueError(f"cost {name!r} is unknown; use one of {tuple(known)}")
@@ -86,10 +96,10 @@ class Front:
     """Candidates that no other beats in accuracy and every cost at once, cheapest first.
 
     Attributes:
-      names: as `candidate_name` writes them.
-      top1: as the search saw them (predicted or measured).
-      costs: by name, [n].
-      evaluations: how many accuracies were asked for.
+      names: Names of the n candidates, as `candidate_name` writes them.
+      top1: Top-1 of each as the search saw it (predicted or measured), [n].
+      costs: Costs of the candidates by name, [n] each.
+      evaluations: Number of accuracies that the search has asked for.
     """
 
     names: tuple[str, ...]
@@ -103,11 +113,14 @@ def search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *, popu
     """NSGA-II (Deb et al., 2002) over all candidates.
 
     Args:
-      accuracy: [n] top-1 of n candidates.
-      costs: of n candidates, by name.
+      accuracy: A function from n candidates to their top-1, [n].
+      costs: A function from n candidates to their costs by name, [n] each.
+      population: Candidates of a generation.
+      generations: Number of generations.
 
     Raises:
-      ValueError: when no candidate keeps the limits, naming the nearest there is.
+      ValueError: If a cost is unknown, or no candidate keeps the limits; the message names the
+        nearest there is.
     """
     check_feasible(genome, costs, goal)
     problem = _Problem(genome, accuracy, costs, goal)
@@ -125,7 +138,12 @@ def search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *, popu
 
 def random_search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *,
                   evaluations: int, seed: int = 0) -> Front:
-    """The front of uniformly drawn candidates: what a search must beat."""
+    """The front of uniformly drawn candidates, which a search must beat.
+
+    Args:
+      accuracy, costs: As of `search`.
+      evaluations: Number of candidates that are drawn.
+    """
     genes = np.random.default_rng(seed).integers(
         0, genome.counts, (evaluations, len(genome.counts)))
     return front_of(genome, genes, accuracy, costs, goal, evaluations)
@@ -133,7 +151,13 @@ def random_search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, 
 
 def front_of(genome: Genome, genes: np.ndarray, accuracy: Accuracy, costs: Costs, goal: Goal,
              evaluations: int) -> Front:
-    """The front among given genomes; those beyond a limit are left out."""
+    """The front among given genomes; those beyond a limit are left out.
+
+    Args:
+      genes: Genes of n candidates, [n, genes].
+      accuracy, costs: As of `search`.
+      evaluations: What the front says of it; nothing is counted here.
+    """
     candidates = genome.decode(genes)
     cost = costs(candidates)
     within = np.all([cost[name] <= limit for name, limit in goal.limits.items()] or [
@@ -152,7 +176,14 @@ def front_of(genome: Genome, genes: np.ndarray, accuracy: Accuracy, costs: Costs
 
 def hypervolume(top1: np.ndarray, costs: Mapping[str, np.ndarray], goal: Goal,
                 worst: Mapping[str, float]) -> float:
-    """Share of the box between (accuracy 0, `worst` costs) and (accuracy 1, no cost) they cover."""
+    """Share of the box from (accuracy 0, `worst` costs) to (accuracy 1, no cost) that points cover.
+
+    Args:
+      top1: Top-1 of the points, [n].
+      costs: Costs of the points by name, [n] each.
+      goal: The objectives, which are the other sides of the box.
+      worst: Cost at the far corner of the box, by name.
+    """
     if not len(top1):
         return 0.0
     points = np.stack([-np.asarray(top1), *(np.asarray(costs[name]) / worst[name]
@@ -161,10 +192,10 @@ def hypervolume(top1: np.ndarray, costs: Mapping[str, np.ndarray], goal: Goal,
 
 
 def check_feasible(genome: Genome, costs: Costs, goal: Goal) -> None:
-    """Raises ValueError when even the cheapest candidate is beyond a limit.
+    """Raises ValueError for an impossible goal: even the cheapest candidate is beyond a limit.
 
     Every cost is least for the smallest choice of every gene, up to noise in latencies, so that
-    one decides.
+    this one candidate decides. What `Goal.check` refuses is refused, too.
     """
     cheapest = genome.decode(np.zeros((1, len(genome.counts)), int))
     cost = costs(cheapest)

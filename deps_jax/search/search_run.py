@@ -42,13 +42,14 @@ class SearchSettings:
     """How a search is made.
 
     Attributes:
-      measured: subnets that the accuracy predictor learns from.
-      images: validation images in these measurements; the front is measured on all of them.
-      population, generations: of NSGA-II.
-      front: most points of the predicted front that are measured in the end.
-      seed: of NSGA-II and of the random search beside it.
-      resolutions: of the images, to choose from; empty is the space's own.
-      direct: without a predictor: every subnet that the search asks for is measured.
+      measured: Number of subnets that the accuracy predictor learns from.
+      images: Number of validation images in the measurements before and during the search; 0
+        takes all. The front is measured on all of them.
+      population, generations: Size of a generation of NSGA-II, and the number of generations.
+      front: The most points of the predicted front that are measured in the end.
+      seed: Seed of NSGA-II and of the random search beside it.
+      resolutions: Sides of the images in pixels to choose from; () takes the space's own.
+      direct: Whether every subnet that the search asks for is measured, without a predictor.
     """
 
     measured: int = 100
@@ -61,20 +62,25 @@ class SearchSettings:
     direct: bool = False
 
     def genome(self, run: TrainedRun) -> Genome:
-        """What the search chooses between.
+        """The candidates that the search chooses between.
 
         Raises:
-          ValueError: for impossible resolutions, or a run that has not trained the whole space.
+          ValueError: If a resolution is impossible, or the run has not trained the whole space.
         """
         run.check_trained()
         return Genome(run.space, check_resolutions(self.resolutions or (run.space.resolution,)))
 
 
 def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs:
-    """Every cost of candidates by name: those of CostModel and, with tables, "latency_ms".
+    """A function from candidates to all their costs by name.
+
+    They are those of `CostModel` and, with tables, "latency_ms".
+
+    Args:
+      tables: Latency tables, one for each resolution; none for no latency.
 
     Raises:
-      ValueError: for tables of another space, or when a resolution has none.
+      ValueError: If a table is of another space, or a resolution has none.
     """
     by_pixels = {table.question["resolution"]: table for table in tables}
     for table in tables:
@@ -100,11 +106,14 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[La
                settings: SearchSettings = SearchSettings()) -> tuple[list[dict], str]:
     """Searches the supernet of a run and writes the front to `folder`.
 
+    Args:
+      tables: As of `cost_functions`.
+
     Returns:
-      (points of the front as measured, with their costs, cheapest first; what to print).
+      The points of the front as measured, with their costs, cheapest first; and what to print.
 
     Raises:
-      ValueError: for an unknown cost, or limits that no subnet keeps, before anything is measured.
+      ValueError: If a cost is unknown or no subnet keeps the limits; raised before measuring.
     """
     genome = settings.genome(run)
     costs = cost_functions(genome, tables)
@@ -158,7 +167,7 @@ class PointTable:
         self._space, self._costs, self._measured = run.space, costs, MeasuredAccuracy(run)
 
     def of_front(self, front: Front, count: int) -> list[dict]:
-        """At most `count` points from the cheapest to the dearest, evenly apart."""
+        """At most `count` points of a front from the cheapest to the dearest, evenly apart."""
         last = len(front.names) - 1
         chosen = list(dict.fromkeys(np.linspace(0, last, count).round().astype(int)))[:last + 1]
         points = self.of_names([front.names[i] for i in chosen], "measuring the front")
@@ -167,6 +176,12 @@ class PointTable:
                 for i, point in zip(chosen, points, strict=True)]
 
     def of_names(self, names: Sequence[str], what: str) -> list[dict]:
+        """The points of networks, measured where they are not yet.
+
+        Args:
+          names: Names of the networks, as `candidate_name` writes them.
+          what: What the progress bar says.
+        """
         if not names:
             return []
         top1 = self._measured(names, what)
@@ -187,7 +202,7 @@ def _undominated(points: list[dict], goal: Goal) -> list[dict]:
 
 
 def _worst(genome: Genome, costs: Costs) -> dict[str, float]:
-    """The most that anything costs."""
+    """The most that any candidate costs, by name: the costs of the largest."""
     name = candidate_name(genome.space, largest(genome.space), genome.resolutions[-1])
     return {key: float(values[0])
             for key, values in costs(Candidates.named(genome.space, [name])).items()}

@@ -27,16 +27,24 @@ def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
                settings: ExportSettings, search_settings: SearchSettings,
                tables: Sequence[LatencyTable] = (),
                progress: Progress = iter) -> tuple[Exported, str]:
-    """The most accurate subnet within limits, exported and checked, and `specialized.html`.
+    """Exports and checks the most accurate subnet within limits, and writes `specialized.html`.
 
     A limit on "latency_ms" without tables makes them of this machine first, and then the networks
     of the front are timed as a whole, too: a table errs by some percent, a limit is a limit.
 
+    Args:
+      limits: The most that the subnet may cost, by name of the cost; none takes the most accurate.
+      folder: Folder of the export, the search and the page.
+      settings: How the subnet is exported, at the resolution that is found for it.
+      tables: Latency tables, one for each resolution.
+      progress: As of `device_timer.measure`.
+
     Returns:
-      (the export, what to print); the export fails when a limit is not kept in the end.
+      The export, whose failures also name limits on latency and file size that are not kept in
+      the end; and what to print.
 
     Raises:
-      ValueError: when no subnet keeps the limits, before anything is measured on images.
+      ValueError: If no subnet keeps the limits; raised before anything is measured on images.
     """
     genome = search_settings.genome(run)
     without = {name: limit for name, limit in limits.items() if name != "latency_ms"}
@@ -78,7 +86,7 @@ def time_here(space: SearchSpace, resolution: int, settings: ExportSettings,
 
 def time_networks(space: SearchSpace, points: Sequence[Mapping], settings: ExportSettings,
                   progress: Progress = iter) -> dict[str, float]:
-    """Milliseconds (10th percentile) of the whole networks of some points on this machine."""
+    """Milliseconds (10th percentile) of the points' whole networks on this machine, by name."""
     def model(name: str) -> bytes:
         network = layers(space, *parse_candidate(space, name))
         return onnx_writer.write(network, random_weights(network), _timed_precision(settings),
@@ -104,8 +112,8 @@ def _broken(exported: Exported, limits: Mapping[str, float], latency_ms: float |
     """Sentences about limits that the file does not keep.
 
     Args:
-      latency_ms: of the network when the front was timed, None where it was not. What the export
-        has measured on its own minutes later differs by what else the machine does.
+      latency_ms: Latency of the network when the front was timed; None where it was not. What
+        the export has measured on its own minutes later differs by what else the machine does.
     """
     card, sentences = exported.card, []
     if latency_ms is not None and card["precision"] == "int8_static":

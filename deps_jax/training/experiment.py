@@ -50,7 +50,12 @@ class Space:
     """A family with some of its fields replaced; None keeps the family's own.
 
     Attributes:
-      family: a name of `deps_jax.space.families.SPACES`, or "module:NAME" of a space of your own.
+      family: A name of `deps_jax.space.families.SPACES`, or "module:NAME" of a space of your own.
+      depths, kernels, expands, widths: Lists to choose from in the stages, see
+        `SearchSpace.with_choices`.
+      width_mult: Scales every width.
+      resolution: Side of the images in pixels.
+      kernel_transform: Whether smaller kernels are learned maps of larger ones, see `SearchSpace`.
     """
 
     family: str
@@ -63,6 +68,11 @@ class Space:
     kernel_transform: bool = False
 
     def build(self, num_classes: int) -> SearchSpace:
+        """The search space for so many classes.
+
+        Raises:
+          ValueError: If the family is unknown, or cannot have these choices.
+        """
         family = named("space.family", self.family, SPACES, SearchSpace)
         return family.with_choices(
             depths=self.depths, kernels=self.kernels, expands=self.expands, widths=self.widths,
@@ -72,7 +82,12 @@ class Space:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Length and regularisation of the run; see Recipe for all but the first two."""
+    """Length and regularisation of the run; see `Recipe` for all but the first two.
+
+    Attributes:
+      epochs: Passes over the training images, above 0; may be a fraction.
+      batch_size: Images of a step, on all devices together.
+    """
 
     epochs: float
     batch_size: int
@@ -98,11 +113,11 @@ class Experiment:
     """All settings of a run.
 
     Attributes:
-      seed: of initial weights, shuffling, augmentation, sampled subnets and drop-out.
-      method: a value of `deps_jax.training.methods` or of the user's own, with any field replaced.
-      init_from: run folder, PyTorch checkpoint or npz to start from; "" starts from random
+      method: A value of `deps_jax.training.methods` or of the user's own, with any field replaced.
+      seed: Seed of initial weights, shuffling, augmentation, sampled subnets and drop-out.
+      init_from: Run folder, PyTorch checkpoint or npz to start from; "" starts from random
         weights. Its classifier is used only if the number of classes is the same.
-      subnet: the one subnet that plain training trains; "" trains the full model.
+      subnet: Name of the one subnet that plain training trains; "" trains the full model.
     """
 
     data: Data
@@ -125,7 +140,11 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, config: dict) -> Experiment:
-        """Raises ValueError naming the first field that is unknown, missing or impossible."""
+        """An experiment from the nested dict of plain values that a config is.
+
+        Raises:
+          ValueError: If a field is unknown, missing or impossible; the message names the first.
+        """
         config = dict(config)
         config["method"] = build_method(config.get("method", {}))
         parts = {"data": Data, "augment": Augment, "space": Space, "optimizer": Optimizer,
@@ -138,7 +157,7 @@ class Experiment:
 def meaning(config: dict) -> dict:
     """A config with all that it leaves to a family or to defaults filled in, as plain values.
 
-    So one that names the family's own kernels means the same as one that leaves them to it.
+    So a config that names the family's own kernels means the same as one that leaves them to it.
     """
     experiment = Experiment.from_dict(config)
     built = experiment.space.build(num_classes=2)
@@ -155,11 +174,17 @@ def train(experiment: Experiment, folder: Path, config: dict,
     Everything that can be refused is refused before anything is compiled.
 
     Args:
-      config: what `experiment` was made from; kept beside the results.
-      splits_of: a run whose splits a new one takes over, so that its test images stay unseen.
+      folder: Folder of the run; made where it is missing.
+      config: What `experiment` was made from; it is kept beside the results.
+      splits_of: Folder of a run whose splits a new run takes over, so that its test images stay
+        unseen.
+
+    Returns:
+      The state after the last step, which is saved, too.
 
     Raises:
-      ValueError: also when another process trains in the folder, or the data has changed.
+      ValueError: If settings do not fit each other, the data or the run in the folder, if
+        another process trains there, or the data has changed.
     """
     check_placement(experiment.data)
     check_batches(experiment)
@@ -199,7 +224,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
 
 
 def _start(experiment: Experiment, space: SearchSpace) -> dict:
-    """{"params", "batch_stats"} that replace those of random weights, as far as they are given."""
+    """{"params", "batch_stats"} that replace those of random weights, as far as there are any."""
     teacher = getattr(experiment.method, "teacher", "")
     if not teacher:
         return initial_weights(experiment.init_from, space)
@@ -230,7 +255,7 @@ def may_differ(data: Data) -> tuple[str, ...]:
 
 
 def batch_shapes(experiment: Experiment, space: SearchSpace) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and types of a training batch."""
+    """Shapes and types of a training batch, over all devices."""
     size = experiment.training.batch_size
     return {"image": jax.ShapeDtypeStruct((size, space.resolution, space.resolution, 3), "uint8"),
             "label": jax.ShapeDtypeStruct((size,), "int32"),
@@ -263,8 +288,12 @@ def build(experiment: Experiment, kept: run_records.RunRecords | None = None,
     """The search space and the data.
 
     Args:
-      kept: records of the run whose splits they are; None draws them.
-      space: None builds the config's, its number of classes taken from the data.
+      kept: Records of the run whose splits are taken; None draws them.
+      space: The search space, where it is known; None builds the config's, with as many classes
+        as the data has.
+
+    Raises:
+      ValueError: As `run_records.open_splits`.
     """
     resolution = (space or experiment.space.build(num_classes=2)).resolution
     splits = run_records.open_splits(experiment.data, resolution, kept)
@@ -272,7 +301,7 @@ def build(experiment: Experiment, kept: run_records.RunRecords | None = None,
 
 
 def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) -> Recipe:
-    """The settings of the training step for a data set of this size."""
+    """The settings of the training step, for so many training images."""
     training = experiment.training
     steps_per_epoch = Order(train_images, training.batch_size, experiment.seed).steps_per_epoch
     total_steps = max(1, round(training.epochs * steps_per_epoch))
@@ -288,9 +317,9 @@ def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) 
 
 
 def load_trained(space: SearchSpace, folder: Path) -> tuple[dict, int]:
-    """(parameters of a run's newest state, its step), whatever optimizer they were trained with.
+    """Parameters of a run's newest state and its step, whatever optimizer they were trained with.
 
-    They are the average, where the run has kept one.
+    The parameters are their average, where the run has kept one.
     """
     params, _ = jax.eval_shape(lambda: supernet.init(jax.random.key(0), space))
     checkpoints = saved(folder)
@@ -303,7 +332,7 @@ def build_method(section: Mapping) -> Method:
     """The method that a section of a config names, with its fields replaced.
 
     Raises:
-      ValueError: for an unknown name or field, or a field that would make the name wrong.
+      ValueError: If the name or a field is unknown, or a field would make the name wrong.
     """
     given = {field: value for field, value in section.items() if value is not None}
     name = given.pop("name", "deps")

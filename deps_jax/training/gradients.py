@@ -23,10 +23,10 @@ class Gradients(NamedTuple):
     """What one step has found.
 
     Attributes:
-      slots: gradient of each slot by its name, trees like the parameters.
-      losses: [n, b] of each slot.
-      statistics: batch statistics of the first slot.
-      outputs: of the first slot.
+      slots: Gradient of each slot by its name, each a tree like the parameters.
+      losses: Losses of the b examples in each of the n slots, [n, b].
+      statistics: Batch statistics of the first slot.
+      outputs: Outputs of the first slot.
     """
 
     slots: dict[str, Tree]
@@ -37,7 +37,14 @@ class Gradients(NamedTuple):
 
 def draw(phase: Phase, space: SearchSpace, task: Task, params: Tree, inputs: Inputs,
          key: jax.Array, axis_name: str | None = None) -> Subnet | None:
-    """The subnets of a step stacked in the order of the slots; None where one is known before."""
+    """Draws the subnets of a step, stacked in the order of the slots.
+
+    Args:
+      params, inputs: Read only where a sampler chooses by loss (`samplers.Choosing`).
+
+    Returns:
+      The subnets, or None where the only one of the phase is known before (`Phase.alone`).
+    """
     if phase.alone:
         return None
     keys = jax.random.split(key, len(phase.slots))
@@ -58,14 +65,21 @@ def draw(phase: Phase, space: SearchSpace, task: Task, params: Tree, inputs: Inp
 
 def _judge(task: Task, params: Tree, inputs: Inputs, axis_name: str | None,
            subnet: Subnet) -> jax.Array:
-    """[] mean loss of a candidate, the same on all devices."""
+    """Mean loss [] of a candidate, the same on all devices."""
     outputs, _ = task.forward(params, inputs, subnet, dropout=False, axis_name=axis_name)
     return mean_over_devices(task.judge(outputs, inputs).mean(), axis_name)
 
 
 def teach(phase: Phase, space: SearchSpace, task: Task, teacher: Tree, inputs: Inputs,
           axis_name: str | None = None) -> Tree | None:
-    """Outputs of the frozen full model on the batch, with its statistics (as OFA's teacher)."""
+    """Outputs of the frozen full model on the batch; None in a phase without a frozen teacher.
+
+    Batch norm takes the statistics of the batch, as in OFA's teacher. No gradient reaches the
+    teacher.
+
+    Args:
+      teacher: Parameters of the frozen full model.
+    """
     if not phase.needs_teacher:
         return None
     outputs, _ = task.forward(teacher, inputs, largest(space), dropout=False, axis_name=axis_name)
@@ -74,7 +88,11 @@ def teach(phase: Phase, space: SearchSpace, task: Task, teacher: Tree, inputs: I
 
 def gradients_alone(phase: Phase, space: SearchSpace, task: Task, params: Tree, inputs: Inputs,
                     teacher: Tree | None = None, axis_name: str | None = None) -> Gradients:
-    """Of the only slot of a phase, whose network is compiled alone."""
+    """Gradients of the only slot of a phase, whose network is compiled alone (`Phase.alone`).
+
+    Args:
+      teacher: Outputs of the frozen teacher; None where nobody teaches.
+    """
     (slot,), subnet = phase.slots, decode(space, phase.alone.name)
 
     def loss_fn(params: Tree) -> tuple[jax.Array, Found]:
@@ -90,11 +108,13 @@ def gradients_alone(phase: Phase, space: SearchSpace, task: Task, params: Tree, 
 
 def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, subnets: Subnet,
                        teacher: Tree | None = None, axis_name: str | None = None) -> Gradients:
-    """Of all slots. They run one after the other in a scan: one compiled network serves them all.
+    """Gradients of all slots of a phase.
+
+    They run one after the other in a scan, so that one compiled network serves them all.
 
     Args:
-      subnets: stacked in the order of the slots.
-      teacher: outputs of the frozen teacher; the first slot's where that teaches.
+      subnets: Subnets of the slots, stacked in their order.
+      teacher: Outputs of the frozen teacher; not read where the first slot teaches.
     """
     kinds = list(dict.fromkeys(slot.loss for slot in phase.slots))
     kind = jnp.array([kinds.index(slot.loss) for slot in phase.slots])
@@ -125,7 +145,7 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
 
 
 def _chosen(kinds: list[Loss], kind: jax.Array, outputs: Tree, target: Target) -> jax.Array:
-    """[b] losses of the kind that a slot has."""
+    """Losses [b] of the kind that a slot has."""
     losses = kinds[-1](outputs, target)
     for i in range(len(kinds) - 2, -1, -1):
         losses = jnp.where(kind == i, kinds[i](outputs, target), losses)

@@ -19,8 +19,8 @@ class Target(NamedTuple):
     """What the outputs of a batch are compared with.
 
     Attributes:
-      labels: [b, classes] float, distributions over the classes, see `smoothed`.
-      teacher: [b, classes] float, logits of the teacher; None where nobody teaches.
+      labels: Distributions over the classes, [b, classes] float; see `smoothed`.
+      teacher: Logits of the teacher, [b, classes] float; None where nobody teaches.
     """
 
     labels: jax.Array
@@ -28,13 +28,13 @@ class Target(NamedTuple):
 
 
 class Loss(abc.ABC):
-    """A function of logits [b, classes] and a Target; the result is [b], as float as the logits."""
+    """A function of logits [b, classes] and a `Target` that gives every example a loss."""
 
     teacher: bool = True  # whether it reads a teacher's logits
 
     @abc.abstractmethod
     def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
-        """[b] losses."""
+        """The loss of each example, [b] float."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Hard(Loss):
     teacher = False
 
     def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
-        """[b] losses."""
+        """The cross entropy of each example, [b] float."""
         chex.assert_equal_shape((logits, target.labels))
         return -(target.labels * log_softmax(logits)).sum(-1)
 
@@ -53,12 +53,12 @@ class Hard(Loss):
 class Distillation(Loss):
     """Cross entropy with the softened predictions of a teacher, which no gradient reaches.
 
-    -T^2 sum softmax(teacher / T) log_softmax(logits / T). In-place distillation (BigNAS, DepS)
-    gives subnets no term of the labels; OFA adds it.
+    It is -T^2 sum softmax(teacher / T) log_softmax(logits / T). In-place distillation (BigNAS,
+    DepS) gives subnets no term of the labels; OFA adds it.
 
     Attributes:
-      temperature: T.
-      label_weight: of the cross entropy with the labels that is added.
+      temperature: T, which divides the logits of both; above 0.
+      label_weight: Weight of the cross entropy with the labels, which is added; 0 leaves it out.
     """
 
     temperature: float = 1.0
@@ -70,7 +70,7 @@ class Distillation(Loss):
                              f"{self.label_weight} must be > 0 and >= 0; use 1 and 0")
 
     def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
-        """[b] losses."""
+        """The loss of each example, [b] float."""
         chex.assert_equal_shape((logits, target.teacher))
         teacher = softmax(jax.lax.stop_gradient(target.teacher) / self.temperature)
         soft = -self.temperature**2 * (teacher * log_softmax(logits / self.temperature)).sum(-1)
@@ -84,12 +84,13 @@ class AlphaDivergence(Loss):
     With q the student's and p the teacher's predictions, both held fixed, and r = p / q, an
     example's divergence is sum_c q f(r); of the two alphas the one with the larger divergence is
     taken. What is returned is a surrogate, -sum_c q rho(r) log q, whose gradient is that of the
-    divergence; its value is none.
+    divergence; its value says nothing.
 
     Attributes:
-      low, high: the two alphas: a low one punishes a student that is sure where the teacher is
+      low, high: The two alphas. A low one punishes a student that is sure where the teacher is
         not, a high one a student that misses what the teacher sees.
-      clip: most that r to the power of alpha may be, so that the gradient stays bounded.
+      clip: The most that r to the power of alpha may be, so that the gradient stays bounded. With
+        alpha 0 it is the most that r may be; with alpha 1 nothing is clipped.
     """
 
     low: float = -1.0
@@ -102,14 +103,14 @@ class AlphaDivergence(Loss):
                              f"be above 0; use -1, 1 and 5")
 
     def __call__(self, logits: jax.Array, target: Target) -> jax.Array:
-        """[b] surrogates."""
+        """The surrogate of each example, [b] float, of its larger divergence."""
         divergences, surrogates = zip(*(
             self.one_side(logits, target, alpha) for alpha in (self.low, self.high)), strict=True)
         return jnp.where(divergences[0] > divergences[1], *surrogates)
 
     def one_side(self, logits: jax.Array, target: Target,
                  alpha: float) -> tuple[jax.Array, jax.Array]:
-        """([b] divergences with one alpha, [b] their surrogates)."""
+        """Divergences with one alpha and their surrogates, [b] float each."""
         chex.assert_equal_shape((logits, target.teacher))
         log_q = log_softmax(logits)
         fixed_log_q = jax.lax.stop_gradient(log_q)
@@ -137,5 +138,5 @@ LOSSES: dict[str, Loss] = {
 
 
 def smoothed(labels: jax.Array, classes: int, smoothing: float) -> jax.Array:
-    """[b, classes] targets (1 - s) onehot + s / classes, of [b] int labels."""
+    """Targets (1 - s) onehot + s / classes, [b, classes] float, of integer labels [b]."""
     return jax.nn.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes

@@ -18,16 +18,18 @@ NO_WEIGHT = "constant"
 
 @dataclasses.dataclass(frozen=True)
 class Method(abc.ABC):
-    """What all methods choose. Names are ours, or "module:NAME" of values of the user's own.
+    """What all methods choose.
+
+    Sampling, loss and weight are names of ours, or "module:NAME" of values of the user's own.
 
     Attributes:
-      name: for logs and reports.
-      subnets_per_step: how many networks a step trains; 1 is one network alone.
-      sampling: how subnets are drawn, of `samplers.SAMPLERS`.
-      loss: of the subnets, of `losses.LOSSES`.
-      temperature: of the loss "soft" and "soft_and_hard".
-      weight: further factor on the subnets' rate, "constant" or of `rates.WEIGHTS`.
-      aggregation: see AGGREGATIONS.
+      name: Name in logs and reports.
+      subnets_per_step: Number of networks that a step trains; 1 is one network alone.
+      sampling: How subnets are drawn, a name of `samplers.SAMPLERS`.
+      loss: Loss of the subnets, a name of `losses.LOSSES`.
+      temperature: Temperature of a loss that is a `losses.Distillation`, such as "soft".
+      weight: Further factor on the subnets' rate, "constant" or a name of `rates.WEIGHTS`.
+      aggregation: How the gradients of a step are joined, one of AGGREGATIONS.
     """
 
     name: str
@@ -54,22 +56,22 @@ class Method(abc.ABC):
         """The phases of a run, in order, from step 0 to `plan.total` without a gap.
 
         Raises:
-          ValueError: when the run is too short for them, or the space does not allow them.
+          ValueError: If the run is too short for them, or the space does not allow them.
         """
 
     @property
     def trains_space(self) -> bool:
-        """Whether other networks are trained than one."""
+        """Whether a step trains more than one network."""
         return self.subnets_per_step > 1
 
     @property
     def sampler(self) -> Sampler:
-        """What `sampling` names."""
+        """The sampler that `sampling` names."""
         return named("method.sampling", self.sampling, SAMPLERS, Sampler)
 
     @property
     def subnet_loss(self) -> Loss:
-        """What `loss` names, with the temperature."""
+        """The loss that `loss` names, with the temperature."""
         loss = named("method.loss", self.loss, LOSSES, Loss)
         if isinstance(loss, Distillation):
             return dataclasses.replace(loss, temperature=self.temperature)
@@ -77,6 +79,6 @@ class Method(abc.ABC):
 
     @property
     def subnet_weight(self) -> Weight | None:
-        """What `weight` names."""
+        """The weight that `weight` names; None for "constant"."""
         return None if self.weight == NO_WEIGHT else named(
             "method.weight", self.weight, WEIGHTS, Weight)

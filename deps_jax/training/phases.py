@@ -25,12 +25,12 @@ class Slot:
     """One subnet of a step.
 
     Attributes:
-      name: key of its gradients; slots of the same name have the same rate in all phases.
-      subnet: which one.
-      loss: of its outputs.
-      rate: factor on the base rate by step.
-      weight: further factor, by what the subnet costs; None is 1.
-      dropout: whether the recipe's drop-out is on.
+      name: Key of its gradients; slots of the same name have the same rate in all phases.
+      subnet: What draws the subnet.
+      loss: Loss of the subnet's outputs.
+      rate: Factor on the base rate, by step of the run.
+      weight: Further factor, by what the subnet costs; None is 1.
+      dropout: Whether the recipe's drop-out and drop-connect are on.
     """
 
     name: str
@@ -46,16 +46,19 @@ class Phase:
     """Steps with the same slots, which are compiled once.
 
     Attributes:
-      start, stop: its steps.
-      learning_rate: base rate by step of the run.
-      teacher: whose logits the slots' losses see: FIRST_SLOT's of the same step, or those of the
+      name: Name in logs, another one for each phase of a run.
+      start, stop: First step, and the step after the last one.
+      slots: Subnets of a step, in order; the first one teaches where `teacher` says so.
+      learning_rate: Base rate, by step of the run.
+      teacher: Whose logits the slots' losses see: FIRST_SLOT's of the same step, or those of the
         FROZEN full model that the state keeps.
-      sort_channels: before its first step; `protected` is that of `channel_sorting.sort_channels`.
-      freeze: before its first step the full model becomes the frozen teacher (its average, where
-        one is kept).
-      restart: before its first step the optimizer forgets its momentum and the average begins anew
-        with the parameters, as in a run of its own.
-      note: what the plan that a run prints says beside its first step.
+      sort_channels: Whether channels are sorted before the first step.
+      protected: Argument of `channel_sorting.sort_channels`, where channels are sorted.
+      freeze: Whether the full model (its average, where one is kept) becomes the frozen teacher
+        before the first step.
+      restart: Whether, before the first step, the optimizer forgets its momentum and the average
+        begins anew with the parameters, as in a run of its own.
+      note: What the plan that a run prints says beside the first step.
     """
 
     name: str
@@ -78,7 +81,7 @@ class Phase:
 
     @property
     def alone(self) -> Named | None:
-        """The one network of its steps, where it is known before."""
+        """The only network of its steps, where it is known before; otherwise None."""
         only = self.slots[0].subnet if len(self.slots) == 1 else None
         return only if isinstance(only, Named) else None
 
@@ -103,9 +106,9 @@ class Plan:
     """What a method makes phases of.
 
     Attributes:
-      total: steps of the run.
-      steps_per_epoch: of the training data.
-      subnet: name of the network that is trained where no others are; another than the largest is
+      total: Steps of the run.
+      steps_per_epoch: Steps of one pass over the training data.
+      subnet: Name of the network that is trained where no others are; another than the largest is
         fine-tuned.
     """
 
@@ -117,5 +120,5 @@ class Plan:
 
     @cached_property
     def learning_rate(self) -> optax.Schedule:
-        """The run's base rate by step."""
+        """The run's base rate, by step."""
         return base_schedule(self.optimizer, self.total, self.steps_per_epoch)

@@ -27,14 +27,15 @@ class Opening:
     """A phase of sampled subnets.
 
     Attributes:
-      name: for logs.
-      axis: of the space (see AXES) that it opens; "" opens none in particular.
-      epochs: published, warm-up included.
-      learning_rate: published peak, for 2048 images a step.
-      warmup_epochs: part of `epochs`.
-      subnets_per_step: how many; 0 is the method's number.
-      depths, kernels, expands, widths: how many of the largest values are open; 0 is all.
-      protected: sorts the channels before, see `channel_sorting.sort_channels`; None does not.
+      name: Name in logs.
+      axis: Axis of the space (see AXES) that it opens; "" opens none in particular.
+      epochs: Published length in epochs, warm-up included.
+      learning_rate: Published peak rate, for 2048 images a step.
+      warmup_epochs: The part of `epochs` in which the rate rises.
+      subnets_per_step: Number of subnets that a step trains; 0 takes the method's number.
+      depths, kernels, expands, widths: How many of the largest values are open; 0 opens all.
+      protected: Argument of `channel_sorting.sort_channels`, which sorts the channels before the
+        first step; None does not sort.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Opening:
         return not self.axis or any(len(getattr(stage, self.axis)) > 1 for stage in space.stages)
 
     def sampler(self) -> Sampler:
-        """Draws from the part that is open."""
+        """A sampler that draws from the part that is open."""
         return Opened(**{name: getattr(self, name) for name in AXES})
 
 
@@ -63,11 +64,12 @@ class Progressive(Method):
     """The full model, frozen as teacher, then openings of the space.
 
     Attributes:
-      teacher_epochs: published, of the full model; not used where a teacher is given.
-      teacher: run folder, PyTorch checkpoint or npz of the same space and classes, whose full
-        model teaches, and where subnets start; "" trains it.
-      openings: the phases after it; those of an axis that the space has not are left out. Another
-        sampling than "uniform" draws from the whole space in all of them.
+      teacher_epochs: Published length of the full model's training, in epochs; not used where a
+        teacher is given.
+      teacher: Run folder, PyTorch checkpoint or npz of the same space and classes. Its full model
+        teaches, and the subnets start from it. "" trains a teacher first.
+      openings: The phases after the teacher's. One of an axis that the space does not have is left
+        out. Another sampling than "uniform" draws from the whole space in all of them.
     """
 
     loss: str = "soft_and_hard"
@@ -106,7 +108,7 @@ class Progressive(Method):
 
     def _rate(self, plan: Plan, opening: Opening, start: int, stop: int,
               shorter: float) -> optax.Schedule:
-        """A cosine over the opening's own steps, without a floor."""
+        """A cosine over the opening's own steps, after its warm-up and without a floor."""
         peak = plan.optimizer.learning_rate * opening.learning_rate / PEAK
         optimizer = dataclasses.replace(
             plan.optimizer, learning_rate=peak, min_learning_rate=0.0, schedule="cosine",

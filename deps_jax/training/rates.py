@@ -22,9 +22,10 @@ def ramp(learning_rate: optax.Schedule, start: int, end: int, target: int,
          weight: float = 1.0) -> optax.Schedule:
     """beta(step) of epsilon-shrinking, computed from the live base schedule.
 
-    0 before `start`; weight * L * tau / lr(step) up to `end`, with tau rising to 1 at its last step
-    and L the base rate at step `target`; `weight` after it. (DepS deps.py, adjust_beta_value,
-    whose target is one epoch after the end.)
+    It is 0 before step `start` and `weight` from step `end` on. Between them it is
+    weight * L * tau / lr(step), where tau rises to 1 at the last of these steps and L is the base
+    rate at step `target`. (DepS deps.py, adjust_beta_value, whose target is one epoch after the
+    end.)
     """
     def schedule(step: jax.typing.ArrayLike) -> jax.Array:
         tau = (step - start + 1) / max(1, end - start)
@@ -40,11 +41,12 @@ class Weight(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, progress: jax.Array, size: jax.Array) -> jax.Array:
-        """[] factor.
+        """The factor, [] float.
 
         Args:
-          progress: [] part of the run that is over, 0 to 1.
-          size: [] of the subnet on a scale of log MACs, from 0 (the smallest) to 1 (the largest).
+          progress: The part of the run that is over, [] from 0 to 1.
+          size: Size of the subnet on a scale of log MACs, [] from 0 (the smallest) to 1 (the
+            largest).
         """
 
 
@@ -52,19 +54,19 @@ class Weight(abc.ABC):
 class ByComplexity(Weight):
     """CaLR (Subnet-Aware Dynamic Supernet Training, CVPR 2025): small subnets slow down earlier.
 
-    There the rate of a subnet is (1 - t/T)^gamma, with gamma falling linearly in its log cost.
-    Here it is the base rate times (1 - t/T)^(gamma - gamma of the largest), so that the full model
-    keeps the base rate; cost is MACs (there, parameters).
+    In the paper the rate of a subnet is (1 - t/T)^gamma, with gamma falling linearly in its log
+    cost. Here it is the base rate times (1 - t/T)^(gamma - gamma of the largest), so that the full
+    model keeps the base rate; the cost is MACs (in the paper, parameters).
 
     Attributes:
-      smallest, largest: gamma of those subnets (4 and 1/4 there).
+      smallest, largest: Gamma of the smallest and of the largest subnet (4 and 1/4 in the paper).
     """
 
     smallest: float = 4.0
     largest: float = 0.25
 
     def __call__(self, progress: jax.Array, size: jax.Array) -> jax.Array:
-        """[] factor in [0, 1]."""
+        """The factor, [] float in [0, 1]."""
         return (1 - progress) ** ((self.smallest - self.largest) * (1 - size))
 
 
@@ -80,6 +82,9 @@ class Sizes:
         self._least, self._range = math.log(least), math.log(most) - math.log(least)
 
     def __call__(self, subnets: Subnet) -> jax.Array:
-        """[n] float32 in [0, 1], of n stacked subnets."""
+        """Places of n stacked subnets, [n] float32 from 0 (the smallest) to 1 (the largest).
+
+        In a space of one size they are all 1.
+        """
         cost = self._table.look_up(self._table.places(subnets, jnp), jnp)
         return (jnp.log(cost) - self._least) / self._range if self._range else jnp.ones_like(cost)

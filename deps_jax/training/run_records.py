@@ -26,9 +26,10 @@ class RunRecords:
     """What `workdir.claim` keeps of a run.
 
     Attributes:
-      classes: their names, in the order of the classifier.
-      listing: of the data set, see `deps_jax.data.listing`.
-      splits: {"train": names of examples, "validation": ..., "test": ...}, see `names_of`.
+      classes: Names of the classes, in the order of the classifier's outputs.
+      listing: What the data set is, see `deps_jax.data.listing`.
+      splits: Names of the examples of each split, {"train": [...], "validation": [...],
+        "test": [...]}; see `names_of`.
     """
 
     space: SearchSpace
@@ -38,11 +39,12 @@ class RunRecords:
 
     @classmethod
     def of(cls, space: SearchSpace, splits: Splits) -> RunRecords:
+        """The records of a run on these splits."""
         return cls(space, splits.class_names, splits.listing,
                    {part: names_of(getattr(splits, part)) for part in PARTS})
 
     def files(self) -> dict[str, dict]:
-        """Contents of the files, for `workdir.claim`."""
+        """The contents of both files by name, for `workdir.claim`."""
         return {SPACE: {"space": to_plain(self.space), "classes": list(self.classes)},
                 SPLITS: {"listing": self.listing, "splits": self.splits}}
 
@@ -50,10 +52,11 @@ class RunRecords:
 def read(folder: Path) -> RunRecords | None:
     """The records of the run in a folder.
 
-    None where there is no run yet, and for a run of an older version, which is told.
+    They are None where there is no run yet, and for a run of an older version, about which a note
+    is printed.
 
     Raises:
-      ValueError: when a file is missing, damaged or was edited by hand.
+      ValueError: If a file is missing, damaged, edited by hand or of another version.
     """
     space = _read(folder, SPACE, ("space", "classes"))
     splits = _read(folder, SPLITS, ("listing", "splits")) if space else None
@@ -64,7 +67,7 @@ def read(folder: Path) -> RunRecords | None:
 
 
 def read_space(folder: Path) -> SearchSpace | None:
-    """The space of the run in a folder, without its splits; None and errors as of `read`."""
+    """The space of the run in a folder, without its splits; None and errors are as of `read`."""
     content = _read(folder, SPACE, ("space", "classes"))
     return _space(content["space"], Path(folder) / SPACE) if content else None
 
@@ -73,10 +76,12 @@ def open_splits(data: Data, resolution: int, kept: RunRecords | None) -> Splits:
     """The splits of a data set with its listing: as a run has kept them, or drawn anew.
 
     Args:
-      resolution: see `load`.
+      resolution: Side of the space's images in pixels, see `load`.
+      kept: Records of the run; None draws the splits.
 
     Raises:
-      ValueError: as `load`, and naming what has changed in the data set since the run began.
+      ValueError: As `load`; and if the data set has changed since the run began; the
+        message names what.
     """
     found = listing(data)
     if kept is None:

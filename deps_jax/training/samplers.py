@@ -21,10 +21,10 @@ class Sampler(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
-        """A subnet.
+        """Draws a subnet of the space.
 
         Raises:
-          ValueError: when the space does not allow this way of sampling.
+          ValueError: If the space does not allow this way of sampling.
         """
 
 
@@ -32,24 +32,28 @@ class Choosing(Sampler):
     """Draws several subnets, stacked, of which the step keeps one by its loss on the batch.
 
     Attributes:
-      candidates: how many.
+      candidates: Number of subnets that are drawn.
     """
 
     candidates: int
 
     @abc.abstractmethod
     def keep(self, losses: jax.Array) -> jax.Array:
-        """Position of the candidate that is trained, of their [candidates] losses on the batch."""
+        """Position of the candidate that is trained, [] integer.
+
+        Args:
+          losses: Mean loss of each candidate on the batch, [candidates].
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Named(Sampler):
-    """Always the same one: "largest", "smallest" or any other name."""
+    """Always the same subnet: "largest", "smallest" or any other name that `decode` reads."""
 
     name: str
 
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
-        """The static subnet."""
+        """The static subnet of this name; the key is not used."""
         return decode(space, self.name)
 
 
@@ -58,23 +62,28 @@ class Uniform(Sampler):
     """Independent uniform choices (`subnet.sample`)."""
 
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
-        """A subnet."""
+        """Draws from the whole space."""
         return subnets.sample(key, space)
 
 
 @dataclasses.dataclass(frozen=True)
 class Compound(Sampler):
-    """CompOFA's: depth and expand ratio grow together (`subnet.sample_compound`).
+    """CompOFA's sampling: depth and expand ratio grow together (`subnet.sample_compound`).
 
     Attributes:
-      kernels: of each stage in all its blocks; () is the largest everywhere, as in DepS's port.
-        CompOFA itself has MobileNetV3's (its `fixed_kernel` option).
+      kernels: Kernel size of each stage, in all its blocks; () takes the largest everywhere, as
+        DepS's port does. CompOFA itself has MobileNetV3's (its `fixed_kernel` option).
     """
 
     kernels: tuple[int, ...] = ()
 
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
-        """A subnet."""
+        """Draws depth and expand ratio of every stage together.
+
+        Raises:
+          ValueError: As `subnet.sample_compound`; and if the space has another number of stages
+            than `kernels`, or a stage lacks its kernel.
+        """
         drawn = subnets.sample_compound(key, space)
         if not self.kernels:
             return drawn
@@ -94,10 +103,11 @@ class Compound(Sampler):
 
 @dataclasses.dataclass(frozen=True)
 class Opened(Sampler):
-    """Uniform in a part of the space: so many of the largest values of each list.
+    """Uniform choices in a part of the space: so many of the largest values of each list.
 
     Attributes:
-      depths, kernels, expands, widths: how many; 0 is all.
+      depths, kernels, expands, widths: How many of the largest values are open; 0 opens all.
+        Widths are those of the stem, too.
     """
 
     depths: int = 0
@@ -106,7 +116,7 @@ class Opened(Sampler):
     widths: int = 0
 
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
-        """A subnet."""
+        """Draws from the part that is open; positions are those in the whole space."""
         drawn = subnets.sample(key, self.part(space))
         offset = {name: np.array([len(getattr(stage, name)) - len(self._last(stage, name))
                                   for stage in space.stages], np.int32) for name in AXES}
@@ -138,10 +148,12 @@ class Attentive(Choosing):
     Both draws are from a pool of uniform samples that is made once.
 
     Attributes:
-      best: keep the one with the smallest loss ("best-up"); otherwise the largest ("worst-up").
-      bins: of equal width in MACs, between the smallest and the largest subnet. (Released: 25
-        million MACs each.)
-      pool: how many subnets it is drawn from.
+      best: Whether the candidate with the smallest loss is kept ("best-up") or the one with the
+        largest ("worst-up").
+      candidates: Number of subnets that are drawn.
+      bins: Number of bins of equal width in MACs, between the smallest and the largest subnet; a
+        bin holds what costs about the same. (Released: 25 million MACs each.)
+      pool: Number of uniform samples in the pool.
     """
 
     best: bool = True
@@ -150,7 +162,7 @@ class Attentive(Choosing):
     pool: int = 10_000
 
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
-        """Candidates, stacked."""
+        """Draws candidates from one bin, stacked: every leaf is [candidates, ...]."""
         pool, first, last = _pool_by_cost(space, self.pool, self.bins)
         chosen, near = jax.random.split(key)
         one = jax.random.randint(chosen, (), 0, self.pool)
@@ -159,14 +171,14 @@ class Attentive(Choosing):
         return jax.tree.map(lambda leaf: jnp.asarray(leaf)[places].astype(jnp.int32), pool)
 
     def keep(self, losses: jax.Array) -> jax.Array:
-        """Position of the smallest loss, or of the largest."""
+        """Position of the smallest loss, or of the largest, [] integer."""
         return losses.argmin() if self.best else losses.argmax()
 
 
 @cache
 def _pool_by_cost(space: SearchSpace, count: int, bins: int) -> tuple[Subnet, np.ndarray,
                                                                       np.ndarray]:
-    """(uniform samples in the order of their MACs, [n] start and [n] end of the bin of each)."""
+    """Uniform samples in the order of their MACs, with [n] start and [n] end of each one's bin."""
     with jax.ensure_compile_time_eval():
         keys = jax.random.split(jax.random.key(0), count)
         drawn = jax.device_get(jax.jit(jax.vmap(lambda key: subnets.sample(key, space)))(keys))

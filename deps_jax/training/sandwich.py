@@ -22,13 +22,14 @@ class Sandwich(Method):
     With one subnet a step it is plain training, which never comes to sandwiches.
 
     Attributes:
-      full_model_fraction: part of the run after which subnets train at full rate (the paper's
-        best is about half; its ImageNet run uses epoch 150 of 270, 0.556).
-      ramp_epochs: epochs before that point over which the subnets' rate rises from 0 (5).
-      ramp_target_epochs: the ramp ends at the base rate of so many epochs after it: 0.0 at the
-        base rate itself, so that nothing jumps; 1.0 as the reference does (see `shrink`).
-      sort_channels: reorder channels by importance when sandwiches start.
-      smallest_weight, sampled_weight: final factor on the subnets' rate (1).
+      full_model_fraction: Part of the run after which subnets train at full rate, in [0, 1) (the
+        paper's best is about half; its ImageNet run uses epoch 150 of 270, 0.556).
+      ramp_epochs: Epochs before that point over which the subnets' rate rises from 0.
+      ramp_target_epochs: The ramp ends at the base rate of so many epochs after it: with 0.0 at
+        the base rate itself, so that nothing jumps; with 1.0 as in the reference (see `shrink`).
+      sort_channels: Whether channels are reordered by importance when sandwiches start.
+      smallest_weight, sampled_weight: Factor on the rate of the smallest and of sampled subnets
+        during and after the ramp; 1 takes them to the base rate.
     """
 
     full_model_fraction: float = 0.55
@@ -50,7 +51,13 @@ class Sandwich(Method):
             raise ValueError(f"ramp_epochs {self.ramp_epochs} is below 0; use 5")
 
     def phases(self, plan: Plan) -> tuple[Phase, ...]:
-        """The full model alone, then sandwiches; only those of them that have steps."""
+        """The phase of the full model alone, then that of sandwiches.
+
+        One that has no steps is left out.
+
+        Raises:
+          ValueError: As `ramp_steps`.
+        """
         start, end = self.ramp_steps(plan)
         full = Slot("largest", Named(plan.subnet), Hard(), dropout=True)
         found = (Phase("full-model step", 0, start, (full,), plan.learning_rate),
@@ -60,10 +67,12 @@ class Sandwich(Method):
         return tuple(phase for phase in found if phase.start < phase.stop)
 
     def ramp_steps(self, plan: Plan) -> tuple[int, int]:
-        """(first step that trains subnets, first step at which they train at full rate).
+        """The first step that trains subnets, and the first at which they train at full rate.
+
+        Both are the end of the run in plain training.
 
         Raises:
-          ValueError: when the ramp does not fit before the end of the warm-up.
+          ValueError: If the ramp is longer than `full_model_fraction` of the run.
         """
         if not self.trains_space:
             return plan.total, plan.total

@@ -25,7 +25,12 @@ BySlot = Mapping[str, optax.Updates]  # trees like the parameters, or masks of t
 
 
 class ShrinkingState(NamedTuple):
-    """Steps taken, whichever slots they had, and the state of the multi-transform."""
+    """State of `epsilon_shrinking`.
+
+    Attributes:
+      step: Number of steps taken, whichever slots they had, [] int32.
+      slots: State of the multi-transform that holds the rates.
+    """
 
     step: jax.Array
     slots: optax.OptState
@@ -42,8 +47,8 @@ def epsilon_shrinking(rates: Mapping[str, optax.Schedule],
     -> tree of 0/1 arrays that broadcast to the parameters.
 
     Args:
-      rates: factor on the base rate by step, of every slot that any step of the run has.
-      aggregation: see `method.AGGREGATIONS`.
+      rates: Factor on the base rate by step, for every slot that any step of the run has.
+      aggregation: How the trees are joined, one of `method.AGGREGATIONS`.
     """
     scale = optax.multi_transform({slot: _scale_by(slot, rate) for slot, rate in rates.items()},
                                   {slot: slot for slot in rates})
@@ -79,7 +84,7 @@ def epsilon_shrinking(rates: Mapping[str, optax.Schedule],
 
 
 def _scale_by(slot: str, rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """The rate of one slot; the step is counted once for all of them, by who asks."""
+    """Scales by the rate of one slot; the step is counted once for all slots, by who asks."""
     def update_fn(updates: optax.Updates, state: optax.EmptyState,
                   params: optax.Params | None = None, *, step: jax.Array,
                   weights: Mapping[str, jax.typing.ArrayLike], **extra: Any

@@ -30,11 +30,12 @@ class Moment(NamedTuple):
     """When a step is, and what it draws its random numbers from.
 
     Attributes:
-      epoch: [] integer, counted from 0.
-      resolution: side of the images that the network sees, in pixels.
-      first: position of the first image in the global batch.
-      run: key, the same at every step.
-      augment, dropout: keys of this step.
+      epoch: Epoch of the step, [] integer counted from 0.
+      resolution: Side of the images that the network sees, in pixels.
+      first: Position in the global batch of the first image of this device.
+      run: Key of the run, the same at every step.
+      augment: Key of this step's augmentation.
+      dropout: Key of drop-out in this step, or in one part of its batch (`Recipe.accumulation`).
     """
 
     epoch: jax.Array
@@ -49,10 +50,10 @@ class Inputs(NamedTuple):
     """A batch as a step sees it, this device's share.
 
     Attributes:
-      images: [b, h, w, 3] float.
-      labels: what the outputs are measured by, [b] int for classes.
-      targets: what they are compared with in training, [b, classes] float.
-      key: of drop-out and drop-connect.
+      images: Images as the network takes them, [b, h, w, 3] float.
+      labels: What the outputs are measured by; [b] integers for classes.
+      targets: What the outputs are compared with in training; [b, classes] float for classes.
+      key: Key of drop-out and drop-connect.
     """
 
     images: jax.Array
@@ -68,35 +69,45 @@ class Task(Protocol):
     """
 
     def prepare(self, moment: Moment, batch: Tree) -> Inputs:
-        """Inputs of a step from this device's share of a batch."""
+        """The inputs of a step, from this device's share of a batch."""
 
     def forward(self, params: Tree, inputs: Inputs, subnet: Subnet, *,
                 dropout: bool | jax.Array, axis_name: str | None) -> tuple[Tree, Tree]:
-        """(outputs of a subnet in training mode, batch statistics)."""
+        """Outputs of a subnet in training mode, and its batch statistics.
+
+        Args:
+          dropout: Whether drop-out is on; may be traced.
+          axis_name: Mapped axis of the devices that share the batch; None on one device.
+        """
 
     def target(self, inputs: Inputs, teacher: Tree | None) -> Target:
-        """What losses compare outputs with."""
+        """What losses compare outputs with.
+
+        Args:
+          teacher: Outputs of the teacher; None where nobody teaches.
+        """
 
     def judge(self, outputs: Tree, inputs: Inputs) -> jax.Array:
-        """[b] how bad outputs are by the labels; sampling that chooses by loss asks it."""
+        """How bad the outputs of each example are, [b]; sampling that chooses by loss asks it."""
 
     def no_outputs(self, inputs: Inputs) -> Tree:
-        """Zeros shaped like outputs."""
+        """Zeros in the shape of a subnet's outputs for these inputs."""
 
     def metrics(self, outputs: Tree, inputs: Inputs) -> dict[str, Mean]:
-        """What is told of the first slot's outputs beside the loss."""
+        """Metrics by name that are told of the first slot's outputs, beside the loss."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
-    """Classes of images; outputs are logits [b, classes] float32.
+    """Classification of images; outputs are logits [b, classes] float32.
 
     Attributes:
-      label_smoothing: of the labels (0.1 in every DepS recipe).
-      dropout_rate: on the features, where a slot asks for it.
-      drop_connect_rate: of the last block that adds its input, where a slot asks for drop-out; see
-        `supernet.apply`.
-      dtype: of the computation.
+      label_smoothing: Share of every label that is spread over all classes; 0.1 in every DepS
+        recipe.
+      dropout_rate: Drop-out rate of the features before the classifier, in slots that ask for it.
+      dtype: Type in which the network is computed, one of `supernet.DTYPES`.
+      drop_connect_rate: Drop-connect rate of the last block that adds its input, in slots that ask
+        for drop-out; see `supernet.apply`.
     """
 
     space: SearchSpace
@@ -107,9 +118,11 @@ class Classification:
     drop_connect_rate: float = 0.0
 
     def prepare(self, moment: Moment, batch: Tree) -> Inputs:
-        """Augments {"image": [b, h, w, 3] uint8, "label": [b] int, "example": [b] int}.
+        """Augments, resizes and mixes the images of a batch, as far as the settings ask for it.
 
-        The last is read where flips alternate: which examples of the data they are.
+        Args:
+          batch: {"image": [b, h, w, 3] uint8, "label": [b] int, "example": [b] int}. The last says
+            which examples of the data they are, and is read only where flips alternate.
         """
         mirrored = None
         if self.augment.alternating:
@@ -130,13 +143,19 @@ class Classification:
         return inputs
 
     def inputs(self, images: jax.Array, labels: jax.Array, key: jax.Array) -> Inputs:
-        """Inputs of images that are ready for the network."""
+        """Inputs with smoothed labels, from images that are ready for the network.
+
+        Args:
+          images: [b, h, w, 3] float.
+          labels: [b] integers.
+          key: Key of drop-out and drop-connect.
+        """
         return Inputs(images, labels,
                       smoothed(labels, self.space.num_classes, self.label_smoothing), key)
 
     def forward(self, params: Tree, inputs: Inputs, subnet: Subnet, *,
                 dropout: bool | jax.Array, axis_name: str | None) -> tuple[Tree, Tree]:
-        """(logits, batch statistics)."""
+        """Logits [b, classes] of a subnet in training mode, and its batch statistics."""
         return supernet.apply(
             self.space, params, None, inputs.images, subnet, train=True, axis_name=axis_name,
             dropout_rate=self.dropout_rate * dropout, dtype=self.dtype,
@@ -146,17 +165,17 @@ class Classification:
                               if self.drop_connect_rate else None))
 
     def target(self, inputs: Inputs, teacher: Tree | None) -> Target:
-        """Smoothed labels and the teacher's logits."""
+        """The targets of the inputs, and the teacher's logits."""
         return Target(inputs.targets, teacher)
 
     def judge(self, outputs: Tree, inputs: Inputs) -> jax.Array:
-        """[b] cross entropies."""
+        """The cross entropy of each example with its target, [b] float."""
         return Hard()(outputs, Target(inputs.targets))
 
     def no_outputs(self, inputs: Inputs) -> Tree:
-        """Zeros."""
+        """Zeros in the shape of the logits, [b, classes] float."""
         return jnp.zeros((inputs.labels.shape[0], self.space.num_classes))
 
     def metrics(self, outputs: Tree, inputs: Inputs) -> dict[str, Mean]:
-        """Whether the first class is right."""
+        """The share of examples whose likeliest class is the right one, as "top1"."""
         return {"top1": Mean.of(outputs.argmax(-1) == inputs.labels)}

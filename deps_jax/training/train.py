@@ -42,22 +42,23 @@ class Recipe:
     """All static settings of a run.
 
     Attributes:
-      total, steps_per_epoch: see `phases.Plan`.
-      label_smoothing, dropout_rate, drop_connect_rate, dtype: see `task.Classification`; dtype is
+      total, steps_per_epoch: Steps of the run and of an epoch, see `phases.Plan`.
+      label_smoothing, dropout_rate, drop_connect_rate, dtype: See `task.Classification`; dtype is
         "float32", "bfloat16", or "float64" for checks.
-      norm_momentum: share of the new batch in the running statistics (0.1 as in OFA; biased
-        variance). Subnets are recalibrated before use, so only the full model's are kept.
-      subnet: name of the network of plain training; another than the largest is fine-tuned.
-      zero_scales: residual blocks begin as the identity, see `zero_scales.zero_scales`.
-      average_decay: of the moving average of the parameters, which is then what is evaluated; 0
-        keeps none. In the first steps t it is (1 + t) / (10 + t) at most, so that a short run is
-        no average of random weights.
-      accumulation: parts that a batch is cut in, one after the other, to need less memory; the
-        same images on any number of devices. Their
-        gradients are averaged, batch norm sees one part at a time, and a sampler that chooses
-        subnets by their loss looks at the first part.
-      resolutions: sides of the images in pixels, one drawn for every step (multi-resolution
-        training of OFA); () is the space's own alone. Each is compiled once.
+      norm_momentum: Share of the new batch in the running statistics (0.1 as in OFA; biased
+        variance). Subnets are recalibrated before use, so only those of a first slot that is
+        always the same network are kept, such as the full model.
+      subnet: Name of the network of plain training; another than the largest is fine-tuned.
+      zero_scales: Whether residual blocks begin as the identity, see `zero_scales.zero_scales`.
+      average_decay: Decay of the moving average of the parameters, which is then what is
+        evaluated; 0 keeps none. At step t, counted from 0, it is (1 + t) / (10 + t) at most, so
+        that a short run is no average of random weights.
+      accumulation: Number of parts that a batch is cut in, which run one after the other to need
+        less memory. Their images are the same on any number of devices. Their gradients are
+        averaged, batch norm sees one part at a time, and a sampler that chooses subnets by their
+        loss looks at the first part.
+      resolutions: Sides of the images in pixels, of which one is drawn for every step
+        (multi-resolution training of OFA); () is the space's own alone. Each is compiled once.
     """
 
     space: SearchSpace
@@ -107,13 +108,13 @@ class Recipe:
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
-        """Those of the method, laid over the run."""
+        """The phases of the method, laid over the run."""
         return self.method.phases(Plan(self.space, self.optimizer, self.total,
                                        self.steps_per_epoch, self.subnet))
 
     @cached_property
     def task(self) -> Classification:
-        """What is trained."""
+        """The task that the subnets are trained for."""
         return Classification(self.space, self.augment, self.label_smoothing, self.dropout_rate,
                               self.dtype, self.drop_connect_rate)
 
@@ -127,7 +128,7 @@ class Recipe:
         return next((phase for phase in self.phases if step < phase.stop), self.phases[-1])
 
     def schedule(self) -> optax.Schedule:
-        """Base learning rate by step, over all phases."""
+        """The base learning rate by step, over all phases."""
         *before, last = self.phases
 
         def rate(step: jax.Array | int) -> jax.Array:
@@ -140,11 +141,11 @@ class Recipe:
         return rate
 
     def rates(self) -> dict[str, optax.Schedule]:
-        """Factor on the base rate by step, of every slot that any phase has."""
+        """The factor on the base rate by step, for every slot that any phase has."""
         return {slot.name: slot.rate for phase in self.phases for slot in phase.slots}
 
     def transform(self) -> optax.GradientTransformationExtraArgs:
-        """Epsilon-shrinking, then the base optimizer."""
+        """The whole optimizer: epsilon-shrinking, then the base optimizer."""
         return optax.chain(epsilon_shrinking(self.rates(), self.method.aggregation),
                            base_optimizer(self.optimizer, self.schedule()))
 
@@ -167,7 +168,7 @@ def _check_phases(method: str, phases: tuple[Phase, ...], total: int) -> None:
 
 
 def init_state(key: jax.Array, recipe: Recipe) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step, with random weights."""
     params, batch_stats = supernet.init(key, recipe.space)
     if recipe.zero_scales:
         params = zero_scales(recipe.space, params)
@@ -190,10 +191,11 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
     """One step from raw images, `(state, batch, key) -> (state, metrics)`.
 
     Args:
-      batch: {"image": [b, h, w, 3] uint8, "label": [b] int, "example": [b] int}, this device's
-        share, of each part in turn; the last is needed where flips alternate.
-      key: the same at every step; folded with the step number.
-      resolution: side of the images that the network sees, in pixels; None is the space's.
+      batch: This device's share of a batch, part after part, as {"image": [b, h, w, 3] uint8,
+        "label": [b] int, "example": [b] int}; the last is needed only where flips alternate.
+      key: Key of the run, the same at every step; it is folded with the step number.
+      axis_name: Mapped axis of the devices that share the batch; None on one device.
+      resolution: Side of the images that the network sees, in pixels; None is the space's.
 
     Returns:
       What `update` returns.
@@ -240,23 +242,24 @@ def update(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs,
     """One optimizer step on given subnets.
 
     Args:
-      subnets: stacked in the order of the phase's slots; None where the one of the phase is known.
+      subnets: Subnets of the phase's slots, stacked in their order; None where the only one is
+        known before (`Phase.alone`).
 
     Returns:
-      The next state, and Means: loss, top1 and grad_norm of the first slot, subnet_loss of the
-      others, update_norm, learning_rate.
+      The next state, and metrics by name as Means: "loss", "top1" and "grad_norm" of the first
+      slot, "subnet_loss" of the others where there are any, "update_norm" and "learning_rate".
     """
     found = learn(recipe, phase, state, inputs, subnets, axis_name)
     return finish(recipe, phase, state, found, subnets, axis_name)
 
 
 class Learned(NamedTuple):
-    """What a step has found on its images; those of parts of a batch can be added.
+    """What a step has found on its images; what parts of a batch have found can be added.
 
     Attributes:
-      slots: gradient of each slot by its name, trees like the parameters.
-      statistics: batch statistics of the first slot.
-      metrics: Means of losses and of the task.
+      slots: Gradient of each slot by its name, each a tree like the parameters.
+      statistics: Batch statistics of the first slot.
+      metrics: Means by name, of the losses and of what the task tells.
     """
 
     slots: dict[str, dict]
@@ -301,7 +304,7 @@ def apply_gradients(recipe: Recipe, phase: Phase, state: TrainState, found: Lear
     """The next state, from gradients that are the same on all devices.
 
     Returns:
-      (next state, what was added to the parameters).
+      The next state, and what was added to the parameters.
     """
     updates, opt_state = recipe.transform().update(
         found.slots, state.opt_state, state.params,
@@ -327,7 +330,7 @@ def _averaged(recipe: Recipe, state: TrainState, params: dict) -> dict:
 
 
 def _masks(recipe: Recipe, phase: Phase, params: Tree, subnets: Subnet | None) -> dict | None:
-    """What each slot uses, for the aggregations that ask it."""
+    """The parameters that each slot uses, for the aggregations that ask for it."""
     if recipe.method.aggregation in ("sum", "mean") or subnets is None:
         return None
     return {slot.name: active_masks(recipe.space, params,
@@ -337,7 +340,7 @@ def _masks(recipe: Recipe, phase: Phase, params: Tree, subnets: Subnet | None) -
 
 def _weights(recipe: Recipe, phase: Phase, step: jax.Array, subnets: Subnet | None
              ) -> dict | None:
-    """Factors by what the drawn subnets cost, of the slots that have one."""
+    """Factors by what the drawn subnets cost, for the slots that have a weight."""
     weighed = {i: slot for i, slot in enumerate(phase.slots) if slot.weight}
     if not weighed or subnets is None:
         return None

@@ -27,11 +27,16 @@ _BY_STEP = optax.ScaleByScheduleState
 class Trainer:
     """Runs the right step for each moment of the run: `(step, state, batch) -> (state, metrics)`.
 
-    Holds only compiled functions; a run that stops at any step continues from its state.
+    It holds only compiled functions; a run that stops at any step continues from its state.
+
+    Args:
+      recipe: Settings of the run.
+      key: Key of the run, from which every step draws its random numbers.
+      devices: Devices that share the batches; None takes all local ones.
 
     Attributes:
-      steps: by the name of a phase and the side of the images in pixels.
-      entries: by the name of a phase, what happens before its first step.
+      steps: Training steps, by the name of a phase and the side of the images in pixels.
+      entries: What happens to the state before the first step of a phase, by the phase's name.
     """
 
     def __init__(self, recipe: Recipe, key: jax.Array,
@@ -54,10 +59,11 @@ class Trainer:
         the other: XLA shares the work on one program among the cores, two at once are no faster.)
 
         Args:
-          state, batch: shapes and types, as arrays or jax.ShapeDtypeStruct.
+          state, batch: Shapes and types, as arrays or jax.ShapeDtypeStruct.
+          start_step: Step at which the run goes on; phases that are over are not compiled.
 
         Raises:
-          ValueError: when a step needs more memory than a device has.
+          ValueError: If a step needs more memory than a device has.
         """
         for phase in self.recipe.phases:
             if start_step >= phase.stop:
@@ -79,7 +85,12 @@ class Trainer:
 
     def __call__(self, step: int, state: TrainState, batch: Tree
                  ) -> tuple[TrainState, dict[str, Mean]]:
-        """The state after the step, and its metrics."""
+        """The state after the step, and the metrics of the step.
+
+        Raises:
+          ValueError: If the state is at another step; this is asked at the first call, after a
+            jump, and where a phase begins.
+        """
         phase = self.recipe.phase_of(step)
         # Asking the state waits for the device: at the first step and where a phase begins.
         if step != self._next_step or step == phase.start:
@@ -111,7 +122,7 @@ def _check_step(step: int, state: TrainState) -> None:
 
 
 def enter(recipe: Recipe, phase: Phase, state: TrainState) -> TrainState:
-    """What happens to the state before the first step of a phase."""
+    """The state before the first step of a phase: frozen, sorted and restarted as `Phase` asks."""
     transform = recipe.transform()
     if phase.freeze and recipe.keeps_teacher:  # no loss may ask for it
         state = state.replace(teacher=jax.tree.map(jnp.copy, state.evaluated))
@@ -139,8 +150,8 @@ def sort_state(space: SearchSpace, transform: optax.GradientTransformation, stat
     """The state with channels sorted by importance, momenta and the average permuted along.
 
     Args:
-      transform: whose state the optimizer state is; it tells what there is shaped like parameters.
-      protected: see `channel_sorting.sort_channels`.
+      transform: The whole optimizer; it tells what in its state is shaped like the parameters.
+      protected: See `channel_sorting.sort_channels`.
     """
     places = jax.tree.map(lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape), state.params)
     average = [state.average] if state.average else []
