@@ -62,6 +62,7 @@ def test_settings_are_those_of_the_run_but_for_the_rate(supernet_run):
     old, new = supernet_run.config, config
     assert new["optimizer"]["learning_rate"] == 0.5 * old["optimizer"]["learning_rate"]
     assert new["space"]["resolution"] == 16 and new["training"]["epochs"] == 3
+    assert new["training"]["resolutions"] == []  # one subnet is trained for one resolution
     assert new["data"] == {**old["data"], "resolution": 8}
     assert (new["augment"], new["seed"]) == (old["augment"], old["seed"])
     same = finetune_config(supernet_run.folder, "d1e2", epochs=3)
