@@ -133,7 +133,7 @@ def test_a_run_is_a_start_for_other_classes_too(supernet_run, classes, capsys):
 def test_what_is_no_start(supernet_run, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "fit", None)  # nothing is trained
     for changes, sentence in (({}, "holds no experiment"),
-                              ({"space.width_mult": 0.5}, "is of another network")):
+                              ({"space.width_mult": 0.5}, "needs with width_mult 0.5")):
         source = supernet_run.folder if changes else tmp_path
         config = tiny_config(init_from=str(source), **changes)
         with pytest.raises(ValueError, match=sentence):
