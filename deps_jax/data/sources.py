@@ -209,7 +209,8 @@ def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> No
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         known = ", ".join(sorted(there)[:3]) + (", ..." if len(there) > 3 else "")
         raise ValueError(f"{len(missing)} of the {len(chosen)} classes in data.classes are not in "
-                         f"{where}: {some}; it has {len(there)}: {known}")
+                         f"{where}: {some}; it has {len(there)}: {known}; correct them, or leave "
+                         f"data.classes empty to use all")
     if len(set(chosen)) < len(chosen) or len(chosen) == 1:
         raise ValueError(f"data.classes {tuple(chosen)} must be two or more different ones, or () "
                          f"for all")

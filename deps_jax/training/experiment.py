@@ -275,8 +275,9 @@ def check_parts(experiment: Experiment) -> None:
     devices = jax.local_device_count()
     at_once, rest = divmod(size, devices * max(parts, 1))
     if rest:
+        on = "1 device" if devices == 1 else f"{devices} devices"
         raise ValueError(f"training.batch_size {size} does not divide by training.accumulation "
-                         f"{parts} on {devices} devices; use a multiple of {parts * devices}")
+                         f"{parts} on {on}; use a multiple of {parts * devices}")
     if experiment.augment.mixes and at_once % 2:
         raise ValueError(f"augment.mixup and augment.cutmix pair images, but a step sees {at_once} "
                          f"of the {size} of training.batch_size at once; use a multiple of "
