@@ -28,8 +28,8 @@ class Footprint:
         self.resident_bytes = max(self.resident_bytes, other.resident_bytes)
         self.maps = max(self.maps, other.maps)
 
-    def is_too_large(self, most_gb: float) -> bool:
-        return self.resident_bytes > most_gb * 1e9 or self.maps > MAX_MAPS
+    def is_too_large(self, most_gb: float, most_maps: int) -> bool:
+        return self.resident_bytes > most_gb * 1e9 or self.maps > most_maps
 
 
 def footprint(pid: int | str = "self") -> Footprint:

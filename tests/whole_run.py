@@ -21,6 +21,8 @@ def pytest_addoption(parser):
                      help="do not fail when a test was skipped for want of a package")
     parser.addoption("--most-gb", type=float, default=MAX_GB,
                      help="memory that a process of the run may hold; more fails it")
+    parser.addoption("--most-maps", type=int, default=MAX_MAPS,
+                     help="memory maps that a process of the run may hold; more fails it")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,8 +87,9 @@ class WholeRun:
             write(f"{reached.resident_bytes / 1e9:5.2f} GB {reached.maps:6d} maps  "
                   f"{pid or ''} {name}")
         for (_, name), _reached in self._too_large():
-            write(f"{name}: more than {self._most_gb:g} GB or {MAX_MAPS} maps; free what a file "
-                  f"compiled, or cut it in two", red=True)
+            gb, maps = self._most
+            write(f"{name}: more than {gb:g} GB or {maps} maps; free what a file compiled, or cut "
+                  f"it in two", red=True)
         needed = len(self._skipped) - len(self._wrongly_skipped())
         if needed:
             write(f"{needed} skipped: they read the data beside the repository (DEPS_SHARED)")
@@ -97,11 +100,12 @@ class WholeRun:
         return {**self._watch.largest, (os.getpid(), "this process"): self._own}
 
     @property
-    def _most_gb(self) -> float:
-        return self._config.getoption("--most-gb")
+    def _most(self) -> tuple[float, int]:
+        """Gigabytes and memory maps."""
+        return self._config.getoption("--most-gb"), self._config.getoption("--most-maps")
 
     def _too_large(self) -> list:
-        return [item for item in self._all().items() if item[1].is_too_large(self._most_gb)]
+        return [item for item in self._all().items() if item[1].is_too_large(*self._most)]
 
     def _wrongly_skipped(self) -> list:
         return [] if self._config.getoption("--allow-skips") else [
