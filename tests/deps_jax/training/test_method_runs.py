@@ -66,7 +66,7 @@ def batch(step):
 
 @pytest.fixture(autouse=True)
 def _programs_end_with_their_run():
-    """No two methods share a program, and those of one file took 17,000 memory maps."""
+    """No two methods share a program."""
     yield
     free_programs()
 
