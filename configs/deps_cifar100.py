@@ -1,4 +1,4 @@
-"""DepS on CIFAR-100 (paper, Figure 5): the recipe of CIFAR-10 with other statistics of the pixels.
+"""DepS on CIFAR-100: the recipe of CIFAR-10 with other statistics of the pixels.
 
     python -m launch.train_supernet --config configs/deps_cifar100.py --config.data.dir DIR \\
         --workdir runs/c100

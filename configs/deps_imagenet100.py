@@ -1,4 +1,4 @@
-"""DepS on ImageNet-100 (paper, Figure 6): MobileNetV3 at 224 px, K = 7, 180 epochs.
+"""DepS on ImageNet-100: MobileNetV3 at 224 px, K = 7, 180 epochs.
 
     python -m launch.train_supernet --config configs/deps_imagenet100.py --config.data.dir DIR \\
         --workdir runs/imagenet100
