@@ -1,6 +1,6 @@
-"""One function in two forms, one of them for CPUs: a program holds the form of its platform alone.
+"""One function in several forms: a program holds the form of its platform alone.
 
-`jax.lax.platform_dependent` traces both forms and leaves a conditional, which XLA has to resolve.
+`jax.lax.platform_dependent` traces all forms and leaves a conditional, which XLA has to resolve.
 Here a primitive is lowered to the form of its platform: what is not used is not written anywhere,
 and a program without choices of its own holds no conditional.
 """
@@ -18,15 +18,16 @@ from jax.tree_util import PyTreeDef
 from deps_jax.common.loop.parallel import Tree
 
 
-def by_platform(name: str, *, cpu: Callable, default: Callable) -> Callable:
-    """The function that runs `cpu` on CPUs and `default` everywhere else.
+def by_platform(name: str, *, default: Callable, **forms: Callable) -> Callable:
+    """The function that runs the form of its platform, `default` where there is none.
 
     It has no derivative and cannot be mapped with `jax.vmap`.
 
     Args:
       name: Name of the primitive, as it stands in a jaxpr.
-      cpu, default: Functions of pytrees of arrays and of hashable keyword arguments. Both return
-        arrays of the same shapes and types.
+      default: A function of pytrees of arrays and of hashable keyword arguments.
+      forms: Other such functions by platform ("cpu", "cuda"); they return arrays of the same shapes
+        and types.
     """
     primitive = Primitive(name)
     primitive.multiple_results = True
@@ -47,7 +48,8 @@ def by_platform(name: str, *, cpu: Callable, default: Callable) -> Callable:
         return mlir.lower_fun(flat)
 
     mlir.register_lowering(primitive, rule(default))
-    mlir.register_lowering(primitive, rule(cpu), platform="cpu")
+    for platform, form in forms.items():
+        mlir.register_lowering(primitive, rule(form), platform=platform)
 
     def call(*arguments: Tree, **static: Hashable) -> Tree:
         leaves, tree = jax.tree.flatten(arguments)
