@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, load, train_batches
 from deps_jax.reference.bench_report import LAYOUTS, SANDWICH, describe, machine, ratios
@@ -89,9 +89,13 @@ def benchmark(parts: Sequence[str], space: SearchSpace, quarter: SearchSpace, *,
     return report
 
 
-def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool
-                        ) -> dict[str, Callable]:
-    """Calls that run a forward and backward pass in training mode, by name."""
+def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool,
+                        dtype: str = "float32") -> dict[str, Callable]:
+    """Calls that run a forward and backward pass in training mode, by name; JAX's do not wait.
+
+    Args:
+      dtype: Type of our computation, one of `supernet.DTYPES`; PyTorch's is float32.
+    """
     subnets = chosen_subnets(space)
     size = (batch_size, space.resolution, space.resolution, 3)
     images = jax.random.normal(jax.random.key(0), size)
@@ -101,18 +105,19 @@ def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool
     @jax.jit
     def gradient(params: Tree, images: jax.Array, labels: jax.Array, subnet: Subnet) -> Tree:
         def loss_fn(params: Tree) -> jax.Array:
-            logits, _ = supernet.apply(space, params, None, images, subnet, train=True)
+            logits, _ = supernet.apply(space, params, None, images, subnet, train=True,
+                                       dtype=jnp.dtype(dtype))
             return Hard()(logits, Target(smoothed(labels, space.num_classes, 0.0))).mean()
 
         return jax.grad(loss_fn)(params)
 
-    recipe = _recipe(space)
+    recipe = recipe_of(space, dtype)
     four = jax.jit(partial(gradients_of_slots, recipe.phases[1], recipe.task))
     inputs = recipe.task.inputs(images, labels, jax.random.key(0))
     traced = jax.tree.map(jnp.asarray, subnets)
-    found = {name: partial(_finish, gradient, params, images, labels, traced[name])
+    found = {name: partial(gradient, params, images, labels, traced[name])
              for name in ("largest", "middle", "smallest")}
-    found["sandwich"] = partial(_finish, four, params, inputs, jax.tree.map(
+    found["sandwich"] = partial(four, params, inputs, jax.tree.map(
         jnp.asarray, stack([subnets[name] for name in SANDWICH])))
     if beside_torch:
         from deps_jax.reference.torch_net import gradient_function
@@ -134,14 +139,12 @@ def chosen_subnets(space: SearchSpace) -> dict[str, Subnet]:
             "middle": uniform(space, depth=depth, expand=expand, kernel=kernel)}
 
 
-def step_candidates(space: SearchSpace, batch_size: int, beside_torch: bool) -> dict[str, Callable]:
-    """Calls, by name, that take a whole training step from augmentation to optimizer."""
-    recipe, key = _recipe(space), jax.random.key(0)
-    trainer, rng = Trainer(recipe, key), np.random.default_rng(0)
-    size = (batch_size, space.resolution, space.resolution, 3)
-    batch = {"image": rng.integers(0, 256, size, np.uint8),
-             "label": rng.integers(0, space.num_classes, batch_size, np.int32)}
-    found = {name: _repeated(step_fn, recipe, batch, key) for name, step_fn in zip(
+def step_candidates(space: SearchSpace, batch_size: int, beside_torch: bool,
+                    dtype: str = "float32") -> dict[str, Callable]:
+    """Calls, by name, that take a whole step of training, from augmentation to optimizer."""
+    recipe, key = recipe_of(space, dtype), jax.random.key(0)
+    trainer, batch = Trainer(recipe, key), random_batch(space, batch_size)
+    found = {name: repeated(step_fn, recipe, batch, key) for name, step_fn in zip(
         STEPS, trainer.steps.values(), strict=True)}
     if beside_torch:
         from deps_jax.reference.torch_step import training_step
@@ -162,35 +165,45 @@ def drawn_subnets(recipe: Recipe, key: jax.Array, step: int) -> list[Subnet]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], drawn) for i in range(len(phase.slots))]
 
 
-def _repeated(step_fn: Callable, recipe: Recipe, batch: dict, key: jax.Array) -> Callable:
+def random_batch(space: SearchSpace, batch_size: int) -> dict[str, np.ndarray]:
+    """A batch of random images and labels."""
+    rng, size = np.random.default_rng(0), (batch_size, space.resolution, space.resolution, 3)
+    return {"image": rng.integers(0, 256, size, np.uint8),
+            "label": rng.integers(0, space.num_classes, batch_size, np.int32)}
+
+
+def repeated(step_fn: Callable, recipe: Recipe, batch: dict, key: jax.Array) -> Callable:
     """A call that takes step number STEP again and again, so that its subnets are the same."""
     state = jax.jit(partial(init_state, recipe=recipe))(jax.random.key(1))
 
-    def run() -> None:
+    def run() -> TrainState:
         nonlocal state  # a step reuses the memory of the state it is given
         state, _ = step_fn(state.replace(step=jnp.full((), STEP, jnp.int32)), batch, key)
-        jax.block_until_ready(state)
+        return state
 
-    run()  # on several devices the state comes back on all of them: compiled again for that
     return run
 
 
 def time_rounds(candidates: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every candidate in every round, after one run that is not counted."""
+    """Seconds of every candidate in every round, after two runs that are not counted.
+
+    On several devices a step compiles twice: its first state comes back on all of them.
+    """
     for run in tqdm(candidates.values(), desc="first runs", leave=False):
-        run()
+        for _ in range(2):
+            jax.block_until_ready(run())
     seconds = {name: [] for name in candidates}
     for _ in tqdm(range(rounds), desc="rounds", leave=False):
         for name, run in candidates.items():
             start = time.perf_counter()
-            run()
+            jax.block_until_ready(run())
             seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
 def step_conditionals(space: SearchSpace, batch_size: int) -> dict[str, dict[str, int]]:
     """`program.conditionals` of both training steps, by name."""
-    recipe = _recipe(space)
+    recipe = recipe_of(space)
     shapes = _step_shapes(recipe, batch_size)
     return {name: conditionals(jax.jit(partial(train_step, recipe, phase)).trace(*shapes))
             for name, phase in zip(STEPS, recipe.phases, strict=True)}
@@ -198,7 +211,7 @@ def step_conditionals(space: SearchSpace, batch_size: int) -> dict[str, dict[str
 
 def time_compilation(space: SearchSpace, batch_size: int) -> dict[str, float]:
     """Seconds until the sandwich step is ready: "cold", and "from cache" (the persistent one)."""
-    recipe = _recipe(space)
+    recipe = recipe_of(space)
     shapes = _step_shapes(recipe, batch_size)
 
     def seconds() -> float:
@@ -249,9 +262,10 @@ def time_data(data_dir: str, batch_size: int, batches: int = 40) -> dict[str, fl
     return rates
 
 
-def _recipe(space: SearchSpace) -> Recipe:
+def recipe_of(space: SearchSpace, dtype: str = "float32") -> Recipe:
+    """The run whose steps are timed."""
     return Recipe(space=space, method=METHOD, total=100, steps_per_epoch=10, optimizer=Optimizer(),
-                  augment=PIXELS)
+                  augment=PIXELS, dtype=dtype)
 
 
 def _step_shapes(recipe: Recipe, batch_size: int) -> tuple:
@@ -261,10 +275,6 @@ def _step_shapes(recipe: Recipe, batch_size: int) -> tuple:
     batch = {"image": jax.ShapeDtypeStruct(size, jnp.uint8),
              "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32)}
     return state, batch, jax.random.key(0)
-
-
-def _finish(fn: Callable, *arguments: Any, **named: Any) -> None:
-    jax.block_until_ready(fn(*arguments, **named))
 
 
 def _use_cache(folder: str | None) -> None:

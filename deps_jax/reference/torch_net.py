@@ -69,21 +69,28 @@ def _module(layer: Layer, epsilon: float) -> nn.Module:
 
 
 def gradient_function(layers: tuple[Layer, ...], images: np.ndarray, labels: np.ndarray,
-                      layout: str) -> Callable[[], None]:
+                      layout: str, *, device: str = "cpu", half: bool = False,
+                      compiled: bool = False) -> Callable[[], None]:
     """A call that runs one forward and backward pass in training mode.
 
     Args:
       images: Images [b, 3, h, w] float32.
       labels: Classes of the images, [b] integers.
       layout: Memory format of PyTorch's tensors, "channels_last" or "contiguous".
+      device: PyTorch's name of the device; on a GPU the call does not wait for what it started.
+      half: Whether to compute in bfloat16 where PyTorch's autocast does.
+      compiled: Whether the network goes through `torch.compile`.
     """
     memory = MEMORY_FORMATS[layout]
-    net = TorchNet(layers).train().to(memory_format=memory)
-    images = torch.tensor(images).contiguous(memory_format=memory)
-    labels = torch.tensor(labels).long()
+    net = TorchNet(layers).train().to(device, memory_format=memory)
+    forward = torch.compile(net) if compiled else net
+    images = torch.tensor(images, device=device).contiguous(memory_format=memory)
+    labels = torch.tensor(labels, device=device).long()
 
     def run() -> None:
         net.zero_grad(set_to_none=True)
-        nn.functional.cross_entropy(net(images), labels).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            logits = forward(images)
+        nn.functional.cross_entropy(logits.float(), labels).backward()
 
     return run

@@ -28,10 +28,12 @@ class SharedNets:
       weights: Learnable tensors by the layer's name and the parameter's, such as "stem/0.weight".
     """
 
-    def __init__(self, networks: Sequence[tuple[Layer, ...]], layout: str) -> None:
+    def __init__(self, networks: Sequence[tuple[Layer, ...]], layout: str,
+                 device: str = "cpu") -> None:
         """Takes the layers of every subnet, the largest network first."""
         memory = MEMORY_FORMATS[layout]
-        self._nets = [TorchNet(network).train().to(memory_format=memory) for network in networks]
+        self._nets = [TorchNet(network).train().to(device, memory_format=memory)
+                      for network in networks]
         self.weights = {_shared_name(networks[0], name): nn.Parameter(weight.detach().clone())
                         for name, weight in self._nets[0].named_parameters()}
         self._shapes = [{name: weight.shape for name, weight in net.named_parameters()}
@@ -47,7 +49,8 @@ class SharedNets:
 
 def training_step(networks: Sequence[tuple[Layer, ...]], images: np.ndarray, labels: np.ndarray,
                   layout: str, *, augment: Augment, optimizer: Optimizer,
-                  label_smoothing: float) -> Callable[[], float]:
+                  label_smoothing: float, device: str = "cpu",
+                  half: bool = False) -> Callable[[], torch.Tensor]:
     """A call that runs one step: augmentation, losses, backward passes, SGD with momentum.
 
     The first network learns from the labels, the others from its logits in the same step.
@@ -60,26 +63,33 @@ def training_step(networks: Sequence[tuple[Layer, ...]], images: np.ndarray, lab
       augment: Settings of which crop, flip and normalisation are done.
       optimizer: Settings of SGD; its rate is not scheduled.
       label_smoothing: Share of every label that is spread over all classes.
+      device: PyTorch's name of the device; on a GPU the call does not wait for what it started.
+      half: Whether to compute in bfloat16 where PyTorch's autocast does.
 
     Returns:
-      The call; what it returns is the loss of the first network.
+      The call; what it returns is the loss of the first network, [].
     """
-    nets = SharedNets(networks, layout)
+    nets = SharedNets(networks, layout, device)
     solver = _sgd(nets.weights, optimizer)
-    raw, classes = torch.from_numpy(np.array(images)), torch.tensor(np.array(labels)).long()
+    raw = torch.from_numpy(np.array(images)).to(device)
+    classes = torch.tensor(np.array(labels)).long().to(device)
 
-    def run() -> float:
+    def forward(index: int, inputs: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            return nets(index, inputs).float()
+
+    def run() -> torch.Tensor:
         solver.zero_grad(set_to_none=True)
         inputs = augmented(raw, augment).contiguous(memory_format=MEMORY_FORMATS[layout])
-        logits = nets(0, inputs)
+        logits = forward(0, inputs)
         loss = nn.functional.cross_entropy(logits, classes, label_smoothing=label_smoothing)
         loss.backward()
         teacher = logits.detach().softmax(-1)
         for i in range(1, len(networks)):
-            soft = -(teacher * nets(i, inputs).log_softmax(-1)).sum(-1).mean()
+            soft = -(teacher * forward(i, inputs).log_softmax(-1)).sum(-1).mean()
             soft.backward()
         solver.step()
-        return loss.item()
+        return loss.detach()
 
     return run
 
@@ -93,19 +103,22 @@ def augmented(images: torch.Tensor, settings: Augment) -> torch.Tensor:
     Returns:
       Inputs of a network, [b, 3, h, w] float32, channels last in memory.
     """
-    count, side = images.shape[:2]
-    rows, columns = (_places(count, side, settings.crop_padding) for _ in range(2))
+    (count, side), device = images.shape[:2], images.device
+    rows, columns = (_places(count, side, settings.crop_padding, device) for _ in range(2))
     if settings.flip:
-        columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
-    chosen = images[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (settings.mean, settings.std))
+        mirrored = torch.rand(count, 1, device=device) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    places = torch.arange(count, device=device)[:, None, None]
+    chosen = images[places, rows[:, :, None], columns[:, None, :]]
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1)
+                 for values in (settings.mean, settings.std))
     return chosen.permute(0, 3, 1, 2).float() * (1 / (255 * std)) - mean / std
 
 
-def _places(count: int, side: int, padding: int) -> torch.Tensor:
+def _places(count: int, side: int, padding: int, device: torch.device) -> torch.Tensor:
     """Positions [count, side] of a random window, mirrored at the border."""
-    start = torch.randint(-padding, padding + 1, (count, 1))
-    places = (start + torch.arange(side)).abs()
+    start = torch.randint(-padding, padding + 1, (count, 1), device=device)
+    places = (start + torch.arange(side, device=device)).abs()
     return side - 1 - (side - 1 - places).abs()
 
 

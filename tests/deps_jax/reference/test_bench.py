@@ -63,14 +63,14 @@ def test_the_text_holds_figures_counts_and_machine(report):
 def test_images_are_arguments():
     found = bench.gradient_candidates(SMALL, 4, beside_torch=False)
     assert list(found) == ["largest", "middle", "smallest", "sandwich"]
-    fn, *arguments = found["largest"].args
-    constants = fn.trace(*arguments).jaxpr.consts
+    arguments = found["largest"].args
+    constants = found["largest"].func.trace(*arguments).jaxpr.consts
     assert all(np.size(value) < 4 * 8 * 8 * 3 for value in constants)
     assert arguments[1].shape == (4, 8, 8, 3)
 
 
 def test_both_sides_train_the_same_subnets(monkeypatch):
-    recipe, key = bench._recipe(SMALL), jax.random.key(0)
+    recipe, key = bench.recipe_of(SMALL), jax.random.key(0)
     monkeypatch.setattr(train, "update",
                         lambda recipe, phase, state, inputs, subnets, axis: subnets)
     state = train.TrainState(jnp.int32(bench.STEP), {}, {}, ())
@@ -152,7 +152,7 @@ def test_all_parts_beside_torch():
 def test_a_step_in_torch_does_the_same_work():
     torch = pytest.importorskip("torch", reason="needs torch, the extra `bench`")
     from deps_jax.reference import torch_step
-    recipe = bench._recipe(SMALL)
+    recipe = bench.recipe_of(SMALL)
     networks = [layers(SMALL, subnet) for subnet in (largest(SMALL), smallest(SMALL))]
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (4, 8, 8, 3), np.uint8), rng.integers(0, 3, 4)
@@ -172,7 +172,7 @@ def test_a_step_in_torch_does_the_same_work():
         step = torch_step.training_step(
             networks, images, labels, layout, augment=recipe.augment, optimizer=recipe.optimizer,
             label_smoothing=recipe.label_smoothing)
-        losses = [step() for _ in range(80)]
+        losses = [float(step()) for _ in range(80)]
         assert np.mean(losses[-5:]) < np.mean(losses[:5])
     torch.set_num_threads(threads)
 
