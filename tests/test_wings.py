@@ -28,7 +28,8 @@ WINGS = {
         "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
                   "export_front",
         "search": "front_report latency accuracy_predictor search search_run specialize",
-        "reference": "bench_report golden program torch_net torch_step bench",
+        "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
+                     "accelerator",
         "": "run",
     },
     "nurture_jax": {
