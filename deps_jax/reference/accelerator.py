@@ -7,7 +7,7 @@ took some that were ten times slower (on an H100, 2026-11-26).
 """
 from __future__ import annotations
 
-import importlib.util
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +19,7 @@ import numpy as np
 
 from deps_jax.reference import bench, depthwise_forms
 from deps_jax.reference.bench_report import machine
+from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.training.train import train_step
@@ -36,6 +37,25 @@ SETTINGS = {
 
 Networks = Sequence[tuple[SearchSpace, str]]  # spaces and the type they compute in
 Program = tuple[str, Callable[[], Any]]  # a name, and a call that compiles when it first runs
+
+
+def prepare() -> None:
+    """Leaves PyTorch half of the memory, which JAX would take; called before JAX computes anything.
+
+    Raises:
+      ValueError: If JAX finds no accelerator.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")
+    if jax.default_backend() == "cpu":
+        raise ValueError("--device needs a GPU or TPU, and JAX finds none; leave it out, or "
+                         "install JAX for yours (pip install 'jax[cuda13]' or 'jax[tpu]')")
+
+
+def networks(kernels: tuple[int, ...], width_mult: float) -> Networks:
+    """MobileNetV3 at 32 px in float32, at 224 px in bfloat16, then the other way round."""
+    small, large = (space.with_choices(kernels=kernels, width_mult=width_mult)
+                    for space in (MOBILENET_V3_CIFAR, MOBILENET_V3))
+    return (small, "float32"), (large, "bfloat16"), (small, "bfloat16"), (large, "float32")
 
 
 class Clock:
@@ -131,14 +151,6 @@ def setting_programs(space: SearchSpace, dtype: str, batch_size: int) -> Iterato
         step = jax.jit(partial(train_step, recipe, recipe.phases[1]), donate_argnums=0,
                        compiler_options=options)
         yield name, bench.repeated(step, recipe, batch, key)
-
-
-def torch_sees_device() -> bool:
-    """Whether PyTorch is installed and finds a GPU."""
-    if not importlib.util.find_spec("torch"):
-        return False
-    import torch
-    return torch.cuda.is_available()
 
 
 def torch_programs(space: SearchSpace, dtype: str, batch_size: int) -> Iterator[Program]:

@@ -7,6 +7,7 @@ beside them. Everything timed gets its images as arguments: XLA folds what depen
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, load, train_batches
 from deps_jax.reference.bench_report import LAYOUTS, SANDWICH, describe, machine, ratios
 from deps_jax.reference.program import conditionals
+from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, canonical, largest, sample, smallest, stack, uniform
@@ -87,6 +89,20 @@ def benchmark(parts: Sequence[str], space: SearchSpace, quarter: SearchSpace, *,
     if "data" in parts:
         report["data"] = {"images a second": time_data(data_dir, batch_size)}
     return report
+
+
+def spaces(kernels: tuple[int, ...], width_mult: float) -> tuple[SearchSpace, SearchSpace]:
+    """The space of full width, with these kernels, and that of short runs: a quarter, 7x7 alone."""
+    return (MOBILENET_V3_CIFAR.with_choices(kernels=kernels, width_mult=width_mult),
+            MOBILENET_V3_CIFAR.with_choices(kernels=(7,), width_mult=0.25))
+
+
+def torch_fits() -> bool:
+    """Whether PyTorch is installed and runs on the same kind of device as JAX does here."""
+    if not importlib.util.find_spec("torch"):
+        return False
+    import torch
+    return jax.default_backend() == "cpu" or torch.cuda.is_available()
 
 
 def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool,
