@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
         "common.files": "sealed locks checksums workdir",
-        "common.loop": "metrics optim parallel reading batches state saved_steps checkpoint writer "
-                       "fit run kills",
+        "common.loop": "metrics goodput optim parallel profile reading batches state saved_steps "
+                       "checkpoint writer fit run kills",
         "common.nn": "by_platform dispatch depthwise operations",
         "common.command": "page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",

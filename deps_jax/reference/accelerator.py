@@ -139,7 +139,7 @@ def step_programs(space: SearchSpace, dtype: str, batch_size: int) -> Iterator[P
 
 
 def gradient_programs(space: SearchSpace, dtype: str, batch_size: int) -> Iterator[Program]:
-    """Forward and backward passes of subnets; those of one subnet share a compilation."""
+    """Forward and backward passes of subnets; all but the sandwich share one compilation."""
     yield from bench.gradient_candidates(space, batch_size, False, dtype).items()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deps_jax.common.loop import goodput
 from deps_jax.common.loop.writer import read
 from deps_jax.evaluation import report
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
@@ -47,6 +48,8 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
     details = {**run.details, "split": split, "images": len(held_out),
                "date": datetime.date.today().isoformat()}
     report.write_results(target, results, details)
-    report.write_html(folder / "report.html", results, details, read(folder), run.config)
+    spent = goodput.read(folder)
+    report.write_html(folder / "report.html", results, details | ({"time": spent} if spent else {}),
+                      read(folder), run.config)
     return (f"{report.table(results)}\n\n{run.origin}\nfiles: {target}/  report: "
             f"{folder / 'report.html'}")

@@ -19,6 +19,7 @@ from deps_jax.common.loop.batches import Order
 from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import check_batch_size
+from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
@@ -167,8 +168,8 @@ def meaning(config: dict) -> dict:
     return {**plain, "space": {**plain["space"], **chosen, "resolution": built.resolution}}
 
 
-def train(experiment: Experiment, folder: Path, config: dict,
-          splits_of: Path | None = None) -> TrainState:
+def train(experiment: Experiment, folder: Path, config: dict, splits_of: Path | None = None,
+          profile: str = "") -> TrainState:
     """Trains the supernet, continuing where an earlier call in the same folder stopped.
 
     Everything that can be refused is refused before anything is compiled.
@@ -178,6 +179,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
       config: What `experiment` was made from; it is kept beside the results.
       splits_of: Folder of a run whose splits a new run takes over, so that its test images stay
         unseen.
+      profile: Steps to trace, "START:STEPS"; "" traces none.
 
     Returns:
       The state after the last step, which is saved, too.
@@ -199,6 +201,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
     for name in (*experiment.evaluation.names(space), experiment.subnet or "largest"):
         decode(space, name)
     recipe = build_recipe(experiment, space, len(splits.train))
+    traced = Profile.parse(profile, recipe.total)
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
     weights = cache(lambda: _start(experiment, space))
     if not saved(folder).any():
@@ -216,9 +219,9 @@ def train(experiment: Experiment, folder: Path, config: dict,
         with continue_or_start(folder, shapes, new_state, batches) as run:
             _print_plan(experiment, recipe, len(splits.train), run.start_step)
             trainer = Trainer(recipe, step_key)
-            trainer.compile(shapes, batch_shapes(experiment, space), run.start_step)
+            trainer.compile(shapes, batch_shapes(experiment, space), run.start_step, run.spending)
             return run.fit(
-                trainer, total_steps=recipe.total,
+                trainer, total_steps=recipe.total, tracer=Tracer(traced, folder),
                 batch_size=experiment.training.batch_size, cadence=experiment.cadence,
                 evaluate=_validation(experiment, space, splits))
 

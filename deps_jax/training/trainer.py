@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import data_parallel, memory_bytes
 from deps_jax.common.loop.state import TrainState
@@ -52,7 +53,8 @@ class Trainer:
         self._devices = len(devices or jax.local_devices())
         self._next_step = None
 
-    def compile(self, state: TrainState, batch: Tree, start_step: int = 0) -> None:
+    def compile(self, state: TrainState, batch: Tree, start_step: int = 0,
+                spending: Spending | None = None) -> None:
         """Compiles what the run needs from `start_step` on, and prints how much memory it takes.
 
         What does not compile or fit is known before training, not when subnets join. (One after
@@ -61,19 +63,25 @@ class Trainer:
         Args:
           state, batch: Shapes and types, as arrays or jax.ShapeDtypeStruct.
           start_step: Step at which the run goes on; phases that are over are not compiled.
+          spending: Counts the time; None counts nothing.
 
         Raises:
           ValueError: If a step needs more memory than a device has.
         """
+        spending = spending or Spending()
         for phase in self.recipe.phases:
             if start_step >= phase.stop:
                 continue
             for size in self._sizes:
                 step, started = self.steps[phase.name, size], time.monotonic()
-                needed = memory_bytes(step.compile(state, batch, self.key))
+                with spending.on("trace"):
+                    lowered = step.lower(state, batch, self.key)
+                traced = time.monotonic()
+                with spending.on("compile"):
+                    needed = memory_bytes(step.compile(lowered))
                 at = f" at {size} px" if len(self._sizes) > 1 else ""
-                print(f"{phase.name}{at}: compiled in {time.monotonic() - started:.0f} s, takes "
-                      f"{needed / 1e6:.0f} MB", flush=True)
+                print(f"{phase.name}{at}: traced in {traced - started:.0f} s, compiled in "
+                      f"{time.monotonic() - traced:.0f} s, takes {needed / 1e6:.0f} MB", flush=True)
             if phase.changes_state and start_step <= phase.start:
                 self.entries[phase.name].lower(step.shapes(state)).compile()
 

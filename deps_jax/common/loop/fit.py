@@ -1,12 +1,12 @@
 """The loop around a training step: progress, metrics, checkpoints, and a clean stop."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 import jax
@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean, compute, counted, merge
 from deps_jax.common.loop.parallel import Tree
+from deps_jax.common.loop.profile import Tracer
 from deps_jax.common.loop.writer import Writer
 
 
@@ -54,12 +56,13 @@ class Cadence:
 def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, batch_size: int,
         cadence: Cadence, checkpoints: Checkpoints, writer: Writer, start_step: int = 0,
         evaluate: Callable[[int, Tree], dict[str, float]] | None = None, unit: str = "images",
-        shown: tuple[str, ...] = ("loss", "top1")) -> Tree:
+        shown: tuple[str, ...] = ("loss", "top1"), spending: Spending | None = None,
+        tracer: Tracer | None = None) -> Tree:
     """Runs `state, metrics = step_fn(step, state, batch)` up to `total_steps`.
 
-    Beside the metrics of the steps, UNIT_per_second and data_wait_fraction are written. The latter
-    is the share of the time in which the device had finished the step before and waited for a
-    batch.
+    Beside the metrics of the steps, UNIT_per_second, data_wait_fraction and goodput are written.
+    The second is the share of the time in which the device had finished the step before and waited
+    for a batch, the third the share of the run's whole time that went into steps.
 
     Args:
       step_fn: The training step; its metrics are {name: Mean}.
@@ -75,6 +78,8 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
         the metrics; None does not evaluate.
       unit: What a batch is counted in.
       shown: Names of the metrics beside the progress bar.
+      spending: Counts what the time is spent on; None counts for this call alone.
+      tracer: Traces some of the steps; None traces none.
 
     Returns:
       The last state, which is also saved.
@@ -84,52 +89,89 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
         from before.
       Interrupted: On SIGINT or SIGTERM, after saving.
     """
-    pending = []  # metrics not looked at yet: reading them would wait for the device
-    clock, feeder = Stopwatch(start_step), Feeder(batches)
-    progress = tqdm(total=total_steps * batch_size, initial=start_step * batch_size,
-                    unit=f" {unit}", unit_scale=True, desc="training", dynamic_ncols=True)
-    progress.set_postfix_str("compiling")
-
-    def flush(step: int) -> None:
-        if not pending:
-            return
-        metrics = jax.device_get(pending)
-        for i, values in enumerate(metrics):
-            _check_finite(step - len(metrics) + i, values, checkpoints)
-        means = metrics[0]
-        for values in metrics[1:]:
-            means = merge(means, values)
-        means = compute(counted(means))
-        pending.clear()
-        rate, seconds = clock.lap(step)
-        writer.write(step, {**means, f"{unit}_per_second": rate * batch_size,
-                            "data_wait_fraction": min(1.0, feeder.lap() / seconds)})
-        progress.update(step * batch_size - progress.n)
-        progress.set_postfix({k: f"{means[k]:.3g}" for k in shown if k in means}, refresh=False)
+    spending, tracer = spending or Spending(), tracer or Tracer()
+    feeder = Feeder(batches)
+    told = _Told(start_step, total_steps, batch_size, unit, shown, feeder, checkpoints, writer,
+                 spending)
+    spending.begin_steps()
 
     def due(step: int, every: int) -> bool:
         return every > 0 and step % every == 0
 
-    with progress, _stop_signals() as stop_asked:
+    with told.progress, contextlib.closing(tracer), _stop_signals() as stop_asked:
         for step in range(start_step, total_steps):
-            state, metrics = step_fn(step, state, feeder.next(pending[-1:]))
-            pending.append(metrics)
+            batch = feeder.next(told.pending[-1:])
+            with tracer.step(step) as results:
+                state, metrics = step_fn(step, state, batch)
+                results.append(metrics)
+            told.pending.append(metrics)
             done = step + 1
             stopping = bool(stop_asked) and done < total_steps
             saving = done == total_steps or stopping or due(done, cadence.checkpoint_every)
             if saving or due(done, cadence.log_every):
-                flush(done)
+                told.flush(done)
             # Before the checkpoint: a run that continues from it would not evaluate this step.
             if evaluate and due(done, cadence.evaluate_every):
-                writer.write(done, evaluate(done, state))
-                clock.lap(done)
-                feeder.lap()
+                with spending.on("evaluation"):
+                    writer.write(done, evaluate(done, state))
+                told.skip(done)
             if saving:
-                checkpoints.save(done, state, batches.position)
+                with spending.on("checkpoints"):
+                    checkpoints.save(done, state, batches.position)
+                spending.write(done)
             if stopping:
                 raise Interrupted(f"stopped after step {done} of {total_steps}, everything is "
                                   f"saved; run the same command to continue")
     return state
+
+
+class _Told:
+    """Metrics of the steps on their way from the device to the progress bar and the disk.
+
+    Attributes:
+      pending: Metrics of steps that were not looked at yet: reading them waits for the device.
+      progress: The progress bar.
+    """
+
+    def __init__(self, start_step: int, total_steps: int, batch_size: int, unit: str,
+                 shown: tuple[str, ...], feeder: Feeder, checkpoints: Checkpoints, writer: Writer,
+                 spending: Spending) -> None:
+        self.pending: list[dict[str, Mean]] = []
+        self.progress = tqdm(
+            total=total_steps * batch_size, initial=start_step * batch_size, unit=f" {unit}",
+            unit_scale=True, desc="training", dynamic_ncols=True)
+        self.progress.set_postfix_str("compiling")
+        self._batch_size, self._unit, self._shown = batch_size, unit, shown
+        self._clock, self._feeder = Stopwatch(start_step), feeder
+        self._checkpoints, self._writer, self._spending = checkpoints, writer, spending
+
+    def flush(self, step: int) -> None:
+        """Checks, writes and shows the means of what is pending, after `step` steps."""
+        if not self.pending:
+            return
+        metrics = jax.device_get(self.pending)
+        for i, values in enumerate(metrics):
+            _check_finite(step - len(metrics) + i, values, self._checkpoints)
+        means = metrics[0]
+        for values in metrics[1:]:
+            means = merge(means, values)
+        means = compute(counted(means))
+        self.pending.clear()
+        (rate, seconds), waited = self._clock.lap(step), self._feeder.lap()
+        self._spending.waited(waited)
+        self._writer.write(step, {
+            **means, f"{self._unit}_per_second": rate * self._batch_size,
+            "data_wait_fraction": min(1.0, waited / seconds),
+            "goodput": self._spending.so_far().share})
+        self._spending.write(step)
+        self.progress.update(step * self._batch_size - self.progress.n)
+        self.progress.set_postfix({k: f"{means[k]:.3g}" for k in self._shown if k in means},
+                                  refresh=False)
+
+    def skip(self, step: int) -> None:
+        """Leaves out of the steps' time what has passed since the last lines."""
+        self._clock.lap(step)
+        self._feeder.lap()
 
 
 class Stopwatch:
@@ -179,7 +221,7 @@ def _check_finite(step: int, metrics: dict[str, Mean], checkpoints: Checkpoints)
                            f"the learning rate or set optimizer.clip_norm")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """A list that is no longer empty once SIGINT or SIGTERM has come; a second one kills."""
     asked = []

@@ -95,7 +95,7 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
 
 
 class DataParallel:
-    """A function made by `data_parallel`: called as it is, or compiled before the first call.
+    """A function made by `data_parallel`: called as it is, or lowered and compiled before.
 
     State and extra are brought to the devices first, if they are not there: arrays that lie
     elsewhere (a new state, a restored one) would make JAX compile the same program once more.
@@ -120,18 +120,24 @@ class DataParallel:
         assert len(self._devices) == 1, "jax.pmap cannot be traced alone"
         return self._mapped.trace(self.shapes(state), batch, self.shapes(extra))
 
-    def compile(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Compiled:
-        """Compiles for arguments of these shapes and types; calls with such do not compile again.
+    def lower(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Lowered:
+        """What `compile` compiles for these arguments.
 
         Args:
           state, batch, extra: Pytrees of arrays, or of jax.ShapeDtypeStruct in their place.
 
         Raises:
-          ValueError: If the batch does not divide by the devices, or the program needs more memory
-            than a device has.
+          ValueError: If the batch does not divide by the devices.
         """
-        lowered = self._mapped.lower(self.shapes(state), jax.eval_shape(self._shares, batch),
-                                     self.shapes(extra))
+        return self._mapped.lower(self.shapes(state), jax.eval_shape(self._shares, batch),
+                                  self.shapes(extra))
+
+    def compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+        """Compiles what `lower` has made; calls with such arguments do not compile again.
+
+        Raises:
+          ValueError: If the program needs more memory than a device has.
+        """
         try:
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:

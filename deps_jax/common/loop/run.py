@@ -19,6 +19,7 @@ from deps_jax.common.loop import writer
 from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.fit import fit
+from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.writer import Writer
 
 CHECKPOINTS = "checkpoints"  # folder of them in that of the run
@@ -34,6 +35,7 @@ class Run:
       batches: Batches, at the place where the state was saved.
       checkpoints: Checkpoints of the run.
       writer: Writer of its metrics.
+      spending: Counts what its time is spent on.
     """
 
     state: Any
@@ -41,11 +43,15 @@ class Run:
     batches: Batches
     checkpoints: Checkpoints
     writer: Writer
+    spending: Spending
 
     def fit(self, step_fn: Callable, **settings: Any) -> Any:
         """Runs `fit` from `start_step` on; returns the last state, which is saved."""
-        return fit(step_fn, self.state, self.batches, checkpoints=self.checkpoints,
-                        writer=self.writer, start_step=self.start_step, **settings)
+        state = fit(step_fn, self.state, self.batches, checkpoints=self.checkpoints,
+                    writer=self.writer, start_step=self.start_step, spending=self.spending,
+                    **settings)
+        print(self.spending.so_far(), flush=True)
+        return state
 
 
 def saved(folder: Path) -> Checkpoints:
@@ -96,4 +102,5 @@ def continue_or_start(folder: Path, shapes: Any, new_state: Callable[[], Any], b
                  f"training starts anew")
         state = checkpoints.restore(shapes, batches) if start_step else new_state()
         with contextlib.closing(Writer(Path(folder), start_step)) as opened:
-            yield Run(state, start_step, batches, checkpoints, opened)
+            yield Run(state, start_step, batches, checkpoints, opened,
+                      Spending(folder, start_step))

@@ -57,7 +57,8 @@ def test_a_function_is_compiled_once_and_before_its_first_call(count):
     state = jnp.arange(5.0)
     placed = jax.device_put(state, jax.devices()[1])
     with compilations() as before:
-        compiled = function.compile(shapes, jax.ShapeDtypeStruct(batch.shape, batch.dtype), key)
+        compiled = function.compile(function.lower(
+            shapes, jax.ShapeDtypeStruct(batch.shape, batch.dtype), key))
     assert compiled.memory_analysis().argument_size_in_bytes > 0
     with compilations() as after:
         once = function({"w": state}, batch, key)  # where JAX puts arrays by itself
@@ -86,15 +87,15 @@ def test_what_does_not_fit_a_device_is_refused_before_it_runs(monkeypatch):
     function = data_parallel(lambda state, batch, extra, axis_name: state + batch.sum(),
                              devices=jax.devices()[:1])
     shapes = jax.ShapeDtypeStruct((300,), np.float32), jax.ShapeDtypeStruct((2,), np.float32)
-    needed = memory_bytes(function.compile(*shapes, None))
+    needed = memory_bytes(function.compile(function.lower(*shapes, None)))
     assert 2 * 1200 + 8 <= needed < 4000
     monkeypatch.setattr(function, "_devices", [SmallDevice()])
     with pytest.raises(ValueError, match=r"needs 0\.0 MB and a device has 0\.0 MB; use a"):
-        function.compile(*shapes, None)
+        function.compile(function.lower(*shapes, None))
 
     def out_of_memory(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 99 GB\nand so on")
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", out_of_memory)
     with pytest.raises(ValueError, match=r"does not fit the device \(RESOURCE_EXHAUSTED: 99 GB\)"):
-        function.compile(*shapes, None)
+        function.compile(function.lower(*shapes, None))
