@@ -9,14 +9,11 @@ Start with `write`.
 """
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deps_jax.common.files.sealed import replace
+from deps_jax.common.files import sealed
 from nurture_jax.clinic.assessment import Assessment
 from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.evaluation.estimates import Estimates
@@ -48,7 +45,7 @@ def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
                           ("report.html", report_page.page(report)),
                           ("model_card.json", _json(card)),
                           ("model_card.md", model_card.markdown(card))):
-        replace(folder / name, content)
+        sealed.replace(folder / name, content)
     return report
 
 
@@ -59,12 +56,7 @@ def predictions(assessments: Sequence[Assessment], gated: Sequence[tuple[Visit, 
     rows += [{**_known(visit), "gate": "rejected",
               "gate_reasons": "; ".join(map(str, gate.failures))}
              for visit, gate in gated if not gate.accepted]
-    columns = dict.fromkeys(name for row in rows for name in row)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(columns), restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return sealed.rows(rows)
 
 
 def _known(visit: Visit) -> dict:
@@ -99,11 +91,4 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 def _json(content: dict) -> str:
     """JSON has no nan; null stands for what is not known."""
-    def clean(value):
-        if isinstance(value, Mapping):
-            return {str(name): clean(part) for name, part in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(part) for part in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return json.dumps(clean(content), indent=2, allow_nan=False, default=str) + "\n"
+    return json.dumps(sealed.finite(content), indent=2, allow_nan=False, default=str) + "\n"

@@ -17,8 +17,8 @@ A process that comes to a run another one is at work on waits for it.
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -144,19 +144,24 @@ def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
     rows = [{"variant": each.variant, "seed": "" if each.seed is None else each.seed,
              **{f"mae_{name}": value for name, value in each.mae.items()},
              "relative_error_percent": each.relative_error_percent} for each in outcomes]
-    with (folder / "ablation.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
     runs = [{name: value for name, value in dataclasses.asdict(each).items() if name != "visits"}
             for each in outcomes]
     minus = {name: dataclasses.asdict(number) for name, number in differences(outcomes).items()}
-    (folder / "ablation.json").write_text(json.dumps(
-        {"runs": runs, "weight_g_minus_tabular_only": minus}, indent=1) + "\n")
-    (folder / "ablation.md").write_text(table(outcomes) + "\n")
-    plots.ablation({name: [each.mae["weight_g"] for each in group]
-                    for name, group in _groups(outcomes).items()}).savefig(
-        folder / "ablation.png", dpi=150)
+    content = sealed.finite({"runs": runs, "weight_g_minus_tabular_only": minus})
+    for name, data in (("ablation.csv", sealed.rows(rows)),
+                       ("ablation.json", json.dumps(content, indent=1, allow_nan=False) + "\n"),
+                       ("ablation.md", table(outcomes) + "\n"),
+                       ("ablation.png", _picture(outcomes))):
+        sealed.replace(folder / name, data)
+
+
+def _picture(outcomes: Sequence[Outcome]) -> bytes:
+    """The figure as a PNG file."""
+    weights = {name: [each.mae["weight_g"] for each in group]
+               for name, group in _groups(outcomes).items()}
+    file = io.BytesIO()
+    plots.ablation(weights).savefig(file, format="png", dpi=150)
+    return file.getvalue()
 
 
 def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
@@ -204,7 +209,7 @@ def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
             return tested
         experiment.train(experiment.Experiment.from_dict(config), run, config)
         found = _errors(name, seed, _test_estimates(run))
-        sealed.write(run / ERRORS, dataclasses.asdict(found), indent=None)
+        sealed.write(run / ERRORS, sealed.finite(dataclasses.asdict(found)), indent=None)
         return found
 
 
@@ -214,7 +219,11 @@ def _tested(run: Path) -> Outcome | None:
     if not path.is_file():
         return None
     found = sealed.read(path, "delete it, and the run is tested again")
-    return Outcome(**found) if "visits" in found else None
+    if "visits" not in found:
+        return None
+    number = lambda value: math.nan if value is None else value  # JSON has no nan
+    return Outcome(**{**found, "mae": {name: number(value) for name, value in found["mae"].items()},
+                      "relative_error_percent": number(found["relative_error_percent"])})
 
 
 def _test_estimates(run: Path) -> Estimates:

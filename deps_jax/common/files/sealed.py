@@ -15,6 +15,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import sys
 import zlib
@@ -107,10 +108,29 @@ def digest(content: Mapping) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
+def finite(content: object) -> object:
+    """Plain values as JSON has them, which has neither nan nor infinity: None stands for those.
+
+    Args:
+      content: Plain values, nested at will. Tuples become lists, and what names a field text.
+    """
+    if isinstance(content, Mapping):
+        return {str(name): finite(part) for name, part in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(part) for part in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
 def rows(content: Sequence[Mapping]) -> str:
-    """CSV text with a head line, from one or more mappings with the same fields."""
+    """CSV text with a head line.
+
+    Args:
+      content: The rows. Columns are the fields of all of them, in the order in which they first
+        come; a row without a field has an empty cell there.
+    """
+    columns = dict.fromkeys(name for row in content for name in row)
     text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(content[0]))
+    table = csv.DictWriter(text, list(columns), restval="")
     table.writeheader()
     table.writerows(content)
     return text.getvalue()

@@ -1,5 +1,6 @@
 """The ablation on numbers alone: every run once, a table, a figure, and nothing repeated."""
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+from make_estimates import make_estimates, make_visits
 from make_records import write_records
 from tiny_nurture_run import config_of
 
@@ -103,6 +105,32 @@ def test_table_has_means_spread_and_the_paired_difference():
     assert table(rows[2:]).splitlines()[-1] == "| fused | 156 ± 7 | 4.0 |  | 1.00 | 0.50 |  |"
     few = [outcome(name, 0, [100.0 * i], ["n"]) for i, name in ((1, "tabular only"), (3, "fused"))]
     assert "| 4.0 | +200 | 1.00 |" in table(few)
+
+
+def strict(path):
+    """What a file says to a reader that knows JSON alone: no NaN."""
+    return json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(
+        f"{name} is not JSON"))
+
+
+def test_a_measure_never_taken_is_null_in_every_file(tmp_path, monkeypatch):
+    estimates = make_estimates(make_visits(4, 1))
+    estimates = dataclasses.replace(estimates, visits=tuple(
+        dataclasses.replace(visit, chest_cm=None) for visit in estimates.visits))
+    monkeypatch.setattr(ablation.experiment, "train", lambda *_: {})
+    monkeypatch.setattr(ablation, "_test_estimates", lambda run: estimates)
+    found = [ablation._outcome(name, 0, tmp_path / name, config_of("nowhere"))
+             for name in ("tabular only", "fused")]
+    assert np.isnan(found[0].mae["chest_cm"]) and found[0].mae["head_cm"] > 0
+    assert strict(tmp_path / "fused" / ablation.ERRORS)["mae"]["chest_cm"] is None
+    again = ablation._tested(tmp_path / "fused")
+    np.testing.assert_equal(dataclasses.asdict(again), dataclasses.asdict(found[1]))
+    ablation.write(tmp_path / "table", found)
+    content = strict(tmp_path / "table" / "ablation.json")
+    assert content["runs"][1]["mae"] == {**found[1].mae, "chest_cm": None}
+    assert content["weight_g_minus_tabular_only"]["fused"]["low"] is None  # of four infants
+    assert sorted(path.suffix for path in (tmp_path / "table").iterdir()) == [
+        ".csv", ".json", ".md", ".png"]
 
 
 def test_differences_need_the_same_visits():

@@ -117,6 +117,18 @@ def test_damaged_lines_of_a_log_are_left_out_and_told(tmp_path, capsys):
     assert sealed.read_lines(tmp_path / "none.jsonl") == []
 
 
+def test_numbers_that_json_does_not_have_are_null():
+    content = {"a": [1, float("nan"), (float("-inf"), 2.5)], 3: {"b": None, "c": "nan"}}
+    found = sealed.finite(content)
+    assert found == {"a": [1, None, [None, 2.5]], "3": {"b": None, "c": "nan"}}
+    assert sealed.finite({"a": (1, 2.5)}) == {"a": [1, 2.5]}
+
+
+def test_a_table_has_the_columns_of_all_its_rows():
+    text = sealed.rows([{"a": 1, "b": None}, {"c": "x, y", "a": 2}])
+    assert text == 'a,b,c\r\n1,,\r\n2,,"x, y"\r\n'
+
+
 @pytest.fixture
 def listed(tmp_path):
     (tmp_path / "d").mkdir()
