@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common.files import sealed
 from nurture_jax.measures import BODY_POINTS, CATEGORIES, REFERENCE_POINTS
 from nurture_jax.records import annotations, visit_table
 from nurture_jax.records.visits import DESCRIPTION
@@ -99,10 +100,8 @@ def _write_visit(folder: Path, settings: Settings, place: tuple[int, int],
                 _shown(visit, annotated_indices(visit, settings.annotated_frames), found, stop),
                 visit.scene.times_s, visit.end_s, rotation=visit.device.rotation,
                 crf=visit.device.crf, colour_tag=visit.device.colour_tag)
-    part = _part(folder, *place)
-    text = json.dumps({"row": visit.row, "marks": found, "frames": len(visit.scene.times_s)})
-    part.with_suffix(".part").write_text(text)
-    part.with_suffix(".part").replace(part)
+    sealed.replace(_part(folder, *place), json.dumps(
+        {"row": visit.row, "marks": found, "frames": len(visit.scene.times_s)}))
     return len(visit.scene.times_s)
 
 
@@ -178,9 +177,8 @@ def _coco(found: list[dict]) -> dict:
 
 
 def _save(path: Path, content: dict) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2 if path.name == DESCRIPTION else None) + "\n")
-    part.replace(path)
+    indent = 2 if path.name == DESCRIPTION else None
+    sealed.replace(path, json.dumps(content, indent=indent) + "\n")
 
 
 def _part(folder: Path, infant: int, number: int) -> Path:
