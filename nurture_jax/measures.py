@@ -70,6 +70,10 @@ class Measure:
         """An error, without the unit."""
         return _rounded(value, self.error_digits)
 
+    def error(self, value: float) -> str:
+        """An error with its unit, such as "0.52 cm"."""
+        return f"{self.error_text(value)} {self.unit}"
+
 
 def _rounded(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0"

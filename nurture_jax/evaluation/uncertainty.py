@@ -7,6 +7,7 @@ are the sums of an infant's visits.
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 
@@ -26,6 +27,22 @@ class Number:
     value: float
     low: float = float("nan")
     high: float = float("nan")
+
+    def text(self, show: Callable[[float], str], *, unit: str = "", sign: bool = False,
+             interval: str = " ({} to {})") -> str:
+        """The value and, where it is known, its interval, such as "12 g (8 to 16)".
+
+        Args:
+          show: Writes a number, without its unit.
+          unit: Unit that is written behind the value.
+          sign: Whether numbers above 0 have a plus.
+          interval: What is written behind the value, with a place for each end.
+        """
+        shown = lambda number: ("+" if sign and number > 0 else "") + show(number)
+        value = f"{shown(self.value)} {unit}" if unit else shown(self.value)
+        if not math.isfinite(self.low):
+            return value
+        return value + interval.format(shown(self.low), shown(self.high))
 
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],

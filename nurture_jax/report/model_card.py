@@ -3,13 +3,13 @@ doi 10.1145/3287560.3287596)."""
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 from deps_jax.common.command.page import render
 from deps_jax.common.command.source import package_version
 from nurture_jax.clinic.advice import RULES
 from nurture_jax.evaluation.intervals import ALL_AGES
+from nurture_jax.evaluation.uncertainty import Number
 from nurture_jax.growth import INTERGROWTH, WHO
 from nurture_jax.measures import LABELS, MEASURES, TABULAR
 from nurture_jax.report.content import Report
@@ -95,6 +95,4 @@ def _flow(flow: Mapping) -> list[list[object]]:
 
 
 def _shown(number: Mapping, factor: float = 1) -> str:
-    value, low, high = (factor * number[name] for name in ("value", "low", "high"))
-    interval = f" ({low:.3g} to {high:.3g})" if math.isfinite(low) else ""
-    return f"{value:.3g}{interval}"
+    return Number(**number).text(lambda value: f"{factor * value:.3g}")

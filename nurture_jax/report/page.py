@@ -90,7 +90,7 @@ def _low_weight(report: Report) -> Rows:
 def _coverage(report: Report) -> Rows:
     return [[MEASURES[row.measure].label, row.band, row.visits, row.infants,
              _percent(row.share, 100), _percent(row.by_infant, 100),
-             plots.number(row.mean_width, row.measure)] for row in report.coverage]
+             MEASURES[row.measure].error(row.mean_width)] for row in report.coverage]
 
 
 def _groups(report: Report) -> list[tuple[str, Rows]]:
@@ -123,8 +123,8 @@ def _heaping(report: Report) -> Rows:
 
 def _repeats(report: Report) -> Rows:
     return [[MEASURES[row.measure].label, row.what, row.repeated,
-             plots.number(row.error, row.measure),
-             f"{row.percent:.2f} %"] for row in report.technical_errors]
+             MEASURES[row.measure].error(row.error), f"{row.percent:.2f} %"]
+            for row in report.technical_errors]
 
 
 def _errors(row: Errors) -> list[str]:
@@ -135,20 +135,16 @@ def _errors(row: Errors) -> list[str]:
 
 
 def _number(number: Number, measure: str, *, sign: bool = False) -> str:
-    def text(value):
-        plus = "+" if sign and value > 0 else ""
-        return plus + plots.number(value, measure).split()[0]
-
-    return _shown(number, text, MEASURES[measure].unit)
+    return _shown(number, MEASURES[measure].error_text, MEASURES[measure].unit, sign)
 
 
 def _percent(number: Number, factor: float, digits: int = 1) -> str:
     return _shown(number, lambda value: f"{factor * value:.{digits}f}", "%")
 
 
-def _shown(number: Number, text: Callable[[float], str], unit: str) -> str:
+def _shown(number: Number, show: Callable[[float], str], unit: str, sign: bool = False) -> str:
     """The value, and its interval on a second line; neither is broken in the middle."""
     if math.isnan(number.value):
         return "no case"
-    interval = f"\n{text(number.low)} to {text(number.high)}" if math.isfinite(number.low) else ""
-    return f"{text(number.value)} {unit}{interval}".replace(" ", "\N{NO-BREAK SPACE}")
+    text = number.text(show, unit=unit, sign=sign, interval="\n{} to {}")
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

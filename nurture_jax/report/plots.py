@@ -82,11 +82,6 @@ def coverage(rows: Sequence[Coverage], asked: float):
     return figure
 
 
-def number(value: float, measure: str) -> str:
-    """An error with its unit."""
-    return f"{MEASURES[measure].error_text(value)} {MEASURES[measure].unit}"
-
-
 def ablation(errors: Mapping[str, Sequence[float]]):
     """Mean absolute errors of the weight by variant, one dot a run, their mean as a bar."""
     figure = _figure(7.2, 0.6 + 0.4 * len(errors))

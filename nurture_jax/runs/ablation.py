@@ -115,8 +115,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
         relative = np.mean([each.relative_error_percent for each in group])
         rest = " | ".join("" if math.isnan(column(measure).mean()) else
                           f"{column(measure).mean():.2f}" for measure in LABELS[1:])
-        lines.append(f"| {name} | {weights.mean():.0f}{spread} | {relative:.1f} | "
-                     f"{_shown(minus.get(name))} | {rest} |")
+        nearer = minus[name].text("{:+.0f}".format) if name in minus else ""
+        lines.append(f"| {name} | {weights.mean():.0f}{spread} | {relative:.1f} | {nearer} | "
+                     f"{rest} |")
     return "\n".join(lines)
 
 
@@ -186,13 +187,6 @@ def _check_same(name: str, some: Mapping, others: Mapping) -> None:
         raise ValueError(f"visit {infant}/{visit} was tested in some runs of {name!r} and "
                          f"{REFERENCE!r}, not in all; the data set has changed, so use another "
                          f"--workdir")
-
-
-def _shown(number: Number | None) -> str:
-    if number is None:
-        return ""
-    interval = "" if math.isnan(number.low) else f" ({number.low:+.0f} to {number.high:+.0f})"
-    return f"{number.value:+.0f}{interval}"
 
 
 def _changed(config: Mapping, name: str, seed: int) -> dict:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,8 +24,7 @@ from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.uncertainty import Number
-from nurture_jax.measures import LABELS
+from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visits import Visit
 from nurture_jax.report import report
 from nurture_jax.report.content import Report, RunFacts, fit_baselines
@@ -177,11 +175,14 @@ def summary(found: Report, folder: Path) -> str:
     """The headline of a report for the terminal: errors beside both baselines."""
     columns = {"NurtureNet": found.evaluation, **found.of_baselines}
     lines = [f"{'mean absolute error':<22}" + "".join(f"{name:>30}" for name in columns)]
-    for measure in LABELS:
-        cells = (each.overall(measure) for each in columns.values())
-        lines.append(f"{measure:<22}" + "".join(f"{_cell(cell):>30}" for cell in cells))
-    lines += [f"{row.measure} minus {row.baseline}: {_minus(row.mae_difference)}"
-              for row in found.differences if row.measure == LABELS[0]]
+    for name in LABELS:
+        show, unit = MEASURES[name].error_text, MEASURES[name].unit
+        rows = (each.overall(name) for each in columns.values())
+        cells = (row.mae.text(show, unit=unit) if row else "no label" for row in rows)
+        lines.append(f"{name:<22}" + "".join(f"{cell:>30}" for cell in cells))
+    lines += [f"{row.measure} minus {row.baseline}: "
+              + row.mae_difference.text("{:+.0f}".format, unit=row.unit)
+              for row in found.differences if row.measure == WEIGHT.name]
     flow, kind = found.flow, "synthetic recordings" if found.facts.synthetic else "recordings"
     page = Path(folder) / "evaluation" / found.facts.split / "report.html"
     return "\n".join([*lines, "", f"{flow.predicted} of {flow.captured} {kind} estimated, "
@@ -198,19 +199,6 @@ def _changed_limits(found: Report, folder: Path) -> list[str]:
     changed = [f"{name} {value:g} (config: {getattr(config, name):g})"
                for name, value in now.items() if value != getattr(config, name)]
     return [f"limits of the gate: {', '.join(changed)}"] if changed else []
-
-
-def _minus(number: Number) -> str:
-    interval = "" if math.isnan(number.low) else f" ({number.low:+.0f} to {number.high:+.0f})"
-    return f"{number.value:+.0f} g{interval}"
-
-
-def _cell(errors) -> str:
-    if errors is None:
-        return "no label"
-    digits, mae = 0 if errors.unit == "g" else 2, errors.mae
-    return (f"{mae.value:.{digits}f} {errors.unit} ({mae.low:.{digits}f} to "
-            f"{mae.high:.{digits}f})")
 
 
 def _left_out(cache) -> dict[str, int]:

@@ -126,6 +126,14 @@ def test_wilson_of_a_published_share():
         assert (round(number.low, 4), round(number.high, 4)) == (low, high)
 
 
+def test_a_number_is_written_with_the_interval_it_has():
+    known, value = Number(-0.2, -12.4, 3.0), Number(7.0)
+    assert known.text("{:.0f}".format) == "-0 (-12 to 3)"
+    assert known.text("{:.1f}".format, unit="g", sign=True) == "-0.2 g (-12.4 to +3.0)"
+    assert known.text("{:.0f}".format, unit="g", interval="\n{} to {}") == "-0 g\n-12 to 3"
+    assert value.text("{:.0f}".format) == "7" and value.text(str, unit="%", sign=True) == "+7.0 %"
+
+
 def test_wilson_of_nothing_and_refusal():
     assert isinstance(wilson(0, 0), Number) and np.isnan(wilson(0, 0).value)
     with pytest.raises(ValueError, match="3 of 2"):
