@@ -61,6 +61,13 @@ class Assessment:
     change_percent: float | None
     advice: Advice
 
+    def plain(self) -> dict:
+        """The assessment for files, without the visit; None where there is no number."""
+        return {"measures": {name: finding.plain() for name, finding in self.findings.items()},
+                "weight_class": self.weight_class,
+                "change_from_birth_weight_percent": self.change_percent,
+                "advice": self.advice.line, "advice_reasons": list(self.advice.reasons)}
+
 
 def assess(estimates: Estimates, intervals: Intervals) -> list[Assessment]:
     """Every visit, in order.

@@ -69,20 +69,18 @@ def _known(visit: Visit) -> dict:
 
 
 def _estimated(found: Assessment) -> dict:
-    row = {}
+    row, told = {}, found.plain()
     for measure in LABELS:
-        value = found.findings.get(measure)
-        plain = value.plain() if value else {"standard": "none: not estimated"}
+        plain = told["measures"].get(measure, {"standard": "none: not estimated"})
         digits = MEASURES[measure].error_digits + 1
         rounded = {"estimate": digits, "low": digits, "high": digits, "z": 3, "centile": 2}
         row |= {f"{measure}_{name.replace('estimate', 'estimated')}": _rounded(
             plain.get(name), places) for name, places in rounded.items()}
         row[f"{measure}_standard"] = plain["standard"]
-    change = found.change_percent
+    change = "change_from_birth_weight_percent"
     return row | {
-        "weight_class_estimated": found.weight_class,
-        "change_from_birth_weight_percent": None if change is None else round(change, 2),
-        "advice": found.advice.line, "advice_reasons": "; ".join(found.advice.reasons)}
+        "weight_class_estimated": told["weight_class"], change: _rounded(told[change], 2),
+        "advice": told["advice"], "advice_reasons": "; ".join(told["advice_reasons"])}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
-import json
 import math
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import cv2
 import numpy as np
 
 from deps_jax.common.command.source import git_commit, package_version
+from deps_jax.common.files import checksums, sealed
 from nurture_jax.clinic import recording_gate
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.recording_gate import Gate
@@ -99,14 +98,14 @@ class Predictor:
         audit = {
             "model_sha256": self._model, "version": package_version(), "git_commit": git_commit(),
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "video": {"name": Path(video).name, "sha256": _file_hash(Path(video)),
+            "video": {"name": Path(video).name, "sha256": checksums.of_file(Path(video)),
                       "duration_s": clip.duration_s, "width": clip.width, "height": clip.height},
             "inputs": {name: getattr(visit, name) for name in
                        ("age_days", "sex", "birth_weight_g", "gestational_age_days")},
             "gate": {"accepted": gate.accepted, "measured": dict(gate.measured),
                      "limits": dataclasses.asdict(self.limits), "not_done": list(gate.not_done),
                      "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
-            "estimate": _plain(assessment) if assessment else None}
+            "estimate": assessment.plain() if assessment else None}
         return Prediction(gate, assessment, audit, draw(clip.images, found))
 
 
@@ -177,13 +176,6 @@ def text(prediction: Prediction) -> str:
     return "\n".join([*lines, f"advice  {found.advice}"])
 
 
-def _plain(found: Assessment) -> dict:
-    measures = {name: finding.plain() for name, finding in found.findings.items()}
-    return {"measures": measures, "weight_class": found.weight_class,
-            "change_from_birth_weight_percent": found.change_percent,
-            "advice": found.advice.line, "advice_reasons": list(found.advice.reasons)}
-
-
 def _visit(video: str, **known) -> Visit:
     return Visit(infant_id="", visit_id="", video=video, **known)
 
@@ -198,10 +190,4 @@ def model_sha256(trained: TrainedNurture, factors: Intervals) -> str:
 
     Not of paths, nor of the gate, whose limits the audit tells.
     """
-    plain = [trained.sha256, dataclasses.asdict(factors)]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sealed.digest([trained.sha256, dataclasses.asdict(factors)])

@@ -102,7 +102,7 @@ def is_sealed(path: Path) -> bool:
         return False
 
 
-def digest(content: Mapping) -> str:
+def digest(content: Mapping | Sequence) -> str:
     """SHA-256 of plain values in hexadecimal digits, the same after a round trip through a file."""
     plain = json.loads(json.dumps(content))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
