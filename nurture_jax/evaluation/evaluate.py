@@ -242,6 +242,6 @@ def _counted(what: str, found: int, missed: int, false_alarms: int, rightly_left
 
 def _ordered(names: np.ndarray) -> list[str]:
     """Distinct names: bands and classes as they grow, others by the alphabet, unknown last."""
-    order = [*AGE_BANDS, "VLBW", "LBW", "normal"]
+    order = [*AGE_BANDS, *growth.CLASSES]
     return sorted(set(names.tolist()), key=lambda name: (
         order.index(name) if name in order else len(order) + name.endswith(NOT_KNOWN), name))

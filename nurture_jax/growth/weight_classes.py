@@ -3,6 +3,7 @@ from __future__ import annotations
 
 LOW_BIRTH_WEIGHT_G = 2500  # below it (WHO, ICD-11)
 VERY_LOW_BIRTH_WEIGHT_G = 1500
+VLBW, LBW, NORMAL = CLASSES = ("VLBW", "LBW", "normal")  # from light to heavy
 
 
 def weight_change_percent(weight_g: float, birth_weight_g: float) -> float:
@@ -17,5 +18,5 @@ def weight_class(weight_g: float) -> str:
     if not weight_g > 0:
         raise ValueError(f"weight {weight_g} g is not positive; give grams")
     if weight_g < VERY_LOW_BIRTH_WEIGHT_G:
-        return "VLBW"
-    return "LBW" if weight_g < LOW_BIRTH_WEIGHT_G else "normal"
+        return VLBW
+    return LBW if weight_g < LOW_BIRTH_WEIGHT_G else NORMAL
