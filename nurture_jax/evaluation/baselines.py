@@ -113,6 +113,22 @@ class Tabular:
                          for measure, name in zip(LABELS, self.names, strict=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """What another method says of some visits, and what it is."""
+
+    estimates: Estimates
+    description: str
+
+
+def fit_baselines(training: tuple[Visit, ...], visits: tuple[Visit, ...], seed: int = 0
+                  ) -> dict[str, Baseline]:
+    """Both baselines by name, fitted to the training split, for the visits of the model."""
+    fitted = {TABULAR_ONLY: Tabular.fit(training, seed), CARRY_FORWARD: CarryForward.fit(training)}
+    return {name: Baseline(each.estimate(visits), each.describe(visits))
+            for name, each in fitted.items()}
+
+
 def _known(values: np.ndarray) -> np.ndarray:
     """Those that are not nan."""
     return values[~np.isnan(values)]

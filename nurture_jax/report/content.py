@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from deps_jax.common.command.source import git_commit
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.recording_gate import Gate, Limits, rejections
-from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, CarryForward, Tabular
+from nurture_jax.evaluation.baselines import Baseline
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.evaluate import (
     Detection,
@@ -37,14 +37,6 @@ from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 
 VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Baseline:
-    """What another method says of the same visits, and what it is."""
-
-    estimates: Estimates
-    description: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,14 +136,6 @@ class Report:
     @property
     def infants(self) -> int:
         return len(set(self.estimates.infants.tolist()))
-
-
-def fit_baselines(training: tuple[Visit, ...], visits: tuple[Visit, ...], seed: int = 0
-                  ) -> dict[str, Baseline]:
-    """Both baselines, fitted to the training split, for the visits of the model's estimates."""
-    fitted = {TABULAR_ONLY: Tabular.fit(training, seed), CARRY_FORWARD: CarryForward.fit(training)}
-    return {name: Baseline(each.estimate(visits), each.describe(visits))
-            for name, each in fitted.items()}
 
 
 def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: Intervals,

@@ -16,6 +16,7 @@ from pathlib import Path
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.assessment import Assessment
 from nurture_jax.clinic.recording_gate import Gate
+from nurture_jax.evaluation.baselines import Baseline
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import weight_class
@@ -23,7 +24,7 @@ from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.records.visits import Visit
 from nurture_jax.report import model_card
 from nurture_jax.report import page as report_page
-from nurture_jax.report.content import Baseline, Report, RunFacts, build
+from nurture_jax.report.content import Report, RunFacts, build
 
 
 def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from deps_jax.common.files import locks, sealed, workdir
 from nurture_jax.clips.clip_batches import eval_batches
-from nurture_jax.evaluation.baselines import CarryForward, Tabular
+from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.uncertainty import Number, bootstrap
 from nurture_jax.measures import LABELS
@@ -234,8 +234,8 @@ def _baselines(run: Path, config: Mapping) -> list[Outcome]:
     """Both baselines on the same infants."""
     _, sources = experiment.open_data(experiment.Experiment.from_dict(dict(config)).data, run)
     train, test = (sources[part].cache.records.visits for part in ("train", "test"))
-    return [_errors("birth weight carried forward", None, CarryForward.fit(train).estimate(test)),
-            _errors("scikit-learn, tabular", None, Tabular.fit(train).estimate(test))]
+    fitted = fit_baselines(train, test)
+    return [_errors(name, None, fitted[name].estimates) for name in (CARRY_FORWARD, TABULAR_ONLY)]
 
 
 def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:

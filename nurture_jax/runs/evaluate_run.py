@@ -23,11 +23,12 @@ from nurture_jax import records
 from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.evaluation import intervals
+from nurture_jax.evaluation.baselines import fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visits import Visit
 from nurture_jax.report import report
-from nurture_jax.report.content import Report, RunFacts, fit_baselines
+from nurture_jax.report.content import Report, RunFacts
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture

