@@ -37,6 +37,7 @@ from nurture_jax.measures import LABELS
 from nurture_jax.records.visits import Visit
 
 VERSION = 1
+NO_GATE = "no gate used"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,22 @@ class Flow:
     def reject_rate(self) -> float:
         """Share of the captured; nan where nothing was captured or no gate looked."""
         return self.rejected / self.captured if self.gated and self.captured else math.nan
+
+    def rows(self) -> list[tuple[str, int | str, Mapping[str, int]]]:
+        """What is counted, from the table to the estimates: its name, how many, and why so many.
+
+        The last are counts by reason, empty where none are kept.
+        """
+        return [("eligible", self.eligible, {}),
+                ("left out", sum(self.left_out.values()), self.left_out),
+                ("captured", self.captured, {}),
+                ("rejected", self.rejected if self.gated else NO_GATE, self.rejected_by_check),
+                ("predicted", self.predicted, {})]
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Counts in words, such as "damaged 2, truncated 1"."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from nurture_jax.evaluation.intervals import ALL_AGES
 from nurture_jax.evaluation.uncertainty import Number
 from nurture_jax.growth import INTERGROWTH, WHO
 from nurture_jax.measures import LABELS, MEASURES, TABULAR
-from nurture_jax.report.content import Report
+from nurture_jax.report.content import Flow, Report, counts_text
 
 VERSION = 1
 USE = ("Research on estimating weight, length, head and chest circumference of newborns up to 60 "
@@ -23,6 +23,8 @@ NOT_FOR = (
     "Recordings without the reference object it was trained with.")
 SYNTHETIC = ("Trained or measured on rendered recordings: nothing here says how good it is on "
              "real newborns.")
+COUNTED = {"left out": "left out, video not usable",
+           "rejected": "rejected by the gate; one may fail several checks"}
 
 
 def fill(report: Report) -> dict:
@@ -64,9 +66,9 @@ def markdown(card: Mapping) -> str:
     return render(
         __package__, "model_card.md.j2", name=card["name"], synthetic=card["synthetic_data"],
         date=card["date"], version=card["package_version"], commit=card["git_commit"],
-        use=card["use"], not_for=card["not_for"], split=found["split"], flow=_flow(found["flow"]),
-        visits=found["visits"], infants=found["infants"], errors=errors,
-        interval=card["outputs"]["interval"],
+        use=card["use"], not_for=card["not_for"], split=found["split"],
+        flow=_flow(Flow(**found["flow"])), visits=found["visits"], infants=found["infants"],
+        errors=errors, interval=card["outputs"]["interval"],
         coverage=[f"{name} {_shown(share, 100)} %"
                   for name, share in found["interval_coverage"].items()],
         low=found["below_2500_g"],
@@ -79,19 +81,10 @@ def markdown(card: Mapping) -> str:
         limits=[[name, f"{value:g}"] for name, value in card["gate"].items()])
 
 
-def _flow(flow: Mapping) -> list[list[object]]:
+def _flow(flow: Flow) -> list[list[object]]:
     """Counts of visits from the table to the estimates, with the reasons of those lost."""
-    def lost(count: int, reasons: Mapping[str, int]) -> str:
-        why = ", ".join(f"{reason} {number}" for reason, number in reasons.items())
-        return f"{count} ({why})" if why else str(count)
-
-    rejected = lost(flow["rejected"], flow["rejected_by_check"])
-    return [["eligible", flow["eligible"]],
-            ["left out, video not usable", lost(sum(flow["left_out"].values()), flow["left_out"])],
-            ["captured", flow["captured"]],
-            ["rejected by the gate; one may fail several checks",
-             rejected if flow["gated"] else "no gate used"],
-            ["predicted", flow["predicted"]]]
+    return [[COUNTED.get(name, name), f"{count} ({counts_text(reasons)})" if reasons else count]
+            for name, count, reasons in flow.rows()]
 
 
 def _shown(number: Mapping, factor: float = 1) -> str:

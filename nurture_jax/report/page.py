@@ -13,9 +13,12 @@ from nurture_jax.evaluation.evaluate import EVERYBODY, Errors, spring_scale
 from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, Number
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.report import plots
-from nurture_jax.report.content import Report
+from nurture_jax.report.content import Report, counts_text
 
 ERROR_NAMES = ("mean absolute\nerror", "relative\nerror", "bias", "within\n5 %", "within\n10 %")
+COUNTED = {"eligible": "visits of the split", "left out": "all usable",
+           "captured": "videos that can be read", "rejected": "nothing was rejected",
+           "predicted": "all numbers here are of these"}
 Rows = list[list[object]]
 
 
@@ -61,17 +64,13 @@ def _headline(report: Report) -> Rows:
 
 
 def _flow(report: Report) -> Rows:
-    """Boxes: name, count, and what is counted."""
-    def reasons(counts):
-        return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
-
-    flow = report.flow
-    rejected = f"{flow.rejected} ({flow.reject_rate:.1%})" if flow.gated else "no gate used"
-    return [["eligible", flow.eligible, "visits of the split"],
-            ["left out", sum(flow.left_out.values()), reasons(flow.left_out) or "all usable"],
-            ["captured", flow.captured, "videos that can be read"],
-            ["rejected", rejected, reasons(flow.rejected_by_check) or "nothing was rejected"],
-            ["predicted", flow.predicted, "all numbers here are of these"]]
+    """Boxes: name, count, and the reasons or what is counted."""
+    rows = []
+    for name, count, reasons in report.flow.rows():
+        if name == "rejected" and report.flow.gated:
+            count = f"{count} ({report.flow.reject_rate:.1%})"
+        rows.append([name, count, counts_text(reasons).replace("_", " ") or COUNTED[name]])
+    return rows
 
 
 def _agreement(report: Report) -> Rows:
