@@ -11,7 +11,7 @@ from nurture_jax.clinic.advice import Advice, advise
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import NoStandard, ZScore
-from nurture_jax.measures import LABELS
+from nurture_jax.measures import LABELS, WEIGHT
 from nurture_jax.records.visits import Visit
 
 IMPLAUSIBLE = "not plausible"
@@ -75,7 +75,7 @@ def assess(estimates: Estimates, intervals: Intervals) -> list[Assessment]:
     Raises:
       ValueError: for estimates without weight, on which class and advice rest.
     """
-    if np.isnan(estimates.mean[:, 0]).any():
+    if np.isnan(estimates.of(WEIGHT.name).mean).any():
         raise ValueError("the weight is not estimated; class and advice need it")
     lows, highs = intervals.bounds(estimates)
     return [_assess(*row) for row in zip(estimates.visits, estimates.mean, lows, highs,
@@ -87,7 +87,7 @@ def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray) -
         name: Finding(name, float(mean[i]), float(low[i]), float(high[i]), getattr(visit, name),
                       _place(visit, name, float(mean[i])))
         for i, name in enumerate(LABELS) if math.isfinite(mean[i])}
-    weight = findings["weight_g"]
+    weight = findings[WEIGHT.name]
     birth_g, positive = visit.birth_weight_g, weight.estimate > 0
     return Assessment(
         visit, findings, growth.weight_class(weight.estimate) if positive else IMPLAUSIBLE,

@@ -18,13 +18,14 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from nurture_jax.evaluation.estimates import Estimates, measured, numbers
-from nurture_jax.measures import LABELS, SEXES, TABULAR
+from nurture_jax.measures import LABELS, SEXES, TABULAR, WEIGHT
 from nurture_jax.records.visits import Visit
 
 CARRY_FORWARD = "birth weight carried forward"
 TABULAR_ONLY = "table without video"
 FOLDS = 5
 LEAST_SCALE = 1e-3  # of a baseline that is never wrong in training; a spread is above 0
+_WEIGHT = LABELS.index(WEIGHT.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +48,15 @@ class CarryForward:
         median = np.array([np.median(_known(column)) if _known(column).size else np.nan
                            for column in labels.T])
         scale = np.array([_spread(_known(column)) for column in (labels - median).T])
-        error = _known(labels[:, 0] - numbers(visits, "birth_weight_g"))
-        return cls(median, scale, _spread(error) if error.size else scale[0])
+        error = _known(numbers(visits, WEIGHT.name) - numbers(visits, "birth_weight_g"))
+        return cls(median, scale, _spread(error) if error.size else scale[_WEIGHT])
 
     def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
         mean, scale = (np.tile(value, (len(visits), 1)) for value in (self.median, self.scale))
         birth_weight_g = numbers(visits, "birth_weight_g")
         carried = np.isfinite(birth_weight_g)
-        mean[carried, 0], scale[carried, 0] = birth_weight_g[carried], self.carried_scale
+        mean[carried, _WEIGHT] = birth_weight_g[carried]
+        scale[carried, _WEIGHT] = self.carried_scale
         return Estimates(tuple(visits), mean, scale)
 
     def describe(self, visits: tuple[Visit, ...]) -> str:
@@ -64,7 +66,7 @@ class CarryForward:
                 "split")
         return text if not missing else (
             f"{text}; birth weight not known at {missing} of {len(visits)} visits, there the "
-            f"training median of {self.median[0]:.0f} g")
+            f"training median of {self.median[_WEIGHT]:.0f} g")
 
 
 @dataclasses.dataclass(frozen=True)

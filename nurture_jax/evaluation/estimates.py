@@ -14,6 +14,29 @@ from nurture_jax.records.visits import Visit
 
 
 @dataclasses.dataclass(frozen=True)
+class Column:
+    """One measure of n visits, in its unit.
+
+    Attributes:
+      truth: [n] float64, what was measured; nan where nothing was.
+      mean: [n] float64, the estimate; nan throughout for a measure that is not estimated.
+    """
+
+    truth: np.ndarray
+    mean: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """Estimate - measured, [n] float64."""
+        return self.mean - self.truth
+
+    @property
+    def known(self) -> np.ndarray:
+        """Which visits are both measured and estimated, [n] bool."""
+        return np.isfinite(self.error)
+
+
+@dataclasses.dataclass(frozen=True)
 class Estimates:
     """Estimates of n visits in the units of LABELS: grams, then centimetres.
 
@@ -66,6 +89,10 @@ class Estimates:
     def age_days(self) -> np.ndarray:
         """[n] float64, nan where the age is not known."""
         return numbers(self.visits, "age_days")
+
+    def of(self, measure: str) -> Column:
+        """The column of one of LABELS."""
+        return Column(numbers(self.visits, measure), self.mean[:, LABELS.index(measure)])
 
     def take(self, rows) -> Estimates:
         """The visits at `rows` (integers or a mask), in that order."""

@@ -10,10 +10,10 @@ import dataclasses
 import numpy as np
 
 from nurture_jax import growth
-from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.estimates import Column, Estimates
 from nurture_jax.evaluation.intervals import AGE_BANDS, bands
 from nurture_jax.evaluation.uncertainty import Number, bootstrap, wilson
-from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visits import Visit
 
 EVERYBODY = "all visits"
@@ -107,7 +107,7 @@ def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
     Raises:
       ValueError: where no visit has a measured weight.
     """
-    if not np.isfinite(estimates.truth[:, 0]).any():
+    if not np.isfinite(estimates.of(WEIGHT.name).truth).any():
         raise ValueError(f"none of {len(estimates)} visits has a measured weight; evaluate on "
                          f"visits with labels")
     return Evaluation(errors(estimates, seed), agreement(estimates, seed), detection(estimates))
@@ -130,16 +130,15 @@ def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
 
 def errors(estimates: Estimates, seed: int = 0) -> tuple[Errors, ...]:
     """Errors by measure and group; groups without a measured value are left out."""
-    truth, infants, rows = estimates.truth, estimates.infants, []
+    columns, infants, rows = {name: estimates.of(name) for name in LABELS}, estimates.infants, []
     for by, names in groups(estimates.visits).items():
         names = np.array(names)
         for group in _ordered(names):
-            for column, measure in enumerate(LABELS):
-                inside = (names == group) & known(estimates, column)
+            for measure, column in columns.items():
+                inside = (names == group) & column.known
                 if inside.any():
-                    rows.append(_errors(measure, by, group, infants[inside],
-                                        estimates.mean[inside, column], truth[inside, column],
-                                        seed))
+                    rows.append(_errors(measure, by, group, infants[inside], column.mean[inside],
+                                        column.truth[inside], seed))
     return tuple(rows)
 
 
@@ -154,11 +153,12 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
         return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
 
     rows = []
-    for column, measure in enumerate(LABELS):
-        inside = known(estimates, column)
+    for measure in LABELS:
+        column = estimates.of(measure)
+        inside = column.known
         if inside.sum() < 2:
             continue
-        error = (estimates.mean - estimates.truth)[inside, column]
+        error = column.error[inside]
         terms = np.stack([error, error ** 2, np.ones(len(error))], axis=1)
         rows.append(Agreement(measure, MEASURES[measure].unit, int(inside.sum()),
                               *bootstrap(estimates.infants[inside], terms, limits, seed)))
@@ -169,9 +169,10 @@ def detection(estimates: Estimates) -> tuple[Detection, ...]:
     """Sensitivity and specificity for a weight below 2500 g: all visits, and the first days."""
     first = next(iter(AGE_BANDS))
     first_days = np.array(bands(estimates.age_days)) == first
-    everybody, said = known(estimates, 0), estimates.mean[:, 0] < growth.LOW_BIRTH_WEIGHT_G
-    return (_detection(EVERYBODY, estimates, said, everybody),
-            _detection(f"visits of {first}", estimates, said, everybody & first_days))
+    weight = estimates.of(WEIGHT.name)
+    said = weight.mean < growth.LOW_BIRTH_WEIGHT_G
+    return (_detection(EVERYBODY, weight, said, weight.known),
+            _detection(f"visits of {first}", weight, said, weight.known & first_days))
 
 
 def screening(estimates: Estimates, low: np.ndarray) -> Detection:
@@ -180,8 +181,9 @@ def screening(estimates: Estimates, low: np.ndarray) -> Detection:
     Args:
       low: [n, 4] lower ends of the intervals.
     """
-    return _detection("all visits, by the lower end of the interval", estimates,
-                      low[:, 0] < growth.LOW_BIRTH_WEIGHT_G, known(estimates, 0))
+    weight, low_g = estimates.of(WEIGHT.name), low[:, LABELS.index(WEIGHT.name)]
+    return _detection("all visits, by the lower end of the interval", weight,
+                      low_g < growth.LOW_BIRTH_WEIGHT_G, weight.known)
 
 
 def spring_scale() -> Detection:
@@ -199,21 +201,17 @@ def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
     if [visit.key for visit in model.visits] != [visit.key for visit in baseline.visits]:
         raise ValueError(f"model and {name} estimate different visits; give the same in the same "
                          f"order")
-    ours, theirs = (np.abs(each.mean - each.truth) for each in (model, baseline))
     rows = []
-    for column, measure in enumerate(LABELS):
-        inside = known(model, column) & known(baseline, column)
+    for measure in LABELS:
+        ours, theirs = model.of(measure), baseline.of(measure)
+        inside = ours.known & theirs.known
         if inside.any():
-            terms = np.stack([(ours - theirs)[inside, column], np.ones(inside.sum())], axis=1)
+            further = np.abs(ours.error) - np.abs(theirs.error)
+            terms = np.stack([further[inside], np.ones(inside.sum())], axis=1)
             mean, = bootstrap(model.infants[inside], terms, lambda total, count: (total / count,),
                               seed)
             rows.append(Difference(measure, MEASURES[measure].unit, name, int(inside.sum()), mean))
     return tuple(rows)
-
-
-def known(estimates: Estimates, column: int) -> np.ndarray:
-    """[n] bool: measured and estimated."""
-    return np.isfinite(estimates.truth[:, column] + estimates.mean[:, column])
 
 
 def _errors(measure, by, group, infants, mean, truth, seed) -> Errors:
@@ -226,9 +224,9 @@ def _errors(measure, by, group, infants, mean, truth, seed) -> Errors:
                   len(np.unique(infants)), *means)
 
 
-def _detection(what: str, estimates: Estimates, said: np.ndarray, chosen: np.ndarray) -> Detection:
-    """said: [n] bool, taken for low; chosen: [n] bool, the visits to count."""
-    low = estimates.truth[:, 0] < growth.LOW_BIRTH_WEIGHT_G
+def _detection(what: str, weight: Column, said: np.ndarray, chosen: np.ndarray) -> Detection:
+    """Counts of some visits; `said` [n] bool: taken for low, `chosen` [n] bool: to be counted."""
+    low = weight.truth < growth.LOW_BIRTH_WEIGHT_G
     return _counted(what, *(int(np.sum(case & chosen)) for case in (
         low & said, low & ~said, ~low & said, ~low & ~said)))
 

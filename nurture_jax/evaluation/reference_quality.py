@@ -56,8 +56,8 @@ class TechnicalError:
 def heaping(estimates: Estimates) -> tuple[Heaping, ...]:
     """Round numbers in the reference, by measure; measures without reference are left out."""
     rows = []
-    for column, measure in enumerate(LABELS):
-        values = estimates.truth[:, column]
+    for measure in LABELS:
+        values = estimates.of(measure).truth
         values = values[np.isfinite(values)]
         if values.size:
             whole = MEASURES[measure].round_to

@@ -8,10 +8,10 @@ import matplotlib.ticker
 import numpy as np
 
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.evaluate import Agreement, known
+from nurture_jax.evaluation.evaluate import Agreement
 from nurture_jax.evaluation.intervals import Coverage
 from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
-from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 
@@ -21,9 +21,8 @@ def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
     intervals as bands."""
     figure = _figure(9.6, 3.6 * -(-len(agreements) // 2))
     for i, row in enumerate(agreements):
-        column = LABELS.index(row.measure)
-        inside = known(estimates, column)
-        estimate, truth = estimates.mean[inside, column], estimates.truth[inside, column]
+        column = estimates.of(row.measure)
+        estimate, truth = column.mean[column.known], column.truth[column.known]
         axes = figure.add_subplot(
             -(-len(agreements) // 2), 2, i + 1, title=MEASURES[row.measure].label,
             xlabel=f"mean of estimate and reference, {row.unit}",
@@ -46,8 +45,8 @@ def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
 def weights(estimates: Estimates):
     """Estimated over measured weight; the four fields that 2500 g makes."""
     figure = _figure(5.4, 4.8)
-    inside = known(estimates, 0)
-    truth, estimate = estimates.truth[inside, 0], estimates.mean[inside, 0]
+    weight = estimates.of(WEIGHT.name)
+    estimate, truth = weight.mean[weight.known], weight.truth[weight.known]
     axes = figure.add_subplot(xlabel="measured weight, g", ylabel="estimated weight, g")
     limit, low = LOW_BIRTH_WEIGHT_G, truth < LOW_BIRTH_WEIGHT_G
     axes.plot(truth[~low], estimate[~low], ".", color=BLUE, alpha=0.5, label=f"{limit} g and above")

@@ -32,7 +32,7 @@ from nurture_jax.clips.clip_batches import eval_batches
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.uncertainty import Number, bootstrap
-from nurture_jax.measures import LABELS
+from nurture_jax.measures import LABELS, WEIGHT
 from nurture_jax.report import plots
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.training import experiment
@@ -239,13 +239,12 @@ def _baselines(run: Path, config: Mapping) -> list[Outcome]:
 
 
 def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:
-    errors, truth = np.abs(estimates.mean - estimates.truth), estimates.truth
-    known = np.isfinite(errors[:, 0])
+    errors, weight = np.abs(estimates.mean - estimates.truth), estimates.of(WEIGHT.name)
     mae = {measure: float(np.nanmean(column)) if np.isfinite(column).any() else math.nan
            for measure, column in zip(LABELS, errors.T, strict=True)}
     visits = [{"infant_id": visit.infant_id, "visit_id": visit.visit_id,
                **{measure: float(error) if np.isfinite(error) else None
                   for measure, error in zip(LABELS, row, strict=True)}}
               for visit, row in zip(estimates.visits, errors, strict=True)]
-    return Outcome(name, seed, mae, float(100 * np.mean(errors[known, 0] / truth[known, 0])),
-                   visits)
+    relative = np.abs(weight.error) / weight.truth
+    return Outcome(name, seed, mae, float(100 * np.mean(relative[weight.known])), visits)
