@@ -32,9 +32,15 @@ GESTATION_DAYS = (168, 300)  # 24+0 to 42+6
 class SkewT:
     """Skew Student t of one measure and sex by gestation, with g = days / 280.
 
-    location = a + b f1(g) + c f2(g), log(scale) = d + e g^-2 (kg or cm); `powers` are the f of a
-    fractional polynomial, where a power given twice has log(g) as a factor the second time. Fitted
-    by least squares to the parameters by day; worst distance 0.002 z (tests).
+    It was fitted by least squares to the parameters by day; the worst distance is 0.002 z (tests).
+
+    Attributes:
+      powers: The f of a fractional polynomial, where a power given twice has log(g) as a factor
+        the second time.
+      location: a, b, c of location = a + b f1(g) + c f2(g), in kg or cm.
+      log_scale: d, e of log(scale) = d + e g^-2, the scale in kg or cm.
+      skewness: Skewness of Fernandez and Steel; 1 is none.
+      freedom: Degrees of freedom.
     """
 
     powers: tuple[float, float]
@@ -44,7 +50,7 @@ class SkewT:
     freedom: float
 
     def z(self, value: float, gestational_age_days: float) -> float:
-        """Standard deviations of the normal distribution at the centile of `value`, in kg or cm."""
+        """Standard deviations of the normal distribution at the centile of a value in kg or cm."""
         g = gestational_age_days / 280
         first, second = self.powers
         a, b, c = self.location
@@ -83,7 +89,14 @@ _VERY_PRETERM = {
 
 def intergrowth(measure: str, value: float, *, sex: str | None, gestational_age_days: float
                 ) -> ZScore | NoStandard:
-    """INTERGROWTH-21st size at birth, by gestation."""
+    """Place of a newborn in the INTERGROWTH-21st size at birth, by gestation.
+
+    Args:
+      measure: Name of the measure, which also says its unit, such as "weight_g".
+      value: What was measured, above 0.
+      sex: "F", "M" or None for not known.
+      gestational_age_days: Gestation at birth.
+    """
     if reason := unsuitable(measure, sex):
         return NoStandard(reason)
     if not GESTATION_DAYS[0] <= gestational_age_days <= GESTATION_DAYS[1]:
@@ -98,6 +111,7 @@ def intergrowth(measure: str, value: float, *, sex: str | None, gestational_age_
 
 
 def _very_preterm_z(measure: str, value: float, sex: str, gestational_age_days: float) -> float:
+    """The score of a value in kg or cm, up to 32+6 weeks."""
     (a, b, boys), variance = _VERY_PRETERM[measure]
     weeks = gestational_age_days / 7
     logarithmic = measure == "weight_g"

@@ -13,7 +13,13 @@ SCORED = tuple(name for name, measure in MEASURES.items() if measure.who_table)
 
 @dataclasses.dataclass(frozen=True)
 class ZScore:
-    """A place in a standard: `z` in standard deviations, `centile` in percent."""
+    """A place in a standard.
+
+    Attributes:
+      z: Distance from the median in standard deviations.
+      centile: Share of infants below, in percent.
+      standard: Name of the standard.
+    """
 
     z: float
     centile: float
@@ -22,7 +28,7 @@ class ZScore:
 
 @dataclasses.dataclass(frozen=True)
 class NoStandard:
-    """No published standard applies, and why."""
+    """No published standard applies; `reason` says why."""
 
     reason: str
 
@@ -33,12 +39,12 @@ def placed(z: float, standard: str) -> ZScore:
 
 
 def unsuitable(measure: str, sex: str | None) -> str:
-    """Why no standard can be used, or nothing."""
+    """Why no standard can be used; "" where one can."""
     if measure not in SCORED:
         return f"no standard for {measure} at this age"
     return "" if sex in ("F", "M") else "the sex is not known"
 
 
 def in_kg_or_cm(measure: str, value: float) -> float:
-    """The unit of the standards: kilograms for a weight, which we have in grams."""
+    """A value in the unit of the standards: kilograms for a weight, which we have in grams."""
     return value / 1000 if measure == "weight_g" else value

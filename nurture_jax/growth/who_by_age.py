@@ -18,7 +18,14 @@ WHO_DAYS = (0, 730)  # by day, lying; newborn visits need the first 60
 
 
 def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZScore | NoStandard:
-    """WHO Child Growth Standards, by completed day of age."""
+    """Place of an infant in the WHO Child Growth Standards, by completed day of age.
+
+    Args:
+      measure: Name of the measure, which also says its unit, such as "weight_g".
+      value: What was measured, above 0.
+      sex: "F", "M" or None for not known.
+      age_days: Age since birth.
+    """
     day = math.floor(age_days)
     if reason := unsuitable(measure, sex):
         return NoStandard(reason)
@@ -34,13 +41,17 @@ def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZSco
 
 @cache
 def _lms(table: str, sex: str, day: int) -> tuple[float, float, float]:
+    """Power L, median M in kg or cm and spread S of one day."""
     by_sex = import_module(f"pygrowup.tables.by_day.{table}").DATA
     row = by_sex["female" if sex == "F" else "male"][day]
     return float(row["l"]), float(row["m"]), float(row["s"])
 
 
 def _beyond_three(value: float, sign: float, power: float, median: float, spread: float) -> float:
-    """Weight beyond 3 z goes on in steps of the distance from 2 to 3 z (WHO 2006, chapter 7)."""
+    """The score of a weight beyond 3 z, in steps of the distance from 2 to 3 z.
+
+    WHO 2006, chapter 7. `sign` is that of the side, 1 or -1; weights are in kg.
+    """
     def at(z: float) -> float:
         return median * (1 + power * spread * z) ** (1 / power)
 

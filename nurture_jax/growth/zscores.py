@@ -20,13 +20,17 @@ BIRTH_AGE_DAYS = 1  # INTERGROWTH-21st newborns were measured within 24 hours
 
 def assess(measure: str, value: float, *, sex: str | None, age_days: float | None,
            gestational_age_days: float | None = None) -> ZScore | NoStandard:
-    """z-score and centile by the standard that applies to this infant.
+    """The z-score and centile by the standard that applies to this infant.
 
     Args:
-      measure: "weight_g", "length_cm", "head_cm", "chest_cm" or "arm_cm", which is also the unit.
+      measure: "weight_g", "length_cm", "head_cm", "chest_cm" or "arm_cm", which also says the unit.
+      value: What was measured.
       sex: "F", "M" or None for not known.
-      age_days: since birth; at most 1 is a measurement at birth.
-      gestational_age_days: at birth; None where it is not known, which is taken as term.
+      age_days: Age since birth, None for not known; at most 1 is a measurement at birth.
+      gestational_age_days: Gestation at birth; None where it is not known, which is taken as term.
+
+    Raises:
+      ValueError: If the measure is unknown, or the value is no finite number above 0.
     """
     if measure not in MEASURES:
         raise ValueError(f"measure {measure!r} is unknown; use one of {tuple(MEASURES)}")
