@@ -20,7 +20,14 @@ REGAINED_DAYS = 21
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What is asked, what follows, and where it is from."""
+    """A rule in words, for people; the functions below are what is done.
+
+    Attributes:
+      under: What the weight lies under.
+      sure: One of LINES, if all of the interval lies there.
+      only_estimate: What is advised if only the estimate does.
+      source: Where the rule is from.
+    """
 
     under: str
     sure: str
@@ -45,7 +52,12 @@ RULES = (
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
-    """The line, and why."""
+    """What a health worker is told.
+
+    Attributes:
+      line: One of LINES.
+      reasons: Why, one for each rule that holds.
+    """
 
     line: str
     reasons: tuple[str, ...]
@@ -55,7 +67,13 @@ class Advice:
 
 
 def advise(visit: Visit, weight_g: float, low_g: float, high_g: float) -> Advice:
-    """The advice for an estimated weight with its interval."""
+    """The advice for an estimated weight with its interval.
+
+    Args:
+      visit: What is known of the infant: sex, age, gestation and birth weight.
+      weight_g: The estimate.
+      low_g, high_g: Ends of its interval.
+    """
     allowed = RANGES["weight_g"]
     if not allowed.low <= weight_g <= allowed.high:
         return Advice(WEIGH, (f"the estimate of {weight_g:.0f} g is not {allowed.low:g} to "
@@ -67,6 +85,7 @@ def advise(visit: Visit, weight_g: float, low_g: float, high_g: float) -> Advice
 
 
 def _by_weight(weight_g: float, low_g: float, high_g: float) -> list[tuple[str, str]]:
+    """Lines with their reasons by the classes of weight."""
     very_low, low = growth.VERY_LOW_BIRTH_WEIGHT_G, growth.LOW_BIRTH_WEIGHT_G
     found = []
     if weight_g < very_low:
@@ -80,6 +99,7 @@ def _by_weight(weight_g: float, low_g: float, high_g: float) -> list[tuple[str, 
 
 
 def _by_standard(visit: Visit, weight_g: float, high_g: float) -> list[tuple[str, str]]:
+    """Lines with their reasons by the growth standard that applies, if any does."""
     estimate, highest = (growth.assess(
         "weight_g", value, sex=visit.sex or None, age_days=visit.age_days,
         gestational_age_days=visit.gestational_age_days) for value in (weight_g, high_g))
@@ -90,6 +110,7 @@ def _by_standard(visit: Visit, weight_g: float, high_g: float) -> list[tuple[str
 
 
 def _by_birth_weight(visit: Visit, weight_g: float, high_g: float) -> list[tuple[str, str]]:
+    """Lines with their reasons by the change since birth, where the birth weight is known."""
     if visit.birth_weight_g is None:
         return []
     change, most = (growth.weight_change_percent(value, visit.birth_weight_g)
@@ -105,4 +126,5 @@ def _by_birth_weight(visit: Visit, weight_g: float, high_g: float) -> list[tuple
 
 
 def _found(line: str, if_unsure: str, sure: bool, reason: str) -> tuple[str, str]:
+    """A line with its reason, which says "perhaps" where it is not sure."""
     return (line, reason) if sure else (if_unsure, f"perhaps {reason}")

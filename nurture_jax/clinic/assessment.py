@@ -19,12 +19,14 @@ IMPLAUSIBLE = "not plausible"
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One measure, in the unit its name ends with.
+    """What is said of one measure, in the unit its name ends with.
 
     Attributes:
-      low, high: ends of the interval; nan where it was never calibrated.
-      truth: what was measured, or None.
-      place: of the estimate among other infants, with the standard, or why there is none.
+      measure: One of LABELS.
+      estimate: The estimated value.
+      low, high: Ends of the interval; nan where it was never calibrated.
+      truth: What was measured, or None.
+      place: Place of the estimate among other infants, with the standard, or why there is none.
     """
 
     measure: str
@@ -35,7 +37,7 @@ class Finding:
     place: ZScore | NoStandard
 
     def plain(self) -> dict:
-        """For files: estimate, ends, z, centile, standard; None where there is no number."""
+        """Estimate, ends, z, centile and standard for files; None where there is no number."""
         stands = not isinstance(self.place, NoStandard)
         return {"estimate": self.estimate,
                 "low": self.low if math.isfinite(self.low) else None,
@@ -47,12 +49,15 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:
-    """One visit.
+    """All that is told of one visit.
 
     Attributes:
-      findings: by measure; one that is not estimated is absent.
-      weight_class: of the estimate, "VLBW", "LBW", "normal".
-      change_percent: of the estimated weight from the birth weight; None where that is missing.
+      visit: What was known and measured without the video.
+      findings: What is said of each measure, by name; one that is not estimated is absent.
+      weight_class: Class of the estimate, one of `growth.CLASSES`, or IMPLAUSIBLE.
+      change_percent: Change of the estimated weight from the birth weight; None where that is
+        missing, or the estimate is not above 0.
+      advice: What a health worker is told.
     """
 
     visit: Visit
@@ -70,10 +75,10 @@ class Assessment:
 
 
 def assess(estimates: Estimates, intervals: Intervals) -> list[Assessment]:
-    """Every visit, in order.
+    """The assessment of every visit, in order.
 
     Raises:
-      ValueError: for estimates without weight, on which class and advice rest.
+      ValueError: If the weight is not estimated, on which class and advice rest.
     """
     if np.isnan(estimates.of(WEIGHT.name).mean).any():
         raise ValueError("the weight is not estimated; class and advice need it")
@@ -83,6 +88,7 @@ def assess(estimates: Estimates, intervals: Intervals) -> list[Assessment]:
 
 
 def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> Assessment:
+    """The assessment of one visit from its rows of estimates and ends, [4] each."""
     findings = {
         name: Finding(name, float(mean[i]), float(low[i]), float(high[i]), getattr(visit, name),
                       _place(visit, name, float(mean[i])))
@@ -96,6 +102,7 @@ def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray) -
 
 
 def _place(visit: Visit, measure: str, value: float) -> ZScore | NoStandard:
+    """Place of an estimate among infants of the same sex and age."""
     if value <= 0:
         return NoStandard("the estimate is not positive")
     return growth.assess(measure, value, sex=visit.sex or None, age_days=visit.age_days,

@@ -33,23 +33,25 @@ class Limits:
     """When a recording is refused; each with its reason.
 
     Attributes:
-      least_duration_s: walking from one side to the other takes longer.
-      least_brightness, most_brightness: median grey value 0-255 of the whole clip; outside,
+      least_duration_s: Duration; walking from one side to the other takes longer.
+      least_brightness, most_brightness: Median grey value 0-255 of the whole clip; outside,
         skin and cloth lie where phones clip or drown in noise.
-      least_sharpness: see `sharpness`; below, edges are spread over several pixels of the clip.
-      least_newborn_share: of a frame's area, for the newborn to count as found; smaller, a
+      least_sharpness: Sharpness, see `sharpness`; below, edges are spread over several pixels of
+        the clip.
+      least_newborn_share: Share of a frame's area for the newborn to count as found; smaller, a
         newborn has fewer pixels than any in training.
-      least_reference_share: of a frame's area, for the reference object to count as seen when no
-        keypoints are given.
-      least_found_frames: share of frames in which the newborn must be found.
-      least_reference_frames: the same of the reference object; it may be hidden now and then.
-      most_cut_frames: share of the found frames in which the newborn may reach the border.
-      least_contact: share of a side of the picture that the mask must touch to count as reaching
+      least_reference_share: Share of a frame's area for the reference object to count as seen
+        when no keypoints are given.
+      least_found_frames: Share of frames in which the newborn must be found.
+      least_reference_frames: The same of the reference object; it may be hidden now and then.
+      most_cut_frames: Share of the found frames in which the newborn may reach the border.
+      least_contact: Share of a side of the picture that the mask must touch to count as reaching
         it; single cells are noise.
-      least_end_confidence: of both ends of the reference object, when keypoints are given.
+      least_end_confidence: Confidence of both ends of the reference object, when keypoints are
+        given.
 
     Raises:
-      ValueError: for a limit that no recording, or every one, could be on the right side of.
+      ValueError: If no recording, or every one, could be on the right side of a limit.
     """
 
     least_duration_s: float = 1.5
@@ -64,7 +66,7 @@ class Limits:
     least_contact: float = 0.05
     least_end_confidence: float = 0.4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         highest = {"least_duration_s": np.inf, "least_brightness": 255, "most_brightness": 255,
                    "least_sharpness": np.inf}
         for name, value in dataclasses.asdict(self).items():
@@ -82,10 +84,11 @@ class Failure:
     """One check that a recording has not passed.
 
     Attributes:
-      check: short name for counting, such as "too_dark".
-      reason: in plain words.
-      measured, limit: in `unit`.
-      advice: what to do about it.
+      check: Short name for counting, such as "too_dark".
+      reason: What is wrong, in plain words.
+      measured, limit: What was found, and the limit that it is on the wrong side of, in `unit`.
+      unit: Unit of both, in words.
+      advice: What to do about it.
     """
 
     check: str
@@ -102,10 +105,12 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """What the gate found: empty `failures` is a recording that may be estimated.
+    """What the gate found.
 
     Attributes:
-      measured: what was compared with the limits, of passed checks too: "duration_s",
+      failures: Checks that were not passed; none is a recording that may be estimated.
+      not_done: Names of the checks that could not be done.
+      measured: What was compared with the limits, of passed checks too: "duration_s",
         "brightness", "sharpness" and, with masks, shares of the frames: "found_frames",
         "cut_frames" (of those found, so absent where none is), "reference_frames".
     """
@@ -116,24 +121,27 @@ class Gate:
 
     @property
     def accepted(self) -> bool:
+        """Whether the recording may be estimated."""
         return not self.failures
 
 
 def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarray | None = None,
             keypoints: np.ndarray | None = None, limits: Limits | None = None, *,
             fit: str = "letterbox") -> Gate:
-    """Every check that can be done, all failures at once.
+    """Does every check that can be done, and tells all failures at once.
 
     Args:
-      frames: [t h w 3] uint8 RGB.
-      duration_s: of the recording.
-      mask_probabilities: [t h' w' 3] neither, newborn, reference object; None without mask head.
-      keypoints: [t 19 3] x, y, confidence 0-1; None without keypoint head.
-      fit: how the frames were cut from the picture, see `video.ClipSettings`; with "crop" a baby
+      frames: The clip, [t h w 3] uint8 RGB.
+      duration_s: Duration of the recording.
+      mask_probabilities: Shares of neither, newborn and reference object, [t h' w' 3]; None
+        without mask head.
+      keypoints: Places x, y and confidence 0-1, [t 19 3]; None without keypoint head.
+      limits: Limits of the checks; None takes the defaults.
+      fit: How the frames were cut from the picture, see `video.ClipSettings`; with "crop" a baby
         may be cut off that is wholly in the picture.
 
     Raises:
-      ValueError: for arrays of another shape.
+      ValueError: If an array has another shape.
     """
     limits, frames = limits or Limits(), np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
@@ -162,7 +170,7 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
 
 
 def rejections(gates: Iterable[Gate]) -> dict[str, int]:
-    """Refused recordings by check, most frequent first; one may fail several checks."""
+    """Counts of refused recordings by check, most frequent first; one may fail several checks."""
     counts = collections.Counter(
         failure.check for gate in gates for failure in gate.failures)
     return dict(counts.most_common())
@@ -175,7 +183,7 @@ def sharpness(grey: np.ndarray) -> float:
     pixel first, so that the noise of a dim one does not pass for edges.
 
     Args:
-      grey: [t h w] uint8, at the size of the clip.
+      grey: Grey values at the size of the clip, [t h w] uint8.
 
     Returns:
       The median over frames; 0 for frames without any contrast.
@@ -198,7 +206,7 @@ def _picture(frames: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _newborn(mask: np.ndarray, limits: Limits) -> dict[str, float]:
-    """mask: [t h' w'] bool."""
+    """Shares of the frames that show the newborn, and that cut it off; `mask` [t h' w'] bool."""
     found = mask.mean((1, 2)) >= limits.least_newborn_share
     measured = {"found_frames": float(found.mean())}
     if found.any():
@@ -210,10 +218,11 @@ def _newborn(mask: np.ndarray, limits: Limits) -> dict[str, float]:
 
 
 def _reference(mask: np.ndarray, keypoints: np.ndarray | None, limits: Limits) -> dict[str, float]:
-    """Seen by both its ends, or by its area where a model has no keypoints.
+    """Share of the frames that show the reference object; `mask` [t h' w'] bool.
 
-    A mask head that has never seen a recording without a reference object finds one in the pattern
-    of a cloth; the ends it finds there are faint (docs/nurture_evaluation.md has the numbers).
+    It is seen by both its ends, or by its area where a model has no keypoints. A mask head that
+    has never seen a recording without a reference object finds one in the pattern of a cloth; the
+    ends it finds there are faint (docs/nurture_evaluation.md has the numbers).
     """
     if keypoints is None:
         seen = mask.mean((1, 2)) >= limits.least_reference_share
