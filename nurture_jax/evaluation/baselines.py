@@ -33,9 +33,10 @@ class CarryForward:
     """The weight at birth taken for the weight of today; the median where it is not known.
 
     Attributes:
-      median: [4] of the training split; the other measures have no value at birth to carry.
-      scale: [4] mean absolute error of the median in training.
-      carried_scale: g, the same of the carried weight.
+      median: Medians of the training split, [4] float64 in the order of LABELS; the other measures
+        have no value at birth to carry.
+      scale: Mean absolute errors of the medians in training, [4] float64.
+      carried_scale: The same of the carried weight, in g.
     """
 
     median: np.ndarray
@@ -44,6 +45,7 @@ class CarryForward:
 
     @classmethod
     def fit(cls, visits: tuple[Visit, ...]) -> CarryForward:
+        """Takes medians and errors from the visits of the training split."""
         labels = measured(visits)
         median = np.array([np.median(_known(column)) if _known(column).size else np.nan
                            for column in labels.T])
@@ -52,6 +54,7 @@ class CarryForward:
         return cls(median, scale, _spread(error) if error.size else scale[_WEIGHT])
 
     def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
+        """The birth weight where it is known, and medians."""
         mean, scale = (np.tile(value, (len(visits), 1)) for value in (self.median, self.scale))
         birth_weight_g = numbers(visits, "birth_weight_g")
         carried = np.isfinite(birth_weight_g)
@@ -60,7 +63,7 @@ class CarryForward:
         return Estimates(tuple(visits), mean, scale)
 
     def describe(self, visits: tuple[Visit, ...]) -> str:
-        """What stands where, for the report."""
+        """Says for the report what stands where."""
         missing = int(np.isnan(numbers(visits, "birth_weight_g")).sum())
         text = ("weight: the birth weight; length, head and chest: the median of the training "
                 "split")
@@ -74,9 +77,10 @@ class Tabular:
     """A regression of each measure on birth weight, age, gestation and sex.
 
     Attributes:
-      models: one fitted scikit-learn regressor a measure; None for one that was never measured.
-      names: which candidate won, by measure.
-      errors: mean absolute error in cross-validation, by measure and candidate.
+      models: A fitted scikit-learn regressor for each of LABELS; None for one that was never
+        measured.
+      names: The candidate that won, for each of LABELS.
+      errors: Mean absolute errors in cross-validation by candidate, for each of LABELS.
     """
 
     models: tuple
@@ -87,8 +91,13 @@ class Tabular:
     def fit(cls, visits: tuple[Visit, ...], seed: int = 0, folds: int = FOLDS) -> Tabular:
         """Chooses for each measure by cross-validation over infants, then fits to all visits.
 
+        Args:
+          visits: Visits of the training split.
+          seed: Seed of the gradient boosting.
+          folds: Parts that the infants are divided into.
+
         Raises:
-          ValueError: for fewer infants with a measure than folds, if there are any.
+          ValueError: If a measure was taken, but of fewer infants than folds.
         """
         inputs, labels = _inputs(visits), measured(visits)
         infants = np.array([visit.infant_id for visit in visits])
@@ -99,7 +108,7 @@ class Tabular:
         return cls(*map(tuple, zip(*chosen, strict=True)))
 
     def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
-        """The scale is the error in cross-validation, the same for every visit."""
+        """Estimates whose scale is the error in cross-validation, the same for every visit."""
         inputs, nothing = _inputs(visits), np.full(len(visits), np.nan)
         with threadpool_limits(1, "openmp"):
             mean = np.stack([model.predict(inputs) if model else nothing
@@ -109,7 +118,7 @@ class Tabular:
         return Estimates(tuple(visits), mean, np.tile(scale, (len(visits), 1)))
 
     def describe(self, visits: tuple[Visit, ...]) -> str:
-        """Which regression was chosen for which measure, for the report."""
+        """Says for the report which regression was chosen for which measure."""
         del visits  # nothing depends on them
         return "; ".join(f"{measure}: {name}"
                          for measure, name in zip(LABELS, self.names, strict=True))
@@ -117,7 +126,12 @@ class Tabular:
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """What another method says of some visits, and what it is."""
+    """What another method says of some visits.
+
+    Attributes:
+      estimates: Its estimates.
+      description: What it is, in words.
+    """
 
     estimates: Estimates
     description: str
@@ -125,7 +139,16 @@ class Baseline:
 
 def fit_baselines(training: tuple[Visit, ...], visits: tuple[Visit, ...], seed: int = 0
                   ) -> dict[str, Baseline]:
-    """Both baselines by name, fitted to the training split, for the visits of the model."""
+    """Both baselines by name.
+
+    Args:
+      training: Visits of the training split, to which they are fitted.
+      visits: Visits that they estimate, the same as the model.
+      seed: Seed of the gradient boosting.
+
+    Raises:
+      ValueError: If too few infants were measured, see `Tabular.fit`.
+    """
     fitted = {TABULAR_ONLY: Tabular.fit(training, seed), CARRY_FORWARD: CarryForward.fit(training)}
     return {name: Baseline(each.estimate(visits), each.describe(visits))
             for name, each in fitted.items()}
@@ -137,10 +160,12 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 
 def _spread(errors: np.ndarray) -> float:
+    """Mean absolute error, above 0; nan for no errors at all."""
     return max(float(np.abs(errors).mean()), LEAST_SCALE) if errors.size else np.nan
 
 
 def _candidates(seed: int) -> dict:
+    """Regressors by name, not yet fitted."""
     # Targets are standardised so that one range of penalties suits grams and centimetres.
     ridge = TransformedTargetRegressor(
         make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True),
@@ -155,7 +180,7 @@ def _candidates(seed: int) -> dict:
 
 def _choose(measure: str, inputs: np.ndarray, labels: np.ndarray, infants: np.ndarray,
             candidates: dict, folds: int) -> tuple:
-    """(model fitted to all visits, its name, errors of every candidate) for one measure.
+    """For one measure, the model fitted to all visits, its name, and errors of every candidate.
 
     An error is the mean over folds of the mean absolute error over visits whose infants the model
     has not seen.
@@ -179,6 +204,6 @@ def _choose(measure: str, inputs: np.ndarray, labels: np.ndarray, infants: np.nd
 
 
 def _inputs(visits: tuple[Visit, ...]) -> np.ndarray:
-    """[n, 4] float64 in the order of TABULAR, nan where not known."""
+    """Inputs in the order of TABULAR, [n, 4] float64; nan where they are not known."""
     sex = [SEXES.get(visit.sex, np.nan) for visit in visits]
     return np.stack([*(numbers(visits, name) for name in TABULAR[:-1]), np.array(sex)], axis=1)

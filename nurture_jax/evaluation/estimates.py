@@ -6,6 +6,7 @@ evaluation and report read nothing else of it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,8 +19,8 @@ class Column:
     """One measure of n visits, in its unit.
 
     Attributes:
-      truth: [n] float64, what was measured; nan where nothing was.
-      mean: [n] float64, the estimate; nan throughout for a measure that is not estimated.
+      truth: What was measured, [n] float64; nan where nothing was.
+      mean: What was estimated, [n] float64; all nan where the measure is not estimated.
     """
 
     truth: np.ndarray
@@ -41,20 +42,20 @@ class Estimates:
     """Estimates of n visits in the units of LABELS: grams, then centimetres.
 
     Attributes:
-      visits: those estimated, in the order of the rows.
-      mean: [n, 4] float64, the estimate; a column of nan is a measure that is not estimated.
-      scale: [n, 4] float64 above 0, the predicted spread: a Laplace scale, the expected absolute
+      visits: The visits, in the order of the rows.
+      mean: The estimates, [n, 4] float64; a column of nan is a measure that is not estimated.
+      scale: The predicted spread, [n, 4] float64 above 0: a Laplace scale, the expected absolute
         error if the model is right about itself.
 
     Raises:
-      ValueError: for shapes that do not fit the visits, or values that are not numbers.
+      ValueError: If shapes do not fit the visits, or values are not numbers.
     """
 
     visits: tuple[Visit, ...]
     mean: np.ndarray
     scale: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = (len(self.visits), len(LABELS))
         for name in ("mean", "scale"):
             value = np.asarray(getattr(self, name), np.float64)
@@ -77,36 +78,36 @@ class Estimates:
 
     @property
     def truth(self) -> np.ndarray:
-        """[n, 4] float64, what was measured; nan where nothing was."""
+        """What was measured, [n, 4] float64; nan where nothing was."""
         return measured(self.visits)
 
     @property
     def infants(self) -> np.ndarray:
-        """[n] str, whose visit it is."""
+        """Whose visit it is, [n] str."""
         return np.array([visit.infant_id for visit in self.visits], str)
 
     @property
     def age_days(self) -> np.ndarray:
-        """[n] float64, nan where the age is not known."""
+        """Ages, [n] float64; nan where the age is not known."""
         return numbers(self.visits, "age_days")
 
     def of(self, measure: str) -> Column:
         """The column of one of LABELS."""
         return Column(numbers(self.visits, measure), self.mean[:, LABELS.index(measure)])
 
-    def take(self, rows) -> Estimates:
-        """The visits at `rows` (integers or a mask), in that order."""
+    def take(self, rows: slice | np.ndarray | Sequence[int]) -> Estimates:
+        """The visits at `rows` (integers, a mask or a slice), in that order."""
         rows = np.arange(len(self))[rows]
         return Estimates(tuple(self.visits[row] for row in rows), self.mean[rows],
                          self.scale[rows])
 
 
 def measured(visits: tuple[Visit, ...]) -> np.ndarray:
-    """[n, 4] float64 labels in the order of LABELS, nan where nothing was measured."""
+    """What was measured, [n, 4] float64 in the order of LABELS; nan where nothing was."""
     return np.stack([numbers(visits, name) for name in LABELS], axis=1)
 
 
 def numbers(visits: tuple[Visit, ...], name: str) -> np.ndarray:
-    """[n] float64 of one numeric field, nan where it is not known."""
+    """One numeric field of the visits, [n] float64; nan where it is not known."""
     values = (getattr(visit, name) for visit in visits)
     return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -32,10 +32,13 @@ class Errors:
     """Errors of one measure in one group of visits.
 
     Attributes:
-      by, group: such as "sex" and "F".
-      mae, bias: in `unit`; bias is estimate - measured.
-      relative_error_percent: mean of |error| / measured.
-      within_5_percent, within_10_percent: share of visits with a relative error up to that.
+      measure: One of LABELS.
+      unit: Its unit.
+      by, group: What divides the visits, and which part it is, such as "sex" and "F".
+      visits, infants: Number of those that were measured and estimated.
+      mae, bias: Mean of |error| and of estimate - measured, in `unit`.
+      relative_error_percent: Mean of |error| / measured.
+      within_5_percent, within_10_percent: Share of visits with a relative error up to that.
     """
 
     measure: str
@@ -53,7 +56,15 @@ class Errors:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Bland and Altman 1986 (doi 10.1016/S0140-6736(86)90837-8): estimate - measured, in `unit`."""
+    """Agreement of one measure (Bland and Altman 1986, doi 10.1016/S0140-6736(86)90837-8).
+
+    Attributes:
+      measure: One of LABELS.
+      unit: Its unit.
+      visits: Number of those that were measured and estimated.
+      mean_difference: Mean of estimate - measured, in `unit`.
+      lower_limit, upper_limit: 95 % limits of agreement around it, in `unit`.
+    """
 
     measure: str
     unit: str
@@ -65,7 +76,15 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class Detection:
-    """Who is below 2500 g by the estimate, beside who is by the scale."""
+    """Who is below 2500 g by the estimate, beside who is by the scale.
+
+    Attributes:
+      what: Which visits are counted, and how they are judged.
+      found, missed: Visits below 2500 g that the estimate finds, and does not.
+      false_alarms, rightly_left: Others that it takes for lighter, and does not.
+      sensitivity: Share of those below that are found.
+      specificity: Share of the others that are left alone.
+    """
 
     what: str
     found: int
@@ -78,7 +97,15 @@ class Detection:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Mean absolute error of the model minus that of a baseline, the same visits and infants."""
+    """Whether the model is nearer than a baseline on the same visits.
+
+    Attributes:
+      measure: One of LABELS.
+      unit: Its unit.
+      baseline: Name of the baseline.
+      visits: Number of those that were measured, and estimated by both.
+      mae_difference: Mean absolute error of the model minus that of the baseline, in `unit`.
+    """
 
     measure: str
     unit: str
@@ -89,14 +116,20 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """All that is said of one set of estimates."""
+    """All that is said of one set of estimates.
+
+    Attributes:
+      errors: Errors by measure and group of visits.
+      agreement: Agreement by measure.
+      detection: Who is found to be of low weight, of all visits first.
+    """
 
     errors: tuple[Errors, ...]
     agreement: tuple[Agreement, ...]
     detection: tuple[Detection, ...]
 
     def overall(self, measure: str) -> Errors | None:
-        """Errors over all visits; None for a measure without reference."""
+        """Errors of a measure over all visits; None for one without reference."""
         return next((row for row in self.errors
                      if (row.measure, row.by) == (measure, EVERYBODY)), None)
 
@@ -104,8 +137,12 @@ class Evaluation:
 def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
     """Everything that needs the estimates and what was measured, nothing else.
 
+    Args:
+      estimates: What is evaluated.
+      seed: Seed of the bootstrap.
+
     Raises:
-      ValueError: where no visit has a measured weight.
+      ValueError: If no visit has a measured weight.
     """
     if not np.isfinite(estimates.of(WEIGHT.name).truth).any():
         raise ValueError(f"none of {len(estimates)} visits has a measured weight; evaluate on "
@@ -114,8 +151,8 @@ def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
 
 
 def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
-    """How visits are divided for the tables: the name of the group of each visit."""
-    def weight(value):
+    """Names of the groups of n visits, [n] for each way in which the tables divide them."""
+    def weight(value: float | None) -> str:
         return NOT_KNOWN if value is None else growth.weight_class(value)
 
     return {
@@ -147,7 +184,8 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
 
     Several visits of an infant are all used; their likeness is in the intervals.
     """
-    def limits(total, squares, count):
+    def limits(total: np.ndarray, squares: np.ndarray, count: np.ndarray
+               ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - mean ** 2, 0) * count / (count - 1))
         return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
@@ -179,7 +217,8 @@ def screening(estimates: Estimates, low: np.ndarray) -> Detection:
     """Who is found when everybody whose interval reaches below 2500 g is sent to a scale.
 
     Args:
-      low: [n, 4] lower ends of the intervals.
+      estimates: What is evaluated.
+      low: Lower ends of the intervals, [n, 4] in the order of LABELS.
     """
     weight, low_g = estimates.of(WEIGHT.name), low[:, LABELS.index(WEIGHT.name)]
     return _detection("all visits, by the lower end of the interval", weight,
@@ -187,7 +226,7 @@ def screening(estimates: Estimates, low: np.ndarray) -> Detection:
 
 
 def spring_scale() -> Detection:
-    """What has been published of the device that is there without a phone."""
+    """What has been published of the device that is used where there is no phone."""
     return _counted(SPRING_SCALE, *SPRING_SCALE_COUNTS)
 
 
@@ -195,8 +234,13 @@ def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
                ) -> tuple[Difference, ...]:
     """Whether the model is nearer than a baseline, visit by visit; negative is nearer.
 
+    Args:
+      model, baseline: Estimates of the same visits.
+      name: Name of the baseline.
+      seed: Seed of the bootstrap.
+
     Raises:
-      ValueError: for estimates of different visits.
+      ValueError: If they estimate different visits.
     """
     if [visit.key for visit in model.visits] != [visit.key for visit in baseline.visits]:
         raise ValueError(f"model and {name} estimate different visits; give the same in the same "
@@ -214,7 +258,9 @@ def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
     return tuple(rows)
 
 
-def _errors(measure, by, group, infants, mean, truth, seed) -> Errors:
+def _errors(measure: str, by: str, group: str, infants: np.ndarray, mean: np.ndarray,
+            truth: np.ndarray, seed: int) -> Errors:
+    """Errors of n visits that were all measured; `infants`, `mean` and `truth` are [n]."""
     error = mean - truth
     relative = 100 * np.abs(error) / truth
     terms = np.stack([np.abs(error), relative, error, *(relative <= p for p in WITHIN_PERCENT),
@@ -233,6 +279,7 @@ def _detection(what: str, weight: Column, said: np.ndarray, chosen: np.ndarray) 
 
 def _counted(what: str, found: int, missed: int, false_alarms: int, rightly_left: int
              ) -> Detection:
+    """The counts with their shares."""
     return Detection(what, found, missed, false_alarms, rightly_left,
                      wilson(found, found + missed),
                      wilson(rightly_left, rightly_left + false_alarms))

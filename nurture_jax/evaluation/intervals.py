@@ -39,11 +39,11 @@ class Intervals:
     """Calibrated factors.
 
     Attributes:
-      coverage: the asked probability.
-      infants_per_band: fewest calibration infants for a factor of its own.
-      infants: of calibration, by band and measure; ALL_AGES is one of the bands.
-      factors: by band and measure, in units of the predicted scale; a band and measure without
-        enough infants is absent and takes ALL_AGES.
+      coverage: The asked probability.
+      infants_per_band: Fewest calibration infants for a factor of its own.
+      infants: Number of calibration infants by band and measure; ALL_AGES is one of the bands.
+      factors: Factors by band and measure, in units of the predicted scale; a band and measure
+        without enough infants is absent and takes ALL_AGES.
     """
 
     coverage: float
@@ -89,8 +89,13 @@ def calibrate(estimates: Estimates, *, coverage: float = COVERAGE,
 
     It has chosen which weights were kept, though, so the guarantee holds only nearly.
 
+    Args:
+      estimates: Estimates of those visits, with what was measured.
+      coverage: The asked probability.
+      infants_per_band: Fewest infants for a factor of its own.
+
     Raises:
-      ValueError: when the infants are too few for any interval of this coverage.
+      ValueError: If the infants are too few for any interval of this coverage.
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage {coverage} is not between 0 and 1; use 0.9")
@@ -115,7 +120,7 @@ def calibrate(estimates: Estimates, *, coverage: float = COVERAGE,
 
 
 def _needed(coverage: float) -> int:
-    """Infants; 1 / (k + 1) of the weight is at infinity, so fewer have no finite quantile."""
+    """Fewest infants with a finite quantile, as 1 / (k + 1) of the weight is at infinity."""
     return math.ceil(coverage / (1 - coverage) - 1e-9)
 
 
@@ -123,8 +128,9 @@ def quantile_by_infant(scores: np.ndarray, infants: np.ndarray, coverage: float)
     """Smallest score below which `coverage` of the weight lies; inf where infants are too few.
 
     Args:
-      scores: [n], not nan.
-      infants: [n] whose they are.
+      scores: Scores of the visits, [n], not nan.
+      infants: Whose visit each is, [n].
+      coverage: The asked share of the weight.
     """
     _, owner, visits = np.unique(infants, return_inverse=True, return_counts=True)
     weight = 1 / ((len(visits) + 1) * visits[owner])
@@ -138,9 +144,12 @@ class Coverage:
     """How often the measured value lay within the interval.
 
     Attributes:
-      share: of visits, with its Wilson interval, as if visits were independent.
-      by_infant: the same share with an interval from drawing infants.
-      mean_width: of the intervals, in the unit of the measure.
+      measure: One of LABELS.
+      band: A band of age, or ALL_AGES.
+      visits, infants: Number of those that were measured.
+      share: Share of the visits, with its Wilson interval, as if visits were independent.
+      by_infant: The same share with an interval from drawing infants.
+      mean_width: Mean width of the intervals, in the unit of the measure.
     """
 
     measure: str

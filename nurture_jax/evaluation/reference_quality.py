@@ -20,9 +20,12 @@ class Heaping:
     """Round numbers among the measured values.
 
     Attributes:
-      round_to: what counts as round, such as 100 (g).
-      reading: coarsest reading of the instrument that explains nearly all values.
-      share, expected: of round values, found and by that reading alone.
+      measure: One of LABELS.
+      visits: Number of measured values.
+      round_to: What counts as round, such as 100 (g).
+      reading: Coarsest reading of the instrument that explains nearly all values.
+      share: Share of round values that was found.
+      expected: The share that this reading alone would give.
     """
 
     measure: str
@@ -41,9 +44,11 @@ class TechnicalError:
     this is sqrt(sum d^2 / 2n).
 
     Attributes:
+      measure: One of LABELS.
       what: "reference" or "estimate".
-      repeated: days on which an infant was measured more than once.
-      error: in the unit of the measure; percent: of the mean.
+      repeated: Number of days on which an infant was measured more than once.
+      error: The error in the unit of the measure.
+      percent: The same in percent of the mean.
     """
 
     measure: str
@@ -70,7 +75,7 @@ def heaping(estimates: Estimates) -> tuple[Heaping, ...]:
 
 
 def technical_errors(estimates: Estimates) -> tuple[TechnicalError, ...]:
-    """Of reference and estimate, from infants with several visits on one day; () without any."""
+    """Errors of reference and estimate on days with several visits of an infant; () without any."""
     days = defaultdict(list)
     for row, visit in enumerate(estimates.visits):
         if visit.age_days is not None:

@@ -53,9 +53,11 @@ def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., t
     of the resamples stand there.
 
     Args:
-      infants: [n] whose visit each row is.
-      terms: [n, m] float, summed over the visits.
-      statistic: m sums, each of any shape, to a tuple of arrays of that shape.
+      infants: Whose visit each row is, [n].
+      terms: What is summed over the visits, [n, m] float.
+      statistic: A function from m sums, each of any shape, to a tuple of arrays of that shape.
+      seed: Seed of the drawing.
+      resamples: Number of times that the infants are drawn.
 
     Returns:
       One Number for each statistic; without interval below MINIMUM_INFANTS infants, and where the
@@ -77,7 +79,7 @@ def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., t
 def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, resamples: int
                ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends, one for each statistic, from the sums [infants, m]."""
-    def of_drawn(*drawn, axis):
+    def of_drawn(*drawn: np.ndarray, axis: int) -> np.ndarray:
         return np.stack(statistic(*(each.sum(axis) for each in drawn)))
 
     with warnings.catch_warnings():  # where BCa is not defined, and we know what to do
@@ -93,7 +95,11 @@ def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, res
 
 
 def wilson(hits: int, total: int) -> Number:
-    """A share with its Wilson score interval (Wilson 1927); nan for an empty total."""
+    """A share with its Wilson score interval (Wilson 1927); nan for an empty total.
+
+    Raises:
+      ValueError: Unless 0 <= hits <= total.
+    """
     if not 0 <= hits <= total:
         raise ValueError(f"{hits} of {total} is not a share; give 0 <= hits <= total")
     if total == 0:
