@@ -54,11 +54,14 @@ ERRORS = "test_errors.json"
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Mean absolute errors on the test infants, by measure in its unit; seed is None for baselines.
+    """Errors of one run, or of a baseline, on the test infants.
 
     Attributes:
-      relative_error_percent: of the weight.
-      visits: a row each: infant_id, visit_id, and the absolute error of every measure in its
+      variant: One of VARIANTS, or the name of a baseline.
+      seed: Seed of the run; None for a baseline.
+      mae: Mean absolute errors by measure, each in its unit; nan for one that was never taken.
+      relative_error_percent: Mean relative error of the weight.
+      visits: A row for each: infant_id, visit_id, and the absolute error of every measure in its
         unit, None where it is not known.
     """
 
@@ -74,11 +77,17 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
     """Trains and tests every variant with every seed; writes the table and the figure.
 
     Args:
-      config: of the training, as `experiment.Experiment.from_dict` takes it.
+      config: Config of the training, as `experiment.Experiment.from_dict` takes it.
+      folder: Folder of all runs and of the table.
+      seeds: Seeds of the runs of every variant.
+      variants: Names out of VARIANTS.
+
+    Returns:
+      An outcome for each run, seed by seed, and then for each baseline.
 
     Raises:
-      ValueError: for an unknown variant, none at all, or a folder of another config, before
-        anything is trained.
+      ValueError: If a variant is unknown, there are none, or the folder is of another config,
+        before anything is trained.
     """
     if not (variants and seeds):
         raise ValueError(f"there are {len(variants)} variants and {len(seeds)} seeds; give at "
@@ -104,7 +113,7 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """One row a variant: means over seeds, with the standard deviation for the weight."""
+    """Markdown with a row for each variant: means over seeds, for the weight with their spread."""
     lines = [f"| | weight, g | weight, % | weight minus {REFERENCE}, g (95 % interval) | "
              f"length, cm | head, cm | chest, cm |", "| --- " * 7 + "|"]
     minus = differences(outcomes)
@@ -128,7 +137,7 @@ def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
     difference, then its mean, with an interval from drawing infants. Empty without REFERENCE.
 
     Raises:
-      ValueError: for runs that were tested on different visits.
+      ValueError: If runs were tested on different visits.
     """
     found = {name: _by_visit(name, group) for name, group in _groups(outcomes).items()}
     reference, minus = found.pop(REFERENCE, {}), {}
@@ -141,7 +150,7 @@ def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """The table as Markdown, every run as CSV and JSON, and the figure."""
+    """Writes the table as Markdown, every run as CSV and JSON, and the figure."""
     rows = [{"variant": each.variant, "seed": "" if each.seed is None else each.seed,
              **{f"mae_{name}": value for name, value in each.mae.items()},
              "relative_error_percent": each.relative_error_percent} for each in outcomes]
@@ -166,6 +175,7 @@ def _picture(outcomes: Sequence[Outcome]) -> bytes:
 
 
 def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """Outcomes by variant, in the order in which the variants first come."""
     groups: dict[str, list[Outcome]] = {}
     for each in outcomes:
         groups.setdefault(each.variant, []).append(each)
@@ -173,7 +183,7 @@ def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def _by_visit(name: str, group: Sequence[Outcome]) -> dict[tuple[str, str], float]:
-    """Absolute error of the weight in g by infant and visit, the mean over the runs."""
+    """Absolute errors of the weight in g by infant and visit, the mean over the runs."""
     runs = [{(row["infant_id"], row["visit_id"]): row["weight_g"] for row in each.visits
              if row["weight_g"] is not None} for each in group]
     for run in runs:
@@ -182,6 +192,7 @@ def _by_visit(name: str, group: Sequence[Outcome]) -> dict[tuple[str, str], floa
 
 
 def _check_same(name: str, some: Mapping, others: Mapping) -> None:
+    """Raises ValueError unless both have the same visits."""
     if different := some.keys() ^ others.keys():
         infant, visit = min(different)
         raise ValueError(f"visit {infant}/{visit} was tested in some runs of {name!r} and "
@@ -190,12 +201,14 @@ def _check_same(name: str, some: Mapping, others: Mapping) -> None:
 
 
 def _changed(config: Mapping, name: str, seed: int) -> dict:
+    """The config of one run of a variant."""
     config = copy.deepcopy(dict(config))
     config["model"] = {**config["model"], **VARIANTS[name]}
     return config | {"seed": seed}
 
 
 def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
+    """Trains and tests one run in the folder `run`, or reads what was found before."""
     run.mkdir(parents=True, exist_ok=True)
     with locks.alone(run, f"waiting for another process in {run}"):
         workdir.check(run, config, may_differ=experiment.MAY_DIFFER, meaning=experiment.meaning)
@@ -208,7 +221,7 @@ def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
 
 
 def _tested(run: Path) -> Outcome | None:
-    """What was found before, by a version that kept the errors of every visit."""
+    """What was found before, by a version that kept the errors of every visit, or None."""
     path = run / ERRORS
     if not path.is_file():
         return None
@@ -221,7 +234,7 @@ def _tested(run: Path) -> Outcome | None:
 
 
 def _test_estimates(run: Path) -> Estimates:
-    """Of every test visit; the gate is off, since it would judge by the masks of some variants."""
+    """Estimates of all test visits, without the gate: it would judge by masks of some variants."""
     trained = TrainedNurture.open(run)
     source = experiment.open_data(trained.experiment.data, run)[1]["test"]
     seen = [trained.observe(batch) for batch in
@@ -231,7 +244,7 @@ def _test_estimates(run: Path) -> Estimates:
 
 
 def _baselines(run: Path, config: Mapping) -> list[Outcome]:
-    """Both baselines on the same infants."""
+    """Outcomes of both baselines on the test infants of `run`."""
     _, sources = experiment.open_data(experiment.Experiment.from_dict(dict(config)).data, run)
     train, test = (sources[part].cache.records.visits for part in ("train", "test"))
     fitted = fit_baselines(train, test)
@@ -239,6 +252,7 @@ def _baselines(run: Path, config: Mapping) -> list[Outcome]:
 
 
 def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:
+    """The outcome that estimates of the test visits are."""
     errors, weight = np.abs(estimates.mean - estimates.truth), estimates.of(WEIGHT.name)
     mae = {measure: float(np.nanmean(column)) if np.isfinite(column).any() else math.nan
            for measure, column in zip(LABELS, errors.T, strict=True)}

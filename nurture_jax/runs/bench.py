@@ -37,7 +37,7 @@ SCALING = Scaling((8.0, 3.9, 3.5, 3.5), (0.2,) * 4, (8.0, 15.0, 270.0, 0.5), (1.
 
 
 def film(path: Path) -> None:
-    """Ten seconds of full HD that an encoder has work with: a noisy picture on the move."""
+    """Writes ten seconds of full HD that an encoder has work with: a noisy picture on the move."""
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT // 8 + 40, WIDTH // 8 + 40, 3))
     large = noise.astype(np.uint8).repeat(8, 0).repeat(8, 1)
     frames = FPS * SECONDS
@@ -48,9 +48,14 @@ def film(path: Path) -> None:
 def time_video(folder: Path, config: dict, rounds: int = 3) -> dict[str, float]:
     """Seconds for one video, with a network of the config's size and random weights.
 
+    Args:
+      folder: Folder that the video is written to.
+      config: Config of a training.
+      rounds: How often each is done; the fastest counts.
+
     Returns:
-      "decode_s" to the clip; "predict_s" from the file to measures, gate and picture, after
-      start-up; "start_s" of that start-up: opening and compiling.
+      "decode_s" from the file to the clip; "predict_s" from the file to measures, gate and
+      picture, after start-up; "start_s" of that start-up: opening and compiling.
     """
     video = folder / "film.mp4"
     film(video)
@@ -66,7 +71,13 @@ def time_video(folder: Path, config: dict, rounds: int = 3) -> dict[str, float]:
 
 
 def time_reading(folder: Path, config: dict, visits: int = 32) -> float:
-    """Clips a second out of a cache, as the training loop takes them."""
+    """Clips a second out of a cache, as the training loop takes them.
+
+    Args:
+      folder: Folder in which `time_video` has left its video.
+      config: Config of a training.
+      visits: Number of clips in the cache.
+    """
     data = Experiment.from_dict(config).data
     video = folder / "film.mp4"
     names = [f"{i}.mp4" for i in range(visits)]
@@ -88,10 +99,12 @@ def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
     """Clips a second of the compiled training step, the whole batch of noise at hand.
 
     Args:
-      batch_size: clips of a step, on all devices together.
+      config: Config of a training.
+      batch_size: Clips of a step, on all devices together.
+      rounds: Number of steps; the fastest counts.
 
     Raises:
-      ValueError: where the devices cannot share so many.
+      ValueError: If the devices cannot share so many clips.
     """
     check_batch_size(batch_size)
     experiment = Experiment.from_dict(config)
@@ -136,12 +149,14 @@ def untrained(experiment: Experiment, folder: Path) -> TrainedNurture:
 
 
 def _any_intervals() -> Intervals:
+    """Intervals that nothing was calibrated on."""
     bands = (ALL_AGES, *AGE_BANDS)
     return Intervals(0.9, 30, {band: dict.fromkeys(LABELS, 0) for band in bands},
                      {band: dict.fromkeys(LABELS, 2.0) for band in bands})
 
 
 def _fastest(function: Callable, rounds: int) -> float:
+    """Seconds of the fastest call."""
     best = math.inf
     for _ in range(rounds):
         start = time.perf_counter()

@@ -24,8 +24,9 @@ class Calibration:
     """What an evaluation leaves for predictions.
 
     Attributes:
-      model_sha256: of the model whose estimates were calibrated, see `TrainedNurture.sha256`.
-      limits: of the gate that chose the visits.
+      intervals: The calibrated factors.
+      model_sha256: Hash of the model whose estimates were calibrated, see `TrainedNurture.sha256`.
+      limits: Limits of the gate that chose the visits.
     """
 
     intervals: Intervals
@@ -50,7 +51,7 @@ def load(folder: Path) -> Calibration:
     """What `save` wrote.
 
     Raises:
-      ValueError: where there is none, or the file is damaged, of another kind, or of an older
+      ValueError: If there is no such file, or it is damaged, of another kind, or of an older
         version, which did not say what the intervals belong to.
     """
     path = Path(folder) / FILE
@@ -64,4 +65,5 @@ def load(folder: Path) -> Calibration:
 
 
 def _evaluate(folder: Path) -> str:
+    """What to do about intervals that cannot be used."""
     return f"evaluate the run again (launch.evaluate_nurture --workdir {folder})"

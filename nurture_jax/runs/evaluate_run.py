@@ -22,6 +22,7 @@ from deps_jax.common.files.sealed import tell
 from nurture_jax import records
 from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.clips.clip_cache import ClipCache
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.baselines import fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
@@ -35,8 +36,8 @@ from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.training import experiment
 
 SPLITS = ("test", "validation")
-# Of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and, with the heads
-# the model has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
+# What a model says of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and,
+# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
 Observe = Callable[[dict], Mapping[str, np.ndarray]]
 
 
@@ -45,12 +46,14 @@ def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
     """Opens a finished run and writes the report of one split.
 
     Args:
+      folder: Folder of the run.
       split: "test" or "validation"; intervals of the latter are too narrow, as it calibrates them.
-      data_dir: where the data set lies now, if it has moved.
-      gate: limits by name that replace those in force, see `gate_limits`.
+      data_dir: Folder of the data set, where it has moved; "" takes the config's.
+      gate: Limits by name that replace those in force, see `gate_limits`.
+      seed: Seed of the bootstrap and the baselines.
 
     Raises:
-      ValueError: when the run, its data or the split are not there, the visits that it was trained
+      ValueError: If the run, its data or the split are not there, the visits that it was trained
         with have changed, or all visits are rejected.
     """
     folder, trained = Path(folder), TrainedNurture.open(folder)
@@ -69,11 +72,12 @@ def gate_limits(folder: Path, config: Limits, changes: Mapping[str, float]) -> L
     """Limits of the gate that are in force: those of the last evaluation, else of the run's config.
 
     Args:
-      config: those of the run.
-      changes: by name, on top.
+      folder: Folder of the run.
+      config: Limits of its config.
+      changes: Limits by name that replace those in force.
 
     Raises:
-      ValueError: naming a limit that is unknown or impossible.
+      ValueError: If a limit is unknown or impossible; the message names it.
     """
     limits = config
     if (folder / calibration.FILE).is_file():
@@ -85,7 +89,7 @@ def gate_limits(folder: Path, config: Limits, changes: Mapping[str, float]) -> L
 
 
 def parse_gate(texts: Sequence[str]) -> dict[str, float]:
-    """Limits by name from NAME=NUMBER; ValueError for anything else."""
+    """Limits by name from texts NAME=NUMBER; raises ValueError for others."""
     found = {}
     for text in texts:
         name, _, value = text.partition("=")
@@ -104,13 +108,20 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     """Calibrates intervals and writes the report of one split; baselines are fitted on the way.
 
     Args:
-      observe: the model, a network or an exported file.
-      sources: clips by split: "train" (only its table is read), "validation", and `split`.
-      model_sha256: which model it is; the intervals belong to it.
-      training: what the report should tell of the training.
+      folder: Folder that the report and the intervals are written to.
+      observe: The model, a network or an exported file.
+      sources: Clips by split: "train" (only its table is read), "validation", and `split`.
+      name: Name of the run.
+      synthetic: Whether the recordings are rendered.
+      model_sha256: Hash of the model; the intervals belong to it.
+      split: Name of the split that is reported.
+      batch_size: Clips that are estimated at a time.
+      training: What the report should tell of the training.
+      limits: Limits of the gate; None takes the defaults.
+      seed: Seed of the bootstrap and the baselines.
 
     Raises:
-      ValueError: for a split that is not there, or when the gate rejects all visits of one.
+      ValueError: If a split is not there, or the gate rejects all visits of one.
     """
     if missing := [part for part in ("train", "validation", split) if not len(
             sources.get(part, ()))]:
@@ -135,8 +146,14 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
                   ) -> tuple[Estimates, tuple[tuple[Visit, Gate], ...]]:
     """Estimates of the visits that pass the gate, and what it found of every visit.
 
+    Args:
+      observe: The model.
+      source: Clips of the split.
+      batch_size: Clips that are estimated at a time.
+      limits: Limits of the gate; None takes the defaults.
+
     Raises:
-      ValueError: when no visit passes.
+      ValueError: If no visit passes.
     """
     visits, gates, kept = source.cache.records.visits, [], []
     batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
@@ -173,7 +190,12 @@ def training_facts(trained: TrainedNurture, parts: Mapping[str, records.Records]
 
 
 def summary(found: Report, folder: Path) -> str:
-    """The headline of a report for the terminal: errors beside both baselines."""
+    """The headline of a report for the terminal: errors beside those of both baselines.
+
+    Args:
+      found: The report.
+      folder: Folder of the run.
+    """
     columns = {"NurtureNet": found.evaluation, **found.of_baselines}
     lines = [f"{'mean absolute error':<22}" + "".join(f"{name:>30}" for name in columns)]
     for name in LABELS:
@@ -202,6 +224,6 @@ def _changed_limits(found: Report, folder: Path) -> list[str]:
     return [f"limits of the gate: {', '.join(changed)}"] if changed else []
 
 
-def _left_out(cache) -> dict[str, int]:
-    """Visits of the split whose video could not be used, by reason."""
+def _left_out(cache: ClipCache) -> dict[str, int]:
+    """Counts of the visits of a split whose video could not be used, by reason."""
     return dict(collections.Counter(out.reason for out in cache.records.left_out).most_common())

@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -25,15 +26,19 @@ from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_m
 _INPUTS = ("frames", "tabular", "tabular_mask")
 
 
-def observe(model: NurtureNet, variables, preprocess: ClipAugment, batch) -> dict[str, jax.Array]:
+def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
+            batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """All that the network says of raw clips, in one pass; pure.
 
     Args:
+      model: The network.
+      variables: Its weights and statistics, "params" and "batch_stats".
+      preprocess: Mean and standard deviation that colours are normalised with.
       batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" of `clip_batches`.
 
     Returns:
-      "mean", "scale" [b, 4] in the units of LABELS (scale: of a Laplace distribution); with the
-      heads the model has, "shares" [b, t, h / 4, w / 4, 3] of nothing, newborn and reference
+      "mean", "scale" [b, 4] in the units of LABELS, the scale that of a Laplace distribution; with
+      the heads the model has, "shares" [b, t, h / 4, w / 4, 3] of nothing, newborn and reference
       object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
       1 where the point is seen).
     """
@@ -55,8 +60,12 @@ class TrainedNurture:
     """The best weights of a run and what they need.
 
     Attributes:
-      validation: mean absolute errors there, by "mae_LABEL".
-      step: after which the weights were kept.
+      folder: Folder of the run.
+      experiment: Its settings.
+      model: The network.
+      variables: Weights and statistics of the network, "params" and "batch_stats".
+      validation: Mean absolute errors on the validation split, by "mae_LABEL".
+      step: Step after which the weights were kept.
     """
 
     folder: Path
@@ -71,7 +80,7 @@ class TrainedNurture:
         """Reads config, constants and best weights; neither videos nor a backbone's own run.
 
         Raises:
-          ValueError: when there is no run or nothing was kept yet.
+          ValueError: If there is no run, or nothing was kept yet.
         """
         folder = Path(folder)
         experiment = workdir.understood(folder, Experiment.from_dict)
@@ -86,14 +95,14 @@ class TrainedNurture:
 
     @property
     def preprocess(self) -> ClipAugment:
-        """Normalising, and nothing else."""
+        """Augmentation of the run that normalises colours, and does nothing else."""
         return ClipAugment(mean=self.experiment.augment.mean, std=self.experiment.augment.std)
 
     @cached_property
     def sha256(self) -> str:
-        """Of all that makes an estimate: weights, constants, backbone and settings.
+        """Hash of all that makes an estimate: weights, constants, backbone and settings.
 
-        Not of paths and cadences, which a continued run may change, nor of the gate.
+        Paths and cadences, which a continued run may change, are not in it, nor is the gate.
         """
         settings = flatten(dataclasses.asdict(self.experiment))
         plain = {"standard": dataclasses.asdict(self.model.scaling),
@@ -108,15 +117,18 @@ class TrainedNurture:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learnt."""
+        """Number of weights that were learnt."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
 
     @cached_property
-    def _observe(self):
+    def _observe(self) -> Callable[..., dict[str, jax.Array]]:
         return jax.jit(partial(observe, self.model, preprocess=self.preprocess))
 
     def observe(self, batch: dict) -> dict[str, np.ndarray]:
-        """See `observe`; compiled once for batches of one size, their padding left out."""
+        """What `observe` says of a batch on the host, without its padding, as numpy arrays.
+
+        It is compiled once for batches of one size.
+        """
         variables = jax.device_put(self.variables, jax.local_devices()[0])
         found = self._observe(variables, batch={name: batch[name] for name in _INPUTS})
         real = np.asarray(batch["example_mask"]) > 0

@@ -40,10 +40,12 @@ class Prediction:
     """What is said of one recording.
 
     Attributes:
-      assessment: None where the gate has rejected the recording.
-      audit: model, code, time, inputs, all that the gate measured beside its limits, and the
+      gate: What the gate found.
+      assessment: The estimate and what follows from it; None where the gate has rejected the
+        recording.
+      audit: Model, code, time, inputs, all that the gate measured beside its limits, and the
         estimate, as plain values.
-      frame: [h, w, 3] uint8, the middle frame with masks and keypoints drawn on it.
+      frame: The middle frame with masks and keypoints drawn on it, [h, w, 3] uint8.
     """
 
     gate: Gate
@@ -55,11 +57,18 @@ class Prediction:
 class Predictor:
     """A trained network with its intervals, compiled for one clip.
 
+    Args:
+      trained: The network.
+      calibrated: Its intervals.
+
     Attributes:
-      limits: of the gate: those that the intervals were calibrated under.
+      limits: Limits of the gate, those that the intervals were calibrated under.
+
+    Raises:
+      ValueError: If the intervals are of another network.
     """
 
-    def __init__(self, trained: TrainedNurture, calibrated: Calibration):
+    def __init__(self, trained: TrainedNurture, calibrated: Calibration) -> None:
         calibrated.check(trained.sha256, trained.folder)
         self._trained, self._factors = trained, calibrated.intervals
         self.limits = calibrated.limits
@@ -70,10 +79,10 @@ class Predictor:
 
     @classmethod
     def open(cls, folder: str | Path) -> Predictor:
-        """Of a run in `folder`.
+        """The predictor of a run in `folder`.
 
         Raises:
-          ValueError: when it is not there, or was not evaluated with the weights it has now.
+          ValueError: If it is not there, or was not evaluated with the weights it has now.
         """
         return cls(TrainedNurture.open(folder), calibration.load(Path(folder)))
 
@@ -82,8 +91,15 @@ class Predictor:
                  gestational_age_days: float | None = None) -> Prediction:
         """Decodes, looks, and estimates unless the gate rejects.
 
+        Args:
+          video: File of the recording.
+          age_days: Age since birth; this and all that follows may be left out.
+          birth_weight_g: Weight at birth.
+          sex: "F", "M" or "".
+          gestational_age_days: Gestation at birth.
+
         Raises:
-          ValueError: for numbers out of range or a video that cannot be used.
+          ValueError: If a number is out of range, or the video cannot be used.
         """
         visit = recording(video, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
                           gestational_age_days=gestational_age_days)
@@ -109,11 +125,11 @@ class Predictor:
         return Prediction(gate, assessment, audit, draw(clip.images, found))
 
 
-def recording(video: str | Path, **known) -> Visit:
-    """What is asked about, before anything is opened; `known` as for `Predictor`.
+def recording(video: str | Path, **known: float | str | None) -> Visit:
+    """What is asked about, before anything is opened; `known` is as for `Predictor`.
 
     Raises:
-      ValueError: for numbers out of range or a video that does not exist.
+      ValueError: If a number is out of range, or the video does not exist.
     """
     visit = _visit(str(video), **known)
     check(visit)
@@ -133,7 +149,12 @@ def check(visit: Visit) -> None:
 
 
 def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
-    """The middle of [t, h, w, 3] uint8 frames, enlarged, with what the heads saw on it."""
+    """The middle frame, enlarged, with what the heads saw drawn on it, [h, w, 3] uint8.
+
+    Args:
+      frames: The clip, [t, h, w, 3] uint8 RGB.
+      found: What `TrainedNurture.observe` says of this one clip.
+    """
     middle, scale = len(frames) // 2, -(-SHOWN_PX // frames.shape[1])
     size = (scale * frames.shape[2], scale * frames.shape[1])
     picture = cv2.resize(frames[middle], size, interpolation=cv2.INTER_CUBIC)
@@ -155,7 +176,7 @@ def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def text(prediction: Prediction) -> str:
-    """For the terminal: one line a measure, then the advice, or why there is no estimate."""
+    """Text for the terminal: a line for each measure, then the advice, or why there is none."""
     if prediction.assessment is None:
         reasons = (f"  {failure}" for failure in prediction.gate.failures)
         return "\n".join(["no estimate:", *reasons])
@@ -176,18 +197,19 @@ def text(prediction: Prediction) -> str:
     return "\n".join([*lines, f"advice  {found.advice}"])
 
 
-def _visit(video: str, **known) -> Visit:
+def _visit(video: str, **known: float | str | None) -> Visit:
     return Visit(infant_id="", visit_id="", video=video, **known)
 
 
 def _batch(frames: np.ndarray, visit: Visit) -> dict[str, np.ndarray]:
+    """A batch of one clip, as of `clip_batches`."""
     row = {"frames": frames, **tabular_of(visit), "example_mask": np.float32(1)}
     return {name: np.asarray(value)[None] for name, value in row.items()}
 
 
 def model_sha256(trained: TrainedNurture, factors: Intervals) -> str:
-    """Of all that makes the estimate and its interval: `TrainedNurture.sha256`, and the factors.
+    """Hash of all that makes the estimate and its interval: that of the network, and the factors.
 
-    Not of paths, nor of the gate, whose limits the audit tells.
+    Paths are not in it, nor is the gate, whose limits the audit tells.
     """
     return sealed.digest([trained.sha256, dataclasses.asdict(factors)])
