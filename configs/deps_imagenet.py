@@ -14,6 +14,7 @@ rate, and train at it from the next step on (`method.ramp_target_epochs`, docs/m
 from ml_collections import ConfigDict
 
 from configs import parts
+from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -29,8 +30,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.workers = 16  # up to five batches of 0.3 GB wait for each
     config.data.policy = "auto_imagenet"
     config.augment = parts.augment(
-        mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True,
-        colour=(0.4, 0.4, 0.4, 0.1), erase_probability=0.2)
+        mean=IMAGENET_MEAN, std=IMAGENET_STD, flip=True, colour=(0.4, 0.4, 0.4, 0.1),
+        erase_probability=0.2)
     config.space = parts.space("mobilenet_v3")
     config.method = parts.method(method)
     if warm_up:

@@ -1,6 +1,7 @@
 """Sections of a config with the values that most experiments share."""
 from ml_collections import ConfigDict, config_dict
 
+from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from deps_jax.training import METHODS
 
 
@@ -164,8 +165,8 @@ def clips(*, frames: int, size: int, test_fraction: float = 0.15) -> ConfigDict:
 def clip_augment() -> ConfigDict:
     """See nurture_jax.clips.clip_augment; strengths are ours, mean and std those of ImageNet."""
     return ConfigDict({
-        "mean": (0.485, 0.456, 0.406),
-        "std": (0.229, 0.224, 0.225),
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
         "flip": True,
         "zoom": (0.85, 1.08),  # more would often push an end of the ruler out of the picture
         "shift": 0.03,

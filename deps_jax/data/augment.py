@@ -11,8 +11,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from deps_jax.common.loop.parallel import keys_of
 from deps_jax.data.boxes import random_boxes, squares
 from deps_jax.data.colour import jitter
+
+# Mean and standard deviation of the channels of ImageNet's photos, for values in [0, 1].
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # What keys of a whole step or run are for, counted from the end: places of images are counted from
 # 0, and keys are made of them the same way.
@@ -133,11 +138,6 @@ def mirrored_in(key: jax.Array, examples: jax.Array, epoch: jax.Array | int) -> 
     """
     half = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i)))(examples)
     return half ^ (epoch % 2 == 1)
-
-
-def keys_of(key: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
-    """Keys [count], one for each place in the global batch from `first` on."""
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
 
 
 def _split(keys: jax.Array, count: int) -> tuple[jax.Array, ...]:

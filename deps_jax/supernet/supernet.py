@@ -20,9 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from deps_jax.common.loop.parallel import first_index
+from deps_jax.common.loop.parallel import first_index, keys_of
 from deps_jax.common.nn.dispatch import Elastic, is_static, run_once, run_repeated, switched
-from deps_jax.common.nn.operations import Mode, activate, dense, pointwise, pointwise_norm
+from deps_jax.common.nn.operations import (
+    Mode,
+    activate,
+    dense,
+    dropout,
+    pointwise,
+    pointwise_norm,
+)
 from deps_jax.space.block import Block
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Integers, Subnet
@@ -94,7 +101,7 @@ def apply(
     if not space.head_width:
         del statistics["head"]
     if dropout_key is not None:
-        x = _dropout(dropout_key, x, dropout_rate, axis_name)
+        x = dropout(dropout_key, x, dropout_rate, axis_name)
     # Never rounded to bfloat16: near 10 its steps are 1/16, and the best two classes would tie.
     classifier = {**params["classifier"], "kernel": params["classifier"]["kernel"][:x.shape[-1]]}
     logits = dense(x, classifier, jnp.promote_types(x.dtype, jnp.float32))
@@ -269,16 +276,6 @@ def _features(space: SearchSpace, params: Tree | None, stats: Tree | None, x: ja
     return x, statistics
 
 
-def _dropout(key: jax.Array, x: jax.Array, rate: float | jax.Array,
-             axis_name: str | None) -> jax.Array:
-    """Drops features with a mask that depends on the example's place in the global batch."""
-    b, features = x.shape
-    places = first_index(b, axis_name) + jnp.arange(b)
-    keep = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), 1 - rate,
-                                                   (features,)))(places)
-    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
-
-
 def _survival(space: SearchSpace, key: jax.Array, rate: float | jax.Array, b: int,
               axis_name: str | None) -> list[jax.Array]:
     """Factors [blocks, b] of every stage: 0 where a block adds nothing, else 1 / (1 - its rate).
@@ -287,8 +284,8 @@ def _survival(space: SearchSpace, key: jax.Array, rate: float | jax.Array, b: in
     """
     depths = [len(blocks) for blocks in space.blocks]
     rates = rate * np.arange(sum(depths)) / sum(depths)
-    places = first_index(b, axis_name) + jnp.arange(b)
-    keep = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), 1 - rates))(places)
+    keys = keys_of(key, first_index(b, axis_name), b)
+    keep = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - rates))(keys)
     factors = (keep / (1 - rates)[None]).T
     return jnp.split(factors, np.cumsum(depths)[:-1])
 

@@ -8,15 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from deps_jax.common.loop.metrics import Mean
-from deps_jax.data.augment import (
-    DROPPING,
-    MIRRORING,
-    MIXING,
-    Augment,
-    augment,
-    keys_of,
-    mirrored_in,
-)
+from deps_jax.common.loop.parallel import keys_of
+from deps_jax.data.augment import DROPPING, MIRRORING, MIXING, Augment, augment, mirrored_in
 from deps_jax.data.mix import mix
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet

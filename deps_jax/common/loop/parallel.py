@@ -50,6 +50,11 @@ def first_index(local_batch: int, axis_name: str | None) -> jax.Array | int:
     return 0 if axis_name is None else jax.lax.axis_index(axis_name) * local_batch
 
 
+def keys_of(key: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
+    """Keys [count], one for each place in the global batch from `first` on."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
+
+
 def shard_batch(batch: Tree, device_count: int) -> Tree:
     """A batch of arrays [b, ...] as one of [device_count, b / device_count, ...].
 

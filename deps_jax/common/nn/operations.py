@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from deps_jax.common.loop.parallel import Tree, mean_over_devices
+from deps_jax.common.loop.parallel import Tree, first_index, keys_of, mean_over_devices
 
 Normalised = tuple[jax.Array, jax.Array, jax.Array]  # (y, mean, biased variance)
 
@@ -180,6 +180,22 @@ def dense(x: jax.Array, params: Tree,
     dtype = dtype or x.dtype
     y = jnp.matmul(x, params["kernel"].astype(x.dtype), preferred_element_type=dtype)
     return y + params["bias"].astype(dtype)[None]
+
+
+def dropout(key: jax.Array, x: jax.Array, rate: float | jax.Array,
+            axis_name: str | None) -> jax.Array:
+    """Sets features [b, ...] to 0 with probability `rate` and divides the others by 1 - `rate`.
+
+    They are drawn by the example's place in the global batch.
+
+    Args:
+      key: Key of the step, the same on all devices.
+      rate: Probability in [0, 1); may be traced.
+      axis_name: Mapped axis of the devices that share the batch; None on a single one.
+    """
+    keys = keys_of(key, first_index(x.shape[0], axis_name), x.shape[0])
+    keep = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
 def max_pool(x: jax.Array, kernel: int, stride: int) -> jax.Array:

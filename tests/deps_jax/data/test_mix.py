@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deps_jax.data.augment import Augment, keys_of
+from deps_jax.common.loop.parallel import keys_of
+from deps_jax.data.augment import Augment
 from deps_jax.data.mix import mix, swapped
 
 COUNT = 200
