@@ -6,14 +6,17 @@ come out however many devices share the batch. Pure: (key, batch) -> batch.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
+from deps_jax.common.loop.parallel import keys_of
+from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from nurture_jax.measures import KEYPOINTS
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+Batch = Mapping[str, jax.Array]  # arrays of `clip_batches` by name
+
 
 
 def _mirrored_order() -> tuple[int, ...]:
@@ -37,14 +40,17 @@ class ClipAugment:
     Weight and length do not change: the reference object is scaled with the newborn.
 
     Attributes:
-      mean, std: of each channel, for values in [0, 1].
-      flip: mirror half of the clips left to right. Off where text must stay legible.
-      zoom: (smallest, largest) factor, drawn on a logarithmic scale; below 1 the border is black.
-      shift: largest move of the centre, as a part of the side.
-      brightness: largest change of all values, of 1.
-      contrast, colour: largest relative change of the contrast, and of one channel.
-      frames: so many of a clip's frames in a step, drawn anew; 0 takes all. An estimate sees all.
-      annotated_first: how much sooner an annotated frame is drawn, 0 (as any other) to 1 (always).
+      mean, std: Mean and standard deviation of each channel, for values in [0, 1].
+      flip: Whether half of the clips are mirrored left to right; off where text must stay legible.
+      zoom: Smallest and largest factor, drawn on a logarithmic scale; below 1 the border is black.
+      shift: Largest move of the centre, as a part of the side.
+      brightness: Largest change of all values, which are in [0, 1].
+      contrast, colour: Largest relative change of the contrast, and of one channel.
+      frames: Number of a clip's frames in a step, drawn anew; 0 takes all. An estimate sees all.
+      annotated_first: How much sooner an annotated frame is drawn, 0 (as any other) to 1 (always).
+
+    Raises:
+      ValueError: If a setting is out of its range.
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -58,7 +64,7 @@ class ClipAugment:
     frames: int = 0
     annotated_first: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(f"mean {self.mean} and std {self.std} must be 3 numbers each, std "
                              f"above 0; give one for every colour channel")
@@ -75,27 +81,29 @@ class ClipAugment:
 
     @property
     def moves(self) -> bool:
+        """Whether clips are mirrored, zoomed or shifted, and their labels with them."""
         return self.flip or tuple(self.zoom) != (1, 1) or self.shift > 0
 
+    @property
+    def in_use(self) -> ClipAugment:
+        """What happens to a clip that is estimated from: it is normalised, and nothing else."""
+        return ClipAugment(mean=self.mean, std=self.std)
 
-# Strengths of our own choice; the paper gives none.
-TRAINING = ClipAugment(flip=True, zoom=(0.85, 1.2), shift=0.08, brightness=0.15, contrast=0.2,
-                       colour=0.1)
 
-
-def augment(key: jax.Array, batch: dict, settings: ClipAugment, first: jax.Array | int = 0) -> dict:
+def augment(key: jax.Array, batch: Batch, settings: ClipAugment, first: jax.Array | int = 0
+            ) -> Batch:
     """A batch with other frames, masks and keypoints; everything else is passed on.
 
     Args:
-      batch: of `clip_batches`; "frames" [b, t, h, w, 3] uint8, and if there, "masks"
-        [b, t, h', w'] and "keypoints" [b, t, 19, 3] in pixels of the frames.
-      first: position of the first clip in the global batch.
+      key: Key of the step, the same on all devices.
+      batch: Arrays of `clip_batches`: "frames" [b, t, h, w, 3] uint8, and if there, "masks"
+        [b, t, h', w'], "keypoints" [b, t, 19, 3] in pixels of the frames and "annotated" [b, t].
+      first: Position of the first clip in the global batch.
 
     Returns:
-      The batch with "frames" float32, normalised.
+      The batch with "frames" float32, normalised; t is `settings.frames` where that is fewer.
     """
-    size = batch["frames"].shape[0]
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(size))
+    keys = keys_of(key, first, batch["frames"].shape[0])
     if settings.frames and settings.frames < batch["frames"].shape[1]:
         batch = {**batch, **_some_frames(keys, batch, settings)}
     move_keys, colour_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
@@ -115,18 +123,18 @@ def augment(key: jax.Array, batch: dict, settings: ClipAugment, first: jax.Array
 
 
 def normalise(frames: jax.Array, settings: ClipAugment) -> jax.Array:
-    """[b, t, h, w, 3] uint8 as the network sees them in a prediction: nothing else is changed."""
+    """Frames as the network sees them in use, [b, t, h, w, 3] uint8 -> float32."""
     return _unit_scale(frames.astype(jnp.float32) / 255, settings)
 
 
 def _unit_scale(frames: jax.Array, settings: ClipAugment) -> jax.Array:
-    """Values in [0, 1] with mean 0 and standard deviation 1 by channel."""
+    """(values - mean) / std of each channel, for values in [0, 1]; [b, t, h, w, 3]."""
     mean, std = (jnp.array(value)[(None,) * 4] for value in (settings.mean, settings.std))
     return (frames - mean) / std
 
 
-def _some_frames(keys, batch, settings: ClipAugment) -> dict:
-    """What a clip has by frame, for `settings.frames` of them in their order."""
+def _some_frames(keys: jax.Array, batch: Batch, settings: ClipAugment) -> Batch:
+    """What clips have by frame, for `settings.frames` of them in their order."""
     own = {name: batch[name] for name in ("frames", "masks", "keypoints", "annotated")
            if name in batch}
     b, t = batch["frames"].shape[:2]
@@ -137,8 +145,8 @@ def _some_frames(keys, batch, settings: ClipAugment) -> dict:
     return {name: jax.vmap(lambda x, at: x[at])(value, chosen) for name, value in own.items()}
 
 
-def _draw_move(key, settings: ClipAugment):
-    """(scale, offset), [2] each as (y, x): output = scale * input + offset, side length 1.
+def _draw_move(key: jax.Array, settings: ClipAugment) -> tuple[jax.Array, jax.Array]:
+    """Scale and offset, [2] each as (y, x): output = scale * input + offset, for sides of 1.
 
     A negative x scale mirrors.
     """
@@ -152,15 +160,18 @@ def _draw_move(key, settings: ClipAugment):
     return scale, centre - 0.5 * scale
 
 
-def _move_frames(frames, scale, offset):
-    """t h w 3, bilinear; black outside. Separable, so it is two matrix products."""
+def _move_frames(frames: jax.Array, scale: jax.Array, offset: jax.Array) -> jax.Array:
+    """Frames [t, h, w, 3] moved, bilinear; black outside.
+
+    Bilinear interpolation is separable, so it is two matrix products.
+    """
     rows = _weights(frames.shape[1], scale[0], offset[0])
     columns = _weights(frames.shape[2], scale[1], offset[1])
     return jnp.einsum("yh,thwc,xw->tyxc", rows, frames, columns)
 
 
-def _weights(size: int, scale, offset):
-    """[out, in] of bilinear interpolation, widened (a tent) where the picture shrinks."""
+def _weights(size: int, scale: jax.Array, offset: jax.Array) -> jax.Array:
+    """Weights [out, in] of bilinear interpolation, a wider tent where the picture shrinks."""
     centres = (jnp.arange(size) + 0.5) / size
     source = (centres - offset) / scale  # where each output pixel looks
     width = jnp.maximum(1, 1 / jnp.abs(scale))
@@ -171,8 +182,8 @@ def _weights(size: int, scale, offset):
     return jnp.where(inside, tent / jnp.maximum(tent.sum(1, keepdims=True), 1e-6), 0)
 
 
-def _move_masks(masks, scale, offset):
-    """t h w, nearest; 0 outside."""
+def _move_masks(masks: jax.Array, scale: jax.Array, offset: jax.Array) -> jax.Array:
+    """Masks [t, h, w] moved, each cell taking the nearest value; 0 outside."""
     for axis, s, o in ((1, scale[0], offset[0]), (2, scale[1], offset[1])):
         size = masks.shape[axis]
         source = jnp.floor(((jnp.arange(size) + 0.5) / size - o) / s * size).astype(jnp.int32)
@@ -182,8 +193,13 @@ def _move_masks(masks, scale, offset):
     return masks
 
 
-def _move_points(points, scale, offset, size):
-    """t 19 3; a point that leaves the frame is no longer labelled."""
+def _move_points(points: jax.Array, scale: jax.Array, offset: jax.Array, size: tuple[int, int]
+                 ) -> jax.Array:
+    """Keypoints [t, 19, 3] moved; one that leaves the frame is no longer labelled.
+
+    Args:
+      size: Height and width of the frames in pixels.
+    """
     height, width = size
     y = (points[..., 1] / height * scale[0] + offset[0]) * height
     x = (points[..., 0] / width * scale[1] + offset[1]) * width
@@ -192,8 +208,8 @@ def _move_points(points, scale, offset, size):
     return jnp.where(scale[1] < 0, moved[:, jnp.array(MIRRORED)], moved)
 
 
-def _recolour(key, frames, settings: ClipAugment):
-    """t h w 3 in [0, 1]: one draw of brightness, contrast and colour for the whole clip."""
+def _recolour(key: jax.Array, frames: jax.Array, settings: ClipAugment) -> jax.Array:
+    """Frames [t, h, w, 3] in [0, 1] after one draw of brightness, contrast and colour for all."""
     if not (settings.brightness or settings.contrast or settings.colour):
         return frames
     keys = jax.random.split(key, 3)

@@ -6,6 +6,7 @@ A module of its own, since `refit` trains it on after the rest.
 """
 from __future__ import annotations
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,8 @@ class Fusion(nn.Module):
     """Two hidden layers, and a linear path for the sizes.
 
     Attributes:
-      use_tabular, tabular_width, hidden_width, predict_gain: see `model.ModelSettings`.
-      scaling: of the training split.
+      use_tabular, tabular_width, hidden_width, predict_gain: See `model.ModelSettings`.
+      scaling: Numbers of the training split that inputs and measures are scaled with.
     """
 
     use_tabular: bool
@@ -29,15 +30,15 @@ class Fusion(nn.Module):
     scaling: Scaling
 
     @nn.compact
-    def __call__(self, pooled, sizes, tabular, tabular_mask) -> dict[str, jax.Array]:
-        """Measures in standardised units.
+    def __call__(self, pooled: jax.Array | None, sizes: jax.Array | None, tabular: jax.Array,
+                 tabular_mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Measures of unit scale and the logarithms of their scales, [b, 4] each.
 
         Args:
-          pooled, sizes: [b, c] and [b, g] of `model.Video`; None where there are none.
-          tabular, tabular_mask: [b, 4] in the units of `clip_batches`.
-
-        Returns:
-          "mean", "log_scale" [b, 4].
+          pooled, sizes: What the frames show, [b, c] and [b, g], see `model.Seen`; None where there
+            are none.
+          tabular, tabular_mask: Inputs and which of them are known, [b, 4], in the units of
+            `clip_batches`.
         """
         parts = [part for part in (pooled, sizes) if part is not None]
         if self.use_tabular:
@@ -48,8 +49,14 @@ class Fusion(nn.Module):
         x = nn.relu(nn.Dense(self.hidden_width, name="fuse2")(x))
         return self._measures(x, sizes, tabular[:, :1], tabular_mask[:, :1])
 
-    def _measures(self, x, sizes, birth_weight_g, is_known) -> dict[str, jax.Array]:
-        """The last layer; its fifth output is the gain since birth, of its own unit scale."""
+    def _measures(self, x: jax.Array, sizes: jax.Array | None, birth_weight_g: jax.Array,
+                  is_known: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The last layer; its fifth output is the gain since birth, of its own unit scale.
+
+        Args:
+          x: Hidden features, [b, c].
+          birth_weight_g, is_known: Weight at birth and whether it is known, [b, 1] each.
+        """
         width = 2 * (len(LABELS) + 1)
         raw = nn.Dense(width, kernel_init=nn.initializers.normal(0.01), name="measures")(x)
         if sizes is not None:  # logarithms of sizes add up to those of measures
@@ -57,11 +64,11 @@ class Fusion(nn.Module):
                                  name="from_sizes")(sizes)
         mean, log_scale = jnp.split(raw, 2, -1)  # b 5
         if not self.predict_gain:
-            return {"mean": mean[:, :-1], "log_scale": log_scale[:, :-1]}
+            return mean[:, :-1], log_scale[:, :-1]
         known = jnp.concatenate([is_known, jnp.zeros((x.shape[0], len(LABELS) - 1))], -1)
         gained, shift = self.scaling.from_gain(mean[:, -1:], birth_weight_g, is_known)
-        return {"mean": jnp.where(known > 0, gained, mean[:, :-1]),
-                "log_scale": jnp.where(known > 0, log_scale[:, -1:] + shift, log_scale[:, :-1])}
+        return (jnp.where(known > 0, gained, mean[:, :-1]),
+                jnp.where(known > 0, log_scale[:, -1:] + shift, log_scale[:, :-1]))
 
 
 class Tabular(nn.Module):
@@ -71,7 +78,7 @@ class Tabular(nn.Module):
 
     @nn.compact
     def __call__(self, values: jax.Array, mask: jax.Array) -> jax.Array:
-        assert values.shape == mask.shape == (values.shape[0], len(TABULAR)), values.shape
+        chex.assert_shape([values, mask], (values.shape[0], len(TABULAR)))
         shape, draw = (len(TABULAR), self.width), nn.initializers.normal(1.0)
         slope, offset, missing = (self.param(name, draw, shape)
                                   for name in ("slope", "offset", "missing"))

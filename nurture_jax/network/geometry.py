@@ -36,10 +36,10 @@ GAIN = 4.0  # brings logarithms of ratios, which spread by about a quarter, to u
 
 
 def peaks(heatmaps: jax.Array) -> jax.Array:
-    """[..., h, w, k] heatmaps -> [..., k, 2] centres (x, y) of mass, in cells; 0.5 is the first's.
+    """Centres of mass of heatmaps, (x, y) in cells; 0.5 is the middle of the first cell.
 
-    The mass is the positive part to the third power. A plain softmax would either be pulled to
-    the middle by the background or snap to the nearest cell.
+    [..., h, w, k] -> [..., k, 2]. The mass is the positive part to the third power. A plain softmax
+    would either be pulled to the middle by the background or snap to the nearest cell.
     """
     height, width = heatmaps.shape[-3:-1]
     mass = jnp.maximum(heatmaps, 0) ** _SHARPNESS + 1e-6 / (height * width)
@@ -50,7 +50,11 @@ def peaks(heatmaps: jax.Array) -> jax.Array:
 
 
 def spans(points: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[..., 19, 2] -> log lengths in cells, ([..., n] of SPANS, [..., 1] of the ruler)."""
+    """Logarithms of lengths in cells, [..., n] of SPANS and [..., 1] of the ruler.
+
+    Args:
+      points: Places of KEYPOINTS in cells, [..., 19, 2].
+    """
     vectors = jnp.einsum("nk,...kc->...nc", _ENDS, points)
     lengths = 0.5 * jnp.log(jnp.square(vectors).sum(-1) + _SMALLEST_CELLS**2)
     return lengths[..., :-1], lengths[..., -1:]
@@ -60,11 +64,11 @@ def features(probabilities: jax.Array | None, heatmaps: jax.Array | None) -> jax
     """Sizes relative to the reference object, and how sure the heads are of it.
 
     Args:
-      probabilities: [b, t, h, w, 3] of the segmentation; None without that head.
-      heatmaps: [b, t, h, w, 19]; None without that head.
+      probabilities: Probabilities of the segmentation, [b, t, h, w, 3]; None without that head.
+      heatmaps: Heatmaps of KEYPOINTS, [b, t, h, w, 19]; None without that head.
 
     Returns:
-      [b, t, g], about of unit scale; g depends on the heads that are there.
+      Features [b, t, g], about of unit scale; g depends on the heads that are there.
     """
     found = []
     if probabilities is not None:
@@ -84,7 +88,7 @@ def features(probabilities: jax.Array | None, heatmaps: jax.Array | None) -> jax
 
 
 def over_frames(sizes: jax.Array, heatmaps: jax.Array | None) -> jax.Array:
-    """[b, t, g] of `features` -> [b, g], frames with a clearer reference object counting more.
+    """Means over the frames, [b, t, g] -> [b, g]; a clearer reference object counts more.
 
     The weight of a frame is the square of the lower of the peaks at both ends; without heatmaps
     [b, t, h, w, 19] all frames count the same.

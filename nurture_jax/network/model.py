@@ -11,13 +11,16 @@ else is our design. `Scaling` holds the numbers that bring inputs and measures t
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 
-from deps_jax.common.loop.parallel import first_index
-from deps_jax.common.nn.operations import Mode
+from deps_jax.common.loop.parallel import Tree
+from deps_jax.common.nn.operations import Mode, dropout
+from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
 from nurture_jax.network import geometry
@@ -35,20 +38,25 @@ class ModelSettings:
     """What the network is made of.
 
     Attributes:
-      use_video, use_tabular: which inputs; at least one.
-      segmentation, keypoints: which proxy heads there are.
-      geometry: sizes relative to the reference object, out of the proxy heads, join the features;
-        the heads are then needed in use, not only in training.
-      geometry_gradient: whether the measures move the proxy heads through these sizes. While
+      use_video, use_tabular: Which inputs are read; at least one.
+      segmentation, keypoints: Which proxy heads there are.
+      geometry: Whether sizes relative to the reference object, out of the proxy heads, join the
+        features; the heads are then needed in use, not only in training.
+      geometry_gradient: Whether the measures move the proxy heads through these sizes. While
         nothing is seen yet the sizes change wildly, and keypoints are learnt far later.
-      pooling: over space: "mask" adds means over the predicted newborn and reference object,
-        "mean" is the global mean alone.
-      time_pooling: "attention" or "mean".
-      predict_gain: where the birth weight is known, predict the relative change from it.
-      neck_width, tabular_width, hidden_width: channels of the top-down maps, of the tabular
+      pooling: How features are pooled over space: "mask" adds means over the predicted newborn and
+        reference object, "mean" is the global mean alone.
+      time_pooling: How they are pooled over time, "attention" or "mean".
+      predict_gain: Whether the relative change from the birth weight is predicted where that is
+        known.
+      neck_width, tabular_width, hidden_width: Channels of the top-down maps, of the tabular
         encoding, and of the last layers.
-      dropout_rate: on the pooled features of the pictures; numbers and sizes are few.
-      dtype: of the convolutions, "float32" or "bfloat16"; everything after pooling is float32.
+      dropout_rate: Rate of drop-out on the pooled features of the pictures, in [0, 1); numbers and
+        sizes are few.
+      dtype: Type of the convolutions, "float32" or "bfloat16"; everything after pooling is float32.
+
+    Raises:
+      ValueError: If a setting is out of its range.
     """
 
     use_video: bool = True
@@ -66,7 +74,7 @@ class ModelSettings:
     dropout_rate: float = 0.1
     dtype: str = "float32"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (self.use_video or self.use_tabular):
             raise ValueError("model.use_video and model.use_tabular are both off; switch one on")
         for name, value, allowed in (("pooling", self.pooling, POOLINGS),
@@ -92,12 +100,49 @@ class ModelSettings:
                       scaling, name=name)
 
 
+class Seen(NamedTuple):
+    """What the frames of clips show; None stands for what there is not.
+
+    Attributes:
+      pooled: Features of every clip, [b, c] float32; None without video.
+      sizes: Sizes relative to the reference object, [b, g] float32, see `geometry`; None where the
+        settings do not ask for them.
+      segmentation: Logits of nothing, newborn and reference object, [b, t, h', w', 3] float32 at
+        MASK_STRIDE; None without that head.
+      heatmaps: Heatmaps of KEYPOINTS, [b, t, h', w', 19] float32 at MASK_STRIDE, about 1 at a sure
+        point; None without that head.
+    """
+
+    pooled: jax.Array | None = None
+    sizes: jax.Array | None = None
+    segmentation: jax.Array | None = None
+    heatmaps: jax.Array | None = None
+
+
+@struct.dataclass
+class Outputs:
+    """What the network says of clips; `Scaling.measures` brings the measures to their units.
+
+    Attributes:
+      mean: Measures of unit scale, [b, 4] float32, in the order of LABELS.
+      log_scale: Logarithms of the scales of their Laplace distributions, [b, 4] float32.
+      pooled, sizes, segmentation, heatmaps: See `Seen`.
+    """
+
+    mean: jax.Array
+    log_scale: jax.Array
+    pooled: jax.Array | None = None
+    sizes: jax.Array | None = None
+    segmentation: jax.Array | None = None
+    heatmaps: jax.Array | None = None
+
+
 class NurtureNet(nn.Module):
     """The whole network; pure through `apply`.
 
     Attributes:
-      backbone: a module of `backbones`.
-      scaling: of the training split.
+      backbone: The module for single frames, one of `backbones`.
+      scaling: Numbers of the training split that inputs and measures are scaled with.
     """
 
     settings: ModelSettings
@@ -105,69 +150,83 @@ class NurtureNet(nn.Module):
     backbone: nn.Module
 
     @nn.compact
-    def __call__(self, frames, tabular, tabular_mask, mode: Mode, heads: bool = True) -> dict:
-        """Measures in standardised units, and what else was computed on the way.
+    def __call__(self, frames: jax.Array, tabular: jax.Array, tabular_mask: jax.Array, mode: Mode,
+                 heads: bool = True) -> Outputs:
+        """Measures of unit scale, and what else was computed on the way.
 
         Args:
-          frames: [b, t, h, w, 3] normalised.
-          tabular, tabular_mask: [b, 4] in the units of `clip_batches`.
-          mode: in training, a key named "dropout" is needed.
-          heads: also the outputs of proxy heads that the measures do not need.
-
-        Returns:
-          "mean", "log_scale" [b, 4]; of the video "pooled" [b, c] and "sizes" [b, g]; with their
-          heads "segmentation" [b, t, h', w', 3] logits and "heatmaps" [b, t, h', w', 19].
+          frames: Normalised frames, [b, t, h, w, 3] float.
+          tabular, tabular_mask: Inputs and which of them are known, [b, 4] float32, in the units of
+            `clip_batches`.
+          mode: How batch norm behaves; in training with drop-out, a key named "dropout" is needed.
+          heads: Whether the proxy heads are run that the measures do not need.
         """
-        outputs = {}
-        if self.settings.use_video:
-            outputs = Video(self.settings, self.backbone, name="video")(frames, mode, heads)
-        pooled = outputs.get("pooled")
-        if pooled is not None and mode.train and self.settings.dropout_rate:
-            pooled = _dropout(self.make_rng("dropout"), pooled, self.settings.dropout_rate, mode)
-        fusion = self.settings.fusion(self.scaling, name="fusion")
-        return {**outputs, **fusion(pooled, outputs.get("sizes"), tabular, tabular_mask)}
+        seen, settings = Seen(), self.settings
+        if settings.use_video:
+            seen = Video(settings, self.backbone, name="video")(frames, mode, heads)
+        pooled = seen.pooled
+        if pooled is not None and mode.train and settings.dropout_rate:
+            pooled = dropout(self.make_rng("dropout"), pooled, settings.dropout_rate,
+                             mode.axis_name)
+        fusion = settings.fusion(self.scaling, name="fusion")
+        mean, log_scale = fusion(pooled, seen.sizes, tabular, tabular_mask)
+        return Outputs(mean, log_scale, **seen._asdict())
+
+
+def forward(model: NurtureNet, variables: Tree, preprocess: ClipAugment,
+            batch: Batch, *, heads: bool) -> Outputs:
+    """What a network in use says of raw clips; pure.
+
+    Args:
+      variables: Weights and running statistics, {"params", "batch_stats"}.
+      preprocess: Normalisation of the frames; nothing else is applied to them.
+      batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" [b, 4] float32, as of
+        `clip_batches`; anything else is passed over.
+      heads: Whether the proxy heads are run that the measures do not need.
+    """
+    return model.apply(variables, normalise(batch["frames"], preprocess), batch["tabular"],
+                       batch["tabular_mask"], Mode(False), heads=heads)
 
 
 class Video(nn.Module):
-    """Frames to "pooled" [b, c], "sizes" [b, g] if the settings ask for them, and heads' maps."""
+    """Frames [b, t, h, w, 3] to what they show; `heads` as in `NurtureNet`."""
 
     settings: ModelSettings
     backbone: nn.Module
 
     @nn.compact
-    def __call__(self, frames, mode: Mode, heads: bool) -> dict[str, jax.Array]:
+    def __call__(self, frames: jax.Array, mode: Mode, heads: bool) -> Seen:
         settings, (b, t) = self.settings, frames.shape[:2]
         images = frames.reshape(b * t, *frames.shape[2:]).astype(settings.dtype)
         maps = self.backbone(images, mode)
         pooled = [maps[max(maps)].mean((1, 2), dtype=jnp.float32)]  # (b t) c
-        outputs = {}
+        segmentation = heatmaps = sizes = None
         if settings.heads_in_use or (heads and (settings.segmentation or settings.keypoints)):
             neck = Neck(settings.neck_width, name="neck")(maps, mode)
-            outputs = {name: head.reshape(b, t, *head.shape[1:]) for name, head in
-                       ProxyHeads(settings, name="heads")(neck, mode).items()}
-            shares = outputs.get("segmentation")
-            shares = None if shares is None else nn.softmax(shares)
+            segmentation, heatmaps = jax.tree.map(
+                lambda head: head.reshape(b, t, *head.shape[1:]),
+                ProxyHeads(settings, name="heads")(neck, mode))
+            shares = None if segmentation is None else nn.softmax(segmentation)
             if shares is not None and settings.pooling == "mask":
                 pooled += _means_by_mask(neck, shares.reshape(b * t, *shares.shape[2:]))
             if settings.geometry:
-                sizes = geometry.over_frames(
-                    geometry.features(shares, outputs.get("heatmaps")), outputs.get("heatmaps"))
+                sizes = geometry.over_frames(geometry.features(shares, heatmaps), heatmaps)
                 if not settings.geometry_gradient:
                     sizes = jax.lax.stop_gradient(sizes)
-                outputs["sizes"] = sizes
         per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled], -1)
         per_frame = nn.relu(nn.Dense(settings.hidden_width, name="frame")(per_frame))
         if settings.time_pooling == "attention":
             attention = nn.softmax(nn.Dense(1, name="attention")(per_frame), axis=1)  # b t 1
         else:
             attention = jnp.full((b, t, 1), 1 / t)
-        return {**outputs, "pooled": (per_frame * attention).sum(1)}
+        return Seen((per_frame * attention).sum(1), sizes, segmentation, heatmaps)
 
 
 class Neck(nn.Module):
     """Top-down path (as in feature pyramids, Lin et al. 2017) to the map at stride 4.
 
-    Finer maps join it from below: where in a cell a point lies is told by its finest edges.
+    It takes maps [b, h / s, w / s, c] by their stride s and gives [b, h / 4, w / 4, width]. Finer
+    maps join it from below: where in a cell a point lies is told by its finest edges.
     """
 
     width: int
@@ -194,22 +253,30 @@ class ProxyHeads(nn.Module):
     settings: ModelSettings
 
     @nn.compact
-    def __call__(self, x: jax.Array, mode: Mode) -> dict[str, jax.Array]:
-        outputs = {}
+    def __call__(self, x: jax.Array, mode: Mode) -> tuple[jax.Array | None, jax.Array | None]:
+        """Logits [n, h, w, 3] and heatmaps [n, h, w, 19] float32; None is a head that is off."""
+        found = []
         for wanted, name, channels in (
                 (self.settings.segmentation, "segmentation", 1 + len(CATEGORIES)),
                 (self.settings.keypoints, "heatmaps", len(KEYPOINTS))):
-            if wanted:
-                y = ConvNorm(self.settings.neck_width, 3, activation="relu",
-                             name=f"{name}_hidden")(x, mode)
-                y = nn.Dense(channels, dtype=y.dtype, kernel_init=nn.initializers.normal(0.01),
-                             name=name)(y)
-                outputs[name] = y.astype(jnp.float32)
-        return outputs
+            if not wanted:
+                found.append(None)
+                continue
+            y = ConvNorm(self.settings.neck_width, 3, activation="relu",
+                         name=f"{name}_hidden")(x, mode)
+            y = nn.Dense(channels, dtype=y.dtype, kernel_init=nn.initializers.normal(0.01),
+                         name=name)(y)
+            found.append(y.astype(jnp.float32))
+        return tuple(found)
 
 
-def _means_by_mask(neck, shares):
-    """Means of [n, h, w, c] over the newborn and over the reference object, [n, c] each."""
+def _means_by_mask(neck: jax.Array, shares: jax.Array) -> list[jax.Array]:
+    """Means of features over the newborn and over the reference object, [n, c] float32 each.
+
+    Args:
+      neck: Features, [n, h, w, c].
+      shares: Probabilities of the segmentation, [n, h, w, 3].
+    """
     neck, found = neck.astype(jnp.float32), []
     for category in (geometry.NEWBORN, geometry.REFERENCE):
         weight = shares[..., category]
@@ -218,21 +285,14 @@ def _means_by_mask(neck, shares):
     return found
 
 
-def _doubled(x, shape):
-    """Each pixel four times, cut to `shape`: ceil(h / 2) doubled may be one more than h."""
+def _doubled(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Each pixel of [n, h, w, c] four times, cut to `shape`: ceil(h / 2) doubled may exceed h."""
     return x.repeat(2, 1).repeat(2, 2)[:, :shape[1], :shape[2]]
 
 
-def _dropout(key, x, rate: float, mode: Mode):
-    """Drops features with a mask that depends on the clip's place in the global batch."""
-    places = first_index(x.shape[0], mode.axis_name) + jnp.arange(x.shape[0])
-    keep = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(key, i), 1 - rate,
-                                                   x.shape[1:]))(places)
-    return jnp.where(keep, x / (1 - rate), 0)
-
-
-def zero_inputs(frames: int, height: int, width: int) -> tuple:
-    """Arguments of one clip, for `NurtureNet.init`; sizes in pixels."""
+def zero_inputs(frames: int, height: int, width: int
+                ) -> tuple[jax.Array, jax.Array, jax.Array, Mode]:
+    """Arguments of `NurtureNet.init`: one clip of so many frames, its sides in pixels."""
     known = (1, len(TABULAR))
     return (jnp.zeros((1, frames, height, width, 3)), jnp.zeros(known), jnp.zeros(known),
             Mode(False))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import ModuleType
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.visits import Records
 
+Array = jax.Array | np.ndarray
 _WEIGHT, _BIRTH_WEIGHT = LABELS.index("weight_g"), TABULAR.index("birth_weight_g")
 FEWEST = 2  # labelled visits without which a spread is no number
 
@@ -28,9 +31,10 @@ class Scaling:
     has is NaN, and so is every estimate of it.
 
     Attributes:
-      label_mean, label_std: of the logarithms of the measures.
-      tabular_mean, tabular_std: of the inputs in their units, of the logarithm of the birth weight.
-      gain_mean, gain_std: of the logarithm of weight over birth weight.
+      label_mean, label_std: Those of the logarithms of the measures.
+      tabular_mean, tabular_std: Those of the inputs in their units, but of the logarithm of the
+        birth weight.
+      gain_mean, gain_std: Those of the logarithm of weight over birth weight.
     """
 
     label_mean: tuple[float, ...]
@@ -42,10 +46,10 @@ class Scaling:
 
     @classmethod
     def of(cls, records: Records) -> Scaling:
-        """Of the visits of a training split.
+        """Means and standard deviations of the visits of a training split.
 
         Raises:
-          ValueError: when fewer than two visits have a weight.
+          ValueError: If fewer than two visits have a weight.
         """
         rows = [tabular_of(visit) for visit in records.visits]
         labels, labels_mask, tabular, tabular_mask = (
@@ -70,14 +74,14 @@ class Scaling:
                       for name, value in values.items()})
 
     def inputs(self, tabular: jax.Array, mask: jax.Array) -> jax.Array:
-        """[b, 4] in their units -> of unit scale; any number where `mask` is 0."""
-        assert tabular.shape == mask.shape, (tabular.shape, mask.shape)
+        """Inputs [b, 4] in their units brought to unit scale; any number where `mask` is 0."""
+        chex.assert_equal_shape([tabular, mask])
         values = _log_birth_weight(tabular, mask)
         return (values - jnp.array(self.tabular_mean)[None]) / jnp.array(self.tabular_std)[None]
 
     def targets(self, labels: jax.Array, mask: jax.Array) -> jax.Array:
-        """[b, 4] in their units -> of unit scale; 0 where `mask` is 0."""
-        assert labels.shape == mask.shape, (labels.shape, mask.shape)
+        """Measures [b, 4] in their units brought to unit scale; 0 where `mask` is 0."""
+        chex.assert_equal_shape([labels, mask])
         mean, std = jnp.array(self.label_mean)[None], jnp.array(self.label_std)[None]
         return jnp.where(mask > 0, (_logs(labels, mask) - mean) / std, 0)
 
@@ -86,7 +90,7 @@ class Scaling:
 
         The estimate is the median; the scale is to first order, the logarithm's by the estimate.
         """
-        assert mean.shape == log_scale.shape, (mean.shape, log_scale.shape)
+        chex.assert_equal_shape([mean, log_scale])
         std = jnp.array(self.label_std)[None]
         measures = jnp.exp(mean * std + jnp.array(self.label_mean)[None])
         return measures, measures * std * jnp.exp(log_scale)
@@ -96,27 +100,31 @@ class Scaling:
         """The weight, of unit scale, from a gain of unit scale, [b, 1] each.
 
         Returns:
-          (weight, any number where `known` is 0; what a logarithm of a scale has to change by).
+          The weight, which is any number where `known` is 0, and what the logarithm of a scale has
+          to change by.
         """
         logarithm = _logs(birth_weight_g, known) + self.gain_mean + self.gain_std * gain
         weight = (logarithm - self.label_mean[_WEIGHT]) / self.label_std[_WEIGHT]
         return weight, math.log(self.gain_std / self.label_std[_WEIGHT])
 
 
-def _logs(values, mask, numpy=jnp):
+def _logs(values: Array, mask: Array, numpy: ModuleType = jnp) -> Array:
     """Logarithms of positive numbers, 0 where `mask` is 0; in NumPy or JAX."""
     return numpy.log(numpy.where(mask > 0, values, 1))
 
 
-def _log_birth_weight(tabular, mask, numpy=jnp):
+def _log_birth_weight(tabular: Array, mask: Array, numpy: ModuleType = jnp) -> Array:
+    """Inputs [b, 4] with the birth weight, where it is known, as its logarithm."""
     is_birth_weight = numpy.arange(len(TABULAR))[None] == _BIRTH_WEIGHT
     return numpy.where(is_birth_weight, _logs(tabular, mask * is_birth_weight, numpy), tabular)
 
 
-def _moments(values, mask, absent: float):
-    """Mean and deviation of each column where the mask is 1; (absent, 1) for too few values.
+def _moments(values: np.ndarray, mask: np.ndarray, absent: float
+             ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Means and deviations of the columns of [n, k] where the mask is 1.
 
-    A column of equal values has deviation 1, so that it stays finite.
+    They are `absent` and 1 for a column of too few values. A column of equal values has deviation
+    1, so that it stays finite.
     """
     means, deviations = [], []
     for column, present in zip(values.T, mask.T, strict=True):

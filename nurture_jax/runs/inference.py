@@ -15,12 +15,11 @@ import numpy as np
 from deps_jax.common.files import workdir
 from deps_jax.common.files.workdir import flatten
 from deps_jax.common.loop.checkpoint import Checkpoints
-from deps_jax.common.nn.operations import Mode
-from nurture_jax.clips.clip_augment import ClipAugment, normalise
+from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
-from nurture_jax.network.model import NurtureNet, zero_inputs
+from nurture_jax.network.model import NurtureNet, forward, zero_inputs
 from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask")
@@ -42,14 +41,13 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
       object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
       1 where the point is seen).
     """
-    frames = normalise(batch["frames"], preprocess)
-    outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False))
-    mean, scale = model.scaling.measures(outputs["mean"], outputs["log_scale"])
+    outputs = forward(model, variables, preprocess, batch, heads=True)
+    mean, scale = model.scaling.measures(outputs.mean, outputs.log_scale)
     found = {"mean": mean, "scale": scale}
-    if "segmentation" in outputs:
-        found["shares"] = jax.nn.softmax(outputs["segmentation"])
-    if "heatmaps" in outputs:
-        heatmaps = outputs["heatmaps"]  # b t h w 19
+    if outputs.segmentation is not None:
+        found["shares"] = jax.nn.softmax(outputs.segmentation)
+    if outputs.heatmaps is not None:
+        heatmaps = outputs.heatmaps  # b t h w 19
         found["keypoints"] = jnp.concatenate(
             [MASK_STRIDE * geometry.peaks(heatmaps), heatmaps.max((2, 3))[..., None]], -1)
     return found
@@ -93,11 +91,6 @@ class TrainedNurture:
         return cls(folder, experiment, model, variables, checkpoints.record(),
                    checkpoints.latest_step())
 
-    @property
-    def preprocess(self) -> ClipAugment:
-        """Augmentation of the run that normalises colours, and does nothing else."""
-        return ClipAugment(mean=self.experiment.augment.mean, std=self.experiment.augment.std)
-
     @cached_property
     def sha256(self) -> str:
         """Hash of all that makes an estimate: weights, constants, backbone and settings.
@@ -122,7 +115,8 @@ class TrainedNurture:
 
     @cached_property
     def _observe(self) -> Callable[..., dict[str, jax.Array]]:
-        return jax.jit(partial(observe, self.model, preprocess=self.preprocess))
+        preprocess = self.experiment.augment.in_use
+        return jax.jit(partial(observe, self.model, preprocess=preprocess))
 
     def observe(self, batch: dict) -> dict[str, np.ndarray]:
         """What `observe` says of a batch on the host, without its padding, as numpy arrays.

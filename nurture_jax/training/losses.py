@@ -6,6 +6,7 @@ devices, so that a step on two devices equals one. Shapes must be equal: nothing
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import chex
 import jax
@@ -14,10 +15,13 @@ from jax import lax
 
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import mean_over_devices
+from nurture_jax.clips.clip_augment import Batch
 from nurture_jax.measures import LABELS
 from nurture_jax.network import geometry
+from nurture_jax.network.model import Outputs
 from nurture_jax.network.scaling import Scaling
 
+Term = tuple[str, jax.Array, jax.Array, float]  # name, losses, their mask and weight
 REGRESSIONS = ("laplace", "huber")
 FARTHEST_CELLS = 4.0  # a peak at another place altogether is the heatmap's affair
 LOG_SCALE_RANGE = (-5.0, 3.0)  # of a standard deviation; keeps a likelihood from running away
@@ -28,13 +32,16 @@ class Losses:
     """Which losses, and how they are weighed; the numbers are ours.
 
     Attributes:
-      regression: "laplace" (likelihood of mean and scale) or "huber" (the means; the scales then
-        follow by the likelihood without moving them).
-      huber_delta: where it turns linear, in standard deviations.
-      measures: weights of weight_g, length_cm, head_cm, chest_cm.
-      segmentation, keypoints: weights of cross entropy + Dice, and of the heatmaps.
-      heatmap_cells: standard deviation of a target peak, in cells of 4 px.
-      points: of a cell's distance of a peak from its point, beside 1 for the heatmap.
+      regression: Loss of the measures: "laplace" (likelihood of mean and scale) or "huber" (of the
+        means; the scales then follow by the likelihood without moving them).
+      huber_delta: Error at which the Huber loss turns linear, in standard deviations.
+      measures: Weights of weight_g, length_cm, head_cm, chest_cm.
+      segmentation, keypoints: Weights of cross entropy + Dice, and of the heatmaps.
+      heatmap_cells: Standard deviation of a target peak, in cells of 4 px.
+      points: Weight of a cell's distance of a peak from its point, beside 1 for the heatmap.
+
+    Raises:
+      ValueError: If a setting is out of its range.
     """
 
     regression: str = "huber"
@@ -45,7 +52,7 @@ class Losses:
     heatmap_cells: float = 1.0
     points: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.regression not in REGRESSIONS:
             raise ValueError(f"losses.regression {self.regression!r} is unknown; use one of "
                              f"{REGRESSIONS}")
@@ -61,7 +68,7 @@ class Losses:
 
 
 def huber(mean: jax.Array, target: jax.Array, delta: float) -> jax.Array:
-    """Half the square up to `delta`, then linear; [b, n] (Huber 1964)."""
+    """Half the square of the error up to `delta`, then linear; [b, n] (Huber 1964)."""
     chex.assert_equal_shape([mean, target])
     error = jnp.abs(mean - target)
     inner = jnp.minimum(error, delta)
@@ -69,14 +76,19 @@ def huber(mean: jax.Array, target: jax.Array, delta: float) -> jax.Array:
 
 
 def laplace(mean: jax.Array, log_scale: jax.Array, target: jax.Array) -> jax.Array:
-    """-log of the Laplace density |mean - target| / scale + log(2 scale); [b, n]."""
+    """Negative logarithm of the Laplace density, |mean - target| / scale + log(2 scale); [b, n]."""
     chex.assert_equal_shape([mean, log_scale, target])
     log_scale = jnp.clip(log_scale, *LOG_SCALE_RANGE)
     return jnp.abs(mean - target) * jnp.exp(-log_scale) + log_scale + jnp.log(2.0)
 
 
 def cross_entropy(logits: jax.Array, masks: jax.Array) -> jax.Array:
-    """Mean over the pixels of each frame: [b, t, h, w, c] and [b, t, h, w] int -> [b, t]."""
+    """Mean cross entropy over the pixels of each frame, [b, t].
+
+    Args:
+      logits: Logits of the classes, [b, t, h, w, c].
+      masks: The true class of every pixel, [b, t, h, w] integers.
+    """
     chex.assert_shape(masks, logits.shape[:-1])
     log_shares = jax.nn.log_softmax(logits)
     own = jnp.take_along_axis(log_shares, masks[..., None].astype(jnp.int32), axis=-1)
@@ -84,10 +96,10 @@ def cross_entropy(logits: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 def dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
-    """1 - Dice of each class but "neither", their mean in each frame; shapes as `cross_entropy`.
+    """The mean over all classes but "neither" of 1 - Dice, [b, t]; arguments as `cross_entropy`.
 
-    2 |P Y| / (|P| + |Y|) with soft P (Milletari et al. 2016); one cell is added to both sides, so
-    that a class that is not in the frame costs only what is wrongly claimed.
+    Dice is 2 |P Y| / (|P| + |Y|) with soft P (Milletari et al. 2016); one cell is added to both
+    sides, so that a class that is not in the frame costs only what is wrongly claimed.
     """
     chex.assert_shape(masks, logits.shape[:-1])
     shares = jax.nn.softmax(logits)[..., 1:]
@@ -97,14 +109,16 @@ def dice(logits: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: float) -> jax.Array:
-    """Squared distance of a heatmap from a Gaussian peak of height 1: -> [b, t, k].
+    """Squared distance of each heatmap from a Gaussian peak of height 1, [b, t, k].
 
-    Summed over the map and divided by that of an empty one, so that predicting nothing costs 1.
+    It is summed over the map and divided by that of an empty one, so that predicting nothing
+    costs 1.
 
     Args:
-      heatmaps: [b, t, h, w, k].
-      keypoints: [b, t, k, 3] in pixels of square frames of `side`.
-      cells: standard deviation of the peak.
+      heatmaps: Predicted heatmaps, [b, t, h, w, k].
+      keypoints: Their points as x, y, visibility, [b, t, k, 3], in pixels of square frames.
+      side: Side of the frames in pixels.
+      cells: Standard deviation of the peak, in cells of the map.
     """
     b, t, height, width, k = heatmaps.shape
     chex.assert_shape(keypoints, (b, t, k, 3))
@@ -117,13 +131,11 @@ def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: f
 
 
 def point_distance(heatmaps: jax.Array, keypoints: jax.Array, side: int) -> jax.Array:
-    """How far the peak that `geometry.peaks` reads lies from the point, in cells: -> [b, t, k].
+    """How far the peak that `geometry.peaks` reads lies from the point, in cells, [b, t, k].
 
     Sizes are made of these points, so they are taught as well (integral regression, Sun et al.
     2018). A peak counts by its height: where none has formed yet its place means nothing.
-
-    Args:
-      as `heatmap_error`.
+    Arguments are those of `heatmap_error`.
     """
     at = keypoints[..., :2] * heatmaps.shape[3] / side
     distance = jnp.abs(geometry.peaks(heatmaps) - at).sum(-1)
@@ -136,9 +148,10 @@ def keypoint_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, setting
     """`heatmap_error` and `point_distance`, the ends of the reference object in the cheaper order.
 
     The ends of a ruler look alike. Asked to tell them apart, a network would show half a peak at
-    both, and the middle between them would be taken for either.
+    both, and the middle between them would be taken for either. Arguments and shapes are those of
+    `heatmap_error`.
     """
-    def error(maps, points):
+    def error(maps: jax.Array, points: jax.Array) -> jax.Array:
         found = heatmap_error(maps, points, side, settings.heatmap_cells)
         if settings.points:
             found = found + settings.points * point_distance(maps, points, side)
@@ -156,6 +169,11 @@ def masked_mean(values: jax.Array, mask: jax.Array, axis_name: str | None) -> ja
     """Sum over this device of what counts, by the mean count of the devices; 0 if none counts.
 
     The mean over the devices is the mean over the whole batch, as are its gradients.
+
+    Args:
+      values: Losses of any shape.
+      mask: How much each of them counts, of the same shape; 0 is not at all.
+      axis_name: Mapped axis of the devices that share the batch; None on a single one.
     """
     chex.assert_equal_shape([values, mask])
     # An unlabelled value must not reach the gradient even where it is not finite.
@@ -164,20 +182,25 @@ def masked_mean(values: jax.Array, mask: jax.Array, axis_name: str | None) -> ja
     return total / jnp.maximum(count, 1e-6)
 
 
-def total_loss(settings: Losses, scaling: Scaling, outputs: dict, batch: dict,
+def total_loss(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batch,
                axis_name: str | None = None) -> tuple[jax.Array, dict[str, Mean]]:
     """The weighted sum over what the network has given, and every loss as a metric.
 
     Args:
-      outputs: of `NurtureNet`.
-      batch: of `clip_batches`, augmented as the frames were.
+      outputs: What the network says of the batch.
+      batch: Arrays of `clip_batches`, augmented as the frames were.
+      axis_name: Mapped axis of the devices that share the batch; None on a single one.
+
+    Returns:
+      The loss [], and Means by name: "loss", "loss_NAME" of every measure and proxy task, and
+      "mae_NAME", the mean absolute error of every measure in its unit.
     """
     terms = {f"loss_{name}": (values, mask, weight) for name, values, mask, weight in (
         *_measures(settings, scaling, outputs, batch), *_proxies(settings, outputs, batch))}
     loss = sum(weight * masked_mean(values, mask, axis_name)
                for values, mask, weight in terms.values())
     metrics = {name: Mean.of(values, mask) for name, (values, mask, _) in terms.items()}
-    estimate, _ = scaling.measures(outputs["mean"], outputs["log_scale"])
+    estimate, _ = scaling.measures(outputs.mean, outputs.log_scale)
     errors = jnp.abs(estimate - batch["labels"])
     for i, name in enumerate(LABELS):
         mask = batch["labels_mask"][:, i]
@@ -185,10 +208,11 @@ def total_loss(settings: Losses, scaling: Scaling, outputs: dict, batch: dict,
     return loss, {"loss": Mean.of(loss[None]), **metrics}
 
 
-def _measures(settings: Losses, scaling: Scaling, outputs, batch):
+def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batch
+              ) -> Iterator[Term]:
     mask = batch["labels_mask"]
     target = scaling.targets(batch["labels"], mask)
-    mean, log_scale = outputs["mean"], outputs["log_scale"]
+    mean, log_scale = outputs.mean, outputs.log_scale
     if settings.regression == "laplace":
         losses = laplace(mean, log_scale, target)
     else:
@@ -198,13 +222,13 @@ def _measures(settings: Losses, scaling: Scaling, outputs, batch):
         yield name, losses[:, i], mask[:, i], settings.measures[i]
 
 
-def _proxies(settings: Losses, outputs, batch):
-    if "segmentation" in outputs:
-        logits, masks = outputs["segmentation"], batch["masks"]
+def _proxies(settings: Losses, outputs: Outputs, batch: Batch) -> Iterator[Term]:
+    if outputs.segmentation is not None:
+        logits, masks = outputs.segmentation, batch["masks"]
         both = cross_entropy(logits, masks) + dice(logits, masks)
         yield "segmentation", both, batch["annotated"], settings.segmentation
-    if "heatmaps" in outputs:
+    if outputs.heatmaps is not None:
         keypoints = batch["keypoints"]
         seen = (keypoints[..., 2] > 0) * batch["annotated"][..., None]
-        errors = keypoint_error(outputs["heatmaps"], keypoints, batch["frames"].shape[2], settings)
+        errors = keypoint_error(outputs.heatmaps, keypoints, batch["frames"].shape[2], settings)
         yield "keypoints", errors, seen, settings.keypoints

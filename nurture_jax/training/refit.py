@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from deps_jax.common.nn.operations import Mode
-from nurture_jax.clips.clip_augment import normalise
+from deps_jax.common.loop.parallel import Tree
+from nurture_jax.clips.clip_augment import Batch
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.network.model import Outputs, forward
 from nurture_jax.training.losses import total_loss
 from nurture_jax.training.train import Recipe, TrainState
 
@@ -30,8 +31,13 @@ class Refit:
     """How the last layers are fitted once more, with AdamW and a cosine to 0.
 
     Attributes:
-      epochs: passes over the training visits; 0 leaves it out.
-      weight_decay: high, since there are as many weights as visits.
+      epochs: Number of passes over the training visits; 0 leaves the fit out.
+      learning_rate: Learning rate of the first step.
+      weight_decay: Decay of AdamW; high, since there are as many weights as visits.
+      batch_size: Number of visits in a step; all of them where there are fewer.
+
+    Raises:
+      ValueError: If a setting is out of its range.
     """
 
     epochs: int = 60
@@ -39,7 +45,7 @@ class Refit:
     weight_decay: float = 1.0
     batch_size: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1:
             raise ValueError(f"refit.epochs {self.epochs} must be 0 or more and refit.batch_size "
                              f"{self.batch_size} 1 or more")
@@ -53,6 +59,10 @@ def refit(settings: Refit, recipe: Recipe, state: TrainState, source: ClipSource
     """The state with other weights of `fusion`, from the clips of the training split.
 
     The same state, clips and key give the same weights.
+
+    Args:
+      source: Clips of the training split, as they are seen in use.
+      batch_size: Number of clips that are looked at together.
     """
     seen = observed(recipe, state, source, batch_size)
     fitted = jax.jit(partial(fit, settings, recipe))(state.params["fusion"], seen, key)
@@ -61,13 +71,17 @@ def refit(settings: Refit, recipe: Recipe, state: TrainState, source: ClipSource
 
 def observed(recipe: Recipe, state: TrainState, source: ClipSource, batch_size: int
              ) -> dict[str, np.ndarray]:
-    """What `fusion` takes and should give for every visit, [n, ...] each."""
+    """What `fusion` takes and should give for every visit, as arrays [n, ...] by name.
+
+    Returns:
+      "tabular", "tabular_mask", "labels", "labels_mask" of `clip_batches`, and as far as the
+      network has them, "pooled" and "sizes" of `model.Seen`.
+    """
     @jax.jit
-    def look(variables, batch):
-        frames = normalise(batch["frames"], recipe.preprocess)
-        outputs = recipe.model.apply(variables, frames, batch["tabular"], batch["tabular_mask"],
-                                     Mode(False), heads=False)
-        return {name: outputs[name] for name in ("pooled", "sizes") if name in outputs}
+    def look(variables: Tree, batch: Batch) -> dict[str, jax.Array]:
+        outputs = forward(recipe.model, variables, recipe.augment.in_use, batch, heads=False)
+        found = {"pooled": outputs.pooled, "sizes": outputs.sizes}
+        return {name: value for name, value in found.items() if value is not None}
 
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     found = []
@@ -79,8 +93,14 @@ def observed(recipe: Recipe, state: TrainState, source: ClipSource, batch_size: 
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
-def fit(settings: Refit, recipe: Recipe, params, seen: dict, key: jax.Array):
-    """Weights of `fusion` after all epochs; pure."""
+def fit(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Array) -> Tree:
+    """Weights of `fusion` after all epochs; pure.
+
+    Args:
+      params: Its weights before.
+      seen: What `observed` gives.
+      key: Key that the visits are shuffled with.
+    """
     count = len(seen["labels"])
     size = min(settings.batch_size, count)
     steps = count // size
@@ -89,18 +109,19 @@ def fit(settings: Refit, recipe: Recipe, params, seen: dict, key: jax.Array):
         optax.cosine_decay_schedule(settings.learning_rate, steps * settings.epochs),
         weight_decay=settings.weight_decay)
 
-    def loss(params, batch):
-        outputs = fusion.apply({"params": params}, batch.get("pooled"), batch.get("sizes"),
-                               batch["tabular"], batch["tabular_mask"])
+    def loss(params: Tree, batch: Batch) -> jax.Array:
+        outputs = Outputs(*fusion.apply(
+            {"params": params}, batch.get("pooled"), batch.get("sizes"), batch["tabular"],
+            batch["tabular_mask"]))
         return total_loss(recipe.losses, recipe.model.scaling, outputs, batch)[0]
 
-    def step(carry, rows):
+    def step(carry: tuple[Tree, Tree], rows: jax.Array) -> tuple[tuple[Tree, Tree], None]:
         params, opt_state = carry
         gradient = jax.grad(loss)(params, {name: value[rows] for name, value in seen.items()})
         updates, opt_state = transform.update(gradient, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), None
 
-    def epoch(carry, key):
+    def epoch(carry: tuple[Tree, Tree], key: jax.Array) -> tuple[tuple[Tree, Tree], None]:
         rows = jax.random.permutation(key, count)[:steps * size].reshape(steps, size)
         return jax.lax.scan(step, carry, rows)[0], None
 

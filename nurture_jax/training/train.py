@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import jax
@@ -11,12 +11,12 @@ import optax
 
 from deps_jax.common.loop.metrics import Mean, compute, merge
 from deps_jax.common.loop.optim import Optimizer, base_optimizer, base_schedule
-from deps_jax.common.loop.parallel import data_parallel, first_index, mean_over_devices
+from deps_jax.common.loop.parallel import Tree, data_parallel, first_index, mean_over_devices
 from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import Mode
-from nurture_jax.clips.clip_augment import ClipAugment, augment, normalise
+from nurture_jax.clips.clip_augment import Batch, ClipAugment, augment
 from nurture_jax.measures import LABELS
-from nurture_jax.network.model import NurtureNet, zero_inputs
+from nurture_jax.network.model import NurtureNet, forward, zero_inputs
 from nurture_jax.training.losses import Losses, total_loss
 
 TRAINING_ARRAYS = ("frames", "tabular", "tabular_mask", "labels", "labels_mask", "masks",
@@ -28,9 +28,13 @@ class Recipe:
     """All static settings of a step.
 
     Attributes:
-      optimizer: of everything but the backbone.
-      backbone_rate: learning rate of the backbone, as a part of the others'; 0 freezes its
+      optimizer: Optimizer of everything but the backbone.
+      backbone_rate: Learning rate of the backbone, as a part of the others'; 0 freezes its
         weights, not its batch statistics.
+      total_steps, steps_per_epoch: Steps of the run and of an epoch.
+
+    Raises:
+      ValueError: If `backbone_rate` is negative.
     """
 
     model: NurtureNet
@@ -41,17 +45,12 @@ class Recipe:
     total_steps: int
     steps_per_epoch: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.backbone_rate < 0:
             raise ValueError(f"backbone_rate {self.backbone_rate} is negative; use 0 to 1")
 
-    @property
-    def preprocess(self) -> ClipAugment:
-        """What frames go through in use: normalising alone."""
-        return ClipAugment(mean=self.augment.mean, std=self.augment.std)
-
     def schedule(self) -> optax.Schedule:
-        """Learning rate by step, of everything but the backbone."""
+        """The learning rate of everything but the backbone, by step."""
         return base_schedule(self.optimizer, self.total_steps, self.steps_per_epoch)
 
     def transform(self) -> optax.GradientTransformation:
@@ -65,19 +64,19 @@ class Recipe:
                                    for name, rate in rates.items()}, _groups))
 
 
-def _groups(params):
-    """The optimizer of every weight, by name."""
+def _groups(params: Tree) -> Tree:
+    """The name of the optimizer of every weight, in a tree like the weights."""
     return {name: jax.tree.map(lambda _, name=name: "backbone" if name == "backbone" else "rest",
                                part) for name, part in params.items()}
 
 
 def init_state(key: jax.Array, recipe: Recipe, frames: tuple[int, ...],
-               start: dict | None = None) -> TrainState:
+               start: Tree | None = None) -> TrainState:
     """The state before the first step.
 
     Args:
-      frames: (t, h, w) of a clip.
-      start: {"params", "batch_stats"} of the backbone; None keeps the random ones.
+      frames: Number of frames of a clip, and their height and width in pixels.
+      start: {"params", "batch_stats"} of the backbone to start from; None keeps the random ones.
     """
     variables = recipe.model.init(key, *zero_inputs(*frames))
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
@@ -88,62 +87,74 @@ def init_state(key: jax.Array, recipe: Recipe, frames: tuple[int, ...],
                       recipe.transform().init(params))
 
 
-def train_step(recipe: Recipe, state: TrainState, batch, key, *, axis_name=None):
+def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, *,
+               axis_name: str | None = None) -> tuple[TrainState, dict[str, Mean]]:
     """One step from raw clips, `(state, batch, key) -> (state, metrics)`.
 
     Args:
-      batch: TRAINING_ARRAYS of `clip_batches`, this device's share.
-      key: the same at every step; folded with the step number.
+      batch: This device's share of a batch, TRAINING_ARRAYS of `clip_batches`.
+      key: Key of the run, the same at every step; it is folded with the step number.
+      axis_name: Mapped axis of the devices that share the batch; None on one device.
 
     Returns:
-      The next state, and Means: loss, the part of every measure and proxy task in it, mean
-      absolute errors in the units of the measures, grad_norm, learning_rate.
+      The next state, and metrics by name as Means: those of `total_loss`, "grad_norm" and
+      "learning_rate".
     """
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     first = first_index(batch["frames"].shape[0], axis_name)
-    batch = augment(augment_key, batch, recipe.augment, first)
+    # A profile names the parts of a step; Linen names those of the network by its modules.
+    with jax.named_scope("augment"):
+        batch = augment(augment_key, batch, recipe.augment, first)
 
-    def loss_fn(params):
+    def loss_fn(params: Tree) -> tuple[jax.Array, tuple[dict[str, Mean], Tree]]:
         outputs, updated = recipe.model.apply(
             {"params": params, "batch_stats": state.batch_stats}, batch["frames"],
             batch["tabular"], batch["tabular_mask"], Mode(True, axis_name),
             rngs={"dropout": dropout_key}, mutable=["batch_stats"])
-        loss, metrics = total_loss(recipe.losses, recipe.model.scaling, outputs, batch, axis_name)
+        with jax.named_scope("losses"):
+            loss, metrics = total_loss(recipe.losses, recipe.model.scaling, outputs, batch,
+                                       axis_name)
         return loss, (metrics, updated.get("batch_stats", {}))
 
     gradient, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
     gradient = mean_over_devices(gradient, axis_name)
-    updates, opt_state = recipe.transform().update(gradient, state.opt_state, state.params)
+    with jax.named_scope("optimizer"):
+        updates, opt_state = recipe.transform().update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
     metrics |= {"grad_norm": Mean.of(optax.tree.norm(gradient)[None]),
                 "learning_rate": Mean.of(recipe.schedule()(state.step)[None])}
-    new_state = TrainState(state.step + 1, optax.apply_updates(state.params, updates),
-                           {**state.batch_stats, **batch_stats}, opt_state)
+    new_state = TrainState(state.step + 1, params, {**state.batch_stats, **batch_stats}, opt_state)
     return new_state, mean_over_devices(metrics, axis_name)
 
 
 class Trainer:
-    """`(step, state, batch) -> (state, metrics)`; holds nothing but the compiled step."""
+    """The training step on all devices; it holds nothing but the compiled step."""
 
-    def __init__(self, recipe: Recipe, key: jax.Array, devices=None):
+    def __init__(self, recipe: Recipe, key: jax.Array,
+                 devices: Sequence[jax.Device] | None = None) -> None:
         self._key = key
         self._step = data_parallel(partial(train_step, recipe), devices=devices, donate=True)
 
-    def __call__(self, step: int, state: TrainState, batch):
+    def __call__(self, step: int, state: TrainState, batch: Batch
+                 ) -> tuple[TrainState, dict[str, Mean]]:
+        """What `train_step` returns for a whole batch of `clip_batches`; `state` is used up."""
         return self._step(state, {name: batch[name] for name in TRAINING_ARRAYS}, self._key)
 
 
 class Validator:
     """Mean absolute errors of every measure: `validator(state, batches) -> {name: float}`."""
 
-    def __init__(self, recipe: Recipe, devices=None):
+    def __init__(self, recipe: Recipe, devices: Sequence[jax.Device] | None = None) -> None:
         self._step = data_parallel(partial(_errors, recipe), devices=devices)
 
-    def __call__(self, state, batches: Iterable) -> dict[str, float]:
-        """NaN where no visit has the measure.
+    def __call__(self, state: TrainState, batches: Iterable[Batch]) -> dict[str, float]:
+        """Mean absolute errors in the units of LABELS, by "mae_LABEL".
+
+        They are NaN where no visit has the measure.
 
         Args:
-          state: anything with `params` and `batch_stats`.
-          batches: of `clip_batches.eval_batches`.
+          state: The state of a run, or anything with `params` and `batch_stats`.
+          batches: Batches of `clip_batches.eval_batches`.
         """
         names = ("frames", "tabular", "tabular_mask", "labels", "labels_mask")
         totals = {}
@@ -153,19 +164,13 @@ class Validator:
         return compute(totals)
 
 
-def _errors(recipe: Recipe, variables, batch, _, *, axis_name):
+def _errors(recipe: Recipe, variables: tuple[Tree, Tree], batch: Batch, _: None, *,
+            axis_name: str | None) -> dict[str, Mean]:
     params, batch_stats = variables
-    mean, _ = estimate(recipe.model, {"params": params, "batch_stats": batch_stats},
-                       recipe.preprocess, batch)
+    outputs = forward(recipe.model, {"params": params, "batch_stats": batch_stats},
+                      recipe.augment.in_use, batch, heads=False)
+    mean, _ = recipe.model.scaling.measures(outputs.mean, outputs.log_scale)
     mask = batch["labels_mask"]
     errors = jnp.where(mask > 0, jnp.abs(mean - batch["labels"]), 0)
     return mean_over_devices({f"mae_{name}": Mean.of(errors[:, i], mask[:, i])
                               for i, name in enumerate(LABELS)}, axis_name)
-
-
-def estimate(model: NurtureNet, variables, preprocess: ClipAugment, batch):
-    """Means and scales [b, 4] in the units of LABELS, for raw clips; pure."""
-    frames = normalise(batch["frames"], preprocess)
-    outputs = model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False),
-                          heads=False)
-    return model.scaling.measures(outputs["mean"], outputs["log_scale"])

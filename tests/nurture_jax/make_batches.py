@@ -19,6 +19,8 @@ SCALING = Scaling(label_mean=tuple(map(math.log, (3000.0, 49.0, 34.0, 32.0))),
                     tabular_std=(0.2, 10.0, 14.0, 0.5), gain_mean=0.05, gain_std=0.1)
 TINY_MODEL = dict(neck_width=8, tabular_width=4, hidden_width=16, dropout_rate=0.0)
 PLAIN = ClipAugment(mean=(0.5,) * 3, std=(0.25,) * 3)
+CHANGED = ClipAugment(flip=True, zoom=(0.85, 1.2), shift=0.08, brightness=0.15, contrast=0.2,
+                      colour=0.1)
 
 
 class TwoMaps(nn.Module):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
-from nurture_jax.clips.clip_augment import MIRRORED, TRAINING, ClipAugment, augment
+from make_batches import CHANGED
+
+from nurture_jax.clips.clip_augment import MIRRORED, ClipAugment, augment
 from nurture_jax.measures import KEYPOINTS
 
 SIZE, STRIDE = 64, 4
@@ -106,9 +108,9 @@ def test_colour_is_one_draw_and_within_its_limits(batch):
 
 
 def test_draws_do_not_depend_on_the_devices(batch):
-    whole = jax.jit(partial(augment, settings=TRAINING))(jax.random.key(5), batch)
+    whole = jax.jit(partial(augment, settings=CHANGED))(jax.random.key(5), batch)
     half = {name: value[4:] for name, value in batch.items()}
-    part = jax.jit(partial(augment, settings=TRAINING))(jax.random.key(5), half, first=4)
+    part = jax.jit(partial(augment, settings=CHANGED))(jax.random.key(5), half, first=4)
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[4:], whole), part, atol=1e-5)
 
 
@@ -137,7 +139,7 @@ def test_some_frames_of_a_clip(batch):
 
 
 def test_without_annotations(batch):
-    found = augment(jax.random.key(0), {"frames": jnp.asarray(batch["frames"])}, TRAINING)
+    found = augment(jax.random.key(0), {"frames": jnp.asarray(batch["frames"])}, CHANGED)
     assert set(found) == {"frames"} and found["frames"].dtype == jnp.float32
 
 

@@ -6,6 +6,7 @@ import pytest
 from make_batches import SCALING, batch
 
 from nurture_jax.measures import LABELS
+from nurture_jax.network.model import Outputs
 from nurture_jax.training.losses import (
     FARTHEST_CELLS,
     Losses,
@@ -106,8 +107,8 @@ def test_devices_with_uneven_labels_share_one_mean():
 def outputs():
     rng = np.random.default_rng(1)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
-    return {"mean": draw(4, 4), "log_scale": draw(4, 4), "segmentation": draw(4, 2, 8, 8, 3),
-            "heatmaps": draw(4, 2, 8, 8, 19)}
+    return Outputs(mean=draw(4, 4), log_scale=draw(4, 4), segmentation=draw(4, 2, 8, 8, 3),
+                   heatmaps=draw(4, 2, 8, 8, 19))
 
 
 @pytest.mark.parametrize("regression", ["laplace", "huber"])
@@ -118,29 +119,30 @@ def test_an_unlabelled_measure_gives_no_gradient(outputs, regression):
     gradient = jax.grad(
         lambda outputs: total_loss(Losses(regression), SCALING, outputs, some)[0])(outputs)
     for name in ("mean", "log_scale"):
-        moved = np.asarray(gradient[name]) != 0
+        moved = np.asarray(getattr(gradient, name)) != 0
         np.testing.assert_array_equal(moved, some["labels_mask"] > 0)
     for name, seen in (("segmentation", some["annotated"]), ("heatmaps", some["annotated"])):
-        moved = np.abs(np.asarray(gradient[name])).sum((2, 3, 4)) > 0
+        moved = np.abs(np.asarray(getattr(gradient, name))).sum((2, 3, 4)) > 0
         np.testing.assert_array_equal(moved, seen > 0)
     unlabelled = some["keypoints"][..., 2] == 0
-    assert not np.asarray(gradient["heatmaps"]).sum((2, 3))[unlabelled].any()
+    assert not np.asarray(gradient.heatmaps).sum((2, 3))[unlabelled].any()
 
 
 def test_scales_follow_a_huber_loss_without_moving_the_means(outputs):
     settings, whole = Losses("huber"), batch()
-    only = lambda name, value: total_loss(settings, SCALING, {**outputs, name: value}, whole)[0]
-    assert np.any(jax.grad(lambda v: only("log_scale", v))(outputs["log_scale"]))
-    moved = jax.grad(lambda v: only("mean", v))(outputs["mean"])
-    wider = jax.grad(lambda v: total_loss(settings, SCALING, {
-        **outputs, "mean": v, "log_scale": 2 + outputs["log_scale"]}, whole)[0])(outputs["mean"])
+    only = lambda name, value: total_loss(settings, SCALING, outputs.replace(**{name: value}),
+                                           whole)[0]
+    assert np.any(jax.grad(lambda v: only("log_scale", v))(outputs.log_scale))
+    moved = jax.grad(lambda v: only("mean", v))(outputs.mean)
+    wider = jax.grad(lambda v: total_loss(settings, SCALING, outputs.replace(
+        mean=v, log_scale=2 + outputs.log_scale), whole)[0])(outputs.mean)
     np.testing.assert_allclose(moved, wider, rtol=1e-6)
 
 
 def test_metrics_are_in_the_units_of_the_measures(outputs):
     whole = batch()
     loss, metrics = total_loss(Losses(), SCALING, outputs, whole)
-    logs = np.array(SCALING.label_mean) + np.array(outputs["mean"]) * np.array(SCALING.label_std)
+    logs = np.array(SCALING.label_mean) + np.array(outputs.mean) * np.array(SCALING.label_std)
     expected = np.abs(np.exp(logs) - whole["labels"]).mean(0)
     found = [metrics[f"mae_{name}"].compute() for name in LABELS]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -151,7 +153,7 @@ def test_metrics_are_in_the_units_of_the_measures(outputs):
 
 
 def test_a_head_that_is_not_there_costs_nothing(outputs):
-    measures = {name: outputs[name] for name in ("mean", "log_scale")}
+    measures = Outputs(outputs.mean, outputs.log_scale)
     _, metrics = total_loss(Losses(), SCALING, measures, batch())
     assert not {"loss_segmentation", "loss_keypoints"} & set(metrics)
 

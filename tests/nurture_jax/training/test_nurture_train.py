@@ -1,5 +1,7 @@
 """The training step: learns, on two devices as on one, at two rates."""
 import dataclasses
+import re
+from functools import partial
 
 import chex
 import jax
@@ -7,17 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from make_batches import FRAMES, PLAIN, SIZE, batch, net
+from make_batches import CHANGED, FRAMES, PLAIN, SIZE, batch, net
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.operations import Mode
-from nurture_jax.clips.clip_augment import TRAINING
 from nurture_jax.training.losses import Losses
-from nurture_jax.training.train import Recipe, Trainer, Validator, init_state
+from nurture_jax.training.train import (
+    TRAINING_ARRAYS,
+    Recipe,
+    Trainer,
+    Validator,
+    init_state,
+    train_step,
+)
 
 ADAMW = Optimizer(name="adamw", learning_rate=3e-3, min_learning_rate=0.0, weight_decay=0.01,
                   clip_norm=5.0)
-RECIPE = Recipe(net(dropout_rate=0.1), Losses(), TRAINING, ADAMW, backbone_rate=0.5,
+RECIPE = Recipe(net(dropout_rate=0.1), Losses(), CHANGED, ADAMW, backbone_rate=0.5,
                 total_steps=60, steps_per_epoch=2)
 KEY = jax.random.key(7)
 CLIP = (FRAMES, SIZE, SIZE)
@@ -139,6 +147,15 @@ def test_given_weights_are_the_start():
     state = init_state(jax.random.key(0), RECIPE, CLIP, given)
     chex.assert_trees_all_equal(state.params["backbone"], given["params"])
     chex.assert_trees_all_equal(state.batch_stats["backbone"], given["batch_stats"])
+
+
+def test_a_profile_names_the_parts_of_a_step():
+    state = jax.eval_shape(lambda: init_state(jax.random.key(0), RECIPE, CLIP))
+    clips = {name: batch()[name] for name in TRAINING_ARRAYS}
+    traced = jax.jit(partial(train_step, RECIPE)).trace(state, clips, KEY)
+    text = traced.lower(lowering_platforms=("cpu",)).as_text(debug_info=True)
+    for name in ("augment", "backbone", "fusion", "heads", "losses", "optimizer"):
+        assert re.search(rf'["/(]{name}[/)]', text), name
 
 
 def test_settings_are_checked():

@@ -47,10 +47,10 @@ def params(recipe, seen):
 def errors(recipe, params, seen):
     """Mean absolute errors in standard deviations, [4]."""
     fusion = recipe.model.settings.fusion(SCALING)
-    outputs = fusion.apply({"params": params}, *(jnp.asarray(seen[name]) for name in (
+    mean, _ = fusion.apply({"params": params}, *(jnp.asarray(seen[name]) for name in (
         "pooled", "sizes", "tabular", "tabular_mask")))
     target = SCALING.targets(jnp.asarray(seen["labels"]), jnp.asarray(seen["labels_mask"]))
-    wrong = np.abs(outputs["mean"] - target) * seen["labels_mask"]
+    wrong = np.abs(mean - target) * seen["labels_mask"]
     return wrong.sum(0) / seen["labels_mask"].sum(0)
 
 
