@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deps_jax.common.command.named import named
+from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.operations import Mode
 from deps_jax.data.load import calibration
 from deps_jax.evaluation.recalibration import Evaluator
@@ -36,15 +37,19 @@ class Backbone:
     """Settings of a backbone.
 
     Attributes:
-      kind: "resnet", or "deps" for a subnet of a `deps_jax` space.
-      depth, width, stages: of a ResNet; 50, 64 and 4 are the published ResNet-50.
-      init_from: .npz of torchvision's ResNet tensors (`conv1.weight`, `layer1.0.bn1.bias`, ...);
-        "" starts from random weights.
-      family, width_mult: of the space, for random weights.
-      subnet: a name as `deps_jax.space.subnet.decode` reads it.
-      run: folder of a finished `deps_jax` run that gives the space and the weights; "" starts
+      kind: What it is, "resnet", or "deps" for a subnet of a `deps_jax` space.
+      depth, width, stages: See `backbones.ResNet`; 50, 64 and 4 are the published ResNet-50.
+      init_from: Path of an .npz of torchvision's ResNet tensors (`conv1.weight`,
+        `layer1.0.bn1.bias`, ...); "" starts from random weights.
+      family, width_mult: Family and width multiplier of the space, for random weights.
+      subnet: Name of the subnet as `deps_jax.space.subnet_text.decode` reads it.
+      run: Folder of a finished `deps_jax` run that gives the space and the weights; "" starts
         from random weights.
-      batch_stats: the subnet's NAME.batch_stats.npz; "" measures them on images of the run.
+      batch_stats: Path of the subnet's NAME.batch_stats.npz; "" measures them on images of the
+        run.
+
+    Raises:
+      ValueError: If a setting is out of its range, or does not go with another.
     """
 
     kind: str = "resnet"
@@ -58,7 +63,7 @@ class Backbone:
     run: str = ""
     batch_stats: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value, allowed in (("kind", self.kind, KINDS),
                                      ("depth", self.depth, tuple(RESNET_BLOCKS)),
                                      ("stages", self.stages, (1, 2, 3, 4))):
@@ -80,12 +85,14 @@ class Start:
     """A backbone and what it starts from.
 
     Attributes:
+      module: The backbone, one of `backbones`.
       variables: {"params", "batch_stats"} to start from; None for random weights.
-      mean, std: of the image channels the weights expect; None where the file does not say.
+      mean, std: Mean and standard deviation of the image channels that the weights expect; None
+        where the file does not say.
     """
 
     module: nn.Module
-    variables: dict | None = None
+    variables: Tree | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -94,7 +101,7 @@ def start(settings: Backbone, size: int) -> Start:
     """The backbone of a config for images of `size` pixels.
 
     Raises:
-      ValueError: for weights that do not fit, by name.
+      ValueError: If the weights do not fit, naming those.
     """
     if settings.kind == "resnet":
         module = ResNet(settings.depth, settings.width, settings.stages)
@@ -120,11 +127,11 @@ def of_subnet(space: SearchSpace, subnet: Subnet) -> LayersBackbone:
     return LayersBackbone(without_classifier(layers(space, subnet)), space.norm_epsilon)
 
 
-def from_torchvision(module: ResNet, state: dict[str, np.ndarray]) -> dict:
+def from_torchvision(module: ResNet, state: dict[str, np.ndarray]) -> Tree:
     """Variables of `module` from tensors by torchvision's names.
 
     Raises:
-      ValueError: naming the first tensors that are missing, unexpected or of another shape.
+      ValueError: If tensors are missing, unexpected or of another shape, naming the first.
     """
     images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     template = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, Mode(False)), images)
@@ -156,7 +163,7 @@ _TENSORS = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "r
 
 
 def _torchvision_name(path: list[str]) -> str:
-    """params/layer1_0/conv2/norm/scale -> layer1.0.bn2.weight."""
+    """The name of a tensor there: params/layer1_0/conv2/norm/scale is layer1.0.bn2.weight."""
     *block, convolution, tensor = path[1:] if path[-1] == "kernel" else path[1:-2] + path[-1:]
     prefix = "".join(part.replace("_", ".") + "." for part in block)
     is_kernel = tensor == "kernel"
@@ -167,15 +174,16 @@ def _torchvision_name(path: list[str]) -> str:
     return f"{prefix}{convolution.replace('conv', 'bn')}.{_TENSORS[tensor]}"
 
 
-def from_supernet(space: SearchSpace, params: dict, batch_stats: dict, subnet: Subnet) -> dict:
+def from_supernet(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet) -> Tree:
     """Variables of `of_subnet(space, subnet)` cut out of supernet parameters.
 
     Args:
-      batch_stats: the subnet's own, from recalibration.
+      params: Parameters of the supernet.
+      batch_stats: The subnet's own statistics, from recalibration.
     """
     found = {"params": {}, "batch_stats": {}}
 
-    def keep(name: str, part: dict, stats: dict | None) -> None:
+    def keep(name: str, part: Tree, stats: Tree | None) -> None:
         found["params"][name] = part = dict(part)
         if stats is not None:
             part["kernel"] = as_convolution(part["kernel"])
@@ -195,7 +203,7 @@ def from_supernet(space: SearchSpace, params: dict, batch_stats: dict, subnet: S
     return jax.tree.map(jnp.asarray, found)
 
 
-def read_statistics(path: Path) -> dict:
+def read_statistics(path: Path) -> Tree:
     """The tree that `deps_jax.runs.trained.save_statistics` has written."""
     tree = {}
     for name, value in load_state_dict(path).items():
@@ -207,7 +215,7 @@ def read_statistics(path: Path) -> dict:
     return tree
 
 
-def _recalibrate(run: TrainedRun, subnet: Subnet):
+def _recalibrate(run: TrainedRun, subnet: Subnet) -> Tree:
     data, evaluation = run.experiment.data, run.experiment.evaluation
     batches = calibration(
         data, run.splits.train, evaluation.calibration_images, evaluation.calibration_batch_size,

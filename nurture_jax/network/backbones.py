@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.depthwise import depthwise
 from deps_jax.common.nn.operations import (
     Mode,
@@ -40,6 +41,13 @@ class ConvNorm(nn.Module):
     """Convolution, batch norm, activation: [b, h, w, i] -> [b, ceil(h / s), ceil(w / s), o].
 
     The variance is the biased one, also in the running statistics (PyTorch keeps the unbiased).
+
+    Attributes:
+      features: Number of channels that come out, o.
+      kernel, stride: Side of the kernel and step between its places, in pixels.
+      depthwise: Whether each channel is convolved on its own.
+      activation: Name of the activation, see `activate`.
+      epsilon: What batch norm adds to the variance.
     """
 
     features: int
@@ -72,7 +80,7 @@ class ConvNorm(nn.Module):
                 lax.stop_gradient(statistics))
         return activate(y, self.activation)
 
-    def _convolve(self, x, kernel):
+    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         if self.depthwise:
             return depthwise(x, (kernel[:, :, 0].astype(x.dtype),), 0, self.stride)
         if self.kernel == 1:
@@ -86,9 +94,9 @@ class ResNet(nn.Module):
     """ResNet as in torchvision (stride in the 3x3 of a bottleneck); the classifier is left out.
 
     Attributes:
-      depth: one of RESNET_BLOCKS.
-      width: channels of the first stage; 64 is the published network.
-      stages: 4 is the published network; fewer end at a finer stride.
+      depth: Number of layers, one of RESNET_BLOCKS.
+      width: Channels of the first stage; 64 is the published network.
+      stages: Number of stages; 4 is the published network, and fewer end at a finer stride.
     """
 
     depth: int = 50
@@ -97,7 +105,12 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, mode: Mode) -> dict[int, jax.Array]:
-        """[b, h, w, 3] normalised -> feature maps at strides 2, 4, 8, 16, 32 (of its stages)."""
+        """Feature maps [b, h / s, w / s, c] by their strides s: 2, 4, and one for each stage more.
+
+        Args:
+          images: Normalised images, [b, h, w, 3] float.
+          mode: How batch norm behaves.
+        """
         x = ConvNorm(self.width, 7, 2, activation="relu", name="conv1")(images, mode)
         features = {2: x}
         x = _max_pool(x)
@@ -110,10 +123,10 @@ class ResNet(nn.Module):
         return features
 
 
-def _max_pool(x):
-    """3x3, stride 2, padding 1, of values that are not negative.
+def _max_pool(x: jax.Array) -> jax.Array:
+    """The largest of 3x3 pixels, with stride 2 and padding 1, of values that are not negative.
 
-    As maxima of shifted pictures, whose gradient XLA:CPU computes 5 times as fast.
+    It is written as maxima of shifted pictures, whose gradient XLA:CPU computes 5 times as fast.
     """
     for axis in (1, 2):
         size = x.shape[axis]
@@ -125,7 +138,7 @@ def _max_pool(x):
 
 
 class BasicBlock(nn.Module):
-    """3x3, 3x3, add."""
+    """Two 3x3 convolutions, and the input added."""
 
     width: int
     stride: int
@@ -138,7 +151,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 to four times the width, add."""
+    """1x1, 3x3 and 1x1 convolution to four times the width, and the input added."""
 
     width: int
     stride: int
@@ -151,7 +164,7 @@ class Bottleneck(nn.Module):
         return nn.relu(y + _shortcut(x, y.shape[-1], self.stride, mode))
 
 
-def _shortcut(x, features: int, stride: int, mode: Mode):
+def _shortcut(x: jax.Array, features: int, stride: int, mode: Mode) -> jax.Array:
     """The input, brought to the shape of the output; called inside a block's `__call__`."""
     if stride == 1 and x.shape[-1] == features:
         return x
@@ -162,8 +175,8 @@ class LayersBackbone(nn.Module):
     """Any network that `deps_jax.space.layers` describes, without its pooling and classifier.
 
     Attributes:
-      layers: in order of execution, ending before the first "pool" (`without_classifier`).
-      epsilon: of batch norm.
+      layers: Layers in order of execution, ending before the first "pool" (`without_classifier`).
+      epsilon: What batch norm adds to the variance.
     """
 
     layers: tuple[Layer, ...]
@@ -171,7 +184,12 @@ class LayersBackbone(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, mode: Mode) -> dict[int, jax.Array]:
-        """[b, h, w, 3] normalised -> the output of the last block of every stride."""
+        """The output [b, h / s, w / s, c] of the last block of every stride s, by the stride.
+
+        Args:
+          images: Normalised images, [b, h, w, 3] float.
+          mode: How batch norm behaves.
+        """
         features, kept, x, stride = {}, {}, images, 1
         awaited = {name for layer in self.layers for name in (layer.skip, layer.source)}
         following = (*(layer.part for layer in self.layers[1:]), "")
@@ -185,7 +203,7 @@ class LayersBackbone(nn.Module):
                 features[stride] = x
         return features
 
-    def _run(self, layer: Layer, x, mode: Mode):
+    def _run(self, layer: Layer, x: jax.Array, mode: Mode) -> jax.Array:
         name = layer.name.replace("/", "_")
         if layer.op == "squeeze_excite":
             return SqueezeExcite(layer.hidden, name=name)(x)
@@ -209,7 +227,7 @@ class SqueezeExcite(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
 
-        def dense(key, inputs, outputs):
+        def dense(key: jax.Array, inputs: int, outputs: int) -> Tree:
             return {"kernel": nn.initializers.lecun_normal()(key, (inputs, outputs)),
                     "bias": jnp.zeros(outputs)}
 
@@ -218,7 +236,7 @@ class SqueezeExcite(nn.Module):
 
 
 def without_classifier(network: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """The layers up to the last feature map."""
+    """The layers of a network up to its last feature map."""
     names = [layer.op for layer in network]
     return network[:names.index("pool")] if "pool" in names else network
 

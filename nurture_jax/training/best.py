@@ -25,11 +25,12 @@ class Best:
     """Validates, and keeps the weights of the smallest error of the weight.
 
     Attributes:
-      errors: of the weights that are kept, by "mae_LABEL"; empty before the first.
-      latest_step: that was validated by this process; None before the first.
+      errors: Errors of the weights that are kept, by "mae_LABEL"; empty before the first.
+      latest_step: The step that this process has validated last; None before the first.
     """
 
-    def __init__(self, folder: Path, validator: Validator, source: ClipSource, batch_size: int):
+    def __init__(self, folder: Path, validator: Validator, source: ClipSource,
+                 batch_size: int) -> None:
         self.folder, self.batch_size = Path(folder), batch_size
         self._checkpoints = Checkpoints(self.folder / BEST)
         self._validator, self._source = validator, source
@@ -37,7 +38,11 @@ class Best:
         self.latest_step = None
 
     def __call__(self, step: int, state: TrainState) -> dict[str, float]:
-        """The errors as "validation/mae_LABEL", without those that no visit has."""
+        """Validates; the errors as "validation/mae_LABEL", without those that no visit has.
+
+        Args:
+          step: Number of the step that the state comes after.
+        """
         self.latest_step = step
         errors = self._validator(state, eval_batches(self._source, self.batch_size))
         errors = {name: value for name, value in errors.items() if math.isfinite(value)}
@@ -53,8 +58,10 @@ def refit_once(settings: Refit, recipe: Recipe, state: TrainState, source: ClipS
     """Fits the last layers once more, unless that was done; they are kept if they are the best.
 
     Args:
-      state: after the last step.
-      source: training clips, as they are seen in use.
+      state: The state after the last step.
+      source: Clips of the training split, as they are seen in use.
+      best: What validates and keeps them.
+      key: Key that the visits are shuffled with.
 
     Returns:
       The errors as "validation/mae_LABEL".
@@ -68,8 +75,10 @@ def refit_once(settings: Refit, recipe: Recipe, state: TrainState, source: ClipS
 
 
 def _refitted(best: Best) -> dict[str, float] | None:
-    """Errors of the second fit; None where it has to be done, or to be done again because its
-    weights were the best and are no longer there."""
+    """Errors of the second fit; None where it has to be done.
+
+    It has to be done again where its weights were the best and are no longer there.
+    """
     path = best.folder / REFIT
     if not path.is_file():
         return None

@@ -25,7 +25,7 @@ from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed, workdir
 from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
-from deps_jax.common.loop.parallel import check_batch_size
+from deps_jax.common.loop.parallel import Tree, check_batch_size
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from nurture_jax import records
 from nurture_jax.clinic.recording_gate import Limits
@@ -39,6 +39,7 @@ from nurture_jax.network.backbones import describe, from_description
 from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.records import splits
+from nurture_jax.records.problems import LeftOut
 from nurture_jax.records.video import MINIMUM_S, ClipSettings
 from nurture_jax.training import training_data
 from nurture_jax.training.best import Best, refit_once
@@ -58,14 +59,17 @@ class Data:
     """Where the visits are, and how clips are cut from their videos.
 
     Attributes:
-      dir: folder of the records.
-      cache: folder of decoded clips; "" is DIR/cache.
-      workers: processes that decode videos; 0 decodes in this one.
-      read_workers: processes that read decoded clips; 0 reads in threads of this one, which give
-        600 clips of 25 frames and 224 px in a second.
-      frames, size, fit, minimum_s: see ClipSettings.
-      validation_fraction, test_fraction: of the infants.
-      split_seed: which infants.
+      dir: Folder of the records.
+      cache: Folder of decoded clips; "" is DIR/cache.
+      workers: Number of processes that decode videos; 0 decodes in this one.
+      read_workers: Number of processes that read decoded clips; 0 reads in threads of this one,
+        which give 600 clips of 25 frames and 224 px in a second.
+      frames, size, fit, minimum_s: See `ClipSettings`.
+      validation_fraction, test_fraction: Parts of the infants that are held out.
+      split_seed: Seed that says which infants.
+
+    Raises:
+      ValueError: If a number of processes is negative.
     """
 
     dir: str = ""
@@ -80,30 +84,41 @@ class Data:
     test_fraction: float = 0.15
     split_seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.workers, self.read_workers) < 0:
             raise ValueError(f"data.workers {self.workers} and data.read_workers "
                              f"{self.read_workers} must not be negative; use 0 for none")
 
     @property
     def clip(self) -> ClipSettings:
+        """How clips are cut from the videos."""
         return ClipSettings(self.frames, self.size, self.fit, self.minimum_s)
 
     @property
     def cache_folder(self) -> Path:
+        """The folder of decoded clips."""
         return Path(self.cache) if self.cache else Path(self.dir) / "cache"
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Length of the run; see Recipe for `backbone_rate`."""
+    """Length of the run, and what is trained at once.
+
+    Attributes:
+      epochs: Passes over the training clips; may be a fraction.
+      batch_size, eval_batch_size: Clips in a step, and in a batch of validation.
+      backbone_rate: See `train.Recipe`.
+
+    Raises:
+      ValueError: If a number is not above 0.
+    """
 
     epochs: float
     batch_size: int
     eval_batch_size: int = 16
     backbone_rate: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.epochs <= 0 or min(self.batch_size, self.eval_batch_size) < 1:
             raise ValueError(f"training.epochs {self.epochs}, training.batch_size "
                              f"{self.batch_size} and training.eval_batch_size "
@@ -115,8 +130,8 @@ class Experiment:
     """All settings of a run.
 
     Attributes:
-      seed: of initial weights, shuffling, augmentation and drop-out.
-      gate: limits of the recordings that evaluation and prediction accept.
+      seed: Seed of initial weights, shuffling, augmentation and drop-out.
+      gate: Limits of the recordings that evaluation and prediction accept.
     """
 
     data: Data
@@ -133,7 +148,11 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, config: dict) -> Experiment:
-        """Raises ValueError naming the first field that is unknown, missing or impossible."""
+        """The experiment that a config describes.
+
+        Raises:
+          ValueError: If a field is unknown, missing or impossible, naming the first.
+        """
         parts = {"data": Data, "augment": ClipAugment, "backbone": Backbone,
                  "model": ModelSettings, "losses": Losses, "optimizer": Optimizer,
                  "training": Training, "refit": Refit, "cadence": Cadence, "gate": Limits}
@@ -153,14 +172,15 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     Everything that can be refused is refused before a video is decoded.
 
     Args:
-      config: what `experiment` was made from; kept beside the results.
+      folder: Folder of the run.
+      config: What `experiment` was made from; it is kept beside the results.
 
     Returns:
       Mean absolute errors of the best weights on the validation split, by "mae_LABEL".
 
     Raises:
-      ValueError: also when the visits that a run was begun with have changed since, or another
-        process trains in the folder.
+      ValueError: If something is refused, also where the visits that a run was begun with have
+        changed since, or another process trains in the folder.
     """
     folder, training = Path(folder), experiment.training
     check_batch_size(training.batch_size)
@@ -182,8 +202,13 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
 
 
 def _train(experiment: Experiment, folder: Path, recipe: Recipe,
-           sources: Mapping[str, ClipSource], weights: dict | None) -> dict[str, float]:
-    """The training itself, in a folder that is claimed; `weights`: to start the backbone from."""
+           sources: Mapping[str, ClipSource], weights: Tree | None) -> dict[str, float]:
+    """The training itself, in a folder that is claimed.
+
+    Args:
+      sources: Clips by the name of the split.
+      weights: Variables to start the backbone from; None for random ones.
+    """
     data, training = experiment.data, experiment.training
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
 
@@ -227,7 +252,11 @@ def check_gate(gate: Limits, folder: Path) -> None:
 
 
 def starting_backbone(experiment: Experiment) -> Start:
-    """The backbone of the config; ValueError when its weights expect other images."""
+    """The backbone of the config.
+
+    Raises:
+      ValueError: If its weights do not fit, or expect other images.
+    """
     start = backbone_weights.start(experiment.backbone, experiment.data.size)
     for name in ("mean", "std"):
         expected, given = getattr(start, name), tuple(getattr(experiment.augment, name))
@@ -241,7 +270,7 @@ def read_data(data: Data, folder: Path) -> tuple[records.Records, dict[str, reco
     """The visits of a data set and their splits: those of a run in the folder, or drawn anew.
 
     Raises:
-      ValueError: when the visits that the run was begun with have changed; or as `records.load`
+      ValueError: If the visits that the run was begun with have changed; or as `records.load`
         and `read_splits`.
     """
     found = records.load(data.dir, minimum_s=data.minimum_s, workdir=folder)
@@ -253,7 +282,7 @@ def read_data(data: Data, folder: Path) -> tuple[records.Records, dict[str, reco
 
 def open_data(data: Data, folder: Path
               ) -> tuple[dict[str, records.Records], dict[str, ClipSource]]:
-    """Visits and clips by split of the run in `folder`; errors as `read_data`."""
+    """Visits and clips by split of the run in `folder`; errors are those of `read_data`."""
     found, parts = read_data(data, folder)
     return parts, open_sources(data, found, parts)
 
@@ -262,7 +291,7 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
     """Train, validation and test: as the run has written them, or drawn anew.
 
     Raises:
-      ValueError: also when no visit for validation has a weight.
+      ValueError: If no visit for validation has a weight; or as `splits.read` and `splits.split`.
     """
     held_out = {"validation": data.validation_fraction, "test": data.test_fraction}
     fractions = {"train": 1 - sum(held_out.values()), **held_out}
@@ -277,7 +306,8 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
     return parts
 
 
-def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, ClipSource]:
+def open_sources(data: Data, found: records.Records, parts: Mapping[str, records.Records]
+                 ) -> dict[str, ClipSource]:
     """Clips of every split; videos that are not yet in the cache are decoded.
 
     Only the training split is moved to annotated frames: what is validated and tested is what a
@@ -290,7 +320,11 @@ def open_sources(data: Data, found: records.Records, parts: dict) -> dict[str, C
 
 def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, clips: int
                  ) -> Recipe:
-    """The settings of the training step for so many training clips."""
+    """The settings of the training step for so many training clips.
+
+    Raises:
+      ValueError: If a batch does not fit them, or the warm-up is longer than the run.
+    """
     training = experiment.training
     if clips < training.batch_size:
         raise ValueError(f"training.batch_size {training.batch_size} does not fit {clips} training "
@@ -314,10 +348,10 @@ def read_model(folder: Path, start: Start | None = None) -> tuple[Scaling, nn.Mo
     """Constants and backbone that the weights of a run belong to.
 
     Args:
-      start: what the config says now; it must be the same network.
+      start: What the config says now, which must be the same network; None compares nothing.
 
     Raises:
-      ValueError: when they are missing or damaged, or the network is another one.
+      ValueError: If they are missing or damaged, or the network is another one.
     """
     content = workdir.read(folder, MODEL)
     if content is None:
@@ -341,8 +375,8 @@ def summary(errors: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def _tell_left_out(folder: Path, found: records.Records, undecodable: tuple) -> None:
-    """Visits without a usable video: all in `records.txt`, the first on the screen."""
+def _tell_left_out(folder: Path, found: records.Records, undecodable: tuple[LeftOut, ...]) -> None:
+    """Tells the visits without a usable video: all in `records.txt`, the first on the screen."""
     left_out = (*found.left_out, *undecodable)
     tell = lambda shown: records.describe(found.folder, len(found) - len(undecodable),
                                           len(found) + len(found.left_out), left_out, shown)
@@ -351,7 +385,8 @@ def _tell_left_out(folder: Path, found: records.Records, undecodable: tuple) -> 
         print(f"{tell(5)}\nlist: {folder / RECORDS}", flush=True)
 
 
-def _print_plan(experiment, recipe: Recipe, sources, shapes, start_step: int) -> None:
+def _print_plan(experiment: Experiment, recipe: Recipe, sources: Mapping[str, ClipSource],
+                shapes: TrainState, start_step: int) -> None:
     counts = ", ".join(f"{len(source)} {name}" for name, source in sources.items())
     weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
     print(f"{counts} clips; {weights / 1e6:.2f} million weights; {recipe.total_steps} steps of "

@@ -31,7 +31,7 @@ def describe(parts: Mapping[str, Records]) -> dict[str, dict[str, dict[str, str]
     """The content of `data.json` for these splits.
 
     Raises:
-      ValueError: when a video is gone since the records were read.
+      ValueError: If a video is gone since the records were read.
     """
     return {name: {visit.key: {"row": _row(visit), "video": video, "annotations": _drawn(visit)}
                    for visit, video in zip(part.visits, fingerprints(part), strict=True)}
@@ -45,7 +45,7 @@ def check(parts: Mapping[str, Records], folder: Path) -> None:
     version cannot be compared.
 
     Raises:
-      ValueError: naming the first changes of a split that the weights come from; or as
+      ValueError: If a split that the weights come from has changed, naming the first changes; or as
         `workdir.read`.
     """
     before = workdir.read(folder, FILE)
@@ -67,7 +67,7 @@ def check(parts: Mapping[str, Records], folder: Path) -> None:
 
 def changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
             ) -> list[str]:
-    """What is different, a visit each, in words that follow its key."""
+    """What is different, one text for each visit: its key and words that follow it."""
     found = []
     for key in sorted({*before, *now}):
         if key not in now:
@@ -88,11 +88,12 @@ def _sentence(changed: Mapping[str, list[str]]) -> str:
 
 
 def _row(visit: Visit) -> str:
+    """Digest of what the network reads of the visit's row."""
     return _digest([getattr(visit, name) for name in (*TABULAR, *LABELS)])
 
 
 def _drawn(visit: Visit) -> str:
-    """Of the annotated frames; their times to a millisecond, as frames are found by them."""
+    """Digest of the annotated frames; times to a millisecond, as frames are found by them."""
     return _digest([[round(frame.time_s, 3), frame.width, frame.height, frame.segments,
                      frame.keypoints] for frame in visit.frames])
 
