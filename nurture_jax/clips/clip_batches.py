@@ -14,7 +14,7 @@ Units are grams, centimetres and days; sex is 0 for F and 1 for M. Standardising
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -28,6 +28,8 @@ from nurture_jax.records.visits import Visit
 
 MASK_STRIDE = 4  # clip pixels to one of the mask; the finest features a head predicts from
 SAME_FRAME_S = 1e-3  # an annotation belongs to the frame of its very time
+# Number of the frame in its clip, mask [h', w'] uint8, keypoints [19, 3] in clip pixels.
+Drawn = tuple[int, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +37,24 @@ class ClipSource:
     """Random access to the visits of a cache; one example is a dict of arrays without the b.
 
     Attributes:
-      exact: puts annotated frames in the place of evenly spaced ones, to train on them. Without,
-        frames are the very ones that a prediction sees, and few of them are annotated.
+      cache: The clips.
+      mask_stride: Clip pixels to one of the masks; it divides the clip size.
+      exact: Whether annotated frames are put in the place of evenly spaced ones, to train on them.
+        Without, frames are the very ones that a prediction sees, and few of them are annotated.
+      drawn: What has been drawn already, by the place of the visit, see `drawn_on`.
+
+    Raises:
+      ValueError: If the mask stride does not divide the clip size.
     """
 
     cache: ClipCache
     mask_stride: int = MASK_STRIDE
     exact: bool = False
     # Drawn frames by visit: masks of full HD frames take longer to decode than a clip to read.
-    drawn: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    drawn: dict[int, list[Drawn]] = dataclasses.field(default_factory=dict, repr=False,
+                                                      compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mask_stride < 1 or self.cache.settings.size % self.mask_stride:
             raise ValueError(f"mask stride {self.mask_stride} does not divide the clip size "
                              f"{self.cache.settings.size} px; use 4")
@@ -53,7 +62,7 @@ class ClipSource:
     def __len__(self) -> int:
         return len(self.cache)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         clip, visit = self.cache[index], self.cache.records.visits[index]
         clip = on_exact_frames(clip) if self.exact else clip
         if index not in self.drawn:
@@ -67,12 +76,12 @@ class ClipBatches(Batches):
     """Endless shuffled batches of visits; one of 16 clips of 25 frames and 224 px has 60 MB."""
 
     def __init__(self, source: ClipSource, batch_size: int, seed: int, *, workers: int = 0,
-                 threads: int = 2):
+                 threads: int = 2) -> None:
         super().__init__(source, batch_size, seed, workers=workers, threads=threads, unit="visits")
 
 
-def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict]:
-    """Every visit once, in order; the last batch is padded with `example_mask` 0."""
+def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yields every visit once, in order; the last batch is padded with `example_mask` 0."""
     for start in range(0, len(source), batch_size):
         examples = [source[i] for i in range(start, min(start + batch_size, len(source)))]
         nothing = {name: np.zeros_like(value) for name, value in examples[0].items()}
@@ -91,8 +100,8 @@ def tabular_of(visit: Visit) -> dict[str, np.ndarray]:
     return arrays
 
 
-def drawn_on(clip: Clip, frames: tuple[Frame, ...], mask_stride: int) -> list[tuple]:
-    """(frame of the clip, mask, keypoints) of the annotated frames, moved to clip pixels."""
+def drawn_on(clip: Clip, frames: tuple[Frame, ...], mask_stride: int) -> list[Drawn]:
+    """What is drawn on the annotated frames of a clip, moved to clip pixels."""
     size = clip.images.shape[1]
     return [(int(i), clip_mask(frame.mask(), clip.affine, size, mask_stride),
              clip_keypoints(frame.keypoints, clip.affine, size))
@@ -100,8 +109,15 @@ def drawn_on(clip: Clip, frames: tuple[Frame, ...], mask_stride: int) -> list[tu
             for i in np.nonzero(np.abs(clip.times_s - frame.time_s) < SAME_FRAME_S)[0]]
 
 
-def fill(drawn: list[tuple], frames: int, size: int, mask_stride: int) -> dict[str, np.ndarray]:
-    """The drawn frames among those without annotation, as arrays over t."""
+def fill(drawn: list[Drawn], frames: int, size: int, mask_stride: int) -> dict[str, np.ndarray]:
+    """The drawn frames among those without annotation, as arrays over t.
+
+    Args:
+      frames, size: Number of frames of the clip, and their side in pixels.
+
+    Returns:
+      "masks" [t, h', w'] uint8, "keypoints" [t, 19, 3] and "annotated" [t] float32.
+    """
     side = size // mask_stride
     arrays = {"masks": np.zeros((frames, side, side), np.uint8),
               "keypoints": np.zeros((frames, len(KEYPOINTS), 3), np.float32),
@@ -112,7 +128,17 @@ def fill(drawn: list[tuple], frames: int, size: int, mask_stride: int) -> dict[s
 
 
 def clip_mask(mask: np.ndarray, affine: np.ndarray, size: int, stride: int) -> np.ndarray:
-    """[h, w] of shown pixels -> [size / stride] squared; a cell takes what covers half of it."""
+    """A mask of shown pixels as one of the clip's cells; a cell takes what covers half of it.
+
+    Args:
+      mask: Categories in the shown picture, [h, w] uint8.
+      affine: From shown pixels to clip pixels, [2, 3].
+      size: Side of the clip in pixels.
+      stride: Side of a cell in clip pixels.
+
+    Returns:
+      Categories, [size / stride, size / stride] uint8.
+    """
     # OpenCV counts from pixel centres: x + 0.5 is the continuous coordinate.
     shift = affine[:, :2] @ (0.5, 0.5) + affine[:, 2] - 0.5
     centred = np.concatenate([affine[:, :2], shift[:, None]], 1)
@@ -125,8 +151,15 @@ def clip_mask(mask: np.ndarray, affine: np.ndarray, size: int, stride: int) -> n
     return small
 
 
-def clip_keypoints(keypoints, affine: np.ndarray, size: int) -> np.ndarray:
-    """[19, 3] in clip pixels; a point outside the clip is not labelled."""
+def clip_keypoints(keypoints: Sequence[Sequence[float]], affine: np.ndarray, size: int
+                   ) -> np.ndarray:
+    """Points in clip pixels, [19, 3] float32; one outside the clip is not labelled.
+
+    Args:
+      keypoints: x, y in shown pixels and visibility, [19, 3].
+      affine: From shown pixels to clip pixels, [2, 3].
+      size: Side of the clip in pixels.
+    """
     points = np.array(keypoints, np.float32)
     moved = points[:, :2] @ affine[:, :2].T + affine[:, 2]
     inside = ((moved >= 0) & (moved < size)).all(1) & (points[:, 2] > 0)

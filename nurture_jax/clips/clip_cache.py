@@ -21,6 +21,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -41,12 +42,20 @@ _EDGE_BYTES = 1 << 20  # of a video, at both ends, that its fingerprint reads
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Some visits that are decoded together: what a worker needs."""
+    """Some visits that are decoded together: what a worker needs.
+
+    Attributes:
+      folder: Folder of the data set, to which `videos` are relative.
+      stem: Name of the files without what follows the point.
+      videos, visits, exact_times_s: Of each visit its video, its key and the times of its annotated
+        frames.
+      settings: How clips are cut.
+    """
 
     folder: str
     stem: str
     videos: tuple[str, ...]
-    visits: tuple[str, ...]  # keys
+    visits: tuple[str, ...]
     exact_times_s: tuple[tuple[float, ...], ...]
     settings: ClipSettings
 
@@ -56,10 +65,11 @@ class ClipCache:
     """A complete cache of some records.
 
     Attributes:
-      records: the visits that could be decoded, in order.
-      left_out: those that could not, with the reason.
-      paths: of all shards.
-      places: [n] (shard, position in it) of every visit.
+      records: The visits that could be decoded, in order.
+      settings: How the clips were cut.
+      left_out: Those that could not be decoded, with the reason.
+      paths: Paths of all shards.
+      places: Of every visit the number of its shard and the position in it.
     """
 
     records: Records
@@ -75,7 +85,7 @@ class ClipCache:
         shard, position = self.places[index]
         return from_bytes(_reader(self.paths[shard]).read([position])[0])
 
-    def of_infants(self, infants) -> ClipCache:
+    def of_infants(self, infants: Iterable[str]) -> ClipCache:
         """The part of the cache with these infants, such as one split."""
         chosen = frozenset(infants)
         keep = [i for i, visit in enumerate(self.records.visits) if visit.infant_id in chosen]
@@ -88,8 +98,13 @@ def build(records: Records, folder: str | Path, settings: ClipSettings | None = 
     """Decodes the visits that are not yet in the cache, drops what is stale, and opens it.
 
     Args:
-      folder: of all caches; this one gets a folder of its settings in it.
-      workers: processes that decode; 0 decodes in this one.
+      folder: Folder of all caches; this one gets a folder of its settings in it.
+      settings: How clips are cut; None is the default.
+      workers: Number of processes that decode; 0 decodes in this one.
+      visits_per_shard: Number of visits that are decoded together.
+
+    Raises:
+      ValueError: If no video can be decoded, or one is gone since the records were read.
     """
     settings = settings or ClipSettings()
     shards, own = _plan(records, settings, visits_per_shard), own_folder(folder, settings)
@@ -106,7 +121,7 @@ def open_cache(records: Records, folder: str | Path, settings: ClipSettings | No
     """The cache of these records.
 
     Raises:
-      ValueError: when it is incomplete or was made of other videos or with other settings.
+      ValueError: If it is incomplete, or was made of other videos or with other settings.
     """
     settings = settings or ClipSettings()
     shards, folder = _plan(records, settings, visits_per_shard), own_folder(folder, settings)
@@ -135,7 +150,7 @@ def open_cache(records: Records, folder: str | Path, settings: ClipSettings | No
 
 
 def fingerprint(path: Path) -> str:
-    """Of a video: its size and a hash of both ends, so that a copy has the same one."""
+    """Digest of a video's size and both its ends, so that a copy has the same one."""
     found = path.stat()
     return _fingerprint(path, found.st_size, found.st_mtime_ns)
 
@@ -151,10 +166,10 @@ def _fingerprint(path: Path, size: int, _changed_ns: int) -> str:
 
 
 def fingerprints(records: Records) -> list[str]:
-    """Of the video of every visit.
+    """The fingerprint of the video of every visit.
 
     Raises:
-      ValueError: when one is gone since the records were read.
+      ValueError: If one is gone since the records were read.
     """
     try:
         return [fingerprint(records.folder / visit.video) for visit in records.visits]
@@ -164,7 +179,7 @@ def fingerprints(records: Records) -> list[str]:
 
 
 def to_bytes(clip: Clip) -> bytes:
-    """A line of JSON, then the pixels."""
+    """A clip as a line of JSON, then its pixels."""
     header = dict(shape=clip.images.shape, times_s=clip.times_s.tolist(), width=clip.width,
                   height=clip.height, affine=clip.affine.tolist(), duration_s=clip.duration_s,
                   exact_times_s=clip.exact_times_s.tolist())
@@ -184,6 +199,7 @@ def from_bytes(data: bytes) -> Clip:
 
 
 def own_folder(folder: str | Path, settings: ClipSettings) -> Path:
+    """The folder of clips with these settings, in the folder of all caches."""
     return Path(folder) / (f"{settings.frames}x{settings.size}_{settings.fit}_"
                            f"{settings.minimum_s:g}s_format{FORMAT}")
 
@@ -248,7 +264,7 @@ def _shard(folder: Path, visits: tuple[Visit, ...], prints: list[str], settings:
 
 
 def _write_shard(shard: Shard, folder: str) -> int:
-    """Decodes one shard; nothing but temporary files is left of it when it fails."""
+    """Decodes one shard and returns how many visits it has; a failure leaves temporary files."""
     final, side = (Path(folder) / f"{shard.stem}.{kind}" for kind in ("array_record", "json"))
     part = Path(folder) / f"{shard.stem}.{os.getpid()}.part"
     settings, visits, left_out = shard.settings, [], []

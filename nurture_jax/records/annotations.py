@@ -22,6 +22,8 @@ from nurture_jax.measures import BODY_POINTS, CATEGORIES, KEYPOINTS
 from nurture_jax.records.problems import Problem
 from nurture_jax.records.video import VideoInfo, frame_time
 
+ImageId = int | str  # of an image or a category in the file
+Segment = list[list[float]] | dict  # polygons, or RLE
 FILE = "annotations.json"
 _POINT_COUNTS = {"newborn": (17, 19), "reference_object": (2,)}
 MAX_SIDE_PX = 16384  # no video is larger
@@ -32,21 +34,26 @@ class Frame:
     """One annotated frame of a video, in shown pixels.
 
     Attributes:
-      time_s: of the frame; None until the video has been looked at.
-      frame_index: counted from 0; None where the time was given.
-      segments: (category name, polygons or RLE as in the file).
-      keypoints: 19 of (x, y, v).
+      width, height: Size of the shown picture in pixels.
+      time_s: Time of the frame; None until the video has been looked at.
+      frame_index: Number of the frame, counted from 0; None where the time was given.
+      segments: Names of categories with polygons or RLE as in the file.
+      keypoints: x, y and v of the 19 points.
     """
 
     width: int
     height: int
     time_s: float | None
     frame_index: int | None
-    segments: tuple[tuple[str, object], ...]
+    segments: tuple[tuple[str, Segment], ...]
     keypoints: tuple[tuple[float, float, int], ...]
 
     def mask(self) -> np.ndarray:
-        """[height, width] uint8: 1 newborn (on top), 2 reference object, 0 neither."""
+        """The outlines filled: 1 newborn (on top), 2 reference object, 0 neither.
+
+        Returns:
+          [height, width] uint8.
+        """
         mask = np.zeros((self.height, self.width), np.uint8)
         for name in reversed(CATEGORIES):
             for category, segment in self.segments:
@@ -56,8 +63,8 @@ class Frame:
         return mask
 
 
-def read(folder: Path) -> tuple[dict[str, list[tuple[int, Frame]]], list[Problem]]:
-    """Annotated frames by video as (image id, frame), and what is wrong with the file.
+def read(folder: Path) -> tuple[dict[str, list[tuple[ImageId, Frame]]], list[Problem]]:
+    """Annotated frames by video, with the ids of their images, and what is wrong with the file.
 
     Without the file there are none.
     """
@@ -91,7 +98,8 @@ def read(folder: Path) -> tuple[dict[str, list[tuple[int, Frame]]], list[Problem
     return frames, problems
 
 
-def place(frame: Frame, image_id, info: VideoInfo, video: str) -> tuple[Frame, list[Problem]]:
+def place(frame: Frame, image_id: ImageId, info: VideoInfo, video: str
+          ) -> tuple[Frame, list[Problem]]:
     """The frame with its time in the video, and why it cannot be in it."""
     wrong = lambda column, value, sentence: Problem(
         FILE, f"of image {image_id} {sentence}", column=column, value=str(value))
@@ -114,17 +122,17 @@ def place(frame: Frame, image_id, info: VideoInfo, video: str) -> tuple[Frame, l
     return dataclasses.replace(frame, time_s=time_s), problems
 
 
-def _is_id(value) -> bool:
+def _is_id(value: object) -> bool:
     return type(value) in (int, str)  # not bool
 
 
-def _are_numbers(values) -> bool:
+def _are_numbers(values: object) -> bool:
     """Whether it is a list of finite numbers; no coordinate is anywhere near the limit."""
     return isinstance(values, list) and all(
         type(value) in (int, float) and -1e9 < value < 1e9 for value in values)
 
 
-def _category_names(categories) -> tuple[dict, list[Problem]]:
+def _category_names(categories: list[dict]) -> tuple[dict[ImageId, str], list[Problem]]:
     """Names by id, and ids and names that cannot be used."""
     names, problems = {}, []
     for category in categories:
@@ -141,7 +149,8 @@ def _category_names(categories) -> tuple[dict, list[Problem]]:
     return names, problems
 
 
-def _by_image(images, annotations) -> tuple[dict, list[Problem]]:
+def _by_image(images: list[dict], annotations: list[dict]
+              ) -> tuple[dict[ImageId, list[dict]], list[Problem]]:
     """Annotations by the id of their image, and ids that cannot be used."""
     grouped, problems = {}, []
     for image in images:
@@ -164,8 +173,13 @@ def _by_image(images, annotations) -> tuple[dict, list[Problem]]:
     return grouped, problems
 
 
-def _frame(image: dict, annotations: list, names: dict) -> tuple[Frame | None, list[Problem]]:
-    """A Frame of one COCO image and its annotations."""
+def _frame(image: dict, annotations: list[dict], names: dict[ImageId, str]
+           ) -> tuple[Frame | None, list[Problem]]:
+    """The frame of one COCO image and its annotations, and what is wrong with them.
+
+    Args:
+      names: Names of categories by id.
+    """
     problem = lambda column, value, sentence: Problem(
         FILE, f"of image {image.get('id')} {sentence}", column=column, value=str(value))
     if faults := _image_faults(image):
@@ -191,7 +205,7 @@ def _frame(image: dict, annotations: list, names: dict) -> tuple[Frame | None, l
 
 
 def _image_faults(image: dict) -> list[tuple[str, object, str]]:
-    """(column, value, sentence) of what is wrong with an entry of `images`."""
+    """What is wrong with an entry of `images`, as column, value and sentence."""
     faults = []
     if not isinstance(image.get("video"), str):
         faults.append(("video", image.get("video"), "is not a path; every image needs its video"))
@@ -208,7 +222,7 @@ def _image_faults(image: dict) -> list[tuple[str, object, str]]:
     return faults
 
 
-def _segment_fault(segment, height: int, width: int) -> str:
+def _segment_fault(segment: object, height: int, width: int) -> str:
     """Why the outline of an annotation cannot be drawn, or nothing."""
     if segment is None or segment == []:
         return ""
@@ -253,7 +267,7 @@ def _uncompressed(counts: str) -> list[int] | None:
     return None if shift else runs
 
 
-def _add_points(points: np.ndarray, name: str, flat) -> str:
+def _add_points(points: np.ndarray, name: str, flat: object) -> str:
     """Writes the keypoints of one annotation into [19, 3]; returns what is wrong."""
     if flat is None or flat == []:
         return ""
@@ -272,7 +286,8 @@ def _add_points(points: np.ndarray, name: str, flat) -> str:
     return ""
 
 
-def _to_rle(segment, height: int, width: int):
+def _to_rle(segment: Segment, height: int, width: int) -> dict:
+    """An outline as COCO's compressed run lengths."""
     if isinstance(segment, list):
         return coco_mask.merge(coco_mask.frPyObjects(segment, height, width))
     if isinstance(segment["counts"], list):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -9,10 +10,10 @@ class Problem:
     """Something the user has to mend.
 
     Attributes:
-      file: where it is.
-      sentence: what is wrong, what is allowed, what to do.
-      row: of a spreadsheet (the header is row 1), or None.
-      column, value: as they stand in the file, or "".
+      file: Name of the file that it is in.
+      sentence: What is wrong, what is allowed, what to do.
+      row: Row of a spreadsheet, whose header is row 1; None where there is none.
+      column, value: Column and value as they stand in the file, or "".
     """
 
     file: str
@@ -36,9 +37,10 @@ class LeftOut:
     """A visit that cannot be used although the table is right.
 
     Attributes:
-      visit: its key, infant and visit.
-      reason: in one word, to be counted.
-      sentence: what is wrong with its video.
+      infant_id: Whom it is of.
+      visit: Its key, infant and visit.
+      reason: What is wrong in one word, to be counted.
+      sentence: What is wrong with its video.
     """
 
     infant_id: str
@@ -50,7 +52,7 @@ class LeftOut:
         return f"{self.visit}: {self.sentence}"
 
 
-def many(found, shown: int | None = None) -> str:
+def many(found: Sequence[Problem | LeftOut], shown: int | None = None) -> str:
     """Problems or visits as lines: all of them, or the first `shown` with the rest counted."""
     lines = [f"  {each}" for each in found[:shown]]
     if len(lines) < len(found):

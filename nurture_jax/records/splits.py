@@ -21,10 +21,11 @@ def split(records: Records, seed: int, fractions: Mapping[str, float] = FRACTION
     mended later moves nobody.
 
     Args:
-      fractions: of the infants, by the name of the split.
+      seed: Seed that says which infants.
+      fractions: Parts of the infants, by the name of the split.
 
     Raises:
-      ValueError: for fractions that do not add up, or too few infants to fill the splits.
+      ValueError: If fractions do not add up, or there are too few infants to fill the splits.
     """
     if any(not 0 < part <= 1 for part in fractions.values()) \
             or not math.isclose(sum(fractions.values()), 1):
@@ -54,7 +55,7 @@ def read(records: Records, folder: str | Path) -> dict[str, Records]:
     """The splits that a run has written, of these records.
 
     Raises:
-      ValueError: when an infant is in two splits, with a usable video in none, or no longer in
+      ValueError: If an infant is in two splits, with a usable video in none, or no longer in
         the records; or as `workdir.read`.
     """
     path = Path(folder) / FILE

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from scipy.optimize import linear_sum_assignment
 
 REASONS = ("missing", "not_a_video", "picture", "audio_only", "no_frames", "no_index", "truncated",
@@ -30,12 +31,13 @@ _UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
 class VideoError(ValueError):
     """A video that cannot be used; `reason` is one of REASONS."""
 
-    def __init__(self, reason: str, message: str):
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         assert reason in REASONS, reason
         self.reason = reason
 
-    def __reduce__(self):  # it travels from worker processes
+    # It travels from worker processes.
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
         return VideoError, (self.reason, str(self))
 
 
@@ -44,9 +46,9 @@ class VideoInfo:
     """What a file holds, found without decoding.
 
     Attributes:
-      width, height: of the upright picture, in pixels.
-      times_s: [n] presentation time of every frame, ascending from 0.
-      duration_s: to the end of the last frame.
+      width, height: Size of the upright picture in pixels.
+      times_s: Presentation time of every frame, [n] ascending from 0.
+      duration_s: Time of the end of the last frame.
     """
 
     width: int
@@ -60,13 +62,13 @@ class Clip:
     """Frames of one video.
 
     Attributes:
-      images: [t, size, size, 3] uint8 RGB, evenly spaced over the video.
-      times_s: [t] float32, presentation times counted from the first frame of the video.
-      width, height: of the shown picture, in pixels.
-      affine: [2, 3] float32, clip pixel = affine @ (x, y, 1) of a shown pixel.
-      duration_s: of the whole video.
-      exact_images, exact_times_s: [k, size, size, 3] and [k], frames that were asked for by their
-        times; k is at most t.
+      images: Frames evenly spaced over the video, [t, size, size, 3] uint8 RGB.
+      times_s: Their presentation times, counted from the first frame of the video, [t] float32.
+      width, height: Size of the shown picture in pixels.
+      affine: Clip pixel = affine @ (x, y, 1) of a shown pixel, [2, 3] float32.
+      duration_s: Length of the whole video.
+      exact_images, exact_times_s: Frames that were asked for by their times, [k, size, size, 3] and
+        [k]; k is at most t.
     """
 
     images: np.ndarray
@@ -84,11 +86,14 @@ class ClipSettings:
     """How a clip is cut from a video.
 
     Attributes:
-      frames: number of frames, evenly spaced over the whole video.
-      size: side of the square images, in pixels.
-      fit: "crop" resizes the short side and takes the centre; "letterbox" keeps the whole
-        picture, black at the sides.
-      minimum_s: shorter videos are refused.
+      frames: Number of frames, evenly spaced over the whole video.
+      size: Side of the square images in pixels.
+      fit: How a picture becomes square: "crop" resizes the short side and takes the centre,
+        "letterbox" keeps the whole picture, black at the sides.
+      minimum_s: Length in seconds below which a video is refused.
+
+    Raises:
+      ValueError: If a setting is out of its range.
     """
 
     frames: int = 25
@@ -96,7 +101,7 @@ class ClipSettings:
     fit: str = "crop"
     minimum_s: float = MINIMUM_S
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.frames < 1 or self.size < 8:
             raise ValueError(f"frames {self.frames} and size {self.size} px are too small; use at "
                              f"least 1 frame and 8 px")
@@ -109,11 +114,12 @@ def sample_clip(path: str | Path, frames: int = 25, size: int = 224, *, fit: str
     """`frames` evenly spaced frames of a video as small square images.
 
     Args:
-      exact_times_s: times of annotated frames that are wanted beside those; of more than `frames`
+      frames, size, fit, minimum_s: See `ClipSettings`.
+      exact_times_s: Times of annotated frames that are wanted beside those; of more than `frames`
         the ones nearest to them.
 
     Raises:
-      VideoError: with the reason, for a file that cannot be used.
+      VideoError: If the file cannot be used, with the reason.
     """
     settings = ClipSettings(frames, size, fit, minimum_s)
     info = probe(path, minimum_s)
@@ -150,18 +156,18 @@ def _pairs(exact: np.ndarray, even: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Places in two ascending lists of times, paired so that the distances are least in sum.
 
     Returns:
-      [min of both lengths] places in each, ascending: every slot is taken once, and times stay in
-      order.
+      Places in each, ascending, as many as the shorter list has: every slot is taken once, and
+      times stay in order.
     """
     rows, columns = linear_sum_assignment(np.abs(exact[:, None] - even[None, :]))
     return rows, np.sort(columns)
 
 
 def probe(path: str | Path, minimum_s: float = MINIMUM_S) -> VideoInfo:
-    """Reads the packets of a file without decoding (but for one frame).
+    """What a file holds, by its packets; nothing but one frame is decoded.
 
     Raises:
-      VideoError: with the reason, for a file that cannot be used.
+      VideoError: If the file cannot be used, with the reason.
     """
     name = Path(path).name
     if not Path(path).is_file():
@@ -193,20 +199,21 @@ def frame_time(info: VideoInfo, time_s: float) -> float:
 
 
 def fit_affine(width: int, height: int, size: int, fit: str) -> np.ndarray:
-    """[2, 3] float32 from shown pixels to clip pixels; the resize and the crop of `sample_clip`."""
+    """The resize and crop of `sample_clip`, from shown pixels to clip pixels; [2, 3] float32."""
     wide, tall = _resized(width, height, size, fit)
     return np.array([[wide / width, 0, (size - wide) // 2],
                      [0, tall / height, (size - tall) // 2]], np.float32)
 
 
 def _resized(width: int, height: int, size: int, fit: str) -> tuple[int, int]:
+    """Width and height of a picture before it is cut or padded to `size`."""
     side = min(width, height) if fit == "crop" else max(width, height)
     # An even margin, so that it is the same on both sides.
     even = lambda length: size + 2 * round((length * size / side - size) / 2)
     return even(width), even(height)
 
 
-def _video_stream(container, name: str):
+def _video_stream(container: InputContainer, name: str) -> av.VideoStream:
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise VideoError("picture", f"{name} is a picture ({container.format.name}), not a video; "
                                     f"record a video")
@@ -220,7 +227,7 @@ def _video_stream(container, name: str):
     return streams[0]
 
 
-def _first_frame(container, stream, name: str):
+def _first_frame(container: InputContainer, stream: av.VideoStream, name: str) -> av.VideoFrame:
     try:
         frame = next(container.decode(stream), None)
     except av.error.FFmpegError as error:
@@ -236,7 +243,8 @@ def _first_frame(container, stream, name: str):
     return frame
 
 
-def _packet_times(container, stream) -> tuple[np.ndarray, np.ndarray]:
+def _packet_times(container: InputContainer, stream: av.VideoStream
+                  ) -> tuple[np.ndarray, np.ndarray]:
     """Ascending start times and the ends of all frames, in seconds from the first."""
     found = sorted((packet.pts, packet.duration or 0) for packet in _packets(container, stream))
     pts, lengths = np.array(found, np.float64).T
@@ -248,8 +256,8 @@ def _packet_times(container, stream) -> tuple[np.ndarray, np.ndarray]:
     return seconds(pts - pts[0]), seconds(pts - pts[0] + lengths)
 
 
-def _packets(container, stream):
-    """Whole packets up to where the file breaks off; the duration tells what is missing."""
+def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Yields whole packets up to where the file breaks off; the duration tells what is missing."""
     try:
         for packet in container.demux(stream):
             if packet.pts is not None and not packet.is_corrupt and packet.size:
@@ -258,14 +266,21 @@ def _packets(container, stream):
         return
 
 
-def _declared_duration(container, stream) -> float:
+def _declared_duration(container: InputContainer, stream: av.VideoStream) -> float:
+    """The length in seconds that the file says, or 0."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
     return (container.duration or 0) / av.time_base
 
 
-def _frames_at(container, wanted: np.ndarray, path) -> Iterator[tuple[float, av.VideoFrame]]:
-    """(time in seconds, frame on show) for ascending wanted times."""
+def _frames_at(container: InputContainer, wanted: np.ndarray, path: str | Path
+               ) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yields the frames on show at ascending times, with their own times in seconds.
+
+    Args:
+      wanted: Times in seconds from the first frame, [n].
+      path: Path of the file, for errors.
+    """
     name = Path(path).name
     stream = _video_stream(container, name)
     frames, start, shown, coming = container.decode(stream), None, None, None
@@ -288,7 +303,11 @@ def _frames_at(container, wanted: np.ndarray, path) -> Iterator[tuple[float, av.
 
 
 def _to_image(frame: av.VideoFrame, settings: ClipSettings) -> np.ndarray:
-    """[size, size, 3] uint8: resized while still YUV, turned upright, cropped or padded."""
+    """The frame resized while still YUV, turned upright, cropped or padded.
+
+    Returns:
+      [size, size, 3] uint8 RGB.
+    """
     size = settings.size
     wide, tall = _resized(frame.width, frame.height, size, settings.fit)
     colours = {}

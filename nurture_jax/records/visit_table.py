@@ -5,6 +5,7 @@ import difflib
 import io
 import math
 import warnings
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -20,12 +21,13 @@ EMPTY = ("", "na", "n/a", "nan", "null", "none")  # in small letters
 SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 
 
+Row = dict[str, str | float | None]  # cells by column
 COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age_days",
            "birth_weight_g", "site", "device", *MEASURES)
 
 
-def read(folder: Path) -> tuple[list[tuple[int, dict]], list[Problem]]:
-    """Rows as (row number, {column: str, float or None}), and what is wrong with them.
+def read(folder: Path) -> tuple[list[tuple[int, Row]], list[Problem]]:
+    """Rows with their numbers in the file, and what is wrong with them.
 
     What is refused or stands for an empty cell is None or ""; rows without a video are left out.
     """
@@ -78,6 +80,7 @@ def _read_cells(path: Path) -> tuple[pd.DataFrame | None, list[Problem]]:
 
 
 def _decode(data: bytes) -> tuple[str | None, str]:
+    """The text, or None and why it cannot be read."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:200]:
         return None, f"is in UTF-16; {SAVE_AS}"
     try:
@@ -87,7 +90,7 @@ def _decode(data: bytes) -> tuple[str | None, str]:
         return None, f"is not in UTF-8 (row {row}; Latin-1 or Windows-1252?); {SAVE_AS}"
 
 
-def _check_columns(columns) -> list[Problem]:
+def _check_columns(columns: Iterable[str]) -> list[Problem]:
     problems = []
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
@@ -102,10 +105,17 @@ def _check_columns(columns) -> list[Problem]:
     return problems
 
 
-def _check_row(number: int, cells: dict, seen: dict) -> tuple[dict, list[Problem]]:
+def _check_row(number: int, cells: dict[str, str], seen: dict[str, dict[str, int]]
+               ) -> tuple[Row, list[Problem]]:
+    """A row as values, and what is wrong with it.
+
+    Args:
+      number: Number of the row in the file.
+      seen: The first row of every "visit" and "video"; this one is added.
+    """
     problems = []
 
-    def wrong(column, sentence):
+    def wrong(column: str, sentence: str) -> None:
         problems.append(Problem(FILE, sentence, number, column, cells.get(column, "")))
 
     row = {name: _text(cells.get(name, "")) for name in (*TEXT, "sex")}
@@ -138,6 +148,7 @@ def _text(cell: str) -> str:
 
 
 def _number(text: str, allowed: Range) -> tuple[float | None, str]:
+    """The value of a cell, None where it is empty or refused, and why it is refused."""
     if text.lower() in EMPTY:
         return None, ""
     try:

@@ -51,6 +51,7 @@ class Visit:
 
     @property
     def key(self) -> str:
+        """Infant and visit, which together are the visit's own."""
         return f"{self.infant_id}/{self.visit_id}"
 
 
@@ -59,10 +60,11 @@ class Report:
     """What `validate` found.
 
     Attributes:
-      eligible: visits in the table.
-      visits: those that can be used.
-      left_out: those whose video cannot be used.
-      problems: what has to be mended first; with any of them the data set is refused.
+      folder: Folder of the data set.
+      eligible: Number of visits in the table.
+      visits: Those that can be used.
+      left_out: Those whose video cannot be used.
+      problems: What has to be mended first; with any of them the data set is refused.
     """
 
     folder: Path
@@ -91,7 +93,7 @@ class Records:
 
     @property
     def infants(self) -> list[str]:
-        """Of the table, so also those without a usable video; sorted."""
+        """The infants of the table, so also those without a usable video; sorted."""
         return sorted({visit.infant_id for visit in (*self.visits, *self.left_out)})
 
     def of_infants(self, infants: Iterable[str]) -> Records:
@@ -104,7 +106,11 @@ class Records:
 
 def describe(folder: Path, usable: int, eligible: int, left_out: Sequence[LeftOut],
              shown: int | None = None) -> str:
-    """How many visits can be used, how many not and why, then all or `shown` of the latter."""
+    """How many visits can be used, how many not and why, then the latter one by one.
+
+    Args:
+      shown: How many of them are told; None is all.
+    """
     lines = [f"{folder}: {usable} of {eligible} visits can be used"]
     if left_out:
         reasons = collections.Counter(visit.reason for visit in left_out).most_common()
@@ -118,11 +124,12 @@ def load(folder: str | Path, *, minimum_s: float = MINIMUM_S, workdir: Path | No
     """The usable visits of a folder.
 
     Args:
-      workdir: folder of a run. When there are more than 20 problems, the error shows the first
+      minimum_s: Length in seconds below which a video is left out.
+      workdir: Folder of a run. If there are more than 20 problems, the error shows the first
         and names a file there, `problems.txt`, with all; without it the error has all.
 
     Raises:
-      ValueError: with every problem of the folder, when there is any.
+      ValueError: If there is any problem, with all of them.
     """
     report = validate(folder, minimum_s=minimum_s)
     path = None if workdir is None else Path(workdir) / PROBLEMS
@@ -141,7 +148,7 @@ def is_synthetic(folder: str | Path) -> bool:
     """Whether the data set says of itself, in `DATASET.json`, that its recordings are rendered.
 
     Raises:
-      ValueError: when the file is there but damaged.
+      ValueError: If the file is there but damaged.
     """
     synthetic, problems = _read_description(Path(folder))
     if problems:
@@ -181,11 +188,11 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
     return Report(folder, len(rows), tuple(visits), tuple(left_out), tuple(problems))
 
 
-def _count(problems) -> str:
+def _count(problems: Sequence[Problem]) -> str:
     return f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
 
 
-def _first_or_all(found, path: Path | None) -> str:
+def _first_or_all(found: Sequence[Problem | LeftOut], path: Path | None) -> str:
     """Lines for an error; what is too long for one goes to the file as a whole."""
     if path is None or len(found) <= SHOWN:
         return many(found)
@@ -213,9 +220,13 @@ def _read_description(folder: Path) -> tuple[bool, list[Problem]]:
     return synthetic, []
 
 
-def _probe_all(folder: Path, videos: list[str], minimum_s: float) -> dict:
-    """VideoInfo or VideoError of every video; threads, because FFmpeg runs outside the GIL."""
-    def look(video):
+def _probe_all(folder: Path, videos: list[str], minimum_s: float
+               ) -> dict[str, VideoInfo | VideoError]:
+    """What every video holds or why it cannot be used.
+
+    Threads look at them, because FFmpeg runs outside the GIL.
+    """
+    def look(video: str) -> VideoInfo | VideoError:
         try:
             return probe(folder / video, minimum_s)
         except VideoError as error:
@@ -228,7 +239,13 @@ def _probe_all(folder: Path, videos: list[str], minimum_s: float) -> dict:
     return dict(zip(distinct, seen, strict=True))
 
 
-def _place_all(frames, info: VideoInfo, video: str) -> tuple[tuple[Frame, ...], list[Problem]]:
+def _place_all(frames: Iterable[tuple[int | str, Frame]], info: VideoInfo, video: str
+               ) -> tuple[tuple[Frame, ...], list[Problem]]:
+    """The annotated frames of a video with their times, ascending, and which cannot be in it.
+
+    Args:
+      frames: The frames with the ids of their images.
+    """
     placed, problems = [], []
     for image_id, frame in frames:
         frame, found = annotations.place(frame, image_id, info, video)
