@@ -214,6 +214,11 @@ def _resized(width: int, height: int, size: int, fit: str) -> tuple[int, int]:
 
 
 def _video_stream(container: InputContainer, name: str) -> av.VideoStream:
+    """The stream of pictures, not a cover in a sound file.
+
+    Raises:
+      VideoError: If there is none, or the file is a picture.
+    """
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise VideoError("picture", f"{name} is a picture ({container.format.name}), not a video; "
                                     f"record a video")
@@ -228,6 +233,11 @@ def _video_stream(container: InputContainer, name: str) -> av.VideoStream:
 
 
 def _first_frame(container: InputContainer, stream: av.VideoStream, name: str) -> av.VideoFrame:
+    """The first frame; the container stands at its start again.
+
+    Raises:
+      VideoError: If no frame can be decoded, or none can be sought.
+    """
     try:
         frame = next(container.decode(stream), None)
     except av.error.FFmpegError as error:

@@ -14,6 +14,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from deps_jax.common.command.cli import BAD_INPUT, INTERRUPTED, prepare_jax, sentence
 from deps_jax.common.command.extras import needs
@@ -31,11 +32,12 @@ BENCHMARK_FRAMES = 100
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see --help")
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit status; `arguments` None are those of the process."""
     try:
         return _run(_parser().parse_args(arguments))
     except (OSError, ValueError) as error:

@@ -4,7 +4,7 @@ World axes, in cm: x to infant's left, y from heel to crown, z up (the cloth is 
 lies on the back). Every part is an ellipsoid or a capsule, so that the ray caster intersects it in
 closed form.
 
-`synthetic_pose` turns both into primitives; `synthetic_measures` solves a shape for its measures.
+`pose` turns both into primitives; `measures` solves a shape for its measures.
 """
 from __future__ import annotations
 
@@ -69,10 +69,12 @@ class Shape:
 
     @property
     def shoulder_y(self) -> float:
+        """Height of the shoulders."""
         return self.length_cm - 2.10 * self.head[1] - 0.030 * self.length_cm
 
     @property
     def hip_y(self) -> float:
+        """Height of the hip joints."""
         return self.traits.hip_joint * self.length_cm
 
     @property
@@ -82,31 +84,35 @@ class Shape:
 
     @property
     def belly_y(self) -> float:
+        """Height of the middle of the belly."""
         return self.hip_y + 0.42 * (self.shoulder_y - self.hip_y)
 
     @property
     def belly(self) -> np.ndarray:
-        """[3] semi-axes; it ends below the nipples, so that the chest alone is measured there."""
+        """Semi-axes [3]; it ends below the nipples, so that the chest alone is measured there."""
         half_length = min(0.14 * self.length_cm, self.chest_y - self.belly_y - 0.1)
         return np.array([self.chest[0] * self.traits.belly_width * self.fullness, half_length,
                          self.chest[2] * self.traits.belly_depth * self.fullness])
 
     @property
     def pelvis(self) -> np.ndarray:
+        """Semi-axes [3]."""
         width = self.chest[0] * self.traits.hip_width * self.fullness
         return np.array([width, 0.085 * self.length_cm, 0.80 * width])
 
     @property
     def thigh_radius(self) -> float:
+        """Radius of the thigh."""
         return self.traits.thigh_radius * self.length_cm * self.fullness
 
     @property
     def shank_radius(self) -> float:
+        """Radius of the shank."""
         return self.traits.shank_taper * self.thigh_radius
 
     @property
     def leg(self) -> tuple[float, float]:
-        """Thigh and shank, joint to joint: the heel is the round end of the shank at y = 0."""
+        """Lengths of thigh and shank, joint to joint; the heel is the shank's round end, y = 0."""
         whole = self.hip_y - self.shank_radius
         return self.traits.thigh * whole, (1 - self.traits.thigh) * whole
 

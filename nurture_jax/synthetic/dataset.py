@@ -12,6 +12,7 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -38,13 +39,19 @@ from nurture_jax.synthetic.visit import (
 
 FORMAT = 1  # raise it when the same settings give other pictures or labels
 UNFINISHED = "unfinished"
+Place = tuple[int, int]  # infant, and number of the visit from 1
 ABOUT = ("Synthetic: rendered newborns of a made-up population, no person was filmed. Results on "
          "this data say nothing of accuracy on real newborns.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What `write` did in this run; `cpu_s` is that of the whole process."""
+    """What `write` did in this run.
+
+    Attributes:
+      visits, frames: Number of videos and of all their frames.
+      wall_s, cpu_s: Time in seconds, by the clock and of the whole process's cores.
+    """
 
     visits: int
     frames: int
@@ -58,7 +65,7 @@ def write(folder: Path, settings: Settings, workers: int) -> Work | None:
     The result does not depend on the number of workers (threads).
 
     Raises:
-      ValueError: for a folder that holds anything else, or a set of other settings.
+      ValueError: If the folder holds anything else, or a set of other settings.
     """
     if _claim(folder, settings):
         return None
@@ -73,7 +80,7 @@ def write(folder: Path, settings: Settings, workers: int) -> Work | None:
     return work
 
 
-def _write_visits(folder: Path, settings: Settings, missing: list, workers: int) -> int:
+def _write_visits(folder: Path, settings: Settings, missing: list[Place], workers: int) -> int:
     """Writes the videos and parts of some visits; returns the number of frames."""
     stop = threading.Event()
     frames = 0
@@ -92,8 +99,8 @@ def _write_visits(folder: Path, settings: Settings, missing: list, workers: int)
     return frames
 
 
-def _write_visit(folder: Path, settings: Settings, place: tuple[int, int],
-                 stop: threading.Event) -> int:
+def _write_visit(folder: Path, settings: Settings, place: Place, stop: threading.Event) -> int:
+    """Writes the video and part of one visit; returns the number of frames."""
     visit = draw_visit(settings, *place)
     found = []
     write_video(folder / visit.row["video"],
@@ -105,8 +112,13 @@ def _write_visit(folder: Path, settings: Settings, place: tuple[int, int],
     return len(visit.scene.times_s)
 
 
-def _shown(visit: Visit, annotated: list[int], found: list, stop: threading.Event):
-    """Pictures [h w 3] of the visit; the marks of annotated ones are added to `found`."""
+def _shown(visit: Visit, annotated: list[int], found: list[dict], stop: threading.Event
+           ) -> Iterator[np.ndarray]:
+    """Yields the visit's pictures, [h, w, 3] uint8; marks of annotated ones are added to `found`.
+
+    Raises:
+      InterruptedError: If `stop` is set.
+    """
     for k, (picture, ids, depth) in enumerate(pictures(visit)):
         if stop.is_set():
             raise InterruptedError
@@ -116,7 +128,11 @@ def _shown(visit: Visit, annotated: list[int], found: list, stop: threading.Even
 
 
 def _claim(folder: Path, settings: Settings) -> bool:
-    """Makes the folder or checks that it is of the same set; whether that is complete."""
+    """Makes the folder or checks that it is of the same set; returns whether that is complete.
+
+    Raises:
+      ValueError: If the folder holds anything else, or a set of other settings.
+    """
     about = {"format": FORMAT, "settings": json.loads(json.dumps(dataclasses.asdict(settings)))}
     path = folder / DESCRIPTION
     if folder.exists() and not folder.is_dir():
@@ -144,13 +160,14 @@ def _claim(folder: Path, settings: Settings) -> bool:
     return complete
 
 
-def _about(about: dict, *, complete: bool, **more) -> dict:
+def _about(about: dict, *, complete: bool, **more: int) -> dict:
+    """What DATASET.json holds."""
     return {"about": ABOUT, "synthetic": True, "complete": complete, **about, **more,
             "versions": {name: version(name) for name in ("jax", "numpy", "av")}}
 
 
-def _finish(folder: Path, settings: Settings, visits: list) -> None:
-    """Table, annotations and the word that it is complete, out of the parts."""
+def _finish(folder: Path, settings: Settings, visits: list[Place]) -> None:
+    """Writes table, annotations and the word that it is complete, out of the parts."""
     parts = [json.loads(_part(folder, *visit).read_text()) for visit in visits]
     with open(folder / visit_table.FILE, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, visit_table.COLUMNS)
@@ -164,6 +181,7 @@ def _finish(folder: Path, settings: Settings, visits: list) -> None:
 
 
 def _coco(found: list[dict]) -> dict:
+    """annotations.json of the `visit.marks` of all annotated frames."""
     images, entries = [], []
     for image_id, mark in enumerate(found, start=1):
         images.append({"id": image_id, **mark["image"]})
@@ -182,6 +200,7 @@ def _save(path: Path, content: dict) -> None:
 
 
 def _part(folder: Path, infant: int, number: int) -> Path:
+    """The file that says what is known of a finished video."""
     return folder / UNFINISHED / f"{name_of(infant, number)}.json"
 
 

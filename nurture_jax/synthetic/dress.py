@@ -4,6 +4,7 @@ from __future__ import annotations
 import colorsys
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from nurture_jax.synthetic.body import Shape
 from nurture_jax.synthetic.paint import PATTERNS, Look
 
+Value = np.ndarray | float  # of a field of `Look`
 INK_SHAPE = (64, 1200)  # of the ruler's print: 0.025 cm a column
 # Of the ruler: every so many mm, share of its width, thickness in cm.
 MARKS = ((100, 1.0, 0.16), (50, 0.54, 0.11), (10, 0.36, 0.06), (5, 0.24, 0.03), (1, 0.16, 0.025))
@@ -28,13 +30,16 @@ class Device:
     """A phone: what its camera does to a picture, and its videos.
 
     Attributes:
-      view_degrees: along the longer side of the picture.
-      defocus_px: standard deviation of the blur of a still scene, pixels of the rendered picture.
-      noise: of reading and of photons, linear light.
-      crf: of H.264, higher is coarser.
-      rotation: degrees the player must turn the stored picture counter-clockwise.
-      variable_rate: frames are late or dropped.
-      colour_tag: the file says that it is BT.709; without, players go by the size.
+      view_degrees: Angle of view along the longer side of the picture.
+      fps: Frames in a second.
+      defocus_px: Standard deviation of the blur of a still scene, in pixels of the rendered
+        picture.
+      noise: Noise of reading and of photons, in linear light.
+      exposure: Factor on the light.
+      crf: Rate factor of H.264; higher is coarser.
+      rotation: Degrees that a player must turn the stored picture counter-clockwise.
+      variable_rate: Whether frames are late or dropped.
+      colour_tag: Whether the file says that it is BT.709; without, players go by the size.
     """
 
     name: str
@@ -58,18 +63,18 @@ DEVICES = (
 SITES = ("clinic_north", "clinic_south", "home_east", "home_west")
 
 
-def linear(rgb) -> np.ndarray:
+def linear(rgb: Sequence[float] | np.ndarray) -> np.ndarray:
     """Linear light of sRGB colours 0..255 (the 2.2 power; the ray caster's inverse is the same)."""
     return (np.asarray(rgb, float) / 255) ** 2.2
 
 
 def frame_count(seconds: float, fps: float) -> int:
-    """Frames of a video that lasts at least `seconds`."""
+    """The number of frames of a video that lasts at least `seconds`."""
     return max(1, math.ceil(seconds * fps - 1e-6))
 
 
 def frame_times(rng: np.random.Generator, device: Device, seconds: float) -> np.ndarray:
-    """[t] presentation times in s, from 0; on some phones frames come late or not at all."""
+    """Presentation times in s, [t] from 0; on some phones frames come late or not at all."""
     count = frame_count(seconds, device.fps)
     steps = np.ones(count)
     if device.variable_rate:
@@ -81,7 +86,15 @@ def frame_times(rng: np.random.Generator, device: Device, seconds: float) -> np.
 
 def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray, times_s: np.ndarray
            ) -> np.ndarray:
-    """[t 3] blur covariance xx, xy, yy in pixels from the picture's motion [t 2] and the lens."""
+    """The blur that the lens and the picture's motion leave.
+
+    Args:
+      moved: Place of a fixed point in pixels, [t, 2].
+      times_s: Times of the frames, [t].
+
+    Returns:
+      xx, xy and yy of the blur's covariance in pixels, [t, 3] float32.
+    """
     still = (device.defocus_px * np.exp(0.15 * rng.standard_normal())) ** 2
     open_s = rng.uniform(0.15, 0.7) / 30  # of the shutter
     step = np.gradient(moved, times_s, axis=0) * open_s if len(moved) > 1 else 0 * moved
@@ -93,8 +106,9 @@ def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray, times_s:
 def draw_look(rng: np.random.Generator, shape: Shape, device: Device, pixel_cm: float) -> Look:
     """Colours, patterns and light of a scene; what depends on the pose is filled in by the scene.
 
-    `pixel_cm` is about the size of a pixel on the cloth, so that fine things are blurred, not
-    aliased.
+    Args:
+      pixel_cm: About the size of a pixel on the cloth, so that fine things are blurred, not
+        aliased.
     """
     body, ink = RULERS[rng.integers(len(RULERS))]
     empty = np.zeros(2)
@@ -109,7 +123,8 @@ def draw_look(rng: np.random.Generator, shape: Shape, device: Device, pixel_cm: 
     return Look(*(np.asarray(value, np.float32) for value in look))
 
 
-def _infant_colours(rng: np.random.Generator) -> dict:
+def _infant_colours(rng: np.random.Generator) -> dict[str, Value]:
+    """Skin, hair, cap and nappy, as fields of `Look`."""
     tone = rng.uniform(0, len(SKINS) - 1.001)
     low = int(tone)
     skin = linear(SKINS[low]) * (1 - tone + low) + linear(SKINS[low + 1]) * (tone - low)
@@ -124,7 +139,7 @@ def _infant_colours(rng: np.random.Generator) -> dict:
         "nappy_colours": np.stack([nappy, nappy * rng.uniform(0.5, 0.95, 3)])}
 
 
-def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict:
+def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict[str, Value]:
     """Pattern, colours and wrinkles; all lengths are drawn over the infant's `length`."""
     pattern = np.zeros(len(PATTERNS))
     pattern[rng.choice(len(PATTERNS), p=(0.15, 0.17, 0.17, 0.17, 0.17, 0.17))] = 1
@@ -146,7 +161,7 @@ def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict:
                            rng.uniform(0, 2 * np.pi, 6), slope / number], -1)}
 
 
-def _light(rng: np.random.Generator) -> dict:
+def _light(rng: np.random.Generator) -> dict[str, Value]:
     """A window or lamp and the light of the room, from dim and warm to bright and cold."""
     height, azimuth = np.radians(rng.uniform(38, 74)), rng.uniform(0, 2 * np.pi)
     warm = rng.normal(0, 0.10)
@@ -162,9 +177,9 @@ def _light(rng: np.random.Generator) -> dict:
 
 
 def draw_ink(rng: np.random.Generator, pixel_cm: float) -> np.ndarray:
-    """[rows columns] 0..1 print of a 30 cm ruler, blurred to the size of a pixel.
+    """The print of a 30 cm ruler, blurred to the size of a pixel: [rows, columns] 0..1.
 
-    MARKS along one or both edges, those of 10 cm right across, and numbers.
+    It has MARKS along one or both edges, those of 10 cm right across, and numbers.
     """
     rows, columns = INK_SHAPE
     per_cm = 43  # pixels of the canvas, in both directions on a ruler of middle width
@@ -192,8 +207,9 @@ def draw_ink(rng: np.random.Generator, pixel_cm: float) -> np.ndarray:
     return cv2.resize(soft, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
-def _colour(rng, low_saturation, high_saturation, low_value, high_value) -> np.ndarray:
-    """[3] sRGB 0..255 of any hue."""
+def _colour(rng: np.random.Generator, low_saturation: float, high_saturation: float,
+            low_value: float, high_value: float) -> np.ndarray:
+    """A colour of any hue, sRGB [3] 0..255."""
     return 255 * np.array(colorsys.hsv_to_rgb(
         rng.random(), rng.uniform(low_saturation, high_saturation),
         rng.uniform(low_value, high_value)))

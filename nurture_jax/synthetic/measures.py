@@ -22,7 +22,10 @@ SAMPLES_PER_PART = 512
 
 
 def ellipse_perimeter(a: float, b: float) -> float:
-    """Ramanujan's second approximation; relative error below 1e-6 for axes within a factor 2."""
+    """The perimeter of an ellipse with these semi-axes, by Ramanujan's second approximation.
+
+    Its relative error is below 1e-6 for axes within a factor 2.
+    """
     h = ((a - b) / (a + b)) ** 2
     return float(np.pi * (a + b) * (1 + 3 * h / (10 + np.sqrt(4 - 3 * h))))
 
@@ -58,7 +61,7 @@ def solve_shape(measures: np.ndarray, density_g_cm3: float, traits: Traits) -> S
 
 
 def measures(shape: Shape, density_g_cm3: float) -> np.ndarray:
-    """[5] weight_g, length_cm, head_cm, chest_cm, arm_cm, read off the straightened geometry."""
+    """What the straightened body measures: [5] weight_g, length_cm, head_cm, chest_cm, arm_cm."""
     body = parts(shape, straight_pose(shape))
     flesh = slice(0, ELLIPSOIDS.index("nappy"))
     reach = np.linalg.norm(body.axes[0, flesh, 1] * body.radii[flesh], axis=-1)  # along y
@@ -98,12 +101,12 @@ def volume(shape: Shape) -> float:
 
 
 def inside(body: Parts, points: np.ndarray) -> np.ndarray:
-    """[p] whether the points [p 3] are in the body (clothes left out), first frame."""
+    """Whether points [p, 3] are in the body of the first frame without its clothes, [p]."""
     return _inside(body, points, ELLIPSOIDS.index("nappy"), len(CAPSULES))
 
 
 def _inside(body: Parts, points: np.ndarray, ellipsoids: int, capsules: int) -> np.ndarray:
-    """Whether the points are in one of the first so many parts."""
+    """Whether points [p, 3] are in one of the first so many parts, [p]."""
     to_ball = body.axes[0, :ellipsoids] / body.radii[:ellipsoids, None]  # [n 3 3]
     local = points @ to_ball - body.centre[0, :ellipsoids, None] @ to_ball  # [n p 3]
     hit = (np.einsum("npk,npk->np", local, local) < 1).any(0)
@@ -118,7 +121,7 @@ def _inside(body: Parts, points: np.ndarray, ellipsoids: int, capsules: int) -> 
 
 @cache
 def _unit_points() -> tuple[np.ndarray, np.ndarray]:
-    """Fixed, evenly spread [n 3] points in the unit ball and the cylinder of radius, height 1."""
+    """Evenly spread points [n, 3] in the unit ball and in the cylinder of radius and height 1."""
     root = 1.2207440846057596  # the R3 sequence (Roberts 2018): x^4 = x + 1
     uniform = (0.5 + np.arange(1, SAMPLES_PER_PART + 1)[:, None]
                * np.array([root ** -1, root ** -2, root ** -3])) % 1
@@ -130,7 +133,7 @@ def _unit_points() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _frame(direction: np.ndarray) -> np.ndarray:
-    """[3 3] orthonormal columns, the last one along the unit vector `direction`."""
+    """Orthonormal columns [3, 3], the last one along the unit vector `direction`."""
     helper = np.eye(3)[np.abs(direction).argmin()]
     first = np.cross(direction, helper)
     first /= np.linalg.norm(first)

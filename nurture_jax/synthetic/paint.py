@@ -5,6 +5,7 @@ all lengths of the cloth and the clothes are drawn in proportion to the infant.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -22,17 +23,17 @@ FINGERS = tuple(i for i, name in enumerate(ELLIPSOIDS) if "fingers" in name or "
 CHEST, BELLY = ELLIPSOIDS.index("chest"), ELLIPSOIDS.index("belly")
 PATTERNS = ("plain", "stripes", "gingham", "dots", "plaid", "flowers")
 CLOTH, RULER = -1, -2  # owners that are not parts
+Colour = jax.Array | Sequence[jax.Array]  # three channels
 
 
 class Look(NamedTuple):
     """What one video looks like; lengths in cm, colours linear RGB [3].
 
-    radius [m] of the capsules and melt [n], the distance over which an ellipsoid blends into its
-    neighbours, are the infant's; the rest is the scene's.
+    `radius` and `melt` are the infant's; the rest is the scene's.
     """
 
-    radius: jax.Array
-    melt: jax.Array
+    radius: jax.Array  # [m] of the capsules
+    melt: jax.Array  # [n] distance over which an ellipsoid blends into its neighbours
     head: jax.Array  # [3] radii of the cranium
     scale: jax.Array  # [] the infant's length: the unit of every texture but the ruler's
     skin: jax.Array
@@ -70,8 +71,27 @@ class Look(NamedTuple):
     noise: jax.Array  # [2] of reading, of photons
 
 
-def albedo(head_centre, head_axes, look: Look, at, normal, owner):
-    """Colours (three [p]), normals with wrinkles and sheen [p] of the points `at`."""
+class Rays(NamedTuple):
+    """Coordinates [p] of unit directions, or of the points where rays end, in cm."""
+
+    x: jax.Array
+    y: jax.Array
+    z: jax.Array
+
+
+def albedo(head_centre: jax.Array, head_axes: jax.Array, look: Look, at: Rays, normal: jax.Array,
+           owner: jax.Array) -> tuple[list[jax.Array], list[jax.Array], jax.Array]:
+    """What the points `at` are painted with.
+
+    Args:
+      head_centre, head_axes: Centre [3] of the cranium, and its axes [3, 3] as columns left, up,
+        front.
+      normal: Unit normals, [3, p].
+      owner: The part that each point is on, or CLOTH or RULER, [p].
+
+    Returns:
+      Colours (three [p]), normals with wrinkles (three [p]) and sheen [p].
+    """
     ground, slope_x, slope_y = _cloth(look, at)
     shadowless = _ruler(look, at)
     body, wet = _infant(head_centre, head_axes, look, at, owner)
@@ -86,37 +106,40 @@ def albedo(head_centre, head_axes, look: Look, at, normal, owner):
     return colours, normal, jnp.where(is_cloth, 0.0, jnp.where(is_ruler, 0.05, wet))
 
 
-def _step(x, soft):
-    """0 to 1 around x = 0, over `soft`."""
+def _step(x: jax.Array, soft: jax.Array | float) -> jax.Array:
+    """Rises from 0 to 1 around x = 0, over `soft`."""
     return jnp.clip(0.5 + x / soft, 0, 1)
 
 
-def _sine(x):
+def _sine(x: jax.Array) -> jax.Array:
     """About sin x, error below 0.06; a few operations, where the exact one costs forty."""
     turns = x * 0.15915494
     turns -= jnp.round(turns)
     return turns * (8 - 16 * jnp.abs(turns))
 
 
-def _bump(square):
+def _bump(square: jax.Array) -> jax.Array:
     """About exp(-square), 0 from 3 on."""
     rest = jnp.clip(1 - square / 3, 0, 1)
     return rest * rest * rest
 
 
-def _mix(a, b, share):
+def _mix(a: Colour, b: Colour, share: jax.Array) -> list[jax.Array]:
+    """From `a` to `b` by `share`, in each of the three channels."""
     return [a[k] + share * (b[k] - a[k]) for k in range(3)]
 
 
-def _one_of(owner, parts):
+def _one_of(owner: jax.Array, parts: tuple[int, ...]) -> jax.Array:
+    """Whether the owners are any of these parts, [p]."""
     found = owner == parts[0]
     for part in parts[1:]:
         found |= owner == part
     return found
 
 
-def _infant(head_centre, head_axes, look: Look, at, owner):
-    """Skin with the face painted on it, hair or cap, nappy."""
+def _infant(head_centre: jax.Array, head_axes: jax.Array, look: Look, at: Rays, owner: jax.Array
+            ) -> tuple[list[jax.Array], jax.Array]:
+    """Colours and sheen of skin with the face painted on it, hair or cap, nappy."""
     scale = look.scale
     ripple = (_sine(at.x * (31 / scale) + 2 * _sine(at.y * (23 / scale)))
               * _sine(at.y * (37 / scale) + at.z * (29 / scale)))
@@ -157,12 +180,14 @@ def _infant(head_centre, head_axes, look: Look, at, owner):
 
 
 class _Features(NamedTuple):
+    """How dark, how red and how much lip the points of the face are, [p] each."""
+
     dark: jax.Array
     red: jax.Array
     lips: jax.Array
 
 
-def _face(p, on_face, owner) -> _Features:
+def _face(p: Sequence[jax.Array], on_face: jax.Array, owner: jax.Array) -> _Features:
     """Closed eyes, brows, nostrils, mouth and red cheeks, at p (over the cranium's radii)."""
     front = on_face * _step(p[2] - 0.25, 0.2)
     side = jnp.abs(p[0])
@@ -183,7 +208,7 @@ def _face(p, on_face, owner) -> _Features:
                      front * 0.75 * lips)
 
 
-def _cloth(look: Look, at):
+def _cloth(look: Look, at: Rays) -> tuple[list[jax.Array], jax.Array, jax.Array]:
     """Colours and slopes of the cloth, and of the floor beyond its edge."""
     cosine, sine = look.cloth_turn
     u, v = cosine * at.x + sine * at.y, cosine * at.y - sine * at.x
@@ -221,7 +246,7 @@ def _cloth(look: Look, at):
     return ground, share * slope_x, share * slope_y
 
 
-def _ruler(look: Look, at):
+def _ruler(look: Look, at: Rays) -> list[jax.Array]:
     """Colours of the ruler from its ink, drawn on the host and blurred to the pixel's size there.
 
     The ink is looked up without interpolation: it has at least four columns a pixel.

@@ -51,11 +51,15 @@ class Infant:
     """What stays with an infant.
 
     Attributes:
+      index: Number of the infant in its population.
       sex: "F" or "M".
+      gestational_age_days: Gestation at birth.
       birth: weight_g, length_cm, head_cm, chest_cm, arm_cm at birth.
-      density_g_cm3: of the whole body.
-      weight_loss: share of the birth weight lost by day 3.
-      gain: multiplies the growth the WHO medians show since birth (weight; length and head).
+      density_g_cm3: Density of the whole body.
+      weight_loss: Share of the birth weight that is lost by day 3.
+      gain: Factors on the growth that the WHO medians show since birth, of the weight and of length
+        and head.
+      visit_days: Ages at the visits in days, ascending.
     """
 
     index: int
@@ -69,6 +73,7 @@ class Infant:
 
     @property
     def birth_weight_g(self) -> float:
+        """Weight at birth."""
         return self.birth[0]
 
 
@@ -97,7 +102,7 @@ def draw_infant(seed: int, index: int, visits_per_infant: int = 3) -> Infant:
 
 
 def birth_medians(sex: str, gestational_age_days: int) -> np.ndarray:
-    """[5] weight_g, length_cm, head_cm, chest_cm, arm_cm of this sex and gestation at birth.
+    """Medians at birth: [5] weight_g, length_cm, head_cm, chest_cm, arm_cm.
 
     Weight, length and head are the standard's; chest and arm follow its weight by a power law,
     for want of a published standard, from the term means 32.1 and 10.1 cm.
@@ -112,7 +117,7 @@ def birth_medians(sex: str, gestational_age_days: int) -> np.ndarray:
 
 
 def measures_at(infant: Infant, age_days: float) -> np.ndarray:
-    """[5] weight_g, length_cm, head_cm, chest_cm, arm_cm of the infant at this age."""
+    """What the infant measures at this age: [5] weight_g, length_cm, head_cm, chest_cm, arm_cm."""
     weight, length, head, chest, arm = infant.birth
     weight_gain, length_gain = infant.gain
     loss = infant.weight_loss * np.interp(age_days, (0, 3, 10), (0, 1, 0))

@@ -5,6 +5,11 @@ import numpy as np
 
 from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS, SIDES, Parts, Pose, Shape
 
+# Parts and joints by name, over t frames, in cm.
+Ellipsoids = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # centre [t 3], axes, radii [3]
+Capsule = tuple[np.ndarray, np.ndarray, float]  # both ends [t 3], radius
+Capsules = dict[str, Capsule]
+Joints = dict[str, np.ndarray]  # [t 3]
 EYE = np.array([0.36, -0.10, 0.90])  # of the left eye on the cranium, over its radii
 
 
@@ -38,8 +43,8 @@ def parts(shape: Shape, pose: Pose) -> Parts:
         radius=fixed(capsules, CAPSULES), joints=head_joints | arm_joints | leg_joints)
 
 
-def _head(shape: Shape, pose: Pose) -> tuple[dict, dict]:
-    """Name -> (centre [t 3], axes [t 3 3], radii [3]); axes are left, up (crown), front."""
+def _head(shape: Shape, pose: Pose) -> tuple[Ellipsoids, Joints]:
+    """The parts of the head, and its joints; axes are left, up (crown), front."""
     width, height, depth = shape.head
     yaw, tilt = pose.head_yaw, pose.head_tilt
     zero, one = np.zeros_like(yaw), np.ones_like(yaw)
@@ -71,7 +76,7 @@ def _head(shape: Shape, pose: Pose) -> tuple[dict, dict]:
     return parts, joints
 
 
-def _trunk(shape: Shape, pose: Pose) -> dict:
+def _trunk(shape: Shape, pose: Pose) -> Ellipsoids:
     upright = np.broadcast_to(np.eye(3), (len(pose.bend), 3, 3))
     lying = lambda y, radii: (np.add(_spine(shape, pose, y), [0, 0, radii[2]]), upright, radii)
     pelvis = shape.pelvis
@@ -81,13 +86,15 @@ def _trunk(shape: Shape, pose: Pose) -> dict:
             "nappy": lying(shape.hip_y + 0.012 * shape.length_cm, nappy)}
 
 
-def _neck(shape: Shape, pose: Pose, head: np.ndarray) -> tuple:
+def _neck(shape: Shape, pose: Pose, head: np.ndarray) -> Capsule:
+    """The neck, up into the cranium with centre `head` [t, 3]."""
     radius = 0.50 * shape.head[0]
     base = _spine(shape, pose, shape.shoulder_y - 0.03 * shape.length_cm)
     return np.add(base, [0, 0, shape.chest[2]]), head - [0, 0.35 * shape.head[1], 0], radius
 
 
-def _arms(shape: Shape, pose: Pose) -> tuple[dict, dict, dict]:
+def _arms(shape: Shape, pose: Pose) -> tuple[Capsules, Ellipsoids, Joints]:
+    """Arms, hands and their joints."""
     length, radius = shape.length_cm, shape.arm_radius
     thin = shape.traits.wrist_taper * radius
     capsules, hands, joints = {}, {}, {}
@@ -107,7 +114,8 @@ def _arms(shape: Shape, pose: Pose) -> tuple[dict, dict, dict]:
     return capsules, hands, joints
 
 
-def _hand(name: str, side: float, wrist: np.ndarray, along: np.ndarray, length: float) -> dict:
+def _hand(name: str, side: float, wrist: np.ndarray, along: np.ndarray, length: float
+          ) -> Ellipsoids:
     """A loose fist: palm, curled fingers and thumb, along the forearm."""
     axes = _limb_axes(along)
     at = lambda x, y, z: wrist + length * (axes @ np.array([side * x, y, z]))
@@ -117,7 +125,8 @@ def _hand(name: str, side: float, wrist: np.ndarray, along: np.ndarray, length: 
                               length * np.array([.012, .026, .012]))}
 
 
-def _legs(shape: Shape, pose: Pose) -> tuple[dict, dict, dict]:
+def _legs(shape: Shape, pose: Pose) -> tuple[Capsules, Ellipsoids, Joints]:
+    """Legs, feet and their joints."""
     length, thick, thin = shape.length_cm, shape.thigh_radius, shape.shank_radius
     thigh, shank = shape.leg
     capsules, feet, joints = {}, {}, {}
@@ -136,7 +145,7 @@ def _legs(shape: Shape, pose: Pose) -> tuple[dict, dict, dict]:
 
 
 def _foot(name: str, side: int, ankle: np.ndarray, along: np.ndarray, shape: Shape,
-          pose: Pose) -> dict:
+          pose: Pose) -> Ellipsoids:
     """Foot, toes and big toe: the toes rise from the shank's direction towards z, turned out."""
     half, thin = 0.5 * shape.traits.foot * shape.length_cm, shape.shank_radius
     rise, out = pose.foot_rise[:, side], SIDES[side] * pose.foot_azimuth[:, side]
@@ -156,7 +165,7 @@ def _foot(name: str, side: int, ankle: np.ndarray, along: np.ndarray, shape: Sha
 
 def _segment(start: np.ndarray, length: float, side: float, azimuth: np.ndarray,
              height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Far end [t 3] and direction [t 3] of a segment that ends `height` above the cloth."""
+    """Far end and direction, [t, 3] each, of a segment that ends `height` above the cloth."""
     climb = np.clip((height - start[:, 2]) / length, -0.97, 0.97)
     flat = np.sqrt(1 - climb ** 2)
     along = np.stack([side * flat * np.sin(azimuth), -flat * np.cos(azimuth), climb], -1)
@@ -164,25 +173,26 @@ def _segment(start: np.ndarray, length: float, side: float, azimuth: np.ndarray,
 
 
 def _spine(shape: Shape, pose: Pose, y: float) -> np.ndarray:
-    """[t 3] the back at height y, on the cloth; bent sideways from the hips up."""
+    """Points [t, 3] of the back at height y, on the cloth; it is bent from the hips up."""
     up = (y - shape.hip_y) / shape.length_cm
     x = pose.bend * up * abs(up) * shape.length_cm
     return np.stack([x, np.full_like(x, y), np.zeros_like(x)], -1)
 
 
 def _limb_axes(along: np.ndarray) -> np.ndarray:
-    """[t 3 3] columns: across (horizontal, +x at a limb along +y), along, out of the cloth."""
+    """Axes [t, 3, 3] as columns: across (+x at a limb along +y), along, out of the cloth."""
     across = np.cross(along, [0.0, 0.0, 1.0])
     across = across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
     return np.stack([across, along, np.cross(across, along)], -1)
 
 
 def _perpendicular(direction: np.ndarray) -> np.ndarray:
-    """[t 3] a horizontal unit vector across the direction."""
+    """A horizontal unit vector across the direction, [t, 3]."""
     across = np.cross(direction, [0.0, 0.0, 1.0])
     return across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
 
 
-def _matrix(first: list, second: list, third: list) -> np.ndarray:
-    """[t 3 3] from rows of [t] arrays."""
+def _matrix(first: list[np.ndarray], second: list[np.ndarray], third: list[np.ndarray]
+            ) -> np.ndarray:
+    """Matrices [t, 3, 3] from rows of three [t] each."""
     return np.stack([np.stack(row, -1) for row in (first, second, third)], -2)

@@ -14,19 +14,21 @@ import jax.numpy as jnp
 
 from nurture_jax.measures import NEWBORN, REFERENCE
 from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS
-from nurture_jax.synthetic.paint import CLOTH, RULER, Look, albedo
+from nurture_jax.synthetic.paint import CLOTH, RULER, Look, Rays, albedo
 
 FLESH = ELLIPSOIDS.index("nappy")  # ellipsoids before it are the body; the nappy is the last
 BLUR_RADIUS = 2  # of the blur kernel, pixels
 FAR = 1e6
 BAND_PIXELS = 120_000  # at 720p twice as fast as the whole picture at once
 NOISE_ROOM = 32  # pixels, the offsets of the noise are below
+Band = tuple[jax.Array, jax.Array, jax.Array]  # linear light [p, 3], owner [p], depth [p]
 
 
 class Frame(NamedTuple):
     """What changes from frame to frame; lengths in cm. With a leading axis t it is a video.
 
-    quadric: symmetric matrix Q of an ellipsoid, xx yy zz xy xz yz; (x-c)'Q(x-c) = 1 is its surface.
+    A quadric is the symmetric matrix Q of an ellipsoid with centre c, as xx yy zz xy xz yz;
+    (x-c)'Q(x-c) = 1 is the surface.
     """
 
     centre: jax.Array  # [n 3] ellipsoids
@@ -43,23 +45,21 @@ class Frame(NamedTuple):
     noise_at: jax.Array  # [2] int32 offset into the noise, below NOISE_ROOM
 
 
-class Rays(NamedTuple):
-    """Coordinates [p] of unit directions."""
-
-    x: jax.Array
-    y: jax.Array
-    z: jax.Array
-
-
-def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: int):
-    """RGB uint8 [h w 3], ids uint8 [h w] and depth float32 [h w], cm along the ray, of one frame.
+def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: int
+           ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One frame as a picture, with what every pixel shows and how far away it is.
 
     The passes are compiled one by one: in a single program XLA:CPU fuses them and computes the
     first again for every use of its result, a thousand times slower (no barrier holds there).
     A large picture is made in bands, so that what lies between the passes stays in the caches.
 
     Args:
-      noise: [h + NOISE_ROOM, w + NOISE_ROOM, 3] standard normal.
+      noise: Standard normal noise of the sensor, [h + NOISE_ROOM, w + NOISE_ROOM, 3].
+      height, width: Size of the picture in pixels.
+
+    Returns:
+      RGB [h, w, 3] uint8; ids [h, w] uint8, 0 neither, NEWBORN or REFERENCE; depth [h, w] float32,
+      in cm along the ray.
     """
     size = (height, width)
     rows = -(-height // -(-height * width // BAND_PIXELS))
@@ -67,7 +67,7 @@ def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: in
     return _picture_pass(size, frame, look, noise, bands)
 
 
-def _band(size: tuple[int, int], rows: int, first: int, frame: Frame, look: Look):
+def _band(size: tuple[int, int], rows: int, first: int, frame: Frame, look: Look) -> Band:
     """Linear light [p 3], owner [p] and depth [p] of `rows` rows from row `first` on."""
     rays = _ray_pass(size, rows, first, frame)
     depth, owner = _hit_pass(frame, look, rays)
@@ -80,12 +80,12 @@ def _band(size: tuple[int, int], rows: int, first: int, frame: Frame, look: Look
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _ray_pass(size, rows: int, first, frame: Frame):
+def _ray_pass(size: tuple[int, int], rows: int, first: jax.Array | int, frame: Frame) -> Rays:
     return _camera_rays(frame, *size, rows, first)
 
 
 @jax.jit
-def _point_pass(frame: Frame, rays: Rays, depth) -> Rays:
+def _point_pass(frame: Frame, rays: Rays, depth: jax.Array) -> Rays:
     return Rays(*(frame.eye[i] + depth * rays[i] for i in range(3)))
 
 
@@ -100,7 +100,8 @@ _light_pass = jax.jit(lambda *arrays: _shade(*arrays))
 
 
 @partial(jax.jit, static_argnums=0)
-def _picture_pass(size, frame: Frame, look: Look, noise, bands):
+def _picture_pass(size: tuple[int, int], frame: Frame, look: Look, noise: jax.Array,
+                  bands: list[Band]) -> tuple[jax.Array, jax.Array, jax.Array]:
     height, width = size
     linear, owner, depth = (jnp.concatenate(parts)[:height * width]
                             for parts in zip(*bands, strict=True))
@@ -109,8 +110,8 @@ def _picture_pass(size, frame: Frame, look: Look, noise, bands):
     return picture, ids.astype(jnp.uint8).reshape(size), depth.reshape(size)
 
 
-def _camera_rays(frame: Frame, height: int, width: int, rows: int, first) -> Rays:
-    """Through the pixel centres of some rows, from the left; rows may lie below the picture."""
+def _camera_rays(frame: Frame, height: int, width: int, rows: int, first: jax.Array | int) -> Rays:
+    """Rays through the pixel centres of some rows, which may lie below the picture."""
     v, u = jnp.meshgrid(1 - (2 * (first + jnp.arange(rows)) + 1.0) / height,
                         (2 * jnp.arange(width) + 1.0) / width - 1, indexing="ij")
     u, v = u.reshape(-1), v.reshape(-1)
@@ -120,13 +121,14 @@ def _camera_rays(frame: Frame, height: int, width: int, rows: int, first) -> Ray
     return Rays(x * scale, y * scale, z * scale)
 
 
-def _form(q, x, y, z):
+def _form(q: jax.Array, x: jax.Array, y: jax.Array, z: jax.Array
+          ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Coordinates of Q (x, y, z)."""
     return (q[0] * x + q[3] * y + q[4] * z, q[3] * x + q[1] * y + q[5] * z,
             q[4] * x + q[5] * y + q[2] * z)
 
 
-def _first_hit(frame: Frame, look: Look, d: Rays):
+def _first_hit(frame: Frame, look: Look, d: Rays) -> tuple[jax.Array, jax.Array]:
     """Distance [p] and owner [p] of the nearest surface: a part, CLOTH or RULER."""
     t = jnp.minimum(-frame.eye[2] / jnp.minimum(d.z, -1e-4), FAR)
     owner = jnp.full(t.shape, CLOTH, jnp.int32)
@@ -156,7 +158,7 @@ def _first_hit(frame: Frame, look: Look, d: Rays):
     return t, owner
 
 
-def _capsule_hit(o, span, radius, d: Rays) -> jax.Array:
+def _capsule_hit(o: jax.Array, span: jax.Array, radius: jax.Array, d: Rays) -> jax.Array:
     """Distance [p] to a capsule from o (relative to its start), FAR where it is missed."""
     dot = lambda a, b: a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
     ss, sd, so, do, oo = dot(span, span), dot(span, d), dot(span, o), dot(o, d), dot(o, o)
@@ -176,7 +178,7 @@ def _capsule_hit(o, span, radius, d: Rays) -> jax.Array:
 
 
 def _ellipsoid_weights(frame: Frame, look: Look, at: Rays) -> jax.Array:
-    """[FLESH p] share of each ellipsoid's gradient in the normal at the points.
+    """Shares [FLESH, p] of the ellipsoids' gradients in the normals at the points.
 
     Where two parts of the body meet their normals are blended, as skin is smooth.
     """
@@ -189,7 +191,7 @@ def _ellipsoid_weights(frame: Frame, look: Look, at: Rays) -> jax.Array:
 
 
 def _capsule_weights(frame: Frame, look: Look, at: Rays) -> tuple[jax.Array, jax.Array]:
-    """[m p] shares of the capsules, and the same times the place along each nearest to a point."""
+    """Shares [m, p] of the capsules, and those times the place along each that is nearest."""
     c, span = _columns(frame.start), _columns(frame.span)
     radius = look.radius[:, None]
     p = [at[k][None] - c[k] for k in range(3)]
@@ -208,8 +210,9 @@ def _columns(table: jax.Array) -> list[jax.Array]:
     return [table[:, k, None] for k in range(table.shape[1])]
 
 
-def _normals(frame: Frame, at: Rays, owner: jax.Array, weights: tuple) -> jax.Array:
-    """[3 p] unit normals: the weighted gradients Q(x - c) and x - a - share * span, summed.
+def _normals(frame: Frame, at: Rays, owner: jax.Array,
+             weights: tuple[jax.Array, tuple[jax.Array, jax.Array]]) -> jax.Array:
+    """Unit normals [3, p]: the weighted gradients Q(x - c) and x - a - share * span, summed.
 
     Both are linear in the weights, so that the sum over the parts is one matrix product.
     """
@@ -252,8 +255,15 @@ def _shadows(frame: Frame, light: jax.Array, at: Rays) -> tuple[jax.Array, jax.A
     return key, sky
 
 
-def _shade(look: Look, d: Rays, n: list, base, wet, key, sky, owner):
-    """Linear light [p 3] of the three colours: sky, key light with a soft edge on skin, a sheen."""
+def _shade(look: Look, d: Rays, n: list[jax.Array], base: list[jax.Array], wet: jax.Array,
+           key: jax.Array, sky: jax.Array, owner: jax.Array) -> jax.Array:
+    """Linear light [p, 3] of the three colours: sky, key light with a soft edge on skin, a sheen.
+
+    Args:
+      n: Unit normals, three [p].
+      base, wet: Colours (three [p]) and sheen [p] of the points.
+      key, sky: Shares of the key light and of the sky that reach them, [p] each.
+    """
     light = look.light
     facing = n[0] * light[0] + n[1] * light[1] + n[2] * light[2]
     skin = owner >= 0

@@ -17,6 +17,7 @@ from nurture_jax.synthetic.paint import Look
 from nurture_jax.synthetic.pose import parts
 from nurture_jax.synthetic.render import NOISE_ROOM, Frame
 
+RulerAt = tuple[np.ndarray, np.ndarray, float]  # centre [2], unit axis [2], half width in cm
 RULER_CM = 30.0
 SHADOW_PARTS = tuple(i for i, name in enumerate(ELLIPSOIDS) if name not in (
     "left cheek", "right cheek", "nose", "left ear", "right ear", "left thumb", "right thumb",
@@ -25,22 +26,36 @@ SHADOW_PARTS = tuple(i for i, name in enumerate(ELLIPSOIDS) if name not in (
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A video before it is rendered; t frames at `times_s`."""
+    """A video before it is rendered.
 
-    frames: Frame  # numpy, leading axis t
+    Attributes:
+      frames: The t frames as NumPy arrays with a leading axis.
+      look: What they look like.
+      parts: The body in them.
+      times_s: Their times, [t].
+      device: What they are filmed with.
+      keypoints: Places of KEYPOINTS in cm, [t, 19, 3].
+      depth_slack: How far under the surface a visible point may be, in cm, [19].
+    """
+
+    frames: Frame
     look: Look
     parts: Parts
-    times_s: np.ndarray  # [t]
+    times_s: np.ndarray
     device: Device
-    keypoints: np.ndarray  # [t 19 3] cm: measures.KEYPOINTS
-    depth_slack: np.ndarray  # [19] cm, how far under the surface a visible point may be
+    keypoints: np.ndarray
+    depth_slack: np.ndarray
 
 
 def draw_scene(rng: np.random.Generator, shape: Shape, device: Device, times_s: np.ndarray,
                height: int, width: int, ruler: bool = True) -> Scene:
-    """Draws a scene for pictures of height x width pixels (as shown); `ruler` False hides it.
+    """A scene for pictures of height x width pixels as they are shown.
 
     The same generator state gives the same scene with and without the ruler.
+
+    Args:
+      times_s: Times of the frames, [t].
+      ruler: Whether the ruler is shown.
     """
     body = parts(shape, draw_pose(rng, shape, times_s))
     bounds = _bounds(body)  # [2 2] low and high x, y
@@ -65,8 +80,16 @@ def draw_scene(rng: np.random.Generator, shape: Shape, device: Device, times_s: 
                  keypoints=keypoints, depth_slack=slack)
 
 
-def project(frames: Frame, points: np.ndarray, height: int, width: int):
-    """Pixels [t k 2] (x right, y down; centres at .5) and distances [t k] of points [t k 3]."""
+def project(frames: Frame, points: np.ndarray, height: int, width: int
+            ) -> tuple[np.ndarray, np.ndarray]:
+    """Where points are seen, in pixels (x right, y down; centres at .5), and their distances in cm.
+
+    Args:
+      points: Points in cm, [t, k, 3].
+
+    Returns:
+      Pixels [t, k, 2] and distances [t, k].
+    """
     offset = points - frames.eye[:, None]
     scale = np.square(frames.view).sum(-1)  # rows are not unit vectors
     u, v, depth = np.moveaxis(np.einsum("tkc,trc->tkr", offset, frames.view) / scale[:, None], -1,
@@ -76,15 +99,19 @@ def project(frames: Frame, points: np.ndarray, height: int, width: int):
 
 
 def draw_pose(rng: np.random.Generator, shape: Shape, times_s: np.ndarray) -> Pose:
-    """On the back, head turned, arms up, down or out, legs bent; every joint moves a little."""
+    """On the back, head turned, arms up, down or out, legs bent; every joint moves a little.
+
+    Args:
+      times_s: Times of the frames, [t].
+    """
     degrees = lambda low, high, size=None: np.radians(rng.uniform(low, high, size))
     arms = np.stack([_arm(rng) for _ in range(2)])
     legs = np.stack([degrees(18, 62, 2), degrees(-42, 8, 2)], -1)
     lively = rng.gamma(2.0, 0.5)
     count = len(times_s)
 
-    def moving(value, amplitude):
-        """[t ...] the value and two slow waves of its own."""
+    def moving(value: np.ndarray | float, amplitude: float) -> np.ndarray:
+        """The value [...] with two slow waves of its own, [t, ...]."""
         value = np.asarray(value, float)
         phase = rng.uniform(0, 2 * np.pi, (2, *value.shape))
         rate = rng.uniform(0.1, 0.7, (2, *value.shape))
@@ -105,14 +132,14 @@ def draw_pose(rng: np.random.Generator, shape: Shape, times_s: np.ndarray) -> Po
 
 
 def _arm(rng: np.random.Generator) -> np.ndarray:
-    """Azimuths of upper arm and forearm: beside the head, along the body, or spread."""
+    """Azimuths of upper arm and forearm, [2]: beside the head, along the body, or spread."""
     ranges = ([(42, 85), (158, 200)], [(15, 40), (5, 45)], [(35, 70), (70, 150)])
     low, high = np.array(ranges[rng.choice(3, p=(0.45, 0.30, 0.25))]).T
     return np.radians(rng.uniform(low, high))
 
 
 def _bounds(body: Parts) -> np.ndarray:
-    """[2 2] lowest and highest x, y of the body over the frames."""
+    """The lowest and the highest x, y of the body over the frames, [2, 2]."""
     reach = np.sqrt(np.square(body.axes * body.radii[:, None]).sum(-1))  # [t n 3]
     low = np.minimum((body.centre - reach).min((0, 1)),
                      (np.minimum(body.start, body.end) - body.radius[:, None]).min((0, 1)))
@@ -121,8 +148,8 @@ def _bounds(body: Parts) -> np.ndarray:
     return np.stack([low[:2], high[:2]])
 
 
-def _place_ruler(rng: np.random.Generator, shape: Shape, bounds: np.ndarray):
-    """Centre [2], axis [2] and half width in cm of the ruler, left or right of the infant."""
+def _place_ruler(rng: np.random.Generator, shape: Shape, bounds: np.ndarray) -> RulerAt:
+    """A place left or right of the infant."""
     length = shape.length_cm
     side = rng.choice([-1.0, 1.0])
     half_width = rng.uniform(1.2, 2.0)
@@ -134,10 +161,15 @@ def _place_ruler(rng: np.random.Generator, shape: Shape, bounds: np.ndarray):
     return np.array([edge + side * gap, middle]), axis, half_width
 
 
-def _camera(rng, shape, bounds, ruler_at, tangents, times_s):
-    """Camera positions [t 3] on an arc from left to right, and view rows [t 3 3].
+def _camera(rng: np.random.Generator, shape: Shape, bounds: np.ndarray, ruler_at: RulerAt,
+            tangents: np.ndarray, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Camera positions [t, 3] on an arc from left to right, and rows [t, 3, 3] of `Frame.view`.
 
     Room for the ruler is reserved in units of the infant's length, not by the ruler's size.
+
+    Args:
+      bounds: Lowest and highest x, y of the body, [2, 2].
+      tangents: Tangents of half the angles of view, across and down, [2].
     """
     length = shape.length_cm
     side = np.sign(ruler_at[0][0] - bounds[:, 0].mean())
@@ -166,13 +198,14 @@ def _camera(rng, shape, bounds, ruler_at, tangents, times_s):
 
 
 def _sway(rng: np.random.Generator, times_s: np.ndarray, amplitude: float) -> np.ndarray:
-    """[t] the tremble of a hand: four slow waves."""
+    """The tremble of a hand: four slow waves, [t]."""
     rate, phase = rng.uniform(0.3, 2.5, 4), rng.uniform(0, 2 * np.pi, 4)
     return amplitude / 2 * np.sin(2 * np.pi * rate * times_s[:, None] + phase).sum(-1)
 
 
-def _keypoints(shape: Shape, body: Parts, ruler_at, look: Look):
-    """Points [t 19 3] and the depth [19] under the surface at which they still count as seen."""
+def _keypoints(shape: Shape, body: Parts, ruler_at: RulerAt, look: Look
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """Points [t, 19, 3] and the depth [19] under the surface at which they still count as seen."""
     centre, axis, _ = ruler_at
     ends = np.stack([np.append(centre + sign * RULER_CM / 2 * 0.995 * axis, look.ruler_thickness)
                      for sign in (-1, 1)])
@@ -186,8 +219,8 @@ def _keypoints(shape: Shape, body: Parts, ruler_at, look: Look):
     return np.concatenate([points, ends], 1), np.array(slack)
 
 
-def _frames(rng, body: Parts, shape: Shape, eye, view, device: Device, height: int, width: int,
-            look: Look) -> Frame:
+def _frames(rng: np.random.Generator, body: Parts, shape: Shape, eye: np.ndarray, view: np.ndarray,
+            device: Device, height: int, width: int, look: Look) -> Frame:
     """The arrays the ray caster takes, float32 but for the offsets of the noise."""
     count = len(eye)
     centre = body.centre.copy()
@@ -210,8 +243,8 @@ def _frames(rng, body: Parts, shape: Shape, eye, view, device: Device, height: i
                    for name, value in frames._asdict().items()))
 
 
-def _as_ellipsoids(span: np.ndarray, radius: np.ndarray):
-    """Axes [t m 3 3] and radii [t m 3] of ellipsoids that throw about the capsules' shadows."""
+def _as_ellipsoids(span: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Axes [t, m, 3, 3] and radii [t, m, 3] of ellipsoids with about the capsules' shadows."""
     length = np.linalg.norm(span, axis=-1, keepdims=True)
     along = span / length
     across = np.cross(along, [0.31, 0.17, 0.93])
@@ -222,7 +255,7 @@ def _as_ellipsoids(span: np.ndarray, radius: np.ndarray):
 
 
 def _quadric(axes: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """[t n 6] xx yy zz xy xz yz of the matrices whose unit form is the ellipsoid."""
+    """xx yy zz xy xz yz of the matrices whose unit form is the ellipsoid, [t, n, 6]."""
     form = np.einsum("...ik,...k,...jk->...ij", axes, 1 / radii ** 2, axes)
     return np.stack([form[..., 0, 0], form[..., 1, 1], form[..., 2, 2],
                      form[..., 0, 1], form[..., 0, 2], form[..., 1, 2]], -1)

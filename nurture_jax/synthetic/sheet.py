@@ -21,8 +21,8 @@ TINTS = {NEWBORN: (60, 200, 90), REFERENCE: (250, 120, 30)}
 def contact_sheet(path: Path, settings: Settings) -> None:
     """Writes a png of the middle frames of the first visits of the first infants.
 
-    Then the first row again with masks and keypoints (filled: seen, ring: hidden), and the first
-    infant from the first to the last frame.
+    Below them are the first row again with masks and keypoints (filled: seen, ring: hidden), and
+    the first infant from the first to the last frame.
     """
     settings = dataclasses.replace(settings, short_sides_px=(RENDER_PX,))
     visits = [_without_noise(draw_visit(settings, index, 1)) for index in range(COLUMNS * ROWS)]
@@ -39,12 +39,17 @@ def contact_sheet(path: Path, settings: Settings) -> None:
 
 
 def _without_noise(visit: Visit) -> Visit:
-    """Sensor noise would be most of the file."""
+    """The visit without its sensor noise, which would be most of the file."""
     return dataclasses.replace(visit, noise=np.zeros_like(visit.noise))
 
 
 def _tile(visit: Visit, index: int, *, marked: bool) -> np.ndarray:
-    """[tile height, tile width, 3] uint8: the middle of the frame."""
+    """The middle of a frame, [tile height, tile width, 3] uint8.
+
+    Args:
+      index: Number of the frame.
+      marked: Whether masks and keypoints are drawn on it.
+    """
     picture, ids, depth = (np.array(part) for part in next(pictures(visit, [index])))
     if marked:
         for category, tint in TINTS.items():

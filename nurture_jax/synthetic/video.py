@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
 from nurture_jax.records.video import HD_SIDE
 
@@ -19,12 +20,14 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], times_s: np.ndarray,
     """Encodes pictures as they come; the file appears under its name when it is whole.
 
     Args:
-      pictures: [h w 3] uint8 RGB, upright, h and w even.
-      times_s: [t] presentation times from 0, ascending.
-      end_s: end of the last frame.
-      rotation: -90, 0, 90 or 180; a player turns the stored picture so many degrees
-        counter-clockwise to show it upright.
-      colour_tag: BT.709 and said so; otherwise what players assume by the size.
+      pictures: Upright pictures, [h, w, 3] uint8 RGB, with h and w even.
+      times_s: Presentation times, [t] ascending from 0.
+      end_s: Time of the end of the last frame.
+      rotation: Degrees that a player turns the stored picture counter-clockwise to show it
+        upright: -90, 0, 90 or 180.
+      crf: Rate factor of H.264; higher is coarser.
+      colour_tag: Whether colours are BT.709 and said to be; otherwise they are what players assume
+        by the size.
     """
     starts = np.round(np.asarray(times_s) * TICKS).astype(int).tolist()
     lengths = np.diff([*starts, round(end_s * TICKS)]).tolist()
@@ -45,7 +48,8 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], times_s: np.ndarray,
     part.replace(path)
 
 
-def _stream(container, shape, rotation: int, crf: int, colour_tag: bool, fps: float):
+def _stream(container: OutputContainer, shape: tuple[int, ...], rotation: int, crf: int,
+            colour_tag: bool, fps: float) -> av.VideoStream:
     # One thread, for visits are encoded side by side and the bytes must not depend on the machine.
     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={
         "crf": str(crf), "preset": "superfast", "bf": "0", "g": str(max(round(fps), 1)),
@@ -60,11 +64,11 @@ def _stream(container, shape, rotation: int, crf: int, colour_tag: bool, fps: fl
     return stream
 
 
-def _colours(shape, colour_tag: bool) -> str:
+def _colours(shape: tuple[int, ...], colour_tag: bool) -> str:
     return "ITU709" if colour_tag or min(shape[:2]) >= HD_SIDE else "ITU601"
 
 
-def _write(container, packets, lasts: dict[int, int]) -> None:
+def _write(container: OutputContainer, packets: Iterable[av.Packet], lasts: dict[int, int]) -> None:
     for packet in packets:
         packet.duration = lasts[packet.pts]  # libx264 forgets that of the last frame
         container.mux(packet)

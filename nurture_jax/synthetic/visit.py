@@ -6,7 +6,7 @@ other visits, on their order or on the machine's cores.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
@@ -39,15 +39,21 @@ BIRTH_STEP_G = 10
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Of a synthetic data set; every field changes what is in it.
+    """Settings of a synthetic data set; every field changes what is in it.
 
     Attributes:
-      visits_per_infant: at most; every infant has one to so many.
-      seconds: length of a video, rounded up to whole frames.
-      short_sides_px: of the phones' pictures, in the order of DEVICES, again from the start when
-        there are fewer; the long side is 16 / 9 of it.
-      fps: of all videos; None for every phone's own, 24 to 30.
-      annotated_frames: of every video, evenly spaced.
+      infants: Number of infants.
+      visits_per_infant: Most visits of an infant; every one has one to so many.
+      seconds: Length of a video, rounded up to whole frames.
+      short_sides_px: Short sides of the phones' pictures, in the order of DEVICES, again from the
+        start where there are fewer; the long side is 16 / 9 of it.
+      fps: Frame rate of all videos; None is every phone's own, 24 to 30.
+      seed: Seed of everything.
+      ruler: Whether the reference object is in the pictures.
+      annotated_frames: Number of annotated frames of every video, evenly spaced.
+
+    Raises:
+      ValueError: If a setting is out of its range.
     """
 
     infants: int = 400
@@ -59,7 +65,7 @@ class Settings:
     ruler: bool = True
     annotated_frames: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = SHORT_SIDES_PX
         if self.infants < 1:
             raise ValueError(f"infants {self.infants} is less than 1; ask for at least one")
@@ -89,10 +95,13 @@ class Visit:
     """A visit that is ready to be rendered.
 
     Attributes:
-      row: of visits.csv, cells as text.
-      truth: weight_g, length_cm, head_cm, chest_cm, arm_cm of the body, unrounded.
-      end_s: of the video.
-      noise: [h + NOISE_ROOM, w + NOISE_ROOM, 3] of the sensor.
+      row: Row of visits.csv, cells as text.
+      truth: weight_g, length_cm, head_cm, chest_cm, arm_cm of the body, [5] unrounded.
+      scene: What is filmed.
+      device: What it is filmed with.
+      height, width: Size of the pictures in pixels.
+      end_s: Time of the end of the video.
+      noise: Standard normal noise of the sensor, [h + NOISE_ROOM, w + NOISE_ROOM, 3] float32.
     """
 
     row: dict[str, str]
@@ -106,12 +115,13 @@ class Visit:
 
 
 def plan(settings: Settings) -> list[tuple[int, int]]:
-    """(infant, number of the visit from 1) of every visit, in the order of the table."""
+    """Infant and number of the visit, from 1, of every visit in the order of the table."""
     return [(i, number) for i in range(settings.infants) for number in
             range(1, 1 + len(draw_infant(settings.seed, i, settings.visits_per_infant).visit_days))]
 
 
 def name_of(infant: int, number: int) -> str:
+    """The name of the files of a visit, without what follows the point."""
     return f"n{infant:05d}_{number}"
 
 
@@ -144,22 +154,26 @@ def draw_visit(settings: Settings, index: int, number: int) -> Visit:
     return Visit(row, truth, scene, device, height, width, len(times_s) / device.fps, noise)
 
 
-def pictures(visit: Visit, indices=None) -> Iterator[tuple[jax.Array, jax.Array, jax.Array]]:
-    """Picture, ids and depth (see `render`) of the frames, or of those with these indices."""
+def pictures(visit: Visit, indices: Iterable[int] | None = None
+             ) -> Iterator[tuple[jax.Array, jax.Array, jax.Array]]:
+    """Yields picture, ids and depth (see `render`) of all frames, or of those at `indices`."""
     for k in range(len(visit.scene.times_s)) if indices is None else indices:
         frame = Frame(*(value[k] for value in visit.scene.frames))
         yield render(frame, visit.scene.look, visit.noise, height=visit.height, width=visit.width)
 
 
 def annotated_indices(visit: Visit, count: int) -> list[int]:
-    """`count` frames, the middles of equal parts."""
+    """The indices of `count` frames, the middles of equal parts."""
     return [int((i + 0.5) * len(visit.scene.times_s) / count) for i in range(count)]
 
 
 def keypoints(visit: Visit, index: int, depth: np.ndarray) -> np.ndarray:
-    """[19 3] x, y in pixels and visibility of frame `index`, whose depth is [h w].
+    """The points of frame `index`: x and y in pixels, and visibility, [19, 3].
 
-    Visibility: 2 seen, 1 behind something, 0 (and x = y = 0) out of the picture.
+    Visibility is 2 for seen, 1 for behind something, 0 (and x = y = 0) for out of the picture.
+
+    Args:
+      depth: Depth of the frame, [h, w] in cm.
     """
     scene = visit.scene
     one = slice(index, index + 1)
@@ -178,7 +192,11 @@ def keypoints(visit: Visit, index: int, depth: np.ndarray) -> np.ndarray:
 
 
 def marks(visit: Visit, index: int, ids: np.ndarray, depth: np.ndarray) -> dict:
-    """A COCO image with its annotations, still without their numbers."""
+    """A COCO image with its annotations, still without their numbers.
+
+    Args:
+      ids, depth: See `render`, [h, w] each.
+    """
     points = keypoints(visit, index, depth)
     groups = {NEWBORN: points[:len(BODY_POINTS)], REFERENCE: points[len(BODY_POINTS):]}
     annotations = []
@@ -199,6 +217,7 @@ def marks(visit: Visit, index: int, ids: np.ndarray, depth: np.ndarray) -> dict:
 
 
 def _forget(row: dict[str, str], rates: dict[str, float], rng: np.random.Generator) -> None:
+    """Empties cells of a row, each with its probability."""
     for name, rate in rates.items():
         if rng.random() < rate:
             row[name] = ""
