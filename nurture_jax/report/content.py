@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from deps_jax.common.command.source import git_commit
 from nurture_jax.clinic.assessment import Assessment, assess
@@ -188,7 +188,7 @@ def _flow(estimates: Estimates, facts: RunFacts) -> Flow:
     return flow
 
 
-def _standards(assessments) -> dict[str, dict[str, int]]:
+def _standards(assessments: Iterable[Assessment]) -> dict[str, dict[str, int]]:
     """Which standard the z-scores are of, and why some have none, counted by measure."""
     counts = {measure: collections.Counter() for measure in LABELS}
     for found in assessments:

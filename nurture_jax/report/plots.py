@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
+from matplotlib.figure import Figure
 
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.evaluate import Agreement
@@ -16,7 +16,7 @@ from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 
 
-def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
+def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]) -> Figure:
     """Difference over mean of estimate and reference, one panel a measure, limits with their
     intervals as bands."""
     figure = _figure(9.6, 3.6 * -(-len(agreements) // 2))
@@ -42,7 +42,7 @@ def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]):
     return figure
 
 
-def weights(estimates: Estimates):
+def weights(estimates: Estimates) -> Figure:
     """Estimated over measured weight; the four fields that 2500 g makes."""
     figure = _figure(5.4, 4.8)
     weight = estimates.of(WEIGHT.name)
@@ -60,7 +60,7 @@ def weights(estimates: Estimates):
     return figure
 
 
-def coverage(rows: Sequence[Coverage], asked: float):
+def coverage(rows: Sequence[Coverage], asked: float) -> Figure:
     """Share of measured values within their interval, by measure and band of age."""
     measures = list(dict.fromkeys(row.measure for row in rows))
     bands = list(dict.fromkeys(row.band for row in rows))
@@ -81,7 +81,7 @@ def coverage(rows: Sequence[Coverage], asked: float):
     return figure
 
 
-def ablation(errors: Mapping[str, Sequence[float]]):
+def ablation(errors: Mapping[str, Sequence[float]]) -> Figure:
     """Mean absolute errors of the weight by variant, one dot a run, their mean as a bar."""
     figure = _figure(7.2, 0.6 + 0.4 * len(errors))
     axes = figure.add_subplot(xlabel="mean absolute error of the weight on test infants, g")
@@ -98,5 +98,5 @@ def ablation(errors: Mapping[str, Sequence[float]]):
     return figure
 
 
-def _figure(width: float, height: float):
-    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")

@@ -32,7 +32,7 @@ from nurture_jax.clinic.recording_gate import Limits
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
-from nurture_jax.measures import LABELS
+from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import Backbone, Start
 from nurture_jax.network.backbones import describe, from_description
@@ -368,10 +368,9 @@ def summary(errors: dict[str, float]) -> str:
     """The errors of every measure as a small table."""
     lines = [f"{'validation':<12}{'mean absolute error':>20}"]
     for name in LABELS:
-        measure, unit = name.rsplit("_", 1)
         value = errors.get(f"mae_{name}")
-        shown = "no label" if value is None else f"{value:.{0 if unit == 'g' else 2}f} {unit}"
-        lines.append(f"{measure:<12}{shown:>20}")
+        shown = "no label" if value is None else MEASURES[name].error(value)
+        lines.append(f"{name.rsplit('_', 1)[0]:<12}{shown:>20}")
     return "\n".join(lines)
 
 
