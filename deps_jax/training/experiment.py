@@ -344,8 +344,7 @@ def build_method(section: Mapping) -> Method:
     if given.pop("distill", True) is False:  # of configs of earlier versions
         given.setdefault("loss", "hard")
     own = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
-    at_once = own.get("full_model_fraction") == 0  # told from DepS by having no warm-up
-    for field in ("full_model_fraction", "ramp_epochs") if at_once else ():
+    for field in base.fixed:
         if given.get(field, own[field]) != own[field]:
             raise ValueError(f"method.name {name!r} means {field} {own[field]}, the config sets "
                              f"{given[field]}; choose the method with --config FILE:{name}")

@@ -60,6 +60,11 @@ class Method(abc.ABC):
         """
 
     @property
+    def fixed(self) -> tuple[str, ...]:
+        """Fields whose values the name of the method means: no config may give them others."""
+        return ()
+
+    @property
     def trains_space(self) -> bool:
         """Whether a step trains more than one network."""
         return self.subnets_per_step > 1

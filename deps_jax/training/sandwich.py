@@ -50,6 +50,11 @@ class Sandwich(Method):
         if self.ramp_epochs < 0:
             raise ValueError(f"ramp_epochs {self.ramp_epochs} is below 0; use 5")
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Where sandwiches start at once, at full rate, the fields that say so."""
+        return () if self.full_model_fraction else ("full_model_fraction", "ramp_epochs")
+
     def phases(self, plan: Plan) -> tuple[Phase, ...]:
         """The phase of the full model alone, then that of sandwiches.
 
