@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 from deps_jax.common.command.named import named
-from deps_jax.common.command.settings import build_settings
+from deps_jax.common.command.settings import build_settings, build_tree
 from deps_jax.common.command.vectors import vector_bits
 from deps_jax.common.files import workdir
 from deps_jax.common.loop.batches import Order
@@ -47,7 +47,7 @@ MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluati
 
 
 @dataclasses.dataclass(frozen=True)
-class Space:
+class SpaceSettings:
     """A family with some of its fields replaced; None keeps the family's own.
 
     Attributes:
@@ -123,7 +123,7 @@ class Experiment:
 
     data: Data
     augment: Augment
-    space: Space
+    space: SpaceSettings
     method: Method
     optimizer: Optimizer
     training: Training
@@ -146,13 +146,7 @@ class Experiment:
         Raises:
           ValueError: If a field is unknown, missing or impossible; the message names the first.
         """
-        config = dict(config)
-        config["method"] = build_method(config.get("method", {}))
-        parts = {"data": Data, "augment": Augment, "space": Space, "optimizer": Optimizer,
-                 "training": Training, "evaluation": Evaluation, "cadence": Cadence}
-        values = {name: build_settings(parts[name], value, name) if name in parts else value
-                  for name, value in config.items()}
-        return build_settings(cls, values)
+        return build_tree(cls, {**config, "method": build_method(config.get("method", {}))})
 
 
 def meaning(config: dict) -> dict:

@@ -21,7 +21,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 
-from deps_jax.common.command.settings import build_settings
+from deps_jax.common.command.settings import build_settings, build_tree
 from deps_jax.common.files import sealed, workdir
 from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
@@ -153,12 +153,7 @@ class Experiment:
         Raises:
           ValueError: If a field is unknown, missing or impossible, naming the first.
         """
-        parts = {"data": Data, "augment": ClipAugment, "backbone": Backbone,
-                 "model": ModelSettings, "losses": Losses, "optimizer": Optimizer,
-                 "training": Training, "refit": Refit, "cadence": Cadence, "gate": Limits}
-        return build_settings(cls, {
-            name: build_settings(parts[name], value, name) if name in parts else value
-            for name, value in config.items()})
+        return build_tree(cls, config)
 
 
 def meaning(config: dict) -> dict:

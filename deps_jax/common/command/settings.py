@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
 
@@ -35,3 +35,21 @@ def build_settings(cls: type[T], values: Mapping[str, Any] | T, name: str = "con
             raise ValueError(f"{name}.{key} is not set; give it a value")
     return cls(**{key: tuple(value) if isinstance(value, list) else value
                   for key, value in values.items()})
+
+
+def build_tree(cls: type[T], config: Mapping[str, Any]) -> T:
+    """A frozen dataclass, some of whose fields are dataclasses, from a dict of dicts.
+
+    Args:
+      cls: The dataclass of the whole config.
+      config: Values by name; a section, for a field that is a dataclass, is what `build_settings`
+        takes.
+
+    Raises:
+      ValueError: As `build_settings`, of the first section in the order of the config.
+    """
+    kinds = get_type_hints(cls)
+    return build_settings(cls, {
+        name: build_settings(kinds[name], value, name)
+        if dataclasses.is_dataclass(kinds.get(name)) else value
+        for name, value in config.items()})

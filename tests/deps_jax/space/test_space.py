@@ -9,7 +9,7 @@ from deps_jax.space.block import BOTTLENECK, CONVOLUTION, BlockForm
 from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, SPACES
 from deps_jax.space.rows import Conv, Shortcut, Width, make_divisible
 from deps_jax.space.search_space import Stage
-from deps_jax.training.experiment import Space
+from deps_jax.training.experiment import SpaceSettings
 
 
 def test_size_of_published_spaces():
@@ -81,7 +81,7 @@ def test_configs_keep_the_choices_of_a_family(monkeypatch):
               Stage(32, 2, "relu6", True, depths=(1,), expands=(4,)))
     family = MOBILENET_V3.with_choices(name="other", stages=stages)
     monkeypatch.setitem(SPACES, "other", family)
-    built = lambda **fields: Space(**parts.space("other", **fields)).build(num_classes=1000)
+    built = lambda **fields: SpaceSettings(**parts.space("other", **fields)).build(1000)
     assert built() == family
     assert [stage.depths for stage in built(depths=(2, 3)).stages] == [(2, 3), (1,)]
 
