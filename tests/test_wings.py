@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
-        "common.files": "sealed locks checksums workdir",
+        "common.files": "sealed locks checksums workdir tensors",
         "common.loop": "metrics goodput optim parallel profile reading batches state saved_steps "
                        "checkpoint writer fit run kills",
         "common.nn": "by_platform dispatch depthwise operations",

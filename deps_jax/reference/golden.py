@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.common.loop.metrics import Mean, compute
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.state import TrainState
@@ -33,13 +34,7 @@ from deps_jax.space.subnet import Subnet, stack
 from deps_jax.space.subnet_text import encode
 from deps_jax.supernet import supernet
 from deps_jax.supernet.channel_sorting import sort_channels
-from deps_jax.supernet.convert import (
-    convert,
-    count_classes,
-    load_state_dict,
-    short_name,
-    to_state_dict,
-)
+from deps_jax.supernet.convert import convert, count_classes, short_name, to_state_dict
 from deps_jax.supernet.tensors import Tree, take
 from deps_jax.training.losses import Hard, Target, smoothed
 from deps_jax.training.methods import DEPS

@@ -6,5 +6,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "masks": ["active_masks"],
     "channel_sorting": ["sort_channels"],
     "network": ["extract"],
-    "convert": ["load_state_dict", "to_state_dict"],
+    "convert": ["to_state_dict"],
 })

@@ -1,16 +1,8 @@
-"""PyTorch checkpoints of the reference implementations in and out.
-
-PyTorch is not needed, and no code out of a pickle is run.
-"""
+"""State dicts of the reference implementations in and out; `files.tensors` reads their files."""
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import IO
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -23,74 +15,6 @@ from deps_jax.supernet.supernet import init
 from deps_jax.supernet.tensors import Tree
 
 _PARAM, _STAT = "params", "batch_stats"
-_STORAGE_DTYPES = {
-    "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16,
-    "LongStorage": np.int64, "IntStorage": np.int32, "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-}
-
-
-def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
-    """Tensors by name from an .npz file or a zipped PyTorch checkpoint (.pth, .pt, .pth.tar).
-
-    A checkpoint's pickle is read by an unpickler that can only rebuild tensors and plain
-    containers, so opening a file never runs code from it. A dict under "state_dict" is unwrapped.
-
-    Raises:
-      ValueError: If the file is missing or neither of them, or its pickle asks for anything else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file; give an .npz or a PyTorch checkpoint")
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not an .npz or a zipped PyTorch checkpoint (torch >= 1.6); "
-                         f"save it again with a current torch.save")
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        if len(names) != 1:
-            raise ValueError(f"{path} holds no PyTorch state dict; it needs one data.pkl inside")
-        folder = names[0][: -len("data.pkl")]
-        with archive.open(names[0]) as pickled:
-            content = _TensorUnpickler(pickled, archive, folder).load()
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict; save "
-                         f"model.state_dict()")
-    content = content.get("state_dict", content)
-    return {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Rebuilds tensors as arrays; every other global is refused by name."""
-
-    def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str) -> None:
-        super().__init__(file)
-        self._archive, self._folder = archive, folder
-
-    def find_class(self, module: str, name: str) -> Callable:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
-        if module == "torch" and name in _STORAGE_DTYPES:
-            return _STORAGE_DTYPES[name]
-        raise ValueError(f"the checkpoint asks for {module}.{name}, which is not a tensor; save a "
-                         f"plain state dict of tensors instead")
-
-    def persistent_load(self, identity: tuple[str, type[np.generic], str, str, int]) -> np.ndarray:
-        _, dtype, key, _, _ = identity
-        with self._archive.open(f"{self._folder}data/{key}") as storage:
-            return np.frombuffer(storage.read(), dtype)
-
-
-def _rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...],
-                    strides: tuple[int, ...], *_: object) -> np.ndarray:
-    strides = tuple(step * storage.itemsize for step in strides)
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides).copy()
 
 
 def count_classes(state_dict: dict[str, np.ndarray]) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from deps_jax.common.files import workdir
+from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.run import saved
 from deps_jax.space.search_space import SearchSpace
@@ -18,7 +19,6 @@ from deps_jax.supernet.convert import (
     check_shapes,
     convert,
     count_classes,
-    load_state_dict,
     short_name,
     to_state_dict,
 )

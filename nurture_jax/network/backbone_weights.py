@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deps_jax.common.command.named import named
+from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.operations import Mode
 from deps_jax.data.load import calibration
@@ -24,7 +25,6 @@ from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.space.subnet_text import decode
-from deps_jax.supernet.convert import load_state_dict
 from deps_jax.supernet.network import as_convolution, chosen_blocks
 from nurture_jax.network.backbones import RESNET_BLOCKS, LayersBackbone, ResNet, without_classifier
 

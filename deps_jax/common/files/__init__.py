@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and folders that one process writes."""
+"""Files written whole or not at all, folders that one process writes, tensors out of files."""

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.common.loop.state import TrainState
 from deps_jax.reference.golden import recorded_recipe
 from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.space.subnet import from_lists, stack
-from deps_jax.supernet.convert import convert, load_state_dict
+from deps_jax.supernet.convert import convert
 from deps_jax.training.train import update
 
 STEPS = 5  # two of the full model, two on the ramp, one at full rate
