@@ -10,6 +10,7 @@ from deps_jax.data.load import Data, calibration, squares
 from deps_jax.data.pipeline import eval_batches
 from deps_jax.data.sources import Source, in_memory
 from deps_jax.evaluation.recalibration import Evaluator
+from deps_jax.space import cost
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
@@ -41,6 +42,20 @@ class Evaluation:
     def names(self, space: SearchSpace) -> tuple[str, ...]:
         """Names of the subnets of a space that are to be measured."""
         return self.subnets or reported_subnets(space)
+
+    def calibration(self, data: Data, train: Source, resolution: int) -> list[dict]:
+        """Batches {"image": [b, r, r, 3] uint8} that give every subnet its batch statistics.
+
+        Args:
+          data: How images of other sizes become squares.
+          train: Source of the images.
+          resolution: Side of the images in pixels.
+
+        Raises:
+          ValueError: If `train` has too few images.
+        """
+        return calibration(data, train, self.calibration_images, self.calibration_batch_size,
+                           self.calibration_seed, resolution)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -99,9 +114,7 @@ class Meter:
         self._evaluator = Evaluator(space, preprocess, dtype=settings.dtype)
         self._exact = self._evaluator if settings.dtype == "float32" else Evaluator(
             space, preprocess)
-        self.calibration = calibration(
-            data, train, settings.calibration_images, settings.calibration_batch_size,
-            settings.calibration_seed, space.resolution)
+        self.calibration = settings.calibration(data, train, space.resolution)
         self.held_out = in_memory(squares(data, held_out, space.resolution), space.resolution)
 
     def __call__(self, params: dict, subnet: Subnet) -> tuple[SubnetResult, dict]:
@@ -111,9 +124,8 @@ class Meter:
         metrics = self._evaluator.evaluate(params, batch_stats, subnet, batches)
         network = layers(self._space, subnet)
         return SubnetResult(
-            subnet=encode(self._space, subnet), macs=sum(layer.macs for layer in network),
-            params=sum(layer.params for layer in network), images=len(self.held_out),
-            **metrics), batch_stats
+            subnet=encode(self._space, subnet), macs=cost.macs(network),
+            params=cost.params(network), images=len(self.held_out), **metrics), batch_stats
 
     def logits(self, params: dict, subnet: Subnet) -> tuple[np.ndarray, dict]:
         """Logits [n, classes] of the held-out images, and batch statistics, always in float32."""

@@ -7,16 +7,22 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from deps_jax.common.files import sealed, workdir
+from deps_jax.common.files.tensors import load_state_dict
+from deps_jax.common.loop.run import saved
 from deps_jax.data.sources import Source, Splits, split
 from deps_jax.evaluation.meter import Meter
+from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.space.subnet_text import decode, encode
+from deps_jax.supernet import supernet
+from deps_jax.supernet.initial_weights import evaluated_field
 from deps_jax.supernet.tensors import Tree
 from deps_jax.training import run_records
-from deps_jax.training.experiment import Experiment, build, check_batches, load_trained
+from deps_jax.training.experiment import Experiment, build, check_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +96,17 @@ class TrainedRun:
         return Meter(space, experiment.augment, experiment.data, evaluation, self.splits.train,
                      held_out)
 
+    def recalibrate(self, subnet: Subnet) -> Tree:
+        """Batch statistics of a subnet, measured in float32 as the config says.
+
+        Raises:
+          ValueError: If the run has too few training images.
+        """
+        experiment = self.experiment
+        batches = experiment.evaluation.calibration(experiment.data, self.splits.train,
+                                                    self.space.resolution)
+        return Evaluator(self.space, experiment.augment).recalibrate(self.params, subnet, batches)
+
     def chosen(self, name: str) -> str:
         """The given name, or that of the only network which the run has trained.
 
@@ -149,6 +166,18 @@ def read_space(folder: Path, data_dir: str | None = None) -> SearchSpace:
     return run_records.read_space(folder) or build(experiment)[0]
 
 
+def load_trained(space: SearchSpace, folder: Path) -> tuple[dict, int]:
+    """Parameters of a run's newest state and its step, whatever optimizer they were trained with.
+
+    The parameters are their average, where the run has kept one.
+    """
+    params, _ = jax.eval_shape(lambda: supernet.init(jax.random.key(0), space))
+    checkpoints = saved(folder)
+    field = evaluated_field(checkpoints)
+    found = checkpoints.restore_part({field: params, "step": jax.ShapeDtypeStruct((), "int32")})
+    return found[field], int(found["step"])
+
+
 def _read_experiment(folder: Path, data_dir: str | None) -> Experiment:
     experiment = workdir.understood(folder, Experiment.from_dict)
     if data_dir is None:
@@ -163,6 +192,15 @@ def save_statistics(path: Path, batch_stats: Tree) -> None:
         jax.tree_util.keystr(key, simple=True, separator="/"): np.asarray(leaf)
         for key, leaf in jax.tree_util.tree_leaves_with_path(batch_stats)})
     sealed.replace(path, content.getvalue())
+
+
+def read_statistics(path: Path) -> Tree:
+    """Batch statistics as `save_statistics` has written them, in their places in the supernet.
+
+    Raises:
+      ValueError: As `load_state_dict`.
+    """
+    return unflatten_dict(load_state_dict(path), sep="/")
 
 
 def file_name(subnet: str) -> str:

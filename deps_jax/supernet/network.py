@@ -49,23 +49,47 @@ def extract(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet,
     """
     params, batch_stats = (jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
                            for tree in (params, batch_stats))
-    weights = _ends(space, params, batch_stats, subnet)
-    for name, block, own, stats in chosen_blocks(space, params, batch_stats, subnet):
-        weights |= _block(name, block, own, stats)
+    weights = {name: _weights(own, stats, space.norm_epsilon)
+               for name, own, stats in chosen_layers(space, params, batch_stats, subnet)}
     weights = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf, np.float32), weights)
     return Network(layers(space, subnet, resolution), weights)
 
 
-def chosen_blocks(space: SearchSpace, params: Tree, batch_stats: Tree,
-                  subnet: Subnet) -> Iterator[tuple[str, Block, Tree, Tree]]:
-    """Yields (name of its layers, block, parameters, statistics) of each block of a static subnet.
+def chosen_layers(space: SearchSpace, params: Tree, batch_stats: Tree,
+                  subnet: Subnet) -> Iterator[tuple[str, Tree, Tree | None]]:
+    """Yields (name, parameters, statistics) of each layer of a static subnet that has parameters.
 
-    Parameters and statistics are cut to the subnet's widths. A chosen kernel has its own size and
-    no transforms beside it.
+    Names are those of `layers`. Parameters and statistics are cut to the subnet's widths; those of
+    a layer without batch norm are None. A chosen kernel has its own size and no transforms beside
+    it.
     """
+    first, last = (space.widths[i][int(subnet.width_at(space, i))] for i in (0, -1))
+    stem, stats = (jax.tree.map(lambda leaf: leaf[..., :first], tree["stem"])
+                   for tree in (params, batch_stats))
+    yield "stem", stem, stats
+    for name, own, stats in _chosen_blocks(space, params, batch_stats, subnet):
+        for part in own:
+            yield f"{name}/{part}", own[part], stats.get(part)
+    if space.head_width:
+        yield ("head/expand", _reading(last, params["head"]["expand"]),
+               batch_stats["head"]["expand"])
+        last = None
+    if space.feature_width:
+        yield "head/features", _reading(last, params["head"]["features"]), None
+        last = None
+    yield "classifier", _reading(last, params["classifier"]), None
+
+
+def _reading(channels: int | None, params: Tree) -> Tree:
+    """Parameters of a 1x1 or dense layer that reads the first channels only; None is all."""
+    return {**params, "kernel": params["kernel"][:channels]}
+
+
+def _chosen_blocks(space: SearchSpace, params: Tree, batch_stats: Tree,
+                   subnet: Subnet) -> Iterator[tuple[str, Tree, Tree]]:
+    """Yields (name of its layers, parameters, statistics) of each block, as `chosen_layers`."""
     if space.first_block:
-        yield ("first_block", space.first_block, params["first_block"],
-               batch_stats["first_block"])
+        yield "first_block", params["first_block"], batch_stats["first_block"]
     for s, blocks in enumerate(space.blocks):
         incoming, outgoing = (int(subnet.width_at(space, i)) for i in (s, s + 1))
         for d, block in enumerate(blocks[:int(subnet.depth[s])]):
@@ -73,8 +97,7 @@ def chosen_blocks(space: SearchSpace, params: Tree, batch_stats: Tree,
                                   int(subnet.expand[s, d]))
             own, stats = (cut(nth_block(tree[f"stage{s}"], d), block, branch)
                           for tree in (params, batch_stats))
-            yield (f"stage{s}/block{d}", block,
-                   _with_kernel(block, own, int(subnet.kernel[s, d])), stats)
+            yield f"stage{s}/block{d}", _with_kernel(block, own, int(subnet.kernel[s, d])), stats
 
 
 def _with_kernel(block: Block, params: Tree, choice: int) -> Tree:
@@ -87,39 +110,17 @@ def _with_kernel(block: Block, params: Tree, choice: int) -> Tree:
     return {**params, name: {"kernel": kernel, "norm": params[name]["norm"]}}
 
 
-def _ends(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: Subnet) -> dict:
-    """Weights of the stem, the head and the classifier, by layer name."""
-    first, last = (space.widths[i][int(subnet.width_at(space, i))] for i in (0, -1))
-    stem, stats = (jax.tree.map(lambda leaf: leaf[..., :first], tree["stem"])
-                   for tree in (params, batch_stats))
-    epsilon = space.norm_epsilon
-    weights = {"stem": _fold(stem["kernel"], stem, stats, epsilon)}
-    if space.head_width:
-        expand = params["head"]["expand"]
-        weights["head/expand"] = _fold(as_convolution(expand["kernel"][:last]), expand,
-                                       batch_stats["head"]["expand"], epsilon)
-        last = None
-    if space.feature_width:
-        kernel = as_convolution(params["head"]["features"]["kernel"][:last])
-        weights["head/features"] = {"kernel": kernel, "bias": np.zeros(kernel.shape[-1])}
-        last = None
-    classifier = params["classifier"]
-    weights["classifier"] = {**classifier, "kernel": classifier["kernel"][:last]}
-    return weights
-
-
-def _block(name: str, block: Block, params: Tree, stats: Tree) -> dict:
-    """Weights of the layers of one block, by layer name."""
-    weights = {}
-    for part, own in params.items():
-        if part in stats:
-            kernel = as_convolution(own["kernel"])
-            weights[f"{name}/{part}"] = _fold(kernel, own, stats[part], block.epsilon)
-        else:
-            weights[f"{name}/{part}"] = {f"{half}_{tensor}": own[half][tensor]
-                                         for half in ("reduce", "expand")
-                                         for tensor in ("kernel", "bias")}
-    return weights
+def _weights(params: Tree, stats: Tree | None, epsilon: float) -> dict[str, np.ndarray]:
+    """Weights of one layer of a Network, from what `chosen_layers` yields of it."""
+    if "kernel" not in params:  # a gate
+        return {f"{half}_{tensor}": params[half][tensor]
+                for half in ("reduce", "expand") for tensor in ("kernel", "bias")}
+    if "bias" in params:  # dense
+        return params
+    kernel = as_convolution(params["kernel"])
+    if stats is None:
+        return {"kernel": kernel, "bias": np.zeros(kernel.shape[-1])}
+    return _fold(kernel, params, stats, epsilon)
 
 
 def as_convolution(kernel: np.ndarray) -> np.ndarray:

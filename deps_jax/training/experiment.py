@@ -30,12 +30,7 @@ from deps_jax.evaluation.meter import Evaluation, Meter
 from deps_jax.space.families import SPACES
 from deps_jax.space.search_space import AXES, SearchSpace
 from deps_jax.space.subnet_text import decode
-from deps_jax.supernet import supernet
-from deps_jax.supernet.initial_weights import (
-    evaluated_field,
-    initial_weights,
-    teacher_weights,
-)
+from deps_jax.supernet.initial_weights import initial_weights, teacher_weights
 from deps_jax.training import run_records
 from deps_jax.training.method import Method
 from deps_jax.training.methods import METHODS
@@ -312,18 +307,6 @@ def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) 
         drop_connect_rate=training.drop_connect_rate, zero_scales=training.zero_scales,
         average_decay=training.average_decay, accumulation=training.accumulation,
         resolutions=training.resolutions)
-
-
-def load_trained(space: SearchSpace, folder: Path) -> tuple[dict, int]:
-    """Parameters of a run's newest state and its step, whatever optimizer they were trained with.
-
-    The parameters are their average, where the run has kept one.
-    """
-    params, _ = jax.eval_shape(lambda: supernet.init(jax.random.key(0), space))
-    checkpoints = saved(folder)
-    field = evaluated_field(checkpoints)
-    found = checkpoints.restore_part({field: params, "step": jax.ShapeDtypeStruct((), "int32")})
-    return found[field], int(found["step"])
 
 
 def build_method(section: Mapping) -> Method:

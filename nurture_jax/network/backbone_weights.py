@@ -17,15 +17,13 @@ from deps_jax.common.command.named import named
 from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.operations import Mode
-from deps_jax.data.load import calibration
-from deps_jax.evaluation.recalibration import Evaluator
-from deps_jax.runs.trained import TrainedRun
+from deps_jax.runs.trained import TrainedRun, read_statistics
 from deps_jax.space.families import SPACES
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.space.subnet_text import decode
-from deps_jax.supernet.network import as_convolution, chosen_blocks
+from deps_jax.supernet.network import as_convolution, chosen_layers
 from nurture_jax.network.backbones import RESNET_BLOCKS, LayersBackbone, ResNet, without_classifier
 
 KINDS = ("resnet", "deps")
@@ -116,7 +114,7 @@ def start(settings: Backbone, size: int) -> Start:
     space = dataclasses.replace(run.space, resolution=size)
     subnet = decode(space, settings.subnet)
     statistics = (read_statistics(Path(settings.batch_stats)) if settings.batch_stats
-                  else _recalibrate(run, subnet))
+                  else run.recalibrate(subnet))
     return Start(of_subnet(space, subnet),
                  from_supernet(space, run.params, statistics, subnet),
                  tuple(run.experiment.augment.mean), tuple(run.experiment.augment.std))
@@ -182,43 +180,13 @@ def from_supernet(space: SearchSpace, params: Tree, batch_stats: Tree, subnet: S
       batch_stats: The subnet's own statistics, from recalibration.
     """
     found = {"params": {}, "batch_stats": {}}
-
-    def keep(name: str, part: Tree, stats: Tree | None) -> None:
-        found["params"][name] = part = dict(part)
+    own = {layer.name for layer in of_subnet(space, subnet).layers}
+    for name, part, stats in chosen_layers(space, params, batch_stats, subnet):
+        if name not in own:  # behind the last feature map
+            continue
+        name = name.replace("/", "_")
+        found["params"][name] = part
         if stats is not None:
-            part["kernel"] = as_convolution(part["kernel"])
+            found["params"][name] = {**part, "kernel": as_convolution(part["kernel"])}
             found["batch_stats"][name] = stats
-
-    width = space.widths[0][int(subnet.width_at(space, 0))]
-    keep("stem", *(jax.tree.map(lambda leaf: leaf[..., :width], tree["stem"])
-                   for tree in (params, batch_stats)))
-    for name, _, own, stats in chosen_blocks(space, params, batch_stats, subnet):
-        for part in own:
-            keep(f"{name}/{part}".replace("/", "_"), own[part], stats.get(part))
-    if space.head_width:
-        width = space.widths[-1][int(subnet.width_at(space, -1))]
-        expand = params["head"]["expand"]
-        keep("head_expand", {**expand, "kernel": expand["kernel"][:width]},
-             batch_stats["head"]["expand"])
     return jax.tree.map(jnp.asarray, found)
-
-
-def read_statistics(path: Path) -> Tree:
-    """The tree that `deps_jax.runs.trained.save_statistics` has written."""
-    tree = {}
-    for name, value in load_state_dict(path).items():
-        *parents, last = name.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
-    return tree
-
-
-def _recalibrate(run: TrainedRun, subnet: Subnet) -> Tree:
-    data, evaluation = run.experiment.data, run.experiment.evaluation
-    batches = calibration(
-        data, run.splits.train, evaluation.calibration_images, evaluation.calibration_batch_size,
-        evaluation.calibration_seed, run.space.resolution)
-    evaluator = Evaluator(run.space, run.experiment.augment)
-    return evaluator.recalibrate(run.params, subnet, batches)

@@ -13,13 +13,14 @@ from small_run import RECIPE, SPACE, fresh_state
 from tiny_run import run, tiny_config
 
 from deps_jax.common.loop.run import saved
+from deps_jax.runs.trained import load_trained
 from deps_jax.space.block import BOTTLENECK
 from deps_jax.space.families import RESNET50D
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
 from deps_jax.supernet.elastic import Given, run_block
 from deps_jax.supernet.zero_scales import zero_scales
-from deps_jax.training.experiment import Experiment, check_parts, load_trained
+from deps_jax.training.experiment import Experiment, check_parts
 from deps_jax.training.methods import BIGNAS
 from deps_jax.training.task import Moment
 from deps_jax.training.train import init_state, train_step

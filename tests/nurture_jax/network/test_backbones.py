@@ -12,7 +12,7 @@ from make_resnet_record import PIXELS, RECORD, WIDTH, images, torchvision_tensor
 
 from configs import deps_digits
 from deps_jax.common.nn.operations import Mode
-from deps_jax.runs.trained import read_space, save_statistics
+from deps_jax.runs.trained import read_space, read_statistics, save_statistics
 from deps_jax.space.families import MOBILENET_V3
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import network
@@ -22,7 +22,6 @@ from nurture_jax.network.backbone_weights import (
     from_supernet,
     from_torchvision,
     of_subnet,
-    read_statistics,
 )
 from nurture_jax.network.backbones import ResNet, describe, from_description
 
