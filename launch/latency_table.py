@@ -15,13 +15,12 @@ from tqdm import tqdm
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
 from deps_jax.common.files import sealed
-from deps_jax.evaluation import report
 from deps_jax.export.device_timer import describe_device, measure
 from deps_jax.runs.trained import read_space
 
 with needs("export"):
     from deps_jax.export.onnx_writer import PRECISIONS
-    from deps_jax.search.latency import LatencyTable, Question, read_timings, write_kit
+    from deps_jax.search.latency import LatencyTable, TimingPlan, read_timings, write_kit
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 OUT = flags.DEFINE_string("out", "", "the table; empty is WORKDIR/latency_table.json")
@@ -37,9 +36,9 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data lies now, if it
 
 def main(_):
     space = read_space(Path(WORKDIR.value), DATA_DIR.value)
-    question = Question(space, RESOLUTION.value or space.resolution, PRECISION.value, SEED.value)
+    plan = TimingPlan(space, RESOLUTION.value or space.resolution, PRECISION.value, SEED.value)
     if KIT.value:
-        write_kit(Path(KIT.value), question)
+        write_kit(Path(KIT.value), plan)
         print(f"written: {KIT.value}; on the device: unzip it, python device_timer.py")
         return
     if TIMINGS.value:
@@ -47,12 +46,11 @@ def main(_):
     else:
         progress = lambda rounds: tqdm(rounds, desc="timing", unit="round", leave=False)
         timings = {"device": describe_device(THREADS.value), "latencies": measure(
-            question.models(), threads=THREADS.value, rounds=ROUNDS.value, progress=progress)}
-    table = LatencyTable.fit(question, timings)
+            plan.models(), threads=THREADS.value, rounds=ROUNDS.value, progress=progress)}
+    table = LatencyTable.fit(plan, timings)
     path = Path(OUT.value or Path(WORKDIR.value) / "latency_table.json")
     table.save(path)
-    sealed.replace(path.with_suffix(".png"), report.plot_latency(*(
-        [record[name] for record in table.held_out] for name in ("measured_ms", "predicted_ms"))))
+    sealed.replace(path.with_suffix(".png"), table.plot())
     print(f"{table.summary()}\n\nfiles: {path}, {path.with_suffix('.png')}")
 
 

@@ -72,19 +72,6 @@ def plot_training(records: Sequence[dict]) -> bytes:
     return png(figure)
 
 
-def plot_latency(measured_ms: Sequence[float], predicted_ms: Sequence[float]) -> bytes:
-    """Predicted over measured latency of whole networks, with the lines of 8 % error, as PNG."""
-    figure = matplotlib.figure.Figure(figsize=(4.6, 4.4), layout="constrained")
-    axes = figure.add_subplot(xlabel="measured latency, ms", ylabel="predicted latency, ms")
-    ends = [0.95 * min(*measured_ms, *predicted_ms), 1.05 * max(*measured_ms, *predicted_ms)]
-    axes.plot(ends, ends, color="grey", linewidth=1)
-    for error in (-0.08, 0.08):
-        axes.plot(ends, [(1 + error) * end for end in ends], ":", color="grey", linewidth=1)
-    axes.plot(measured_ms, predicted_ms, "o")
-    axes.grid(alpha=0.3)
-    return png(figure)
-
-
 _LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, training images",
            "validation/smallest": "smallest, validation",
            "validation/largest": "largest, validation"}

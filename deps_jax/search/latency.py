@@ -33,7 +33,7 @@ FITTED, HELD_OUT = 6, 16  # whole networks that fit the scale, and that check it
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class TimingPlan:
     """What is to be timed: a space in the form in which it will be deployed.
 
     Attributes:
@@ -74,7 +74,7 @@ class Question:
 
     @property
     def description(self) -> dict:
-        """The question as plain values."""
+        """The plan as plain values."""
         return {"space": to_plain(self.space), "resolution": self.resolution,
                 "precision": self.precision, "seed": self.seed, "batch_size": 1}
 
@@ -99,7 +99,7 @@ class LatencyTable:
     """Measured pieces and how well they predict whole networks.
 
     Attributes:
-      question: What was timed, as `Question.description` tells it.
+      question: What was timed, as `TimingPlan.description` tells it.
       device: What it was timed on, as `device_timer.describe_device` tells it.
       statistic: The figure that the prediction is made of, "p10_ms" or "median_ms".
       scale: Measured latency over the sum of the pieces, fitted on whole networks.
@@ -116,7 +116,7 @@ class LatencyTable:
     held_out: list[dict]
 
     @classmethod
-    def fit(cls, question: Question, timings: Mapping, statistic: str = "p10_ms") -> LatencyTable:
+    def fit(cls, plan: TimingPlan, timings: Mapping, statistic: str = "p10_ms") -> LatencyTable:
         """The table from what `device_timer` has measured.
 
         Args:
@@ -128,16 +128,16 @@ class LatencyTable:
             or seed.
         """
         latencies = timings["latencies"]
-        summed = _sum_of_pieces(question.space, question.resolution, latencies, statistic)
-        fitted, held_out = question.networks()
+        summed = _sum_of_pieces(plan.space, plan.resolution, latencies, statistic)
+        fitted, held_out = plan.networks()
         whole = lambda names: np.array([_latency(latencies, f"net {n}", statistic) for n in names])
-        predict = lambda names: summed(stack([decode(question.space, name) for name in names]))
+        predict = lambda names: summed(stack([decode(plan.space, name) for name in names]))
         scale = float(np.mean(whole(fitted) / predict(fitted)))
         records = [
             {"subnet": name, "measured_ms": float(measured), "predicted_ms": float(predicted)}
             for name, measured, predicted in zip(
                 held_out, whole(held_out), scale * predict(held_out), strict=True)]
-        return cls(question.description, dict(timings["device"]), statistic, scale,
+        return cls(plan.description, dict(timings["device"]), statistic, scale,
                    dict(latencies), records)
 
     def predictor(self, space: SearchSpace) -> Callable[[Subnet], np.ndarray]:
@@ -194,6 +194,28 @@ class LatencyTable:
             f"within 8 % for {np.mean(errors <= 8):.0%} of {len(errors)}; rank correlation "
             f"{rank}; one scale, {self.scale:.3f}"])
 
+    def plot(self) -> bytes:
+        """Predicted over measured latency of the held-out networks, with the lines of 8 % error.
+
+        Returns:
+          A PNG file.
+        """
+        from matplotlib.figure import Figure  # who reads a table does without
+
+        from deps_jax.common.command.page import png
+
+        measured_ms, predicted_ms = ([record[f"{what}_ms"] for record in self.held_out]
+                                     for what in ("measured", "predicted"))
+        figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+        axes = figure.add_subplot(xlabel="measured latency, ms", ylabel="predicted latency, ms")
+        ends = [0.95 * min(*measured_ms, *predicted_ms), 1.05 * max(*measured_ms, *predicted_ms)]
+        axes.plot(ends, ends, color="grey", linewidth=1)
+        for error in (-0.08, 0.08):
+            axes.plot(ends, [(1 + error) * end for end in ends], ":", color="grey", linewidth=1)
+        axes.plot(measured_ms, predicted_ms, "o")
+        axes.grid(alpha=0.3)
+        return png(figure)
+
     def save(self, path: Path) -> None:
         """Writes the table and the quality of its predictions as JSON."""
         sealed.write(path, dataclasses.asdict(self) | {"quality": {
@@ -221,14 +243,14 @@ class LatencyTable:
         return cls(**content)
 
 
-def write_kit(path: Path, question: Question) -> None:
+def write_kit(path: Path, plan: TimingPlan) -> None:
     """Writes a zip for another machine: the timing script, the models, and what they are."""
     timer = Path(device_timer.__file__)
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(timer, timer.name)
-        archive.writestr("question.json", json.dumps(question.description, indent=2))
-        models = question.models()
+        archive.writestr("question.json", json.dumps(plan.description, indent=2))
+        models = plan.models()
         names = {f"{i:03d}": name for i, name in enumerate(models)}
         archive.writestr("models/names.json", json.dumps(names, indent=2))
         for stem, name in names.items():

@@ -12,7 +12,7 @@ from deps_jax.export.device_timer import describe_device, measure
 from deps_jax.export.export import Exported, ExportSettings, export, summary
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.search import front_report
-from deps_jax.search.latency import LatencyTable, Question
+from deps_jax.search.latency import LatencyTable, TimingPlan
 from deps_jax.search.search import Goal, check_feasible
 from deps_jax.search.search_run import SearchSettings, best_within, cost_functions, search_run
 from deps_jax.space.candidate import parse_candidate
@@ -78,10 +78,10 @@ def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
 def time_here(space: SearchSpace, resolution: int, settings: ExportSettings,
               progress: Progress = iter) -> LatencyTable:
     """A latency table of this machine, in the precision of the export where pieces have it."""
-    question = Question(space, resolution, _timed_precision(settings))
-    latencies = measure(question.models(), threads=settings.threads, progress=progress)
-    return LatencyTable.fit(question, {"device": describe_device(settings.threads),
-                                       "latencies": latencies})
+    plan = TimingPlan(space, resolution, _timed_precision(settings))
+    latencies = measure(plan.models(), threads=settings.threads, progress=progress)
+    return LatencyTable.fit(plan, {"device": describe_device(settings.threads),
+                                   "latencies": latencies})
 
 
 def time_networks(space: SearchSpace, points: Sequence[Mapping], settings: ExportSettings,

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 from deps_jax.export import device_timer
 from deps_jax.export.device_timer import measure
-from deps_jax.search.latency import CALL, LatencyTable, Question, read_timings, write_kit
+from deps_jax.search.latency import CALL, LatencyTable, TimingPlan, read_timings, write_kit
 from deps_jax.search.search import Genome
 from deps_jax.search.search_run import cost_functions
 from deps_jax.space import cost
@@ -26,16 +26,16 @@ CALL_MS = 0.01
 
 
 @pytest.fixture(scope="module")
-def question(tiny):
-    return Question(tiny, tiny.resolution)
+def plan(tiny):
+    return TimingPlan(tiny, tiny.resolution)
 
 
 @pytest.fixture(scope="module")
-def timings(question):
+def timings(plan):
     """A device that needs 1 ms for a million MACs, and 20 % more for a network than its pieces."""
     latencies = {}
-    for name, model in question.models().items():
-        milliseconds = CALL_MS + _million_macs(question, name, model)
+    for name, model in plan.models().items():
+        milliseconds = CALL_MS + _million_macs(model)
         if name.startswith("net "):
             milliseconds *= 1.2
         latencies[name] = {"p10_ms": milliseconds, "median_ms": 2 * milliseconds}
@@ -43,7 +43,7 @@ def timings(question):
             "latencies": latencies}
 
 
-def _million_macs(question, name, model):
+def _million_macs(model):
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
@@ -57,8 +57,8 @@ def _million_macs(question, name, model):
     return float(total) / 1e6
 
 
-def test_prediction_is_the_scaled_sum_of_pieces(tiny, question, timings):
-    table = LatencyTable.fit(question, timings)
+def test_prediction_is_the_scaled_sum_of_pieces(tiny, plan, timings):
+    table = LatencyTable.fit(plan, timings)
     assert table.scale == pytest.approx(1.2)
     np.testing.assert_allclose(table.errors, 0, atol=1e-9)
     assert table.rank_correlation == pytest.approx(1)
@@ -68,16 +68,16 @@ def test_prediction_is_the_scaled_sum_of_pieces(tiny, question, timings):
     np.testing.assert_allclose(predicted, expected)
 
 
-def test_rank_correlation_of_equal_times_is_not_defined(question, timings):
-    table = LatencyTable.fit(question, timings)
+def test_rank_correlation_of_equal_times_is_not_defined(plan, timings):
+    table = LatencyTable.fit(plan, timings)
     same = [{**record, "measured_ms": 3.0} for record in table.held_out]
     table = dataclasses.replace(table, held_out=same)
     assert table.rank_correlation is None and "correlation not defined" in table.summary()
 
 
-def test_predictions_are_looked_up(tiny, question, timings, monkeypatch):
+def test_predictions_are_looked_up(tiny, plan, timings, monkeypatch):
     """The layers of the space are gone through when a predictor is made, and never again."""
-    table = LatencyTable.fit(question, timings)
+    table = LatencyTable.fit(plan, timings)
     subnets = stack([decode(tiny, "smallest"), decode(tiny, "largest")])
     walked = []
     monkeypatch.setattr(cost, "block_layers", lambda *a: walked.append(a) or block_layers(*a))
@@ -90,15 +90,15 @@ def test_predictions_are_looked_up(tiny, question, timings, monkeypatch):
     np.testing.assert_array_equal(second, first)
 
 
-def test_every_piece_of_the_space_is_timed_once(tiny, question):
-    pieces = [name for name in question.models() if name != CALL and not name.startswith("net ")]
+def test_every_piece_of_the_space_is_timed_once(tiny, plan):
+    pieces = [name for name in plan.models() if name != CALL and not name.startswith("net ")]
     # stem, first block, head; two stages: a first block and equal ones after it, 2 kernels by 3
     # expand ratios each, and the first stage's first block is equal to the others
     assert len(pieces) == len(set(pieces)) == 3 + 6 + 12
 
 
-def test_saved_table_is_read_back(tiny, question, timings, tmp_path):
-    table = LatencyTable.fit(question, timings)
+def test_saved_table_is_read_back(tiny, plan, timings, tmp_path):
+    table = LatencyTable.fit(plan, timings)
     table.save(tmp_path / "table.json")
     again = LatencyTable.load(tmp_path / "table.json")
     assert again == table
@@ -106,13 +106,13 @@ def test_saved_table_is_read_back(tiny, question, timings, tmp_path):
     assert "abacus" in again.summary()
 
 
-def test_table_of_another_space_is_refused(tiny, question, timings):
-    table = LatencyTable.fit(question, timings)
+def test_table_of_another_space_is_refused(tiny, plan, timings):
+    table = LatencyTable.fit(plan, timings)
     other = tiny.with_choices(num_classes=7)
     with pytest.raises(ValueError, match="another space: num_classes is 5 there and 7 here"):
         table.predictor(other)
     with pytest.raises(ValueError, match="the timings lack"):
-        LatencyTable.fit(Question(tiny.with_choices(kernels=(3, 7)), 9), timings)
+        LatencyTable.fit(TimingPlan(tiny.with_choices(kernels=(3, 7)), 9), timings)
 
 
 @pytest.mark.parametrize(("content", "sentence"), [
@@ -127,18 +127,18 @@ def test_unknown_device_files(tmp_path, content, sentence):
         LatencyTable.load(path)
 
 
-def test_kit_runs_without_this_project(question, tmp_path):
-    write_kit(tmp_path / "kit.zip", question)
+def test_kit_runs_without_this_project(plan, tmp_path):
+    write_kit(tmp_path / "kit.zip", plan)
     with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
         archive.extractall(tmp_path / "there")
     subprocess.run([sys.executable, "-I", "device_timer.py", "--rounds", "1"],
                    cwd=tmp_path / "there", check=True, capture_output=True)
-    table = LatencyTable.fit(question, read_timings(tmp_path / "there" / "timings.json"))
+    table = LatencyTable.fit(plan, read_timings(tmp_path / "there" / "timings.json"))
     assert table.device["threads"] == 1 and table.scale > 0
 
 
-def test_measured_latency_grows_with_the_work(question):
-    models = question.models()
+def test_measured_latency_grows_with_the_work(plan):
+    models = plan.models()
     timed = measure({name: models[name] for name in ("net smallest", "net largest")}, rounds=10)
     assert timed["net smallest"]["p10_ms"] < timed["net largest"]["p10_ms"]
     assert timed["net largest"]["p10_ms"] <= timed["net largest"]["median_ms"]

@@ -12,7 +12,7 @@ from deps_jax.export.export import ExportSettings
 from deps_jax.export.export_front import export_front, read_front
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.search import specialize as specialize_module
-from deps_jax.search.latency import LatencyTable, Question
+from deps_jax.search.latency import LatencyTable, TimingPlan
 from deps_jax.search.search import Goal
 from deps_jax.search.search_run import SearchSettings, search_run
 from deps_jax.search.specialize import specialize
@@ -78,9 +78,9 @@ def test_search_over_resolutions_without_a_predictor(searched, tmp_path):
 
 def test_tables_must_cover_every_resolution(searched, tmp_path):
     run, _, _ = searched
-    question = Question(run.space, run.space.resolution)
-    latencies = {name: {"p10_ms": 1 + len(name), "median_ms": 1} for name in question.models()}
-    table = LatencyTable.fit(question, {"device": {}, "latencies": latencies})
+    plan = TimingPlan(run.space, run.space.resolution)
+    latencies = {name: {"p10_ms": 1 + len(name), "median_ms": 1} for name in plan.models()}
+    table = LatencyTable.fit(plan, {"device": {}, "latencies": latencies})
     settings = dataclasses.replace(SETTINGS, resolutions=(8, 16))
     with pytest.raises(ValueError, match="no latency table is for 16 px"):
         search_run(run, Goal(("latency_ms",)), tmp_path, tables=[table], settings=settings)
