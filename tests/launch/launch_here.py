@@ -21,8 +21,8 @@ def launch_here(module: str, *arguments: str) -> tuple[int, str, str]:
     Programs are kept where `whole_run` has said, by processes that are started, too.
     """
     app.define_help_flags()
-    sys.modules.pop("launch.limits", None)  # it defines flags, which are taken back each time
-    vars(launch).pop("limits", None)
+    sys.modules.pop("launch.search_flags", None)  # its flags are taken back each time
+    vars(launch).pop("search_flags", None)
     before, out, err = set(flags.FLAGS), io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), \
             contextlib.redirect_stderr(err):

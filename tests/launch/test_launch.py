@@ -61,7 +61,7 @@ EXTRAS = {**dict.fromkeys(("export_subnet", "finetune_subnet", "latency_table", 
 
 def test_a_missing_extra_is_named_and_others_do_without():
     modules = sorted(path.stem for path in (ROOT / "launch").glob("*.py")
-                     if path.stem not in ("__init__", "limits"))
+                     if path.stem not in ("__init__", "search_flags"))
     code = """
 import runpy, sys
 from absl import flags
