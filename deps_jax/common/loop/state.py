@@ -17,7 +17,9 @@ class TrainState:
 
     step: jax.Array  # [] int32
     params: dict
-    batch_stats: dict  # running statistics; of the full model in a supernet
+    # Running statistics. A supernet's are of the full model, and only `initial_weights` reads them,
+    # to pass them on: every subnet is recalibrated before it is evaluated.
+    batch_stats: dict
     opt_state: optax.OptState
     teacher: dict = struct.field(default_factory=dict)  # parameters of a frozen one, where needed
     average: dict = struct.field(default_factory=dict)  # of the parameters, where it is kept
