@@ -239,6 +239,10 @@ class SearchSpace:
         """Number of channels that `width` becomes by the width multiplier."""
         return make_divisible(width * self.width_mult)
 
+    def offered(self, axis: str) -> tuple[tuple, ...]:
+        """The list of every stage for one of AXES."""
+        return tuple(getattr(stage, axis) for stage in self.stages)
+
     def size(self) -> int:
         """Number of distinct subnets, resolution aside."""
         own = (sum((len(stage.kernels) * len(stage.expands)) ** depth
@@ -266,7 +270,7 @@ class SearchSpace:
             raise ValueError(f"a search space has no field {unknown[0]!r}; it has {sorted(known)}")
         elastic = {"depths": depths, "widths": widths}
         for name, values in elastic.items():
-            if values is not None and not any(len(getattr(s, name)) > 1 for s in self.stages):
+            if values is not None and not any(len(own) > 1 for own in self.offered(name)):
                 raise ValueError(f"{name} {tuple(values)} are given, but every stage of space "
                                  f"{self.name!r} has a fixed {name[:-1]}; make its stages anew")
         stages = tuple(

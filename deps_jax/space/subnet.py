@@ -78,7 +78,7 @@ def uniform(space: SearchSpace, *, depth: int, expand: float | None = None,
     """
     given = {"depths": depth, "expands": expand, "kernels": kernel, "widths": width}
     for name, value in given.items():
-        offered = sorted({v for stage in space.stages for v in getattr(stage, name)})
+        offered = sorted(set().union(*space.offered(name)))
         if value is not None and value not in offered:
             raise ValueError(
                 f"{name[:-1]} {value} is not in the {name} {offered} of space {space.name!r}; "
@@ -232,7 +232,7 @@ def _no_width(space: SearchSpace) -> np.ndarray | None:
 
 def _positions(space: SearchSpace, name: str) -> np.ndarray:
     """Position of the last entry in a list (see AXES) of each stage, [s] int32."""
-    return np.array([len(getattr(stage, name)) - 1 for stage in space.stages], np.int32)
+    return np.array([len(values) - 1 for values in space.offered(name)], np.int32)
 
 
 def _choose(key: jax.Array, counts: list[int], shape: tuple[int, ...]) -> jax.Array:

@@ -95,9 +95,8 @@ def reported_subnets(space: SearchSpace) -> tuple[str, ...]:
     def at(values: Sequence[T], part: float) -> T:
         return values[round(part * (len(values) - 1))]
 
-    depths, expands, widths = (
-        max((getattr(stage, name) for stage in space.stages), key=len)
-        for name in ("depths", "expands", "widths"))
+    depths, expands, widths = (max(space.offered(axis), key=len)
+                               for axis in ("depths", "expands", "widths"))
     chosen = (uniform(space, depth=at(depths, depth), expand=at(expands, expand),
                       width=at(widths, width)) for depth, expand, width in _PAPER)
     return tuple(dict.fromkeys(encode(space, subnet) for subnet in (smallest(space), *chosen)))

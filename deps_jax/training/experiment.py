@@ -151,8 +151,7 @@ def meaning(config: dict) -> dict:
     """
     experiment = Experiment.from_dict(config)
     built = experiment.space.build(num_classes=2)
-    chosen = {field: [getattr(stage, field) for stage in built.stages]
-              for field in AXES}
+    chosen = {axis: list(built.offered(axis)) for axis in AXES}
     plain = dataclasses.asdict(experiment)
     return {**plain, "space": {**plain["space"], **chosen, "resolution": built.resolution}}
 

@@ -52,7 +52,7 @@ class Opening:
 
     def concerns(self, space: SearchSpace) -> bool:
         """Whether the space has a choice that this opening opens."""
-        return not self.axis or any(len(getattr(stage, self.axis)) > 1 for stage in space.stages)
+        return not self.axis or any(len(values) > 1 for values in space.offered(self.axis))
 
     def sampler(self) -> Sampler:
         """A sampler that draws from the part that is open."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from deps_jax.space import subnet as subnets
 from deps_jax.space.cost import BlockTable, macs
-from deps_jax.space.search_space import AXES, SearchSpace, Stage
+from deps_jax.space.search_space import AXES, SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.space.subnet_text import decode
 
@@ -117,12 +117,14 @@ class Opened(Sampler):
 
     def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
         """Draws from the part that is open; positions are those in the whole space."""
-        drawn = subnets.sample(key, self.part(space))
-        offset = {name: np.array([len(getattr(stage, name)) - len(self._last(stage, name))
-                                  for stage in space.stages], np.int32) for name in AXES}
+        part = self.part(space)
+        drawn = subnets.sample(key, part)
+        closed = lambda every, some: len(every) - len(some)
+        offset = {axis: np.array(list(map(closed, space.offered(axis), part.offered(axis))),
+                                 np.int32) for axis in AXES}
         width = drawn.width
         if subnets.width_choices(space):
-            stem = len(space.stem_widths) - len(space.stem_widths[-self.widths:])
+            stem = closed(space.stem_widths, part.stem_widths)
             start = jnp.zeros(1 + len(space.stages), jnp.int32) if width is None else width
             width = start + np.append(np.int32(stem), offset["widths"])
         return Subnet(drawn.depth, drawn.kernel + offset["kernels"][:, None],
@@ -131,12 +133,10 @@ class Opened(Sampler):
     def part(self, space: SearchSpace) -> SearchSpace:
         """The part of the space that is open."""
         stages = tuple(dataclasses.replace(
-            stage, **{name: self._last(stage, name) for name in AXES}) for stage in space.stages)
+            stage, **{axis: getattr(stage, axis)[-getattr(self, axis):] for axis in AXES})
+            for stage in space.stages)
         return dataclasses.replace(space, stages=stages,
                                    stem_widths=space.stem_widths[-self.widths:])
-
-    def _last(self, stage: Stage, name: str) -> tuple:
-        return getattr(stage, name)[-getattr(self, name):]
 
 
 @dataclasses.dataclass(frozen=True)
