@@ -141,17 +141,17 @@ def comparison(records: Sequence[dict]) -> str:
     methods = list(dict.fromkeys(record["method"] for record in records))
     names = [result.subnet for result in curves(records)[methods[0]]]
     seeds = {m: [str(r["seed"]) for r in records if r["method"] == m] for m in methods}
-    lines = ["| subnet | " + " | ".join(f"{m} (seeds {', '.join(seeds[m])})" for m in methods)
-             + " |", "| --- " * (len(methods) + 1) + "|"]
+    rows = []
     for name in names:
-        cells = []
+        cells = [name]
         for method in methods:
             each = [result.top1 for record in records if record["method"] == method
                     for result in record["subnets"] if result.subnet == name]
             single = ", ".join(f"{value:.2%}" for value in each)
             cells.append(f"{sum(each) / len(each):.2%} ({single})" if each else "")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return render(__package__, "comparison.md.j2", rows=rows, header=[
+        "subnet", *(f"{method} (seeds {', '.join(seeds[method])})" for method in methods)])
 
 
 def _aligned(runs: list[list[SubnetResult]]) -> list[list[SubnetResult]]:

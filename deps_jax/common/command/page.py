@@ -1,7 +1,7 @@
 """Self-contained pages out of templates: text is escaped, nothing is loaded from anywhere.
 
 Templates are Jinja files in the folder `templates` of a package. They extend `base.html.j2` and
-take their tables from `parts.html.j2`, which lie here.
+take their tables from `parts.html.j2`, or in Markdown from `parts.md.j2`, which lie here.
 """
 from __future__ import annotations
 

@@ -34,6 +34,19 @@ def test_report_of_subnets(tmp_path):
     assert page.count("img") == 2
 
 
+def test_table_that_compares_methods():
+    """By method the mean of its runs and every run; a subnet that a run lacks is left empty."""
+    run = lambda method, seed, *results: {"method": method, "seed": seed, "subnets": [
+        report.SubnetResult(name, 1, 1, 1, top1, 1.0, 0.0) for name, top1 in results]}
+    records = [run("deps", 8, ("d1", 0.5), ("d2", 0.75)), run("deps", 9, ("d1", 0.25), ("d2", 0.5)),
+               run("own|way", 8, ("d1", 0.125))]
+    assert report.comparison(records).splitlines() == [
+        r"| subnet | deps (seeds 8, 9) | own\|way (seeds 8) |", "| --- | --- | --- |",
+        "| d1 | 37.50% (50.00%, 25.00%) | 12.50% (12.50%) |",
+        "| d2 | 62.50% (75.00%, 50.00%) |  |"]
+    assert not report.comparison(records).endswith("\n")
+
+
 def test_page_of_a_front(tmp_path):
     front_report.write_page(tmp_path / "front.html", GROUPS, "macs", f"searched in {MARKUP}")
     page = Page((tmp_path / "front.html").read_text(encoding="utf-8"))
