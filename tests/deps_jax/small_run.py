@@ -3,7 +3,7 @@ import dataclasses
 
 import jax
 import numpy as np
-from conftest import PIXELS
+from tiny_spaces import PIXELS
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.state import TrainState

@@ -10,7 +10,6 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from conftest import save_run
 from damages import (
     DAMAGES,
     OF_A_CHECKPOINT,
@@ -24,6 +23,7 @@ from damages import (
 from launch_here import launch_here
 from other_process import holding
 from tiny_run import tiny_config
+from tiny_spaces import save_run
 
 from deps_jax.common.files import locks, sealed, workdir
 from deps_jax.common.loop import saved_steps

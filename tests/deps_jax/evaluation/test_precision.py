@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from accelerator import BFLOAT16, TF32, emulate
-from conftest import PIXELS, TINY
 from jax import lax
+from tiny_spaces import PIXELS, TINY
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.operations import Mode, dense, pointwise_norm

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PIXELS, spread
 from small_run import SPACE
+from tiny_spaces import PIXELS, spread
 
 from deps_jax.data.augment import normalise
 from deps_jax.data.pipeline import eval_batches

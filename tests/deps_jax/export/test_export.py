@@ -7,8 +7,8 @@ import chex
 import cv2
 import numpy as np
 import pytest
-from conftest import save_run
 from tiny_run import tiny_config
+from tiny_spaces import save_run
 
 from deps_jax import run as classify
 from deps_jax.space.subnet_text import decode

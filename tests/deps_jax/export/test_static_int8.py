@@ -3,7 +3,7 @@ import logging
 
 import numpy as np
 import pytest
-from conftest import TINY
+from tiny_spaces import TINY
 
 from deps_jax.space.layers import layers
 from deps_jax.space.subnet import smallest

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import free_programs
+from compilations import free_programs
 
 from deps_jax.reference import golden
 from deps_jax.reference.golden import Skipped, check_folder, space_of

@@ -5,7 +5,7 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from conftest import PIXELS, TINY
+from tiny_spaces import PIXELS, TINY
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.by_platform import by_platform

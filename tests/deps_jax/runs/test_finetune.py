@@ -3,8 +3,8 @@ import chex
 import jax
 import numpy as np
 import pytest
-from conftest import save_run
 from tiny_run import tiny_config
+from tiny_spaces import save_run
 
 from deps_jax.common.loop.batches import Order
 from deps_jax.common.loop.run import Run

@@ -3,8 +3,8 @@ import dataclasses
 import json
 
 import pytest
-from conftest import save_run
 from tiny_run import tiny_config
+from tiny_spaces import save_run
 
 pytest.importorskip("pymoo", reason="needs the extra export")
 from deps_jax.common.files import sealed

@@ -1,7 +1,7 @@
 import chex
 import numpy as np
 import pytest
-from conftest import drawn
+from tiny_spaces import drawn
 
 from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.supernet.convert import convert, count_classes, to_state_dict

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PIXELS, PLAIN
+from tiny_spaces import PIXELS, PLAIN
 
 from deps_jax.data.augment import normalise
 from deps_jax.evaluation.recalibration import Evaluator

@@ -5,7 +5,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from conftest import drawn, save_run
+from tiny_spaces import drawn, save_run
 
 from configs import deps_digits
 from deps_jax.supernet import supernet

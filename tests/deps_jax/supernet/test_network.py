@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PIXELS
+from tiny_spaces import PIXELS
 
 from deps_jax.data.augment import normalise
 from deps_jax.evaluation.recalibration import Evaluator

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PLAIN, TINY
 from masked import masked_apply
+from tiny_spaces import PLAIN, TINY
 
 from deps_jax.space.families import MOBILENET_V3
 from deps_jax.space.layers import layers

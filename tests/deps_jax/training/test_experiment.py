@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from conftest import drawn, free_programs
+from compilations import free_programs
 from tiny_run import run, tiny_config
+from tiny_spaces import drawn
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
 from deps_jax.common.loop.checkpoint import Checkpoints

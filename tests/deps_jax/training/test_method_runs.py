@@ -8,7 +8,8 @@ import chex
 import jax
 import numpy as np
 import pytest
-from conftest import PIXELS, free_programs
+from compilations import free_programs
+from tiny_spaces import PIXELS
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.space.families import MOBILENET_V3_CIFAR, PROXYLESS, RESNET50D

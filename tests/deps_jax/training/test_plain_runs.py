@@ -1,7 +1,7 @@
 """A run that has trained the full model alone offers nothing else."""
 import pytest
-from conftest import save_run
 from tiny_run import tiny_config
+from tiny_spaces import save_run
 
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.subnet_text import decode

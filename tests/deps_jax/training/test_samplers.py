@@ -3,8 +3,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from conftest import TINY
 from other_blocks import RESNET
+from tiny_spaces import TINY
 
 from deps_jax.space.cost import CostModel
 from deps_jax.space.subnet import largest, smallest, stack

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PIXELS, TINY
 from other_blocks import OWN
 from small_run import RECIPE, SPACE, fresh_state
 from tiny_run import run, tiny_config
+from tiny_spaces import PIXELS, TINY
 
 from deps_jax.common.loop.run import saved
 from deps_jax.runs.trained import load_trained

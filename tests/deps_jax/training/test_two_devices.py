@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PIXELS
 from small_run import RECIPE, SPACE, fresh_state
+from tiny_spaces import PIXELS
 
 from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
 from deps_jax.data.pipeline import eval_batches

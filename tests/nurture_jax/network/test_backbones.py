@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY, drawn, save_run
 from make_resnet_record import PIXELS, RECORD, WIDTH, images, torchvision_tensors
+from tiny_spaces import TINY, drawn, save_run
 
 from configs import deps_digits
 from deps_jax.common.nn.operations import Mode
