@@ -66,7 +66,7 @@ def test_learning_is_seen_in_metrics(finished):
     folder, _ = finished
     records = read(folder)
     losses = [record["loss"] for record in records if "loss" in record]
-    assert losses[-1] < losses[0]
+    assert np.mean(losses[len(losses) // 2:]) < np.mean(losses[:len(losses) // 2])
     assert {"validation/smallest", "validation/largest"} <= set(records[-1]) | set(records[-2])
 
 
