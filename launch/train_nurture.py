@@ -17,6 +17,7 @@ with needs("nurture"):
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of checkpoints, metrics and splits")
 DATA = flags.DEFINE_string("data", None, "folder of visits.csv and videos; replaces data.dir")
+PROFILE = flags.DEFINE_string("profile", "", "steps to trace for xprof, START:STEPS, such as 100:5")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -27,7 +28,8 @@ def main(_):
     if not config["data"]["dir"]:
         raise ValueError("there is no data set; give its folder with --data")
     settings = experiment.Experiment.from_dict(config)
-    print(experiment.summary(experiment.train(settings, Path(WORKDIR.value), config)))
+    errors = experiment.train(settings, Path(WORKDIR.value), config, PROFILE.value)
+    print(experiment.summary(errors))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The steps of a run, each compiled once, and what stands between its phases."""
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ import optax
 
 from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean
-from deps_jax.common.loop.parallel import data_parallel, memory_bytes
+from deps_jax.common.loop.parallel import data_parallel
 from deps_jax.common.loop.state import TrainState
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet.channel_sorting import sort_channels
@@ -73,17 +72,12 @@ class Trainer:
             if start_step >= phase.stop:
                 continue
             for size in self._sizes:
-                step, started = self.steps[phase.name, size], time.monotonic()
-                with spending.on("trace"):
-                    lowered = step.lower(state, batch, self.key)
-                traced = time.monotonic()
-                with spending.on("compile"):
-                    needed = memory_bytes(step.compile(lowered))
                 at = f" at {size} px" if len(self._sizes) > 1 else ""
-                print(f"{phase.name}{at}: traced in {traced - started:.0f} s, compiled in "
-                      f"{time.monotonic() - traced:.0f} s, takes {needed / 1e6:.0f} MB", flush=True)
+                self.steps[phase.name, size].prepare(
+                    f"{phase.name}{at}", state, batch, self.key, spending)
             if phase.changes_state and start_step <= phase.start:
-                self.entries[phase.name].lower(step.shapes(state)).compile()
+                shapes = self.steps[phase.name, self._sizes[0]].shapes(state)
+                self.entries[phase.name].lower(shapes).compile()
 
     def resolution_of(self, step: int) -> int:
         """The side of the images at a step in pixels, drawn by the key of the run."""

@@ -26,6 +26,7 @@ from deps_jax.common.files import sealed, workdir
 from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import Tree, check_batch_size
+from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from nurture_jax import records
 from nurture_jax.clinic.recording_gate import Limits
@@ -161,7 +162,8 @@ def meaning(config: dict) -> dict:
     return dataclasses.asdict(Experiment.from_dict(config))
 
 
-def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float]:
+def train(experiment: Experiment, folder: Path, config: dict,
+          profile: str = "") -> dict[str, float]:
     """Trains, continuing where an earlier call in the same folder stopped.
 
     Everything that can be refused is refused before a video is decoded.
@@ -169,6 +171,7 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     Args:
       folder: Folder of the run.
       config: What `experiment` was made from; it is kept beside the results.
+      profile: Steps to trace, "START:STEPS"; "" traces none.
 
     Returns:
       Mean absolute errors of the best weights on the validation split, by "mae_LABEL".
@@ -185,7 +188,8 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
     found, parts = read_data(experiment.data, folder)
     scaling, backbone = read_model(folder, start) if is_begun(folder) else (
         Scaling.of(parts["train"]), start.module)
-    build_recipe(experiment, scaling, backbone, len(parts["train"]))
+    planned = build_recipe(experiment, scaling, backbone, len(parts["train"]))
+    traced = Profile.parse(profile, planned.total_steps)
     made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(scaling, backbone),
                training_data.FILE: training_data.describe(parts)}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
@@ -193,16 +197,19 @@ def train(experiment: Experiment, folder: Path, config: dict) -> dict[str, float
         sources = open_sources(experiment.data, found, parts)
         _tell_left_out(folder, found, sources["train"].cache.left_out)
         recipe = build_recipe(experiment, scaling, backbone, len(sources["train"]))
-        return _train(experiment, folder, recipe, sources, start.variables if start else None)
+        return _train(experiment, folder, recipe, sources, start.variables if start else None,
+                      Tracer(traced, folder))
 
 
 def _train(experiment: Experiment, folder: Path, recipe: Recipe,
-           sources: Mapping[str, ClipSource], weights: Tree | None) -> dict[str, float]:
+           sources: Mapping[str, ClipSource], weights: Tree | None,
+           tracer: Tracer) -> dict[str, float]:
     """The training itself, in a folder that is claimed.
 
     Args:
       sources: Clips by the name of the split.
       weights: Variables to start the backbone from; None for random ones.
+      tracer: Traces some of the steps.
     """
     data, training = experiment.data, experiment.training
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
@@ -216,9 +223,13 @@ def _train(experiment: Experiment, folder: Path, recipe: Recipe,
                           workers=data.read_workers)
     with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
         _print_plan(experiment, recipe, sources, shapes, run.start_step)
-        state = run.fit(Trainer(recipe, step_key), total_steps=recipe.total_steps,
+        trainer = Trainer(recipe, step_key)
+        if run.start_step < recipe.total_steps:
+            trainer.compile(shapes, sources["train"][0], training.batch_size, run.spending)
+        state = run.fit(trainer, total_steps=recipe.total_steps,
                         batch_size=training.batch_size, cadence=experiment.cadence,
-                        evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
+                        evaluate=best, unit="clips", shown=("loss", "mae_weight_g"),
+                        tracer=tracer)
         if best.latest_step != recipe.total_steps and run.start_step < recipe.total_steps:
             run.writer.write(recipe.total_steps, best(recipe.total_steps, state))
         if experiment.refit.epochs:

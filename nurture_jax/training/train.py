@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean, compute, merge
 from deps_jax.common.loop.optim import Optimizer, base_optimizer, base_schedule
 from deps_jax.common.loop.parallel import Tree, data_parallel, first_index, mean_over_devices
@@ -134,6 +135,21 @@ class Trainer:
                  devices: Sequence[jax.Device] | None = None) -> None:
         self._key = key
         self._step = data_parallel(partial(train_step, recipe), devices=devices, donate=True)
+
+    def compile(self, state: Tree, example: Batch, batch_size: int, spending: Spending) -> None:
+        """Compiles the step, and prints how much memory it takes.
+
+        Args:
+          state: Shapes and types of the state.
+          example: An example of `ClipSource`, for shapes and types.
+          spending: Counts the time.
+
+        Raises:
+          ValueError: If the step needs more memory than a device has.
+        """
+        batch = {name: jax.ShapeDtypeStruct((batch_size, *example[name].shape),
+                                            example[name].dtype) for name in TRAINING_ARRAYS}
+        self._step.prepare("training step", state, batch, self._key, spending)
 
     def __call__(self, step: int, state: TrainState, batch: Batch
                  ) -> tuple[TrainState, dict[str, Mean]]:

@@ -7,6 +7,7 @@ state replicated, so that a step on two devices equals a step on one.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from deps_jax.common.loop.goodput import Spending
 
 AXIS = "data"  # name of the mapped axis
 Tree = Any  # a pytree of arrays, such as nested dicts of them
@@ -156,6 +159,27 @@ class DataParallel:
             raise ValueError(f"the program needs {needed / 1e6:.1f} MB and a device has "
                              f"{limit / 1e6:.1f} MB; use a smaller batch or network")
         return compiled
+
+    def prepare(self, name: str, state: Tree, batch: Tree, extra: Tree,
+                spending: Spending) -> None:
+        """Lowers and compiles ahead of the first call; prints the seconds and the memory it takes.
+
+        Args:
+          name: What it is called where that is told.
+          state, batch, extra: As of `lower`.
+          spending: Counts the time.
+
+        Raises:
+          ValueError: As `lower` and `compile`.
+        """
+        started = time.monotonic()
+        with spending.on("trace"):
+            lowered = self.lower(state, batch, extra)
+        traced = time.monotonic()
+        with spending.on("compile"):
+            needed = memory_bytes(self.compile(lowered))
+        print(f"{name}: traced in {traced - started:.0f} s, compiled in "
+              f"{time.monotonic() - traced:.0f} s, takes {needed / 1e6:.0f} MB", flush=True)
 
     def place(self, tree: Tree) -> Tree:
         """Brings the arrays of a state to the devices, unless they are there."""

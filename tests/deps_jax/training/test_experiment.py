@@ -98,7 +98,7 @@ def test_workdir_of_another_experiment_is_refused(finished):
 def test_what_is_left_to_the_family_may_be_named_and_new_fields_may_be_missing(tmp_path,
                                                                               monkeypatch):
     """Configs of earlier versions named the lists of the space, and had fewer fields."""
-    run = SimpleNamespace(start_step=0, fit=lambda *_, **__: "let in")
+    run = SimpleNamespace(start_step=0, spending=None, fit=lambda *_, **__: "let in")
     monkeypatch.setattr(experiment, "continue_or_start", lambda *_: nullcontext(run))
     monkeypatch.setattr(Trainer, "compile", lambda *_: None)
     left, named = tiny_config(**{"evaluation.subnets": ("smallest",)}), tiny_config()

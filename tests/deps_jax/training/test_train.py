@@ -97,9 +97,7 @@ def test_only_what_the_rest_of_a_run_needs_is_compiled(method, start_step, neede
     trainer = Trainer(dataclasses.replace(RECIPE, method=method), KEY)
     compiled = []
     names = {id(step): name.split("-")[0].split()[0] for (name, _), step in trainer.steps.items()}
-    monkeypatch.setattr(DataParallel, "lower", lambda self, *_: names[id(self)])
-    monkeypatch.setattr(DataParallel, "compile", lambda _, lowered: compiled.append(lowered))
-    monkeypatch.setattr(trainers, "memory_bytes", lambda _: 10**6)
+    monkeypatch.setattr(DataParallel, "prepare", lambda self, *_: compiled.append(names[id(self)]))
 
     class Sort:
         def lower(self, _):

@@ -40,8 +40,8 @@ KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F"}
 # What docs/nurture_evaluation.md says a training writes: nobody can be seen in any of it, but in
 # the clips beside the videos.
 WRITTEN = ("run/config.json", "run/splits.json", "run/data.json", "run/model.json",
-           "run/records.txt", "run/refit.json", "run/metrics.jsonl", "run/training.lock",
-           "run/tensorboard/*", "run/checkpoints/*", "run/best/*",
+           "run/records.txt", "run/refit.json", "run/metrics.jsonl", "run/goodput.jsonl",
+           "run/training.lock", "run/tensorboard/*", "run/checkpoints/*", "run/best/*",
            "set/cache/*/clips-*.array_record", "set/cache/*/clips-*.json", "set/cache/*/lock",
            "set/cache/*/used.lock")
 PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*", b"MM\0*",
