@@ -64,6 +64,11 @@ class Clock:
     def __init__(self, minutes: float) -> None:
         self._end, self._longest = time.monotonic() + 60 * minutes, {}
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be begun."""
+        return self._end - time.monotonic() < 1.0
+
     def run(self, kind: str, program: Callable[[], Any]) -> Any:
         """What the program returns, or a sentence where it would probably not be done in time."""
         started = time.monotonic()
@@ -72,7 +77,7 @@ class Clock:
             return f"left out: {max(left, 0):.0f} s were left, the last such took {needed:.0f} s"
         try:
             return program()
-        except jax.errors.JaxRuntimeError as error:  # too large for this device, say
+        except RuntimeError as error:  # JAX's or PyTorch's: too large for this device, say
             return f"failed: {str(error).splitlines()[0]}"
         finally:
             self._longest[kind] = max(needed, time.monotonic() - started)
@@ -110,14 +115,19 @@ def accelerator_benchmark(parts: Sequence[str], networks: Networks, *, batch_siz
         if part not in parts or (part == "torch" and not beside_torch):
             continue
         section = report.setdefault(part, {})[title(space, dtype)] = {}
+        if clock.is_over:  # to make weights and batches takes seconds, too
+            section["all"] = "left out: no time was left"
+            keep(report)
+            continue
         for name, program in _PROGRAMS[part](space, dtype, batch_size):
             section[name] = clock.run(f"{part} {name}", partial(timed, program))
             keep(report)
     if "depthwise" in parts:
-        report["depthwise"] = [
-            {**case.described(), "time": clock.run("depthwise", partial(timed, case.run, 0.01))}
-            for case in depthwise_forms.cases(batch_size)]
-        keep(report)
+        report["depthwise"] = []
+        for case in () if clock.is_over else depthwise_forms.cases(batch_size):
+            report["depthwise"].append({**case.described(), "time": clock.run(
+                "depthwise", partial(timed, case.run, 0.01))})
+            keep(report)
     return report
 
 

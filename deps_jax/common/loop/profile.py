@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 
+from deps_jax.common.files.sealed import tell
 from deps_jax.common.loop.parallel import Tree
 
 FOLDER = "profile"  # in that of the run
@@ -59,6 +60,7 @@ class Tracer:
 
     def __init__(self, profile: Profile | None = None, folder: Path = Path()) -> None:
         self._profile, self._folder, self._tracing = profile, Path(folder) / FOLDER, False
+        self._has_traced = False
 
     @contextmanager
     def step(self, number: int) -> Iterator[list[Tree]]:
@@ -66,7 +68,7 @@ class Tracer:
         profile, results = self._profile, []
         if profile and number == profile.start:
             jax.profiler.start_trace(str(self._folder))
-            self._tracing = True
+            self._tracing = self._has_traced = True
         with jax.profiler.StepTraceAnnotation("train", step_num=number):
             yield results
         if self._tracing and number + 1 == profile.start + profile.steps:
@@ -76,7 +78,10 @@ class Tracer:
                   f"be seen with xprof --logdir {self._folder}", flush=True)
 
     def close(self) -> None:
-        """Ends a trace that is under way."""
+        """Ends a trace that is under way; where there was none to take, that is told."""
+        if self._profile and not self._has_traced:
+            tell(f"no step was traced, as this process did not take step {self._profile.start}; "
+                 f"choose one of its own with --profile")
         if self._tracing:
             jax.profiler.stop_trace()
             self._tracing = False

@@ -37,11 +37,25 @@ def test_what_would_not_be_done_in_time_is_left_out(clock):
     assert found.run("torch", lambda: takes(1)).startswith("left out: 0 s were left")
 
 
-def test_what_does_not_fit_the_device_leaves_the_others():
+@pytest.mark.parametrize("error", [jax.errors.JaxRuntimeError, RuntimeError])
+def test_what_does_not_fit_the_device_leaves_the_others(error):
     def too_large():
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nat length")
+        raise error("RESOURCE_EXHAUSTED: Out of memory\nat length")
 
     assert accelerator.Clock(1).run("", too_large) == "failed: RESOURCE_EXHAUSTED: Out of memory"
+
+
+def test_nothing_is_made_once_the_time_is_over(monkeypatch):
+    def make(*_):
+        raise AssertionError("weights and batches were made")
+
+    monkeypatch.setattr(accelerator, "_PROGRAMS", dict.fromkeys(accelerator.PARTS, make))
+    monkeypatch.setattr(depthwise_forms, "cases", make)
+    report = accelerator.accelerator_benchmark(
+        accelerator.PARTS, [(SMALL, "float32")], batch_size=4, minutes=0, beside_torch=False,
+        keep=json.dumps)
+    assert report["steps"] == {"small, 8 px, float32": {"all": "left out: no time was left"}}
+    assert "left out: no time was left" in accelerator.text(report)
 
 
 def test_an_unknown_part_is_refused():

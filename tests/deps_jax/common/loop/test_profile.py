@@ -43,12 +43,17 @@ def test_the_trace_ends_with_its_last_step(traces, tmp_path, capsys):
     assert "trace of 3 steps from step 2" in capsys.readouterr().out
 
 
-def test_a_run_that_stops_or_goes_on_later_leaves_no_open_trace(traces, tmp_path):
+def test_a_run_that_stops_leaves_no_open_trace(traces, tmp_path, capsys):
     run(Tracer(Profile(2, 5), tmp_path), 10, until=3)
     assert traces == [str(tmp_path / FOLDER), "stop"]
-    traces.clear()
+    assert not capsys.readouterr().err
+
+
+def test_a_run_that_does_not_take_the_step_says_so(traces, tmp_path, capsys):
+    run(Tracer(Profile(20, 5), tmp_path), 4)
+    assert not traces and "did not take step 20" in capsys.readouterr().err
     run(Tracer(None, tmp_path), 4)
-    assert not traces
+    assert not traces and not capsys.readouterr().err
 
 
 @pytest.mark.long
