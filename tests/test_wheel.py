@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_wheel_holds_the_templates(tmp_path):
+def test_a_wheel_holds_what_the_packages_read(tmp_path):
     """Built of a copy, as building leaves folders behind."""
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
@@ -21,6 +21,6 @@ def test_a_wheel_holds_the_templates(tmp_path):
     wheel, = (tmp_path / "dist").iterdir()
     held = set(zipfile.ZipFile(wheel).namelist())
     wanted = {path.relative_to(ROOT).as_posix() for name in ("deps_jax", "nurture_jax")
-              for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".j2")}
+              for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".j2", ".cc")}
     assert sum(name.endswith(".j2") for name in wanted) >= 7
     assert wanted <= held

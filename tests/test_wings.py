@@ -14,13 +14,14 @@ WINGS = {
         "common.files": "sealed locks checksums workdir tensors",
         "common.loop": "metrics goodput optim parallel profile reading batches state saved_steps "
                        "checkpoint writer fit run kills",
-        "common.nn": "by_platform dispatch depthwise operations",
+        "common.nn": "by_platform cpp dispatch depthwise_shifted depthwise_native depthwise_cpp "
+                     "depthwise operations",
         "common.command": "page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
-        "supernet": "tensors elastic supernet zero_scales masks channel_sorting network convert "
-                    "initial_weights",
+        "supernet": "tensors elastic supernet zero_scales masks channel_sorting network "
+                    "convert initial_weights",
         "evaluation": "recalibration meter report",
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "
                     "gradients train trainer run_records experiment",

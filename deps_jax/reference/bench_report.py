@@ -9,6 +9,7 @@ import jax
 import jaxlib
 
 from deps_jax.common.command.vectors import vector_bits
+from deps_jax.common.nn.depthwise_cpp import LIBRARY
 from deps_jax.export.device_timer import processor
 from deps_jax.space.search_space import SearchSpace
 
@@ -53,6 +54,8 @@ def machine(beside_torch: bool) -> dict[str, str | int | float]:
              "device_count": jax.device_count(), "python": platform.python_version(),
              "jax": jax.__version__, "jaxlib": jaxlib.__version__, "vector_bits": vector_bits(),
              "xla_flags": os.environ.get("XLA_FLAGS", "")}
+    if jax.default_backend() == "cpu":
+        found["depthwise_convolutions"] = "C++" if LIBRARY.load() else "XLA"
     if hasattr(os, "sched_getaffinity"):  # Linux: what this process may use of the cores
         found["usable_cores"] = len(os.sched_getaffinity(0))
     if hasattr(os, "getloadavg"):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 
-from deps_jax.common.nn import depthwise
+from deps_jax.common.nn import depthwise_native, depthwise_shifted
 
 DIRECTIONS = ("forward", "input gradient", "kernel gradient")
 KERNELS = (3, 7)
@@ -33,18 +33,18 @@ class Form(NamedTuple):
 
 
 FORMS = (
-    Form("forward", "native", lambda x, kernel, dy: depthwise.native(x, kernel)),
-    Form("forward", "shifted", lambda x, kernel, dy: depthwise.shifted(x, kernel)),
+    Form("forward", "native", lambda x, kernel, dy: depthwise_native.native(x, kernel)),
+    Form("forward", "shifted", lambda x, kernel, dy: depthwise_shifted.shifted(x, kernel)),
     Form("input gradient", "native", lambda x, kernel, dy: jax.linear_transpose(
-        lambda x: depthwise.native(x, kernel), x)(dy)[0]),
-    Form("input gradient", "turned", lambda x, kernel, dy: depthwise.native(
+        lambda x: depthwise_native.native(x, kernel), x)(dy)[0]),
+    Form("input gradient", "turned", lambda x, kernel, dy: depthwise_native.native(
         dy, kernel[::-1, ::-1])),
-    Form("input gradient", "shifted", lambda x, kernel, dy: depthwise.shifted(
+    Form("input gradient", "shifted", lambda x, kernel, dy: depthwise_shifted.shifted(
         dy, kernel[::-1, ::-1])),
-    Form("kernel gradient", "native", depthwise.native_kernel_gradient),
-    Form("kernel gradient", "sums", lambda x, kernel, dy: depthwise.sums_of_products(
+    Form("kernel gradient", "native", depthwise_native.native_kernel_gradient),
+    Form("kernel gradient", "sums", lambda x, kernel, dy: depthwise_native.sums_of_products(
         x, dy, kernel.shape[0]).astype(kernel.dtype)),
-    Form("kernel gradient", "blocks", depthwise.gradient_in_blocks),
+    Form("kernel gradient", "blocks", depthwise_native.gradient_in_blocks),
 )
 
 

@@ -7,7 +7,8 @@ and a program without choices of its own holds no conditional.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import jax
 from jax.core import ShapedArray
@@ -18,7 +19,8 @@ from jax.tree_util import PyTreeDef
 from deps_jax.common.loop.parallel import Tree
 
 
-def by_platform(name: str, *, default: Callable, **forms: Callable) -> Callable:
+def by_platform(name: str, *, default: Callable, exported: Mapping[str, Callable] | None = None,
+                **forms: Callable) -> Callable:
     """The function that runs the form of its platform, `default` where there is none.
 
     It has no derivative and cannot be mapped with `jax.vmap`.
@@ -26,6 +28,8 @@ def by_platform(name: str, *, default: Callable, **forms: Callable) -> Callable:
     Args:
       name: Name of the primitive, as it stands in a jaxpr.
       default: A function of pytrees of arrays and of hashable keyword arguments.
+      exported: Such functions by platform, in place of those of `forms` in a program that
+        `jax.export` writes into a file, which other machines read.
       forms: Other such functions by platform ("cpu", "cuda"); they return arrays of the same shapes
         and types.
     """
@@ -47,9 +51,18 @@ def by_platform(name: str, *, default: Callable, **forms: Callable) -> Callable:
 
         return mlir.lower_fun(flat)
 
+    def chosen(here: Callable, elsewhere: Callable) -> Callable:
+        def lower(context: mlir.LoweringRuleContext, *leaves: Any, **parameters: Hashable) -> Any:
+            to_file = context.module_context.lowering_parameters.for_export
+            return (elsewhere if to_file else here)(context, *leaves, **parameters)
+
+        return lower
+
     mlir.register_lowering(primitive, rule(default))
     for platform, form in forms.items():
-        mlir.register_lowering(primitive, rule(form), platform=platform)
+        own = rule(form)
+        elsewhere = rule(exported[platform]) if exported and platform in exported else own
+        mlir.register_lowering(primitive, chosen(own, elsewhere), platform=platform)
 
     def call(*arguments: Tree, **static: Hashable) -> Tree:
         leaves, tree = jax.tree.flatten(arguments)

@@ -1,10 +1,15 @@
+from functools import partial
+
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from deps_jax.common.nn.depthwise import cuda_kernel_gradient, depthwise
+from deps_jax.common.nn import depthwise_cpp, depthwise_native, depthwise_shifted
+from deps_jax.common.nn.depthwise import depthwise
+from deps_jax.common.nn.depthwise_native import cuda_kernel_gradient
 
 
 def native(x, kernel, stride):
@@ -33,6 +38,53 @@ def test_equals_the_grouped_convolution(batch, height, width, stride):
         chex.assert_trees_all_close(out, expected(x, kernels), atol=1e-5)
         expected_gradient = jax.grad(lambda *a: expected(*a).sum(), (0, 1))(x, kernels)  # noqa: B023
         chex.assert_trees_all_close(gradient, expected_gradient, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", [depthwise_cpp, depthwise_shifted, depthwise_native])
+@pytest.mark.parametrize(("size", "channels", "stride", "dtype"), [
+    ((3, 8, 8), 48, 1, "float32"), ((2, 5, 13), 37, 2, "float32"), ((1, 4, 4), 20, 1, "float64"),
+    ((17, 3, 2), 3, 2, "float64"), ((2, 6, 7), 16, 1, "bfloat16"), ((2, 6, 7), 9, 2, "bfloat16")])
+def test_every_form_is_the_same_on_every_kernel(form, size, channels, stride, dtype):
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(0), 6)
+        x = jax.random.normal(keys[0], (*size, channels)).astype(dtype)
+        kernels = tuple(jax.random.normal(key, (k, k, channels)).astype(dtype)
+                        for k, key in zip((1, 3, 5, 7), keys[1:], strict=False))
+        exact = [array.astype("float64") for array in (x, *kernels)]
+        tolerance = {"float32": 1e-5, "float64": 1e-13, "bfloat16": 0.02}[dtype]
+        pull_back = form.pull_back if form is not depthwise_native else partial(
+            form.pull_back, kernel_gradient=form.native_kernel_gradient)
+        for i, kernel in enumerate(exact[1:]):
+            expected, vjp = jax.vjp(lambda x, kernel: native(x, kernel, stride), exact[0], kernel)
+            y = form.convolve(x, kernels, jnp.int32(i), stride=stride, precision=None)
+            dy = jax.random.normal(keys[5], y.shape).astype(dtype)
+            dx, gradients = pull_back(x, kernels, jnp.int32(i), dy, stride=stride, precision=None)
+            expected_dx, expected_gradient = vjp(dy.astype("float64"))
+            for found, wanted in ((y, expected), (dx, expected_dx),
+                                  (gradients[i], expected_gradient)):
+                assert found.dtype == dtype and found.shape == wanted.shape
+                scale = float(jnp.abs(wanted).max())
+                chex.assert_trees_all_close(found.astype("float64"), wanted,
+                                            atol=tolerance * scale)
+            assert all(not gradients[j].any() for j in range(4) if j != i)
+
+
+def test_threads_do_not_change_a_bit():
+    x = jax.random.normal(jax.random.key(0), (33, 12, 12, 40))
+    kernels = (jax.random.normal(jax.random.key(1), (5, 5, 40)),)
+    step = jax.jit(jax.value_and_grad(
+        lambda x, kernels: jnp.sin(depthwise(x, kernels, 0, 1)).sum(), (0, 1)))
+    first = step(x, kernels)
+    for _ in range(20):
+        chex.assert_trees_all_equal(step(x, kernels), first)
+
+
+def test_a_program_in_a_file_needs_no_library():
+    x, kernels = jnp.ones((1, 4, 4, 2)), (jnp.ones((3, 3, 2)),)
+    run = jax.jit(lambda x: depthwise(x, kernels, 0, 1))
+    exported = jax.export.export(run, platforms=("cpu", "cuda"))(x)
+    assert "custom_call" not in exported.mlir_module()
+    chex.assert_trees_all_close(exported.call(x), run(x))
 
 
 def test_static_choice_takes_one_kernel():
