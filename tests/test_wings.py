@@ -20,7 +20,7 @@ WINGS = {
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
-        "supernet": "tensors elastic supernet zero_scales masks channel_sorting network "
+        "supernet": "tensors elastic supernet zero_scales masks packing channel_sorting network "
                     "convert initial_weights",
         "evaluation": "recalibration meter report",
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "

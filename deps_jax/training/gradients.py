@@ -11,6 +11,7 @@ from deps_jax.common.loop.parallel import mean_over_devices
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, largest
 from deps_jax.space.subnet_text import decode
+from deps_jax.supernet.packing import Packed, Packing
 from deps_jax.training.losses import Loss, Target
 from deps_jax.training.phases import FIRST_SLOT, Phase
 from deps_jax.training.samplers import Choosing
@@ -23,13 +24,13 @@ class Gradients(NamedTuple):
     """What one step has found.
 
     Attributes:
-      slots: Gradient of each slot by its name, each a tree like the parameters.
+      slots: Gradient of each slot by its name, packed as `packing.Packing` has it.
       losses: Losses of the b examples in each of the n slots, [n, b].
       statistics: Batch statistics of the first slot.
       outputs: Outputs of the first slot.
     """
 
-    slots: dict[str, Tree]
+    slots: dict[str, Packed]
     losses: jax.Array
     statistics: Tree
     outputs: Tree
@@ -103,7 +104,8 @@ def gradients_alone(phase: Phase, space: SearchSpace, task: Task, params: Tree, 
 
     with jax.named_scope("slot"):
         gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
-    return Gradients({slot.name: gradient}, losses[None], statistics, outputs)
+    return Gradients({slot.name: Packing.of(params).pack(gradient)}, losses[None], statistics,
+                     outputs)
 
 
 def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, subnets: Subnet,
@@ -119,10 +121,10 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
     kinds = list(dict.fromkeys(slot.loss for slot in phase.slots))
     kind = jnp.array([kinds.index(slot.loss) for slot in phase.slots])
     dropout = jnp.array([slot.dropout for slot in phase.slots])
-    first_teaches = phase.teacher == FIRST_SLOT
+    first_teaches, packing = phase.teacher == FIRST_SLOT, Packing.of(params)
 
     def run_slot(taught: Tree | None, slot: tuple[Subnet, jax.Array, jax.Array, jax.Array]
-                 ) -> tuple[Tree | None, tuple[Tree, jax.Array, Tree, Tree]]:
+                 ) -> tuple[Tree | None, tuple[Packed, jax.Array, Tree, Tree]]:
         subnet, is_first, kind, dropout = slot
 
         def loss_fn(params: Tree) -> tuple[jax.Array, Found]:
@@ -134,7 +136,7 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
         with jax.named_scope("slot"):
             gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
         taught = _where(is_first, outputs, taught) if first_teaches else taught
-        return taught, (gradient, losses, statistics, outputs)
+        return taught, (packing.pack(gradient), losses, statistics, outputs)
 
     before = task.no_outputs(inputs) if first_teaches else teacher
     _, (gradients, losses, statistics, outputs) = jax.lax.scan(

@@ -22,6 +22,7 @@ from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
 from deps_jax.supernet.masks import active_masks
+from deps_jax.supernet.packing import Packed, Packing, materialised
 from deps_jax.supernet.supernet import DTYPES
 from deps_jax.supernet.zero_scales import zero_scales
 from deps_jax.training.gradients import (
@@ -257,12 +258,12 @@ class Learned(NamedTuple):
     """What a step has found on its images; what parts of a batch have found can be added.
 
     Attributes:
-      slots: Gradient of each slot by its name, each a tree like the parameters.
+      slots: Gradient of each slot by its name, see `gradients.Gradients`.
       statistics: Batch statistics of the first slot.
       metrics: Means by name, of the losses and of what the task tells.
     """
 
-    slots: dict[str, dict]
+    slots: dict[str, Packed]
     statistics: dict
     metrics: dict[str, Mean]
 
@@ -300,41 +301,48 @@ def finish(recipe: Recipe, phase: Phase, state: TrainState, found: Learned,
 
 
 def apply_gradients(recipe: Recipe, phase: Phase, state: TrainState, found: Learned,
-                    subnets: Subnet | None) -> tuple[TrainState, dict]:
+                    subnets: Subnet | None) -> tuple[TrainState, Packed]:
     """The next state, from gradients that are the same on all devices.
 
     Returns:
-      The next state, and what was added to the parameters.
+      The next state, and what was added to the parameters, packed.
     """
+    packing = Packing.of(state.params)
+    old = packing.pack(state.params)
     updates, opt_state = recipe.transform().update(
-        found.slots, state.opt_state, state.params,
+        found.slots, packing.pack_all(state.opt_state), old,
         weights=_weights(recipe, phase, state.step, subnets),
-        masks=_masks(recipe, phase, state.params, subnets))
+        masks=_masks(recipe, phase, state.params, subnets, packing))
+    new = optax.apply_updates(old, updates)
+    new, opt_state, updates = materialised((new, opt_state, updates))
     batch_stats, momentum = state.batch_stats, recipe.norm_momentum
     if phase.keeps_statistics:
         batch_stats = jax.tree.map(lambda old, new: (1 - momentum) * old + momentum * new,
                                    batch_stats, found.statistics)
-    params = optax.apply_updates(state.params, updates)
-    return state.replace(step=state.step + 1, params=params, batch_stats=batch_stats,
-                         opt_state=opt_state, average=_averaged(recipe, state, params)), updates
+    return state.replace(
+        step=state.step + 1, params=packing.unpack(new), batch_stats=batch_stats,
+        opt_state=packing.unpack_all(opt_state),
+        average=_averaged(recipe, state, packing, new)), updates
 
 
-def _averaged(recipe: Recipe, state: TrainState, params: dict) -> dict:
+def _averaged(recipe: Recipe, state: TrainState, packing: Packing, params: Packed) -> dict:
     """The moving average, with the parameters after this step."""
     if not recipe.average_decay:
         return state.average
     step = state.step.astype(float)
     decay = jnp.minimum(recipe.average_decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda old, new: (old + (1 - decay) * (new - old)).astype(old.dtype),
-                        state.average, params)
+    return packing.unpack(jax.tree.map(
+        lambda old, new: (old + (1 - decay) * (new - old)).astype(old.dtype),
+        packing.pack(state.average), params))
 
 
-def _masks(recipe: Recipe, phase: Phase, params: Tree, subnets: Subnet | None) -> dict | None:
+def _masks(recipe: Recipe, phase: Phase, params: Tree, subnets: Subnet | None,
+           packing: Packing) -> dict | None:
     """The parameters that each slot uses, for the aggregations that ask for it."""
     if recipe.method.aggregation in ("sum", "mean") or subnets is None:
         return None
-    return {slot.name: active_masks(recipe.space, params,
-                                    jax.tree.map(lambda leaf, i=i: leaf[i], subnets))
+    return {slot.name: packing.pack(active_masks(
+                recipe.space, params, jax.tree.map(lambda leaf, i=i: leaf[i], subnets)))
             for i, slot in enumerate(phase.slots)}
 
 

@@ -1,0 +1,88 @@
+"""Parameters as two vectors: those that weight decay takes, and those that it spares.
+
+A supernet has more than a hundred small arrays. To scale, join and step them one by one takes a
+thousand kernels a step, each to be compiled and launched; on two vectors it takes ten, and devices
+exchange two arrays. All of it is elementwise, so nothing else changes.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
+
+from deps_jax.common.loop.optim import decayed
+from deps_jax.common.loop.parallel import Tree
+from deps_jax.common.nn.by_platform import by_platform
+
+Packed = dict[str, jax.Array]  # {"kernel": [n], "bias": [m]}: names that `optim.decayed` knows
+NAMES = {True: "kernel", False: "bias"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Packing:
+    """Where every parameter lies in the vectors.
+
+    Attributes:
+      structure: Structure of the tree of parameters.
+      shapes: Shape of every leaf.
+      names: Name of the vector that holds it.
+    """
+
+    structure: jax.tree_util.PyTreeDef
+    shapes: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, params: Tree) -> Packing:
+        """The packing of a tree of arrays of one dtype."""
+        leaves, structure = jax.tree.flatten(params)
+        assert len({leaf.dtype for leaf in leaves}) == 1, "a vector has one dtype"
+        return cls(structure, tuple(leaf.shape for leaf in leaves),
+                   tuple(NAMES[one] for one in jax.tree.leaves(decayed(params))))
+
+    def pack(self, tree: Tree) -> Packed:
+        """The vectors of a tree like the parameters; leaves are broadcast to their shapes."""
+        leaves = self.structure.flatten_up_to(tree)
+        return {name: jnp.concatenate([
+            jnp.broadcast_to(leaf, shape).reshape(-1)
+            for leaf, shape, own in zip(leaves, self.shapes, self.names, strict=True)
+            if own == name]) for name in sorted(set(self.names))}
+
+    def unpack(self, packed: Packed) -> Tree:
+        """The tree of vectors."""
+        starts, leaves = dict.fromkeys(packed, 0), []
+        for shape, name in zip(self.shapes, self.names, strict=True):
+            start, size = starts[name], math.prod(shape)
+            leaves.append(lax.slice(packed[name], (start,), (start + size,)).reshape(shape))
+            starts[name] += size
+        return self.structure.unflatten(leaves)
+
+    def pack_all(self, state: Tree) -> Tree:
+        """A state of an optimizer with every tree like the parameters packed."""
+        return _each(state, lambda part: jax.tree.structure(part) == self.structure, self.pack)
+
+    def unpack_all(self, state: Tree) -> Tree:
+        """The inverse of `pack_all`."""
+        names = set(self.names)
+        return _each(state, lambda part: isinstance(part, dict) and set(part) == names,
+                     self.unpack)
+
+
+def _called(tree: Tree) -> Tree:
+    with set_xla_metadata(inlineable="false"):
+        return jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf + jnp.zeros_like(leaf), tree))(
+            tree)
+
+
+# XLA:CPU drops `lax.optimization_barrier` and would compute the whole optimizer again for each of a
+# hundred slices of its result.
+materialised = by_platform("materialised", default=lambda tree: tree, cpu=_called)
+
+
+def _each(tree: Tree, is_one: Callable[[Tree], bool], change: Callable[[Tree], Tree]) -> Tree:
+    return jax.tree.map(lambda part: change(part) if is_one(part) else part, tree, is_leaf=is_one)
