@@ -37,13 +37,26 @@ def activate(x: jax.Array, name: str) -> jax.Array:
     if name == "h_swish":
         return x * hard_sigmoid(x)
     if name == "relu6":
-        return jnp.clip(x, 0, 6)
+        return _relu6(x)
     return jnp.maximum(x, 0) if name == "relu" else x
 
 
 def hard_sigmoid(x: jax.Array) -> jax.Array:
     """relu6(x + 3) / 6."""
-    return jnp.clip(x + 3, 0, 6) * (1 / 6)
+    return _relu6(x + 3) * (1 / 6)
+
+
+@jax.custom_jvp
+def _relu6(x: jax.Array) -> jax.Array:
+    return jnp.clip(x, 0, 6)
+
+
+@_relu6.defjvp
+def _relu6_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]
+               ) -> tuple[jax.Array, jax.Array]:
+    """The slope is 0 at 0 and at 6, as in PyTorch: one comparison for what JAX has five for."""
+    (x,), (tangent,) = primals, tangents
+    return _relu6(x), tangent * ((x > 0) & (x < 6)).astype(x.dtype)
 
 
 def pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -76,16 +89,36 @@ def pointwise_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
         scale, shift = _scale_and_shift(norm, stats["norm"], epsilon)
         return pointwise(x, kernel * scale[None]) + _along(x, shift.astype(x.dtype)), stats
     flat, wide = x.reshape(-1, x.shape[-1]), _wide(x)
-    product = partial(jnp.matmul, precision=lax.Precision.HIGHEST, preferred_element_type=wide)
+    product = partial(_exact_product, wide=wide)
     mean = mean_over_devices(flat.mean(0, dtype=wide), mode.axis_name)
     # Rounded after centring, not before: y is made of these very numbers, and so are its moments.
     centred = (flat.astype(wide) - mean[None]).astype(x.dtype)
-    covariance = mean_over_devices(product(centred.T, centred) / flat.shape[0], mode.axis_name)
+    covariance = mean_over_devices(_gram(centred) / flat.shape[0], mode.axis_name)
     var = jnp.maximum((kernel * product(covariance, kernel)).sum(0), 0)
     scaled = kernel * (lax.rsqrt(var + epsilon) * norm["scale"])[None]
     y = centred @ scaled.astype(x.dtype) + norm["bias"].astype(x.dtype)[None]
     statistics = {"norm": {"mean": product(mean, kernel), "var": var}}
     return y.reshape(*x.shape[:-1], -1), lax.stop_gradient(statistics)
+
+
+@jax.custom_vjp
+def _gram(x: jax.Array) -> jax.Array:
+    """x' x of x [n, c] as [c, c], in full precision.
+
+    Its pullback is one product with x, for which JAX would take two that are the same.
+    """
+    return _exact_product(x.T, x, wide=_wide(x))
+
+
+def _gram_pullback(x: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
+    return (_exact_product(x, (dy + dy.T).astype(x.dtype), wide=_wide(x)).astype(x.dtype),)
+
+
+_gram.defvjp(lambda x: (_gram(x), x), _gram_pullback)
+
+
+def _exact_product(a: jax.Array, b: jax.Array, *, wide: jnp.dtype) -> jax.Array:
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST, preferred_element_type=wide)
 
 
 def batch_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
