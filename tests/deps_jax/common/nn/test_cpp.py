@@ -35,7 +35,7 @@ extern "C" XLA_FFI_Error* sum_of_test(XLA_FFI_CallFrame* frame) {
 def source(tmp_path):
     """A library of one function, which says to XLA which version it speaks, and does nothing."""
     path = tmp_path / "sum.cc"
-    path.write_text(HANDLER)
+    path.write_text(f"// XLA takes a name once, so each test has its own: {tmp_path}{HANDLER}")
     return path
 
 
