@@ -19,8 +19,9 @@ ort = pytest.importorskip("onnxruntime", reason="needs the extra export")
 onnx_writer = pytest.importorskip("deps_jax.export.onnx_writer")
 
 
-# Of logits up to 2. Rounding grows with the number of layers: 61 convolutions in a ResNet.
-TOLERANCES = {"tiny": 1e-5, "mobilenet_v3": 1e-5, "mobilenet_v3_cifar": 1e-5, "two_stages": 1e-5,
+# Of logits up to 2. Rounding grows with the number of layers: 61 convolutions in a ResNet. Of 20
+# subnets of mobilenet_v3 one differs by 1.2e-5, and by 0.7e-5 with XLA's depthwise convolutions.
+TOLERANCES = {"tiny": 1e-5, "mobilenet_v3": 3e-5, "mobilenet_v3_cifar": 1e-5, "two_stages": 1e-5,
               "proxyless": 3e-5, "proxyless_google": 3e-5, "resnet50d": 3e-4,
               "resnet50d_cifar": 3e-4}
 

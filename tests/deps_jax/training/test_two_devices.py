@@ -19,6 +19,7 @@ from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.space.subnet import stack
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.masks import active_masks
+from deps_jax.supernet.packing import Packing
 from deps_jax.training.gradients import gradients_alone, gradients_of_slots
 from deps_jax.training.method import AGGREGATIONS
 from deps_jax.training.methods import BIGNAS, PLAIN
@@ -55,7 +56,9 @@ def everything(state, batch, key, *, axis_name):
         axis_name)
     states = {name: apply_gradients(recipe(name), phase, state, found._replace(slots=gradients),
                                     subnets)[0] for name in AGGREGATIONS}
-    return {"gradients": gradients, "alone": alone, "losses": losses, "logits": logits,
+    unpack = Packing.of(state.params).unpack
+    return {"gradients": {name: unpack(gradient) for name, gradient in gradients.items()},
+            "alone": unpack(alone), "losses": losses, "logits": logits,
             "statistics": found.statistics, "states": states}
 
 
