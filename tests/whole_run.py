@@ -13,7 +13,9 @@ import pytest
 from footprint import MAX_GB, MAX_MAPS, Footprint, Watch, footprint
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
-NEEDS_SHARED = "no shared data in"  # the only reason for which `make test` may skip
+# The only reasons for which `make test` may skip, as a user may have neither.
+NEEDS = {"no shared data in": "they read the data beside the repository (DEPS_SHARED)",
+         "no C++ compiler": "they compile C++"}
 
 
 def pytest_addoption(parser):
@@ -90,9 +92,9 @@ class WholeRun:
             gb, maps = self._most
             write(f"{name}: more than {gb:g} GB or {maps} maps; free what a file compiled, or cut "
                   f"it in two", red=True)
-        needed = len(self._skipped) - len(self._wrongly_skipped())
-        if needed:
-            write(f"{needed} skipped: they read the data beside the repository (DEPS_SHARED)")
+        for needed, why in NEEDS.items():
+            if count := sum(needed in reason for _, reason in self._skipped):
+                write(f"{count} skipped: {why}")
         for test, reason in self._wrongly_skipped():
             write(f"{test} was skipped: {reason}", red=True)
 
@@ -109,4 +111,5 @@ class WholeRun:
 
     def _wrongly_skipped(self) -> list:
         return [] if self._config.getoption("--allow-skips") else [
-            (test, reason) for test, reason in self._skipped if NEEDS_SHARED not in reason]
+            (test, reason) for test, reason in self._skipped
+            if not any(needed in reason for needed in NEEDS)]

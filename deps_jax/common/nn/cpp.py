@@ -143,4 +143,10 @@ def _folder() -> Path:
             return folder
     except (OSError, RuntimeError):  # the latter where there is no home
         pass
-    return Path(tempfile.mkdtemp(prefix="deps_jax_cpp_"))
+    return Path(_own_folder().name)
+
+
+@cache
+def _own_folder() -> tempfile.TemporaryDirectory:
+    """A folder that ends with this process."""
+    return tempfile.TemporaryDirectory(prefix="deps_jax_cpp_")

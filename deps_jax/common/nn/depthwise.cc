@@ -9,7 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cassert>
+#include <cassert>  // which ffi.h needs and does not include
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
@@ -25,12 +25,13 @@ namespace ffi = xla::ffi;
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 64, kSums = 8;  // sums of a tile that are kept in registers
+constexpr int kVectorBytes = 64;
 #elif defined(__AVX__)
-constexpr int kVectorBytes = 32, kSums = 8;
+constexpr int kVectorBytes = 32;
 #else
-constexpr int kVectorBytes = 16, kSums = 8;
+constexpr int kVectorBytes = 16;
 #endif
+constexpr int kSums = 8;  // vectors of sums that are kept in registers
 constexpr int kSlices = 16;  // of the batch, summed apart in the gradient of a kernel
 
 // A line of L neighbouring channels, as the vectors that the processor has.
@@ -182,6 +183,22 @@ int64_t RoundUp(int64_t number, int64_t multiple) {
   return (number + multiple - 1) / multiple * multiple;
 }
 
+// Calls each(pixels, weights, image, channel, valid) for every line, packed with its kernel; the
+// columns of zeros before it are as many as the kernel reaches over an edge.
+template <typename T, int L, typename Each>
+void ForEachPacked(ffi::ThreadPool& pool, const Images<const T>& images, const Kernel<T>& kernel,
+                   int64_t columns, const Each& each) {
+  const int64_t k = kernel.size;
+  ForEachLine<L>(pool, images.count, images.channels,
+                 [&](int64_t image, int64_t channel, int valid) {
+    T* pixels = Scratch<T>(0, images.height * columns * L);
+    T* weights = Scratch<T>(1, k * k * L);
+    Pack<T, L>(images, image, channel, valid, k / 2, columns, pixels);
+    PackKernel<T, L>(kernel, channel, valid, weights);
+    each(pixels, weights, image, channel, valid);
+  });
+}
+
 // The number of outputs whose sums are in registers at a time.
 template <typename T, int L>
 constexpr int kTile = std::max(1, kSums / Line<T, L>::kVectors);
@@ -196,11 +213,8 @@ void Convolve(ffi::ThreadPool& pool, const Images<const T>& x, const Kernel<T>& 
   for (int64_t i = 0; i < k; ++i)
     for (int64_t j = 0; j < k; ++j)
       taps.push_back({((i - margin) * columns + j) * L, (i * k + j) * L});
-  ForEachLine<L>(pool, x.count, x.channels, [&](int64_t image, int64_t channel, int valid) {
-    T* pixels = Scratch<T>(0, x.height * columns * L);
-    T* weights = Scratch<T>(1, k * k * L);
-    Pack<T, L>(x, image, channel, valid, margin, columns, pixels);
-    PackKernel<T, L>(kernel, channel, valid, weights);
+  ForEachPacked<T, L>(pool, x, kernel, columns, [&](const T* pixels, const T* weights,
+                                                    int64_t image, int64_t channel, int valid) {
     for (int64_t row = 0; row < y.height; ++row) {
       const int64_t middle = row * stride;
       const int64_t first = std::max<int64_t>(0, margin - middle);
@@ -227,11 +241,8 @@ void PullInput(ffi::ThreadPool& pool, const Images<const T>& dy, const Kernel<T>
       taps[i % stride * stride + c].push_back(
           {(margin + place - i / stride * columns) * L, (i * k + j) * L});
     }
-  ForEachLine<L>(pool, dx.count, dx.channels, [&](int64_t image, int64_t channel, int valid) {
-    T* pixels = Scratch<T>(0, dy.height * columns * L);
-    T* weights = Scratch<T>(1, k * k * L);
-    Pack<T, L>(dy, image, channel, valid, margin, columns, pixels);
-    PackKernel<T, L>(kernel, channel, valid, weights);
+  ForEachPacked<T, L>(pool, dy, kernel, columns, [&](const T* pixels, const T* weights,
+                                                     int64_t image, int64_t channel, int valid) {
     for (int64_t row = 0; row < dx.height; ++row) {
       const int64_t row_class = (row + margin) % stride, lowest = (row + margin) / stride;
       const int64_t rows = (k - row_class + stride - 1) / stride;  // of the kernel

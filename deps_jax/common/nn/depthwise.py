@@ -11,7 +11,7 @@ import jax
 
 from deps_jax.common.nn import depthwise_cpp, depthwise_native, depthwise_shifted
 from deps_jax.common.nn.by_platform import by_platform
-from deps_jax.common.nn.depthwise_native import Kernels
+from deps_jax.common.nn.depthwise_shifted import Kernels
 from deps_jax.common.nn.dispatch import Index, is_static
 
 

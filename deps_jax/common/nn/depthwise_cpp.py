@@ -15,7 +15,7 @@ import numpy as np
 
 from deps_jax.common.nn import depthwise_shifted
 from deps_jax.common.nn.cpp import Library
-from deps_jax.common.nn.depthwise_native import Kernels
+from deps_jax.common.nn.depthwise_shifted import Kernels
 from deps_jax.common.nn.dispatch import Index
 
 LIBRARY = Library(Path(__file__).with_name("depthwise.cc"), ("depthwise", "depthwise_pullback"),

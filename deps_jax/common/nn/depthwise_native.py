@@ -11,10 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from deps_jax.common.nn.depthwise_shifted import pad, window
+from deps_jax.common.nn.depthwise_shifted import Kernels, pad, window
 from deps_jax.common.nn.dispatch import Index, switch
-
-Kernels = tuple[jax.Array, ...]  # candidates, [k, k, c] each
 
 
 # jit is for tracing only: equal shapes share one jaxpr, in the forward pass, in the backward pass
