@@ -12,9 +12,10 @@ ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
         "common.files": "sealed locks checksums workdir tensors",
-        "common.loop": "metrics goodput optim parallel profile reading batches state saved_steps "
-                       "checkpoint writer fit run kills",
-        "common.nn": "by_platform cpp dispatch depthwise_shifted depthwise_native depthwise_cpp "
+        "common.compiled": "machine cpp described programs",
+        "common.loop": "metrics goodput optim parallel profile reading batches state "
+                       "saved_steps checkpoint writer fit run kills",
+        "common.nn": "by_platform dispatch depthwise_shifted depthwise_native depthwise_cpp "
                      "depthwise operations",
         "common.command": "page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",

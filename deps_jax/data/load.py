@@ -4,6 +4,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import jax
+
 from deps_jax.common.command.named import named
 from deps_jax.common.loop.batches import Batches
 from deps_jax.data.folder import Centred, folder
@@ -182,6 +184,6 @@ def train_batches(data: Data, source: Source, batch_size: int, seed: int, resolu
 
 
 def calibration(data: Data, source: Source, images: int, batch_size: int, seed: int,
-                resolution: int) -> list[dict]:
-    """Batches for `Evaluator.recalibrate`, without augmentation, see `calibration_batches`."""
+                resolution: int) -> jax.Array:
+    """Images for `Evaluator.recalibrate`, without augmentation, see `calibration_batches`."""
     return calibration_batches(squares(data, source, resolution), images, batch_size, seed)

@@ -124,8 +124,11 @@ def eval_batches(source: ArraySource, batch_size: int) -> Iterator[dict]:
         }
 
 
-def calibration_batches(source: Source, images: int, batch_size: int, seed: int) -> list[dict]:
+def calibration_batches(source: Source, images: int, batch_size: int, seed: int) -> jax.Array:
     """`images` random examples as whole batches on the device, the same ones for every subnet.
+
+    Returns:
+      Images [images / batch_size, batch_size, r, r, 3] uint8.
 
     Raises:
       ValueError: If there are too few examples or the images do not fill whole batches.
@@ -133,7 +136,7 @@ def calibration_batches(source: Source, images: int, batch_size: int, seed: int)
     check_calibration(len(source), images, batch_size)
     chosen = np.random.default_rng(seed).choice(len(source), images, replace=False)
     pixels = np.stack([source[int(i)]["image"] for i in chosen])
-    return [{"image": jnp.asarray(part)} for part in np.split(pixels, images // batch_size)]
+    return jnp.asarray(pixels.reshape(-1, batch_size, *pixels.shape[1:]))
 
 
 def check_calibration(examples: int, images: int, batch_size: int) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 
 from deps_jax.data.augment import Augment
@@ -43,8 +44,8 @@ class Evaluation:
         """Names of the subnets of a space that are to be measured."""
         return self.subnets or reported_subnets(space)
 
-    def calibration(self, data: Data, train: Source, resolution: int) -> list[dict]:
-        """Batches {"image": [b, r, r, 3] uint8} that give every subnet its batch statistics.
+    def calibration(self, data: Data, train: Source, resolution: int) -> jax.Array:
+        """Images [n, b, r, r, 3] uint8, n batches that give every subnet its batch statistics.
 
         Args:
           data: How images of other sizes become squares.
@@ -101,7 +102,7 @@ class Meter:
       held_out: Source of the images to evaluate on.
 
     Attributes:
-      calibration: Batches {"image": [b, r, r, 3] uint8} as the network sees them.
+      calibration: Images [n, b, r, r, 3] uint8 as the network sees them, in n batches.
       held_out: Images [n, r, r, 3] uint8 as the network sees them, with their labels.
 
     Raises:

@@ -5,7 +5,7 @@ it. `recalibrate` measures them on a few training images, without touching a wei
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 from optax.losses import softmax_cross_entropy_with_integer_labels as cross_entropy
 
 from deps_jax.common.loop.metrics import Mean, compute, merge
-from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
+from deps_jax.common.loop.parallel import DataParallel, data_parallel, mean_over_devices
 from deps_jax.data.augment import Augment, normalise
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
@@ -38,17 +38,23 @@ class Evaluator:
 
     def __init__(self, space: SearchSpace, preprocess: Augment, *, dtype: str = "float32",
                  devices: Sequence[jax.Device] | None = None) -> None:
-        compiled = partial(data_parallel, devices=devices)
-        self._statistics = compiled(partial(_batch_statistics, space, preprocess, dtype))
-        self._metrics = compiled(partial(_batch_metrics, space, preprocess, dtype))
-        self._logits = jax.jit(partial(_batch_logits, space, preprocess, dtype))
+        def compiled(fn: Callable, name: str, devices: Sequence[jax.Device] | None = devices
+                     ) -> DataParallel:
+            return data_parallel(partial(fn, space, preprocess, dtype), devices=devices, name=name,
+                                 made_of=(fn, space, preprocess, dtype))
 
-    def recalibrate(self, params: Tree, subnet: Subnet, batches: Iterable[dict]) -> Tree:
+        self._statistics = compiled(_mean_statistics, "recalibration")
+        self._metrics = compiled(_batch_metrics, "evaluation")
+        self._logits = compiled(_logits_alone, "logits", jax.local_devices()[:1])
+
+    def recalibrate(self, params: Tree, subnet: Subnet, images: jax.Array) -> Tree:
         """Batch statistics of one subnet: mean over the batches of mean and biased variance.
+
+        One call runs all batches, one after the other.
 
         Args:
           params: Parameters of the supernet.
-          batches: Batches {"image": [b, h, w, 3] uint8, ...}, all of one size.
+          images: Images [n, b, h, w, 3] uint8, in n batches.
 
         Returns:
           A tree like the supernet's `batch_stats`; zeros where the subnet has no channel.
@@ -56,14 +62,10 @@ class Evaluator:
         Raises:
           ValueError: If there is no batch.
         """
-        subnet, total, count = _traced(subnet), None, 0
-        for batch in batches:
-            statistics = self._statistics((params, subnet), {"image": batch["image"]}, None)
-            total = statistics if total is None else jax.tree.map(jnp.add, total, statistics)
-            count += 1
-        if not count:
+        if not len(images):
             raise ValueError("there is no calibration batch; give at least one")
-        return jax.tree.map(lambda leaf: leaf / count, total)
+        # Devices share every batch, which therefore comes first.
+        return self._statistics((params, _traced(subnet)), {"image": images.swapaxes(0, 1)}, None)
 
     def evaluate(self, params: Tree, batch_stats: Tree, subnet: Subnet,
                  batches: Iterable[dict]) -> dict[str, float]:
@@ -90,21 +92,30 @@ class Evaluator:
         Args:
           batches: Batches {"image": [b, h, w, 3] uint8, "mask": [b]}.
         """
-        state = jax.device_put((params, batch_stats, _traced(subnet)), jax.local_devices()[0])
+        state = self._logits.place((params, batch_stats, _traced(subnet)))
         return np.concatenate([
-            np.asarray(self._logits(state, batch["image"]))[np.asarray(batch["mask"]) > 0]
+            np.asarray(self._logits(state, batch["image"], None))[np.asarray(batch["mask"]) > 0]
             for batch in batches])
 
 
 @full_precision
-def _batch_statistics(space: SearchSpace, preprocess: Augment, dtype: str,
-                      state: tuple[Tree, Subnet], batch: dict[str, jax.Array], _: None, *,
-                      axis_name: str | None) -> Tree:
+def _mean_statistics(space: SearchSpace, preprocess: Augment, dtype: str,
+                     state: tuple[Tree, Subnet], batch: dict[str, jax.Array], _: None, *,
+                     axis_name: str | None) -> Tree:
+    """The mean over n batches of the statistics of each; images are [b, n, h, w, 3]."""
     params, subnet = state
-    images = normalise(batch["image"], preprocess)
-    _, statistics = supernet.apply(space, params, None, images, subnet, train=True,
-                                   axis_name=axis_name, dtype=dtype)
-    return statistics
+
+    def statistics_of(images: jax.Array) -> Tree:
+        return supernet.apply(space, params, None, normalise(images, preprocess), subnet,
+                              train=True, axis_name=axis_name, dtype=dtype)[1]
+
+    batches = batch["image"].swapaxes(0, 1)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+                         jax.eval_shape(statistics_of, batches[0]))
+    total, _ = jax.lax.scan(
+        lambda total, images: (jax.tree.map(jnp.add, total, statistics_of(images)), None),
+        zeros, batches)
+    return jax.tree.map(lambda leaf: leaf / batches.shape[0], total)
 
 
 def _batch_metrics(space: SearchSpace, preprocess: Augment, dtype: str,
@@ -128,6 +139,13 @@ def _batch_logits(space: SearchSpace, preprocess: Augment, dtype: str,
     params, batch_stats, subnet = state
     return supernet.apply(space, params, batch_stats, normalise(images, preprocess), subnet,
                           train=False, dtype=dtype)[0]
+
+
+def _logits_alone(space: SearchSpace, preprocess: Augment, dtype: str,
+                  state: tuple[Tree, Tree, Subnet], images: jax.Array, _: None, *,
+                  axis_name: None) -> jax.Array:
+    assert axis_name is None, "on one device"
+    return _batch_logits(space, preprocess, dtype, state, images)
 
 
 def _traced(subnet: Subnet) -> Subnet:

@@ -131,7 +131,7 @@ def _content(cut: network.Network, settings: ExportSettings, preprocessing: Prep
     if photos:
         inputs = preprocessing([read_image(path) for path in photos[:STATIC_CALIBRATION_IMAGES]])
     else:
-        pixels = np.concatenate([np.asarray(batch["image"]) for batch in meter.calibration])
+        pixels = np.concatenate(np.asarray(meter.calibration))
         inputs = preprocessing.normalise(pixels[:STATIC_CALIBRATION_IMAGES])
     model = quantise_statically(onnx_writer.write(cut.layers, cut.weights), inputs)
     return model.SerializeToString()

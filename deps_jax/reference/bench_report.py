@@ -84,8 +84,8 @@ def text(report: dict) -> str:
                       "  " + ", ".join(f"{place} {count}" for place, count in counts.items())]
     if "compile" in report:
         found = report["compile"]
-        lines += ["", f"sandwich step, {_named(found['space'])}"]
-        lines += [f"  compiled {how:30} {value:7.1f} s" for how, value in found["seconds"].items()]
+        lines += ["", f"both steps, {_named(found['space'])}"]
+        lines += [f"  ready, {how:32} {value:7.1f} s" for how, value in found["seconds"].items()]
         lines += [f"  compilations over 20 subnets {found['compilations over 20 subnets']:14}"]
     if "data" in report:
         lines += ["", "images a second"]

@@ -103,9 +103,9 @@ class TrainedRun:
           ValueError: If the run has too few training images.
         """
         experiment = self.experiment
-        batches = experiment.evaluation.calibration(experiment.data, self.splits.train,
-                                                    self.space.resolution)
-        return Evaluator(self.space, experiment.augment).recalibrate(self.params, subnet, batches)
+        images = experiment.evaluation.calibration(experiment.data, self.splits.train,
+                                                   self.space.resolution)
+        return Evaluator(self.space, experiment.augment).recalibrate(self.params, subnet, images)
 
     def chosen(self, name: str) -> str:
         """The given name, or that of the only network which the run has trained.

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from deps_jax.common.compiled.machine import cores
 from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import data_parallel
@@ -45,7 +47,9 @@ class Trainer:
         self._sizes = recipe.resolutions or (recipe.space.resolution,)
         self._seed = np.asarray(jax.random.key_data(key)).tolist()
         self.steps = {(phase.name, size): data_parallel(
-            partial(train_step, recipe, phase, resolution=size), devices=devices, donate=True)
+            partial(train_step, recipe, phase, resolution=size), devices=devices, donate=True,
+            name=f"{phase.name} at {size} px" if len(self._sizes) > 1 else phase.name,
+            made_of=(train_step, recipe, phase.name, size))
             for phase in recipe.phases for size in self._sizes}
         self.entries = {phase.name: jax.jit(partial(enter, recipe, phase), donate_argnums=0)
                         for phase in recipe.phases if phase.changes_state}
@@ -54,10 +58,11 @@ class Trainer:
 
     def compile(self, state: TrainState, batch: Tree, start_step: int = 0,
                 spending: Spending | None = None) -> None:
-        """Compiles what the run needs from `start_step` on, and prints how much memory it takes.
+        """Makes ready what the run needs from `start_step` on; prints how much memory it takes.
 
-        What does not compile or fit is known before training, not when subnets join. (One after
-        the other: XLA shares the work on one program among the cores, two at once are no faster.)
+        What does not compile or fit is known before training, not when subnets join. Programs are
+        compiled side by side, each while the next is traced: XLA keeps one core busy with much of
+        a program, and the trace another.
 
         Args:
           state, batch: Shapes and types, as arrays or jax.ShapeDtypeStruct.
@@ -68,16 +73,17 @@ class Trainer:
           ValueError: If a step needs more memory than a device has.
         """
         spending = spending or Spending()
-        for phase in self.recipe.phases:
-            if start_step >= phase.stop:
-                continue
-            for size in self._sizes:
-                at = f" at {size} px" if len(self._sizes) > 1 else ""
-                self.steps[phase.name, size].prepare(
-                    f"{phase.name}{at}", state, batch, self.key, spending)
-            if phase.changes_state and start_step <= phase.start:
-                shapes = self.steps[phase.name, self._sizes[0]].shapes(state)
-                self.entries[phase.name].lower(shapes).compile()
+        left = [phase for phase in self.recipe.phases if start_step < phase.stop]
+        with ThreadPoolExecutor(cores()) as pool:
+            ready = [self.steps[phase.name, size].prepare(state, batch, self.key, spending, pool)
+                     for phase in left for size in self._sizes]
+            with spending.on("compile"):
+                for phase in left:
+                    if phase.changes_state and start_step <= phase.start:
+                        shapes = self.steps[phase.name, self._sizes[0]].shapes(state)
+                        self.entries[phase.name].lower(shapes).compile()
+                for one in ready:
+                    one.result()
 
     def resolution_of(self, step: int) -> int:
         """The side of the images at a step in pixels, drawn by the key of the run."""

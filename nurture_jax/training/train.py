@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -134,7 +135,8 @@ class Trainer:
     def __init__(self, recipe: Recipe, key: jax.Array,
                  devices: Sequence[jax.Device] | None = None) -> None:
         self._key = key
-        self._step = data_parallel(partial(train_step, recipe), devices=devices, donate=True)
+        self._step = data_parallel(partial(train_step, recipe), devices=devices, donate=True,
+                                   name="training step", made_of=(train_step, recipe))
 
     def compile(self, state: Tree, example: Batch, batch_size: int, spending: Spending) -> None:
         """Compiles the step, and prints how much memory it takes.
@@ -149,7 +151,10 @@ class Trainer:
         """
         batch = {name: jax.ShapeDtypeStruct((batch_size, *example[name].shape),
                                             example[name].dtype) for name in TRAINING_ARRAYS}
-        self._step.prepare("training step", state, batch, self._key, spending)
+        with ThreadPoolExecutor(1) as pool:
+            ready = self._step.prepare(state, batch, self._key, spending, pool)
+            with spending.on("compile"):
+                ready.result()
 
     def __call__(self, step: int, state: TrainState, batch: Batch
                  ) -> tuple[TrainState, dict[str, Mean]]:
@@ -161,7 +166,8 @@ class Validator:
     """Mean absolute errors of every measure: `validator(state, batches) -> {name: float}`."""
 
     def __init__(self, recipe: Recipe, devices: Sequence[jax.Device] | None = None) -> None:
-        self._step = data_parallel(partial(_errors, recipe), devices=devices)
+        self._step = data_parallel(partial(_errors, recipe), devices=devices, name="validation",
+                                   made_of=(_errors, recipe))
 
     def __call__(self, state: TrainState, batches: Iterable[Batch]) -> dict[str, float]:
         """Mean absolute errors in the units of LABELS, by "mae_LABEL".

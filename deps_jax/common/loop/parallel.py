@@ -7,8 +7,10 @@ state replicated, so that a step on two devices equals a step on one.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any
 
@@ -17,9 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from deps_jax.common.compiled import programs
+from deps_jax.common.compiled.programs import Program
 from deps_jax.common.loop.goodput import Spending
 
 AXIS = "data"  # name of the mapped axis
+_WORTH_TELLING_S = 2
 Tree = Any  # a pytree of arrays, such as nested dicts of them
 
 
@@ -76,7 +81,7 @@ def shard_batch(batch: Tree, device_count: int) -> Tree:
 
 
 def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
-                  donate: bool = False) -> DataParallel:
+                  donate: bool = False, name: str = "", made_of: tuple = ()) -> DataParallel:
     """Maps `fn(state, batch, extra, *, axis_name) -> outputs` over the local devices.
 
     On one device this is `jax.jit`; on several, `jax.pmap` over `AXIS` with `state`, `extra` and
@@ -88,6 +93,9 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
         device.
       devices: The devices; None is all local ones.
       donate: Whether the state's memory is reused, so that the caller keeps only what comes back.
+      name: What it is called where compilation is told.
+      made_of: All that `fn` depends on beside its arguments, `fn` included; of one device, its
+        programs are then kept on disk, see `programs`. () keeps none.
 
     Raises:
       ValueError: If several processes take part (`jax.distributed`).
@@ -96,10 +104,12 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
     devices = list(devices or jax.local_devices())
     donated = (0,) if donate else ()
     if len(devices) == 1:
-        return DataParallel(jax.jit(partial(fn, axis_name=None), donate_argnums=donated), devices)
+        mapped = jax.jit(partial(fn, axis_name=None), donate_argnums=donated)
+        program = Program((*made_of, donate)) if made_of else None
+        return DataParallel(mapped, devices, name, program)
     return DataParallel(jax.pmap(
         partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None), out_axes=None,
-        devices=devices, donate_argnums=donated), devices)
+        devices=devices, donate_argnums=donated), devices, name)
 
 
 class DataParallel:
@@ -109,14 +119,23 @@ class DataParallel:
     elsewhere (a new state, a restored one) would make JAX compile the same program once more.
     """
 
-    def __init__(self, mapped: Callable, devices: Sequence[jax.Device]) -> None:
-        self._mapped, self._devices = mapped, devices
+    def __init__(self, mapped: Callable, devices: Sequence[jax.Device], name: str = "",
+                 program: Program | None = None) -> None:
+        self._mapped, self._devices, self._name = mapped, devices, name
+        self._program, self._ready = program, {}
         self._sharding = SingleDeviceSharding(devices[0]) if len(devices) == 1 else NamedSharding(
             Mesh(np.array(devices), (AXIS,)), PartitionSpec())
 
     def __call__(self, state: Tree, batch: Tree, extra: Tree) -> Tree:
         state, extra = self.place((state, extra))
-        outputs = self._mapped(state, self._shares(batch), extra)
+        arguments = state, self._shares(batch), extra
+        if self._program is None:
+            outputs = self._mapped(*arguments)
+        else:
+            signature = _signature(arguments)
+            if signature not in self._ready:
+                self._ready[signature] = self._obtain(state, batch, extra)
+            outputs = self._ready[signature](*arguments)
         # Virtual CPU devices share few threads: with two programs under way, one device can wait in
         # the first for another that waits in the second, until XLA aborts the process.
         if len(self._devices) > 1 and self._devices[0].platform == "cpu":
@@ -137,8 +156,7 @@ class DataParallel:
         Raises:
           ValueError: If the batch does not divide by the devices.
         """
-        return self._mapped.lower(self.shapes(state), jax.eval_shape(self._shares, batch),
-                                  self.shapes(extra))
+        return self._mapped.lower(*self._arguments(state, batch, extra))
 
     def compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
         """Compiles what `lower` has made; calls with such arguments do not compile again.
@@ -160,26 +178,83 @@ class DataParallel:
                              f"{limit / 1e6:.1f} MB; use a smaller batch or network")
         return compiled
 
-    def prepare(self, name: str, state: Tree, batch: Tree, extra: Tree,
-                spending: Spending) -> None:
-        """Lowers and compiles ahead of the first call; prints the seconds and the memory it takes.
+    def prepare(self, state: Tree, batch: Tree, extra: Tree, spending: Spending,
+                pool: Executor) -> Future:
+        """Makes ready ahead of the first call; prints the seconds and the memory that it takes.
+
+        A kept program is read. Otherwise it is traced and lowered here, which holds Python's lock,
+        and compiled in the pool, beside what is prepared next.
 
         Args:
-          name: What it is called where that is told.
           state, batch, extra: As of `lower`.
-          spending: Counts the time.
+          spending: Counts the time of tracing.
+
+        Returns:
+          What waits for the end, and raises ValueError as `compile`.
 
         Raises:
-          ValueError: As `lower` and `compile`.
+          ValueError: As `lower`.
         """
-        started = time.monotonic()
+        arguments = self._arguments(state, batch, extra)
+        settings = self._program and self._program.settings(arguments)
+        key = programs.key_of(settings, self._devices)
+        started, signature = time.monotonic(), _signature(arguments)
+        if programs.is_kept(key):
+            return pool.submit(self._read, key, settings, arguments, signature)
+        self._announce(settings)
         with spending.on("trace"):
-            lowered = self.lower(state, batch, extra)
-        traced = time.monotonic()
-        with spending.on("compile"):
-            needed = memory_bytes(self.compile(lowered))
-        print(f"{name}: traced in {traced - started:.0f} s, compiled in "
-              f"{time.monotonic() - traced:.0f} s, takes {needed / 1e6:.0f} MB", flush=True)
+            lowered = self._mapped.lower(*arguments)
+        traced = time.monotonic() - started
+        return pool.submit(self._finish, key, settings, lowered, signature, traced)
+
+    def _read(self, key: str, settings: str, arguments: tuple[Tree, ...],
+              signature: tuple) -> jax.stages.Compiled:
+        """A kept program; one that cannot be used is compiled after all."""
+        started = time.monotonic()
+        compiled = programs.load(key, self._devices)
+        if compiled is None:
+            return self._finish(key, settings, self._mapped.lower(*arguments), signature,
+                                time.monotonic() - started)
+        self._ready[signature] = compiled
+        print(f"{self._name}: read from the cache in {time.monotonic() - started:.0f} s, takes "
+              f"{memory_bytes(compiled) / 1e6:.0f} MB", flush=True)
+        return compiled
+
+    def _finish(self, key: str | None, settings: str | None, lowered: jax.stages.Lowered,
+                signature: tuple, traced_s: float) -> jax.stages.Compiled:
+        started = time.monotonic()
+        self._ready[signature] = compiled = self.compile(lowered)
+        compiled_s = time.monotonic() - started
+        print(f"{self._name}: traced in {traced_s:.0f} s, compiled in {compiled_s:.0f} s, takes "
+              f"{memory_bytes(compiled) / 1e6:.0f} MB", flush=True)
+        programs.note_seconds(settings, traced_s + compiled_s)
+        programs.save(key, compiled)
+        return compiled
+
+    def _obtain(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Compiled:
+        """The program for such arguments, read or compiled now."""
+        arguments = self._arguments(state, batch, extra)
+        settings = self._program.settings(arguments)
+        key = programs.key_of(settings, self._devices)
+        compiled = programs.load(key, self._devices)
+        if compiled is None:
+            self._announce(settings)
+            started = time.monotonic()
+            compiled = self.compile(self._mapped.lower(*arguments))
+            programs.note_seconds(settings, time.monotonic() - started)
+            programs.save(key, compiled)
+        return compiled
+
+    def _announce(self, settings: str | None) -> None:
+        """Says what is compiled, if it is known to take a while."""
+        last_s = programs.seconds(settings) or 0
+        if last_s >= _WORTH_TELLING_S:
+            print(f"{self._name}: tracing and compiling, {last_s:.0f} s the last time",
+                  file=sys.stderr, flush=True)
+
+    def _arguments(self, state: Tree, batch: Tree, extra: Tree) -> tuple[Tree, Tree, Tree]:
+        """Shapes, types and places of the arguments."""
+        return (self.shapes(state), jax.eval_shape(self._shares, batch), self.shapes(extra))
 
     def place(self, tree: Tree) -> Tree:
         """Brings the arrays of a state to the devices, unless they are there."""
@@ -195,6 +270,11 @@ class DataParallel:
 
     def _shares(self, batch: Tree) -> Tree:
         return batch if len(self._devices) == 1 else shard_batch(batch, len(self._devices))
+
+
+def _signature(arguments: tuple[Tree, ...]) -> tuple:
+    leaves, structure = jax.tree.flatten(arguments)
+    return structure, *((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 def memory_bytes(compiled: jax.stages.Compiled) -> int:

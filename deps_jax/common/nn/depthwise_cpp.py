@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.compiled.cpp import Library
 from deps_jax.common.nn import depthwise_shifted
-from deps_jax.common.nn.cpp import Library
 from deps_jax.common.nn.depthwise_shifted import Kernels
 from deps_jax.common.nn.dispatch import Index
 

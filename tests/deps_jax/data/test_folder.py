@@ -111,7 +111,7 @@ def test_images_of_any_size_become_squares(pets):
     batch = next(train_batches(data, splits.train, 4, 0, 16))
     assert batch["image"].shape == (4, 16, 16, 3)
     assert in_memory(squares(data, splits.test, 16), 16).images.shape == (3, 16, 16, 3)
-    assert calibration(data, splits.train, 4, 2, 0, 16)[0]["image"].shape == (2, 16, 16, 3)
+    assert calibration(data, splits.train, 4, 2, 0, 16).shape == (2, 2, 16, 16, 3)
     with pytest.raises(ValueError, match=r"set space.resolution, or data\.resize"):
         load(Data("folder", dir=str(pets)), 16)
 

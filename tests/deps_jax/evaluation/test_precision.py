@@ -134,9 +134,10 @@ def test_evaluation_computes_in_full_precision(tiny_variables):
     images = jnp.zeros((4, 9, 9, 3), jnp.uint8)
     batch = {"image": images, "label": jnp.zeros(4, int), "mask": jnp.ones(4)}
     state = (params, batch_stats, subnet)
-    assert_full_precision(evaluator._logits.trace(state, images))
+    assert_full_precision(evaluator._logits.trace(state, images, None))
     assert_full_precision(evaluator._metrics.trace(state, batch, None))
-    assert_full_precision(evaluator._statistics.trace((params, subnet), {"image": images}, None))
+    assert_full_precision(evaluator._statistics.trace((params, subnet),
+                                                      {"image": images[:, None]}, None))
 
 
 def test_golden_records_are_compared_in_full_precision(tiny_variables, tiny_images):

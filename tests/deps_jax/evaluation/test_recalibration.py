@@ -42,7 +42,7 @@ def test_every_example_counts_once_whatever_the_last_batch(evaluator, source, va
                                                            in_evaluation):
     params, _ = variables
     subnet = decode(SPACE, "k3e1-k3e2")
-    stats = evaluator.recalibrate(params, subnet, [{"image": jnp.asarray(source.images[:8])}])
+    stats = evaluator.recalibrate(params, subnet, source.images[None, :8])
     images = normalise(jnp.asarray(source.images), PIXELS)
     logits, _ = in_evaluation(params, stats, images, jax.tree.map(jnp.asarray, subnet))
     logits = np.asarray(logits)
@@ -57,11 +57,11 @@ def test_every_example_counts_once_whatever_the_last_batch(evaluator, source, va
 def test_recalibration_averages_statistics_of_batches(evaluator, source, variables):
     params, _ = variables
     subnet = decode(SPACE, "smallest")
-    batches = [{"image": jnp.asarray(source.images[i:i + 8])} for i in (0, 8)]
+    batches = source.images[:16].reshape(2, 8, *source.images.shape[1:])
     stats = evaluator.recalibrate(params, subnet, batches)
     in_training = jax.jit(lambda params, images: supernet.apply(
         SPACE, params, None, images, subnet, train=True)[1])
-    each = [in_training(params, normalise(batch["image"], PIXELS)) for batch in batches]
+    each = [in_training(params, normalise(jnp.asarray(batch), PIXELS)) for batch in batches]
     chex.assert_trees_all_close(stats, jax.tree.map(lambda a, b: (a + b) / 2, *each), atol=1e-4)
     with pytest.raises(ValueError, match="no calibration batch"):
         evaluator.recalibrate(params, subnet, [])

@@ -82,7 +82,7 @@ def test_exported_network_is_the_elastic_one(variables):
     images = np.random.default_rng(0).integers(0, 256, (12, 11, 11, 3), np.uint8)
     subnet, x = decode(PLAIN, "k3e1.5/k5e1-k3e1/k5e2x2"), normalise(images, PIXELS)
     evaluator = Evaluator(PLAIN, PIXELS, devices=jax.devices()[:1])
-    stats = evaluator.recalibrate(params, subnet, [{"image": jnp.asarray(images)}])
+    stats = evaluator.recalibrate(params, subnet, images[None])
     batch = {"image": jnp.asarray(images), "mask": np.ones(12)}
     expected = evaluator.logits(params, stats, subnet, [batch])
     cut = network.extract(PLAIN, params, stats, subnet)

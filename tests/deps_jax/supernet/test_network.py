@@ -55,7 +55,7 @@ def case(request, tiny, tiny_variables):
     elastic = jax.jit(partial(supernet.apply, space, train=False))
 
     def cut(subnet):
-        stats = evaluator.recalibrate(params, subnet, [{"image": images}])
+        stats = evaluator.recalibrate(params, subnet, images[None])
         expected, _ = elastic(params, stats, x, jax.tree.map(jnp.asarray, subnet))
         return network.extract(space, params, stats, subnet), expected
 

@@ -121,7 +121,7 @@ def test_evaluation_is_the_same(state):
     generator = np.random.default_rng(1)
     source = ArraySource(generator.integers(0, 256, (22, 9, 9, 3), np.uint8),
                          generator.integers(0, 5, 22).astype(np.int32))
-    calibration = [{"image": source.images[start:start + 8]} for start in (0, 8)]
+    calibration = source.images[:16].reshape(2, 8, 9, 9, 3)
     found = []
     for count in (1, 2):
         evaluator = Evaluator(SPACE, PIXELS, dtype="float64", devices=jax.devices()[:count])

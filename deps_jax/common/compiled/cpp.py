@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -19,10 +18,26 @@ from pathlib import Path
 import jax
 import jaxlib
 
+from deps_jax.common.compiled.machine import processor
+
 COMPILERS = ("c++", "g++", "clang++")
 OFF = "DEPS_JAX_NO_CPP"  # in the environment: compile and load nothing
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-DNDEBUG")
 _PATIENCE_S = 300
+
+
+_LIBRARIES: dict[str, Library] = {}
+
+
+def asked() -> dict[str, bool]:
+    """Whether each library, by its name, was found usable; only those that were asked for."""
+    return {name: library.is_loaded for name, library in _LIBRARIES.items()
+            if library.is_loaded is not None}
+
+
+def load(name: str) -> bool:
+    """Whether the functions of a library can be called, see `Library.load`."""
+    return name in _LIBRARIES and _LIBRARIES[name].load()
 
 
 class Library:
@@ -32,20 +47,24 @@ class Library:
       source: The file.
       functions: Names of its handlers.
       instead: What happens without it, for messages.
+
+    Attributes:
+      is_loaded: Whether the functions can be called; None until that is asked for.
     """
 
     def __init__(self, source: Path, functions: tuple[str, ...], instead: str) -> None:
         self._source, self._functions, self._instead = source, functions, instead
-        self._loaded: bool | None = None
+        self.is_loaded: bool | None = None
+        _LIBRARIES[source.stem] = self
 
     def load(self) -> bool:
         """Whether the functions can be called; compiles and loads them at the first call.
 
         Says once, on stderr, when they are compiled, or why they cannot be.
         """
-        if self._loaded is None:
-            self._loaded = not os.environ.get(OFF) and self._load()
-        return self._loaded
+        if self.is_loaded is None:
+            self.is_loaded = not os.environ.get(OFF) and self._load()
+        return self.is_loaded
 
     def target(self, function: str) -> str:
         """The name of a function for `jax.ffi.ffi_call`: another one for another source."""
@@ -53,7 +72,9 @@ class Library:
 
     @cached_property
     def _digest(self) -> str:
-        return hashlib.sha256(self._source.read_bytes()).hexdigest()
+        """Of the source and of all headers beside it."""
+        files = [self._source, *sorted(self._source.parent.glob("*.h"))]
+        return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
     def _load(self) -> bool:
         compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", ""), *COMPILERS))),
@@ -94,7 +115,7 @@ class Library:
           subprocess.CalledProcessError, subprocess.TimeoutExpired: If it cannot be compiled.
         """
         made_with = "\n".join([self._digest, _version(compiler), jaxlib.__version__, *_FLAGS,
-                               _processor()])
+                               processor()])
         name = f"{self._source.stem}-{hashlib.sha256(made_with.encode()).hexdigest()[:16]}.so"
         folder = _folder()
         if not (folder / name).exists():
@@ -122,16 +143,6 @@ def _compile(compiler: str, source: Path, made: Path) -> None:
 def _version(compiler: str) -> str:
     return subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True,
                           timeout=_PATIENCE_S).stdout
-
-
-def _processor() -> str:
-    """What the processor can do: a folder may be shared by different machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    able = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
-    return "\n".join([platform.machine(), platform.processor(), *sorted(set(able))])
 
 
 def _folder() -> Path:

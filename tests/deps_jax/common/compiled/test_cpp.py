@@ -2,8 +2,8 @@ import subprocess
 
 import pytest
 
-from deps_jax.common.nn import cpp
-from deps_jax.common.nn.cpp import Library
+from deps_jax.common.compiled import cpp
+from deps_jax.common.compiled.cpp import Library
 from deps_jax.common.nn.depthwise_cpp import LIBRARY
 
 INSTEAD = "sums are slow"
