@@ -69,7 +69,7 @@ def run_block(block: Block, branch: int, mode: Mode, exact: bool, params: Tree, 
       latter are {} in evaluation.
     """
     x = x[..., :block.branches[branch]["in"]]
-    own = _Block(block, mode, cut(params, block, branch),
+    own = _Block(block, mode, _cut_params(params, block, branch),
                  None if mode.train else cut(given.stats, block, branch), kernel, x,
                  given.survival)
     statistics: Tree = {}
@@ -77,7 +77,19 @@ def run_block(block: Block, branch: int, mode: Mode, exact: bool, params: Tree, 
         x = _run_row(own, row, x, statistics)
     if not exact and (missing := block.largest["out"] - x.shape[-1]):
         x = jnp.pad(x, [(0, 0)] * 3 + [(0, missing)])
-    return x, pad(statistics, block) if mode.train else {}
+    return x, pad(lax.stop_gradient(statistics), block) if mode.train else {}
+
+
+def _cut_params(params: Tree, block: Block, branch: int) -> Tree:
+    """Parameters at the widths of a branch, but for kernels of depthwise convolutions.
+
+    Those find size and channels in the whole kernel, and need no copy.
+    """
+    whole = {row.name: params[row.name]["kernel"] for row in block.rows
+             if isinstance(row, Conv) and row.depthwise and "transform" not in params[row.name]}
+    own = cut({name: {key: part for key, part in row.items() if key != "kernel"}
+               if name in whole else row for name, row in params.items()}, block, branch)
+    return own | {name: own[name] | {"kernel": kernel} for name, kernel in whole.items()}
 
 
 def _run_row(own: _Block, row: Row, x: jax.Array, statistics: Tree) -> jax.Array:
@@ -115,11 +127,13 @@ def _convolve(own: _Block, row: Conv, x: jax.Array) -> tuple[jax.Array, Tree]:
             return pointwise_norm(x, params, stats, mode, block.epsilon)
         y = pointwise(x, params["kernel"])
     else:
-        kernels, choice = (params["kernel"],), 0
-        if row.kernel == KERNEL:
-            kernels, choice = kernel_candidates(params, block.kernels), own.kernel
-        kernels = tuple(kernel.astype(x.dtype) for kernel in kernels)
-        y = (depthwise if row.depthwise else _dense_convolution)(x, kernels, choice, stride)
+        sizes, choice = (((row.kernel,), 0) if row.kernel != KERNEL
+                         else (block.kernels, own.kernel))
+        if row.depthwise and "transform" not in params:
+            y = depthwise(x, (params["kernel"].astype(x.dtype),), choice, stride, sizes)
+        else:
+            kernels = tuple(kernel.astype(x.dtype) for kernel in kernel_candidates(params, sizes))
+            y = (depthwise if row.depthwise else _dense_convolution)(x, kernels, choice, stride)
     y, norm = batch_norm(y, params["norm"], stats and stats["norm"], mode, block.epsilon)
     return y, {"norm": norm}
 

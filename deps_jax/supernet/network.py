@@ -18,7 +18,7 @@ from deps_jax.space.layers import Layer, layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet.elastic import kernel_candidates, nth_block
-from deps_jax.supernet.tensors import Tree, cut
+from deps_jax.supernet.tensors import Tree, take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,8 @@ def _chosen_blocks(space: SearchSpace, params: Tree, batch_stats: Tree,
         for d, block in enumerate(blocks[:int(subnet.depth[s])]):
             branch = block.branch(incoming if d == 0 else outgoing, outgoing,
                                   int(subnet.expand[s, d]))
-            own, stats = (cut(nth_block(tree[f"stage{s}"], d), block, branch)
+            index = {name: slice(size) for name, size in block.branches[branch].items()}
+            own, stats = (take(nth_block(tree[f"stage{s}"], d), block, index)
                           for tree in (params, batch_stats))
             yield f"stage{s}/block{d}", _with_kernel(block, own, int(subnet.kernel[s, d])), stats
 

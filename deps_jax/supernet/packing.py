@@ -7,17 +7,14 @@ exchange two arrays. All of it is elementwise, so nothing else changes.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 
 from deps_jax.common.loop.optim import decayed
 from deps_jax.common.loop.parallel import Tree
-from deps_jax.common.nn.by_platform import by_platform
+from deps_jax.common.nn.pieces import split
 
 Packed = dict[str, jax.Array]  # {"kernel": [n], "bias": [m]}: names that `optim.decayed` knows
 NAMES = {True: "kernel", False: "bias"}
@@ -55,12 +52,10 @@ class Packing:
 
     def unpack(self, packed: Packed) -> Tree:
         """The tree of vectors."""
-        starts, leaves = dict.fromkeys(packed, 0), []
-        for shape, name in zip(self.shapes, self.names, strict=True):
-            start, size = starts[name], math.prod(shape)
-            leaves.append(lax.slice(packed[name], (start,), (start + size,)).reshape(shape))
-            starts[name] += size
-        return self.structure.unflatten(leaves)
+        leaves = {name: iter(split(vector, tuple(
+            shape for shape, own in zip(self.shapes, self.names, strict=True) if own == name)))
+            for name, vector in packed.items()}
+        return self.structure.unflatten([next(leaves[name]) for name in self.names])
 
     def pack_all(self, state: Tree) -> Tree:
         """A state of an optimizer with every tree like the parameters packed."""
@@ -71,17 +66,6 @@ class Packing:
         names = set(self.names)
         return _each(state, lambda part: isinstance(part, dict) and set(part) == names,
                      self.unpack)
-
-
-def _called(tree: Tree) -> Tree:
-    with set_xla_metadata(inlineable="false"):
-        return jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf + jnp.zeros_like(leaf), tree))(
-            tree)
-
-
-# XLA:CPU drops `lax.optimization_barrier` and would compute the whole optimizer again for each of a
-# hundred slices of its result.
-materialised = by_platform("materialised", default=lambda tree: tree, cpu=_called)
 
 
 def _each(tree: Tree, is_one: Callable[[Tree], bool], change: Callable[[Tree], Tree]) -> Tree:

@@ -194,8 +194,15 @@ def _stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, given: Given, x:
         x, statistics["rest"] = run_repeated(
             _elastic(blocks[-1], mode), params["rest"], x,
             (choices.branch[first:], choices.kernel[first:]), _rest(given, first),
-            choices.depth - first)
+            choices.depth - first, _no_statistics(params["rest"], mode, x.dtype))
     return x, statistics
+
+
+def _no_statistics(params: Tree, mode: Mode, dtype: jnp.dtype) -> Tree:
+    """Zeros for the batch statistics of blocks with these parameters; {} in evaluation."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide),
+                        init_batch_stats(params) if mode.train else {})
 
 
 def _first(given: Given) -> Given:
@@ -224,8 +231,8 @@ def _static_stage(blocks: tuple[Block, ...], mode: Mode, params: Tree, given: Gi
         x, statistics["first"] = jax.checkpoint(block)(x, own)
     if "rest" not in params:
         return x, statistics
-    none = init_batch_stats(params["rest"]) if mode.train else {}
-    rest = [jax.tree.map(lambda leaf: jnp.zeros_like(leaf[depth - first:]), none)]
+    none = _no_statistics(params["rest"], mode, x.dtype)
+    rest = [jax.tree.map(lambda leaf: leaf[depth - first:], none)]
     for start, stop in _equal_neighbours(choices, first, depth):
         own = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a - first:b - first],
                            (params["rest"], _rest(given, first)))

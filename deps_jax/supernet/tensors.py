@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import jax
 import jax.numpy as jnp
 
+from deps_jax.common.nn.pieces import corners, padded
 from deps_jax.space.block import Block
 from deps_jax.space.rows import Conv, Dims, Gate, Row, Shortcut
 
@@ -30,7 +31,7 @@ def map_tensors(fn: Callable, tree: Tree, block: Block, *, with_path: bool = Fal
       with_path: Call `fn(path, axes)` instead.
     """
     def apply(keys: tuple, leaf: jax.Array) -> jax.Array:
-        path = tuple(key.key for key in keys)
+        path = _keys(keys)
         return fn(path if with_path else leaf, dims_of(block, path))
 
     return jax.tree_util.tree_map_with_path(apply, tree)
@@ -53,17 +54,25 @@ def take(tree: Tree, block: Block, index: Mapping[str, slice | jax.Array]) -> Tr
 
 def cut(tree: Tree, block: Block, branch: int) -> Tree:
     """Parameters or statistics cut to the widths of a branch."""
-    return take(tree, block, {name: slice(size) for name, size in block.branches[branch].items()
-                              if size < block.largest[name]})
+    return _resized(corners, tree, block, block.branches[branch])
 
 
 def pad(tree: Tree, block: Block) -> Tree:
-    """The inverse of `cut`, with zeros for what was cut off."""
-    def padded(leaf: jax.Array, dims: Dims) -> jax.Array:
-        return jnp.pad(leaf, [(0, block.largest[dim] - size if isinstance(dim, str) else 0)
-                              for dim, size in zip(dims, leaf.shape, strict=True)])
+    """The inverse of `cut`, with zeros for what was cut off; it has no derivative."""
+    return _resized(padded, tree, block, block.largest)
 
-    return map_tensors(padded, tree, block)
+
+def _resized(resize: Callable, tree: Tree, block: Block, widths: Mapping[str, int]) -> Tree:
+    """The tree with leading corners of these widths, by one call."""
+    leaves, structure = jax.tree.flatten_with_path(tree)
+    shapes = tuple(tuple(widths[dim] if isinstance(dim, str) else size
+                         for dim, size in zip(dims_of(block, _keys(path)), leaf.shape, strict=True))
+                   for path, leaf in leaves)
+    return structure.unflatten(resize(tuple(leaf for _, leaf in leaves), shapes))
+
+
+def _keys(path: tuple) -> tuple[str, ...]:
+    return tuple(key.key for key in path)
 
 
 def init_block(key: jax.Array, block: Block) -> Tree:

@@ -26,13 +26,13 @@ class Gradients(NamedTuple):
     Attributes:
       slots: Gradient of each slot by its name, packed as `packing.Packing` has it.
       losses: Losses of the b examples in each of the n slots, [n, b].
-      statistics: Batch statistics of the first slot.
+      statistics: Batch statistics of the first slot, packed.
       outputs: Outputs of the first slot.
     """
 
     slots: dict[str, Packed]
     losses: jax.Array
-    statistics: Tree
+    statistics: Packed
     outputs: Tree
 
 
@@ -104,8 +104,8 @@ def gradients_alone(phase: Phase, space: SearchSpace, task: Task, params: Tree, 
 
     with jax.named_scope("slot"):
         gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
-    return Gradients({slot.name: Packing.of(params).pack(gradient)}, losses[None], statistics,
-                     outputs)
+    return Gradients({slot.name: Packing.of(params).pack(gradient)}, losses[None],
+                     Packing.of(statistics).pack(statistics), outputs)
 
 
 def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, subnets: Subnet,
@@ -124,7 +124,7 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
     first_teaches, packing = phase.teacher == FIRST_SLOT, Packing.of(params)
 
     def run_slot(taught: Tree | None, slot: tuple[Subnet, jax.Array, jax.Array, jax.Array]
-                 ) -> tuple[Tree | None, tuple[Packed, jax.Array, Tree, Tree]]:
+                 ) -> tuple[Tree | None, tuple[Packed, jax.Array, Packed, Tree]]:
         subnet, is_first, kind, dropout = slot
 
         def loss_fn(params: Tree) -> tuple[jax.Array, Found]:
@@ -136,7 +136,8 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
         with jax.named_scope("slot"):
             gradient, (losses, statistics, outputs) = jax.grad(loss_fn, has_aux=True)(params)
         taught = _where(is_first, outputs, taught) if first_teaches else taught
-        return taught, (packing.pack(gradient), losses, statistics, outputs)
+        return taught, (packing.pack(gradient), losses, Packing.of(statistics).pack(statistics),
+                        outputs)
 
     before = task.no_outputs(inputs) if first_teaches else teacher
     _, (gradients, losses, statistics, outputs) = jax.lax.scan(

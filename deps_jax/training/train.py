@@ -22,7 +22,7 @@ from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
 from deps_jax.supernet.masks import active_masks
-from deps_jax.supernet.packing import Packed, Packing, materialised
+from deps_jax.supernet.packing import Packed, Packing
 from deps_jax.supernet.supernet import DTYPES
 from deps_jax.supernet.zero_scales import zero_scales
 from deps_jax.training.gradients import (
@@ -259,12 +259,12 @@ class Learned(NamedTuple):
 
     Attributes:
       slots: Gradient of each slot by its name, see `gradients.Gradients`.
-      statistics: Batch statistics of the first slot.
+      statistics: Batch statistics of the first slot, packed.
       metrics: Means by name, of the losses and of what the task tells.
     """
 
     slots: dict[str, Packed]
-    statistics: dict
+    statistics: Packed
     metrics: dict[str, Mean]
 
 
@@ -314,11 +314,12 @@ def apply_gradients(recipe: Recipe, phase: Phase, state: TrainState, found: Lear
         weights=_weights(recipe, phase, state.step, subnets),
         masks=_masks(recipe, phase, state.params, subnets, packing))
     new = optax.apply_updates(old, updates)
-    new, opt_state, updates = materialised((new, opt_state, updates))
     batch_stats, momentum = state.batch_stats, recipe.norm_momentum
     if phase.keeps_statistics:
-        batch_stats = jax.tree.map(lambda old, new: (1 - momentum) * old + momentum * new,
-                                   batch_stats, found.statistics)
+        running = Packing.of(batch_stats)
+        batch_stats = running.unpack(jax.tree.map(
+            lambda old, new: (1 - momentum) * old + momentum * new,
+            running.pack(batch_stats), found.statistics))
     return state.replace(
         step=state.step + 1, params=packing.unpack(new), batch_stats=batch_stats,
         opt_state=packing.unpack_all(opt_state),

@@ -3,100 +3,26 @@
 // XLA has no good one there. Here an image is copied, a line of channels at a time, into a scratch
 // buffer with zero columns beside it, where all pixels that a kernel meets lie close together; the
 // sums then stay in registers. Rows of padding are skipped. The kernel is one of several, chosen
-// when the program runs.
+// when the program runs: arrays of their own, or the centres of one that may have more channels.
 //
 // Results do not depend on the number of threads: work is divided by images and channels alone.
 
 #include <algorithm>
-#include <atomic>
-#include <cassert>  // which ffi.h needs and does not include
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <vector>
 
-#include "xla/ffi/api/ffi.h"
+#include "lines.h"
+#include "parallel.h"
 
 namespace ffi = xla::ffi;
+using Sizes = ffi::Span<const int64_t>;
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
 constexpr int kSums = 8;  // vectors of sums that are kept in registers
 constexpr int kSlices = 16;  // of the batch, summed apart in the gradient of a kernel
-
-// A line of L neighbouring channels, as the vectors that the processor has.
-template <typename T, int L>
-struct Line {
-  static constexpr int kBytes = std::min<int>(kVectorBytes, L * sizeof(T));
-  static constexpr int kLanes = kBytes / sizeof(T);
-  static constexpr int kVectors = L / kLanes;
-  typedef T Vector __attribute__((vector_size(kBytes)));
-  typedef T Unaligned __attribute__((vector_size(kBytes), aligned(sizeof(T)), may_alias));
-  Vector part[kVectors];
-
-  static Line Load(const T* from) {
-    Line line;
-    for (int n = 0; n < kVectors; ++n)
-      line.part[n] = *reinterpret_cast<const Unaligned*>(from + n * kLanes);
-    return line;
-  }
-  void Store(T* to) const {
-    for (int n = 0; n < kVectors; ++n)
-      *reinterpret_cast<Unaligned*>(to + n * kLanes) = part[n];
-  }
-  // The first `valid` channels from memory, zeros behind them; the second the other way.
-  static Line LoadSome(const T* from, int valid) {
-    if (valid == L) return Load(from);
-    alignas(64) T whole[L] = {};
-    std::copy(from, from + valid, whole);
-    return Load(whole);
-  }
-  void StoreSome(T* to, int valid) const {
-    if (valid == L) return Store(to);
-    alignas(64) T whole[L];
-    Store(whole);
-    std::copy(whole, whole + valid, to);
-  }
-  void AddProduct(const Line& a, const Line& b) {
-    for (int n = 0; n < kVectors; ++n) part[n] += a.part[n] * b.part[n];
-  }
-};
-
-// Calls work(0) ... work(count - 1), each once, on the threads of XLA's pool and on this one.
-// It waits only for calls that run already, so it ends also where the pool has no thread to spare.
-void Parallel(ffi::ThreadPool& pool, int64_t count, const std::function<void(int64_t)>& work) {
-  struct Shared {
-    std::function<void(int64_t)> work;
-    std::atomic<int64_t> next{0};
-    int64_t done = 0;
-    std::mutex mutex;
-    std::condition_variable all_done;
-  };
-  auto shared = std::make_shared<Shared>();
-  shared->work = work;
-  auto run = [shared, count] {
-    int64_t own = 0;
-    for (int64_t i; (i = shared->next++) < count; ++own) shared->work(i);
-    if (!own) return;
-    std::lock_guard<std::mutex> lock(shared->mutex);
-    if ((shared->done += own) == count) shared->all_done.notify_all();
-  };
-  int64_t helpers = std::min<int64_t>(pool.num_threads(), count) - 1;
-  for (int64_t i = 0; i < helpers; ++i) pool.Schedule([run] { run(); });
-  run();
-  std::unique_lock<std::mutex> lock(shared->mutex);
-  shared->all_done.wait(lock, [&] { return shared->done == count; });
-}
 
 template <typename T>
 struct Images {
@@ -146,16 +72,22 @@ void SumRow(const T* base, int64_t step, const Tap* taps, int64_t count, const T
   }
 }
 
+// The size x size weights in the centre of an array of whole x whole, of its leading channels.
 template <typename T>
 struct Kernel {
-  const T* data;
-  int64_t size, channels;
+  T* data;
+  int64_t size, whole, channels;
+  T* At(int64_t i, int64_t j, int64_t channel) const {
+    const int64_t margin = (whole - size) / 2;
+    return data + ((margin + i) * whole + margin + j) * channels + channel;
+  }
 };
 
 template <typename T, int L>
-void PackKernel(const Kernel<T>& kernel, int64_t channel, int valid, T* packed) {
-  for (int64_t n = 0; n < kernel.size * kernel.size; ++n)
-    Line<T, L>::LoadSome(kernel.data + n * kernel.channels + channel, valid).Store(packed + n * L);
+void PackKernel(const Kernel<const T>& kernel, int64_t channel, int valid, T* packed) {
+  for (int64_t i = 0; i < kernel.size; ++i)
+    for (int64_t j = 0; j < kernel.size; ++j, packed += L)
+      Line<T, L>::LoadSome(kernel.At(i, j, channel), valid).Store(packed);
 }
 
 // What a thread needs for one line of channels of one image.
@@ -179,14 +111,10 @@ void ForEachLine(ffi::ThreadPool& pool, int64_t images, int64_t channels,
   });
 }
 
-int64_t RoundUp(int64_t number, int64_t multiple) {
-  return (number + multiple - 1) / multiple * multiple;
-}
-
 // Calls each(pixels, weights, image, channel, valid) for every line, packed with its kernel; the
 // columns of zeros before it are as many as the kernel reaches over an edge.
 template <typename T, int L, typename Each>
-void ForEachPacked(ffi::ThreadPool& pool, const Images<const T>& images, const Kernel<T>& kernel,
+void ForEachPacked(ffi::ThreadPool& pool, const Images<const T>& images, const Kernel<const T>& kernel,
                    int64_t columns, const Each& each) {
   const int64_t k = kernel.size;
   ForEachLine<L>(pool, images.count, images.channels,
@@ -204,7 +132,7 @@ template <typename T, int L>
 constexpr int kTile = std::max(1, kSums / Line<T, L>::kVectors);
 
 template <typename T, int L>
-void Convolve(ffi::ThreadPool& pool, const Images<const T>& x, const Kernel<T>& kernel,
+void Convolve(ffi::ThreadPool& pool, const Images<const T>& x, const Kernel<const T>& kernel,
               int64_t stride, const Images<T>& y) {
   const int64_t k = kernel.size, margin = k / 2;
   const int64_t columns = std::max((RoundUp(y.width, kTile<T, L>) - 1) * stride + k,
@@ -228,7 +156,7 @@ void Convolve(ffi::ThreadPool& pool, const Images<const T>& x, const Kernel<T>& 
 // The gradient of the input: what a pixel was multiplied with depends on where it lies between the
 // strides, so that rows and columns fall into as many classes as the stride, each with its taps.
 template <typename T, int L>
-void PullInput(ffi::ThreadPool& pool, const Images<const T>& dy, const Kernel<T>& kernel,
+void PullInput(ffi::ThreadPool& pool, const Images<const T>& dy, const Kernel<const T>& kernel,
                int64_t stride, const Images<T>& dx) {
   const int64_t k = kernel.size, margin = k / 2;
   const int64_t columns = RoundUp(dy.width, kTile<T, L>) + 2 * margin;
@@ -278,8 +206,9 @@ void AddProducts(int64_t taps, const T* x, int64_t step, const T* dy, int64_t wi
 // The gradient of the kernel, summed in slices of the batch and then over the slices.
 template <typename T, int L>
 void PullKernel(ffi::ThreadPool& pool, const Images<const T>& x, const Images<const T>& dy,
-                int64_t stride, int64_t k, T* gradient) {
-  const int64_t margin = k / 2, channels = x.channels, numbers = k * k * channels;
+                int64_t stride, const Kernel<T>& gradient) {
+  const int64_t k = gradient.size, margin = k / 2;
+  const int64_t channels = x.channels, numbers = k * k * channels;
   const int64_t columns = std::max((dy.width - 1) * stride + k, margin + x.width);
   const int64_t slices = std::min<int64_t>(kSlices, x.count);
   std::vector<T> partial(slices * numbers);
@@ -306,13 +235,14 @@ void PullKernel(ffi::ThreadPool& pool, const Images<const T>& x, const Images<co
       Line<T, L>::Load(sums + n * L).StoreSome(
           partial.data() + slice * numbers + n * channels + channel, valid);
   });
-  std::copy(partial.begin(), partial.begin() + numbers, gradient);
-  for (int64_t slice = 1; slice < slices; ++slice)
-    for (int64_t n = 0; n < numbers; ++n) gradient[n] += partial[slice * numbers + n];
+  for (int64_t n = 0; n < k * k; ++n) {
+    T* to = gradient.At(n / k, n % k, 0);
+    const T* from = partial.data() + n * channels;
+    std::copy(from, from + channels, to);
+    for (int64_t slice = 1; slice < slices; ++slice)
+      for (int64_t c = 0; c < channels; ++c) to[c] += from[slice * numbers + c];
+  }
 }
-
-// Whether lines of 16 channels waste no more than lines of 8 do.
-bool Wide(int64_t channels) { return RoundUp(channels, 16) == RoundUp(channels, 8); }
 
 template <typename T>
 Images<T> AsImages(const ffi::AnyBuffer& buffer) {
@@ -321,69 +251,78 @@ Images<T> AsImages(const ffi::AnyBuffer& buffer) {
 }
 
 template <typename T>
-Kernel<T> AsKernel(const ffi::AnyBuffer& buffer) {
+Kernel<T> AsKernel(const ffi::AnyBuffer& buffer, int64_t size) {
   auto shape = buffer.dimensions();
-  return {reinterpret_cast<const T*>(buffer.untyped_data()), shape[0], shape[2]};
+  return {reinterpret_cast<T*>(buffer.untyped_data()), size, shape[0], shape[2]};
 }
 
-size_t Chosen(const ffi::Buffer<ffi::S32>& choice, size_t count) {
-  return std::clamp<int32_t>(*choice.typed_data(), 0, count - 1);  // as lax.switch does
-}
+// The size that is chosen, and which of the arrays holds its kernel.
+struct Chosen {
+  int64_t size;
+  size_t array;
+  Chosen(const ffi::Buffer<ffi::S32>& choice, Sizes sizes, size_t arrays) {
+    // Out of range it is the nearest, as with lax.switch.
+    const int32_t position = std::clamp<int32_t>(*choice.typed_data(), 0, sizes.size() - 1);
+    size = sizes[position];
+    array = arrays == 1 ? 0 : position;
+  }
+};
 
 template <typename T>
-void ForwardOf(ffi::ThreadPool& pool, int64_t stride, const ffi::AnyBuffer& x,
+void ForwardOf(ffi::ThreadPool& pool, int64_t stride, int64_t size, const ffi::AnyBuffer& x,
                const ffi::AnyBuffer& kernel, const ffi::AnyBuffer& y) {
   const auto from = AsImages<const T>(x);
   auto run = Wide(from.channels) ? Convolve<T, 16> : Convolve<T, 8>;
-  run(pool, from, AsKernel<T>(kernel), stride, AsImages<T>(y));
+  run(pool, from, AsKernel<const T>(kernel, size), stride, AsImages<T>(y));
 }
 
 template <typename T>
-void PullbackOf(ffi::ThreadPool& pool, int64_t stride, const ffi::AnyBuffer& x,
+void PullbackOf(ffi::ThreadPool& pool, int64_t stride, int64_t size, const ffi::AnyBuffer& x,
                 const ffi::AnyBuffer& dy, const ffi::AnyBuffer& kernel, const ffi::AnyBuffer& dx,
                 const ffi::AnyBuffer& dkernel) {
   const auto from = AsImages<const T>(x), cotangent = AsImages<const T>(dy);
-  const auto used = AsKernel<T>(kernel);
   auto input = Wide(from.channels) ? PullInput<T, 16> : PullInput<T, 8>;
   auto weights = Wide(from.channels) ? PullKernel<T, 16> : PullKernel<T, 8>;
-  input(pool, cotangent, used, stride, AsImages<T>(dx));
-  weights(pool, from, cotangent, stride, used.size,
-          reinterpret_cast<T*>(dkernel.untyped_data()));
+  input(pool, cotangent, AsKernel<const T>(kernel, size), stride, AsImages<T>(dx));
+  weights(pool, from, cotangent, stride, AsKernel<T>(dkernel, size));
 }
 
-ffi::Error Forward(ffi::ThreadPool pool, int64_t stride, ffi::AnyBuffer x,
+const char kNumbers[] = "depthwise convolution of neither float32 nor float64";
+
+ffi::Error Forward(ffi::ThreadPool pool, int64_t stride, Sizes sizes, ffi::AnyBuffer x,
                    ffi::Buffer<ffi::S32> choice, ffi::RemainingArgs kernels,
                    ffi::Result<ffi::AnyBuffer> y) {
-  auto kernel = kernels.get<ffi::AnyBuffer>(Chosen(choice, kernels.size()));
+  const Chosen chosen(choice, sizes, kernels.size());
+  auto kernel = kernels.get<ffi::AnyBuffer>(chosen.array);
   if (!kernel.has_value()) return kernel.error();
   if (x.element_type() == ffi::F32) {
-    ForwardOf<float>(pool, stride, x, *kernel, *y);
+    ForwardOf<float>(pool, stride, chosen.size, x, *kernel, *y);
   } else if (x.element_type() == ffi::F64) {
-    ForwardOf<double>(pool, stride, x, *kernel, *y);
+    ForwardOf<double>(pool, stride, chosen.size, x, *kernel, *y);
   } else {
-    return ffi::Error::InvalidArgument("depthwise convolution of neither float32 nor float64");
+    return ffi::Error::InvalidArgument(kNumbers);
   }
   return ffi::Error::Success();
 }
 
-ffi::Error Pullback(ffi::ThreadPool pool, int64_t stride, ffi::AnyBuffer x, ffi::AnyBuffer dy,
-                    ffi::Buffer<ffi::S32> choice, ffi::RemainingArgs kernels,
+ffi::Error Pullback(ffi::ThreadPool pool, int64_t stride, Sizes sizes, ffi::AnyBuffer x,
+                    ffi::AnyBuffer dy, ffi::Buffer<ffi::S32> choice, ffi::RemainingArgs kernels,
                     ffi::Result<ffi::AnyBuffer> dx, ffi::RemainingRets dkernels) {
-  const size_t chosen = Chosen(choice, kernels.size());
-  auto kernel = kernels.get<ffi::AnyBuffer>(chosen);
-  if (!kernel.has_value()) return kernel.error();
+  const Chosen chosen(choice, sizes, kernels.size());
   for (size_t i = 0; i < dkernels.size(); ++i) {
     auto dkernel = dkernels.get<ffi::AnyBuffer>(i);
     if (!dkernel.has_value()) return dkernel.error();
-    if (i != chosen) {
-      std::memset((*dkernel)->untyped_data(), 0, (*dkernel)->size_bytes());
-    } else if (x.element_type() == ffi::F32) {
-      PullbackOf<float>(pool, stride, x, dy, *kernel, *dx, **dkernel);
-    } else if (x.element_type() == ffi::F64) {
-      PullbackOf<double>(pool, stride, x, dy, *kernel, *dx, **dkernel);
-    } else {
-      return ffi::Error::InvalidArgument("depthwise convolution of neither float32 nor float64");
-    }
+    std::memset((*dkernel)->untyped_data(), 0, (*dkernel)->size_bytes());
+  }
+  auto kernel = kernels.get<ffi::AnyBuffer>(chosen.array);
+  if (!kernel.has_value()) return kernel.error();
+  auto dkernel = *dkernels.get<ffi::AnyBuffer>(chosen.array);
+  if (x.element_type() == ffi::F32) {
+    PullbackOf<float>(pool, stride, chosen.size, x, dy, *kernel, *dx, *dkernel);
+  } else if (x.element_type() == ffi::F64) {
+    PullbackOf<double>(pool, stride, chosen.size, x, dy, *kernel, *dx, *dkernel);
+  } else {
+    return ffi::Error::InvalidArgument(kNumbers);
   }
   return ffi::Error::Success();
 }
@@ -394,6 +333,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise, Forward,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Attr<int64_t>("stride")
+                                  .Attr<Sizes>("sizes")
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::Buffer<ffi::S32>>()
                                   .RemainingArgs()
@@ -403,6 +343,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_pullback, Pullback,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Attr<int64_t>("stride")
+                                  .Attr<Sizes>("sizes")
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::Buffer<ffi::S32>>()

@@ -15,38 +15,39 @@ import numpy as np
 
 from deps_jax.common.compiled.cpp import Library
 from deps_jax.common.nn import depthwise_shifted
-from deps_jax.common.nn.depthwise_shifted import Kernels
+from deps_jax.common.nn.depthwise_shifted import Kernels, Sizes
 from deps_jax.common.nn.dispatch import Index
 
 LIBRARY = Library(Path(__file__).with_name("depthwise.cc"), ("depthwise", "depthwise_pullback"),
                   instead="depthwise convolutions run as XLA has them, several times slower")
 
 
-@partial(jax.jit, static_argnames=("stride", "precision"))
-def convolve(x: jax.Array, kernels: Kernels, choice: Index | None, *, stride: int,
+@partial(jax.jit, static_argnames=("sizes", "stride", "precision"))
+def convolve(x: jax.Array, kernels: Kernels, choice: Index | None, *, sizes: Sizes, stride: int,
              precision: str | None) -> jax.Array:
     """The convolution of x, [b, h, w, c], with the chosen kernel, see `depthwise.depthwise`."""
     if not LIBRARY.load():
-        return depthwise_shifted.convolve(x, kernels, choice, stride=stride, precision=precision)
+        return depthwise_shifted.convolve(x, kernels, choice, sizes=sizes, stride=stride,
+                                          precision=precision)
     b, h, w, c = x.shape
     size = (b, -(-h // stride), -(-w // stride), c)
     wide, *wide_kernels = _wide((x, *kernels))
     y = jax.ffi.ffi_call(LIBRARY.target("depthwise"), jax.ShapeDtypeStruct(size, wide.dtype))(
-        wide, _number(choice), *wide_kernels, stride=np.int64(stride))
+        wide, _number(choice), *wide_kernels, stride=np.int64(stride), sizes=np.array(sizes))
     return y.astype(x.dtype)
 
 
-@partial(jax.jit, static_argnames=("stride", "precision"))
+@partial(jax.jit, static_argnames=("sizes", "stride", "precision"))
 def pull_back(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Array, *,
-              stride: int, precision: str | None) -> tuple[jax.Array, Kernels]:
-    """The gradients of the input and of every kernel; those of kernels not chosen are zero."""
+              sizes: Sizes, stride: int, precision: str | None) -> tuple[jax.Array, Kernels]:
+    """The gradients of the input and of every kernel; those of weights not chosen are zero."""
     if not LIBRARY.load():
-        return depthwise_shifted.pull_back(x, kernels, choice, dy, stride=stride,
+        return depthwise_shifted.pull_back(x, kernels, choice, dy, sizes=sizes, stride=stride,
                                            precision=precision)
     wide = _wide((x, dy, *kernels))
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in (wide[0], *wide[2:])]
     dx, *dkernels = jax.ffi.ffi_call(LIBRARY.target("depthwise_pullback"), shapes)(
-        *wide[:2], _number(choice), *wide[2:], stride=np.int64(stride))
+        *wide[:2], _number(choice), *wide[2:], stride=np.int64(stride), sizes=np.array(sizes))
     return dx.astype(x.dtype), tuple(
         gradient.astype(kernel.dtype) for gradient, kernel in zip(dkernels, kernels, strict=True))
 

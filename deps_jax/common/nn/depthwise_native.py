@@ -11,26 +11,30 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from deps_jax.common.nn.depthwise_shifted import Kernels, pad, window
+from deps_jax.common.nn.depthwise_shifted import Kernels, Sizes, candidates, pad, window
 from deps_jax.common.nn.dispatch import Index, switch
 
 
 # jit is for tracing only: equal shapes share one jaxpr, in the forward pass, in the backward pass
 # and in blocks alike. XLA inlines the call.
-@partial(jax.jit, static_argnames=("stride", "precision"))
-def convolve(x: jax.Array, kernels: Kernels, choice: Index | None, *, stride: int,
+@partial(jax.jit, static_argnames=("sizes", "stride", "precision"))
+def convolve(x: jax.Array, kernels: Kernels, choice: Index | None, *, sizes: Sizes, stride: int,
              precision: str | None) -> jax.Array:
     """The convolution of x, [b, h, w, c], with the chosen kernel, see `depthwise.depthwise`."""
+    kernels = candidates(kernels, sizes, x.shape[-1])
     branches = [partial(_grouped_convolution, stride=stride, i=i, precision=precision)
                 for i in range(len(kernels))]
     return switch(choice, branches, x, kernels)
 
 
-@partial(jax.jit, static_argnames=("kernel_gradient", "stride", "precision"))
+@partial(jax.jit, static_argnames=("kernel_gradient", "sizes", "stride", "precision"))
 def pull_back(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Array, *,
-              kernel_gradient: Callable[..., jax.Array], stride: int,
+              kernel_gradient: Callable[..., jax.Array], sizes: Sizes, stride: int,
               precision: str | None) -> tuple[jax.Array, Kernels]:
-    """The gradients of the input and of every kernel; those of kernels not chosen are zero."""
+    """The gradients of the input and of every kernel; those of weights not chosen are zero."""
+    channels = x.shape[-1]
+    kernels, put_back = jax.vjp(lambda kernels: candidates(kernels, sizes, channels), kernels)
+
     def pull(x: jax.Array, kernels: Kernels, dy: jax.Array, i: int) -> tuple[jax.Array, Kernels]:
         convolution = partial(_grouped_convolution, kernels=kernels, stride=stride, i=i,
                               precision=precision)
@@ -40,7 +44,8 @@ def pull_back(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Arra
                          for j, kernel in enumerate(kernels))
 
     branches = [partial(pull, i=i) for i in range(len(kernels))]
-    return switch(choice, branches, x, kernels, dy)
+    dx, gradients = switch(choice, branches, x, kernels, dy)
+    return dx, *put_back(gradients)
 
 
 def cuda_kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, stride: int = 1,

@@ -13,7 +13,8 @@ from jax import lax
 
 from deps_jax.common.nn.dispatch import Index, switch
 
-Kernels = tuple[jax.Array, ...]  # candidates, [k, k, c] each
+Kernels = tuple[jax.Array, ...]  # candidates [k, k, c], or one array that they are cut out of
+Sizes = tuple[int, ...]  # k of every candidate
 
 _PARTIAL_SUMS = 16  # weight gradient: batch slices summed apart; 8 to 16 measured best
 _UNROLLED_TERMS = 64  # and output pixels per loop iteration; 128 is 4 times slower
@@ -21,11 +22,12 @@ _UNROLLED_TERMS = 64  # and output pixels per loop iteration; 128 is 4 times slo
 
 # The padding stands outside the switch, so that the forward pass a block repeats in its pullback
 # and the pullback itself share it.
-@partial(jax.jit, static_argnames=("stride", "precision"))
-def convolve(x: jax.Array, kernels: Kernels, choice: Index | None, *, stride: int,
+@partial(jax.jit, static_argnames=("sizes", "stride", "precision"))
+def convolve(x: jax.Array, kernels: Kernels, choice: Index | None, *, sizes: Sizes, stride: int,
              precision: str | None) -> jax.Array:
     """The convolution of x, [b, h, w, c], with the chosen kernel, see `depthwise.depthwise`."""
     del precision  # of matrix units, which are not used here
+    kernels = candidates(kernels, sizes, x.shape[-1])
     height, width = _out_size(x.shape[1], stride), _out_size(x.shape[2], stride)
     margin = max(kernel.shape[0] for kernel in kernels) // 2
     branches = [
@@ -36,12 +38,13 @@ def convolve(x: jax.Array, kernels: Kernels, choice: Index | None, *, stride: in
     return switch(choice, branches, pad(x, margin), kernels)
 
 
-@partial(jax.jit, static_argnames=("stride", "precision"))
+@partial(jax.jit, static_argnames=("sizes", "stride", "precision"))
 def pull_back(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Array, *,
-              stride: int, precision: str | None) -> tuple[jax.Array, Kernels]:
-    """The gradients of the input and of every kernel; those of kernels not chosen are zero."""
+              sizes: Sizes, stride: int, precision: str | None) -> tuple[jax.Array, Kernels]:
+    """The gradients of the input and of every kernel; those of weights not chosen are zero."""
     del precision
-    _, h, w, _ = x.shape
+    _, h, w, c = x.shape
+    kernels, put_back = jax.vjp(lambda kernels: candidates(kernels, sizes, c), kernels)
     margin = max(kernel.shape[0] for kernel in kernels) // 2
     # The adjoint spreads dy over the grid of x (dilation), then convolves with the turned kernel.
     padding = [(margin, size - 1 + margin - (out - 1) * stride, stride - 1)
@@ -58,7 +61,17 @@ def pull_back(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Arra
                          for j, kernel in enumerate(kernels))
 
     branches = [partial(pull, i=i) for i in range(len(kernels))]
-    return switch(choice, branches, pad(x, margin), kernels, dy, spread)
+    dx, gradients = switch(choice, branches, pad(x, margin), kernels, dy, spread)
+    return dx, *put_back(gradients)
+
+
+def candidates(kernels: Kernels, sizes: Sizes, channels: int) -> Kernels:
+    """Kernels [k, k, channels] of all sizes; one array alone holds them in its centre."""
+    if len(kernels) == len(sizes) > 1:
+        return kernels
+    (whole,), margins = kernels, [(kernels[0].shape[0] - size) // 2 for size in sizes]
+    return tuple(whole[margin:margin + size, margin:margin + size, :channels]
+                 for size, margin in zip(sizes, margins, strict=True))
 
 
 def shifted(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:

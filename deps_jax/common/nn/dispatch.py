@@ -96,7 +96,7 @@ def run_once(op: Elastic, params: Tree, x: jax.Array, choice: Pair, aux: Tree) -
 
 
 def run_repeated(op: Elastic, params: Tree, x: jax.Array, choices: tuple[jax.Array, jax.Array],
-                 aux: Tree, depth: Index) -> Output:
+                 aux: Tree, depth: Index, statistics: Tree) -> Output:
     """Runs the first `depth` of n equal blocks, one after the other.
 
     Args:
@@ -105,6 +105,8 @@ def run_repeated(op: Elastic, params: Tree, x: jax.Array, choices: tuple[jax.Arr
       x: Input of the first block; every block returns an array of the same shape.
       choices: A pair of [n] integer arrays, branches and inner choices.
       depth: Number of blocks to run, 0 <= depth <= n, static or traced.
+      statistics: Zeros in the shapes of what the n blocks return, with leading axis n: to ask the
+        block itself would trace all of its branches once more.
 
     Returns:
       (y, statistics with leading axis n; those of blocks that did not run are zero).
@@ -113,16 +115,14 @@ def run_repeated(op: Elastic, params: Tree, x: jax.Array, choices: tuple[jax.Arr
 
     def loop(params: Tree, x: jax.Array, choices: tuple[jax.Array, jax.Array], aux: Tree,
              depth: Index) -> tuple[jax.Array, jax.Array, Tree]:
-        empty = jax.eval_shape(op.forward, at(params, 0), x, at(choices, 0), at(aux, 0))[1]
-        statistics = jax.tree.map(lambda s: jnp.zeros((count, *s.shape), s.dtype), empty)
         inputs = jnp.zeros((count, *x.shape), x.dtype)
 
         def body(i: jax.Array, carry: tuple[jax.Array, jax.Array, Tree]
                  ) -> tuple[jax.Array, jax.Array, Tree]:
-            x, inputs, statistics = carry
+            x, inputs, found = carry
             inputs = put(inputs, i, x)
             x, new = op.forward(at(params, i), x, at(choices, i), at(aux, i))
-            return x, inputs, put(statistics, i, new)
+            return x, inputs, put(found, i, new)
 
         return lax.fori_loop(0, depth, body, (x, inputs, statistics))
 

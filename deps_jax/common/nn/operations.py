@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from deps_jax.common.loop.parallel import Tree, first_index, keys_of, mean_over_devices
+from deps_jax.common.nn.moments import moments, norm_sums
 
 Normalised = tuple[jax.Array, jax.Array, jax.Array]  # (y, mean, biased variance)
 
@@ -149,11 +150,13 @@ def _normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float,
 
 def _normalise_forward(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float,
                        axis_name: str | None) -> tuple[Normalised, tuple[jax.Array, ...]]:
-    axes = tuple(range(x.ndim - 1))
-    mean = mean_over_devices(x.mean(axes, dtype=_wide(x)), axis_name)
-    centred = x.astype(_wide(x)) - _along(x, mean)
-    var = mean_over_devices((centred * centred).mean(axes), axis_name)
+    own_mean, own_var = moments(_rows(x))
+    mean = mean_over_devices(own_mean, axis_name)
+    # Of several devices, the variance within them and the one between them.
+    between = 0 if axis_name is None else (own_mean - mean) ** 2
+    var = mean_over_devices(own_var + between, axis_name)
     inverse = lax.rsqrt(var + epsilon)
+    centred = x.astype(_wide(x)) - _along(x, mean)
     y = (centred * _along(x, inverse * scale) + _along(x, bias)).astype(x.dtype)
     return (y, mean, var), (x, mean, inverse, scale)
 
@@ -162,13 +165,12 @@ def _normalise_backward(epsilon: float, axis_name: str | None, residuals: tuple[
                         cotangents: Normalised) -> tuple[jax.Array, jax.Array, jax.Array]:
     # Two reductions instead of the chain that differentiating mean and variance would give.
     x, mean, inverse, scale = residuals
-    dy = cotangents[0].astype(_wide(x))
-    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
-    normalised = (x.astype(_wide(x)) - _along(x, mean)) * _along(x, inverse)
-    dbias, dscale = dy.sum(axes), (dy * normalised).sum(axes)
+    dy, count = cotangents[0], x.size // x.shape[-1]
+    dbias, dscale = norm_sums(_rows(x), _rows(dy), mean, inverse)
     mean_dbias, mean_dscale = mean_over_devices((dbias / count, dscale / count), axis_name)
-    dx = dy - _along(x, mean_dbias) - normalised * _along(x, mean_dscale)
-    dx = dx * _along(x, inverse * scale)
+    centred = x.astype(_wide(x)) - _along(x, mean)
+    dx = (dy.astype(_wide(x)) - _along(x, mean_dbias)
+          - centred * _along(x, inverse * mean_dscale)) * _along(x, inverse * scale)
     return dx.astype(x.dtype), dscale, dbias
 
 
@@ -178,6 +180,11 @@ _normalise.defvjp(_normalise_forward, _normalise_backward)
 def _wide(x: jax.Array) -> np.dtype:
     """Type of sums over a feature map."""
     return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _rows(x: jax.Array) -> jax.Array:
+    """A feature map [..., c] as a matrix [n, c]."""
+    return x.reshape(-1, x.shape[-1])
 
 
 def _along(x: jax.Array, vector: jax.Array) -> jax.Array:

@@ -56,9 +56,10 @@ def test_every_form_is_the_same_on_every_kernel(form, size, channels, stride, dt
             form.pull_back, kernel_gradient=form.native_kernel_gradient)
         for i, kernel in enumerate(exact[1:]):
             expected, vjp = jax.vjp(lambda x, kernel: native(x, kernel, stride), exact[0], kernel)
-            y = form.convolve(x, kernels, jnp.int32(i), stride=stride, precision=None)
+            own = {"sizes": (1, 3, 5, 7), "stride": stride, "precision": None}
+            y = form.convolve(x, kernels, jnp.int32(i), **own)
             dy = jax.random.normal(keys[5], y.shape).astype(dtype)
-            dx, gradients = pull_back(x, kernels, jnp.int32(i), dy, stride=stride, precision=None)
+            dx, gradients = pull_back(x, kernels, jnp.int32(i), dy, **own)
             expected_dx, expected_gradient = vjp(dy.astype("float64"))
             for found, wanted in ((y, expected), (dx, expected_dx),
                                   (gradients[i], expected_gradient)):
@@ -67,6 +68,26 @@ def test_every_form_is_the_same_on_every_kernel(form, size, channels, stride, dt
                 chex.assert_trees_all_close(found.astype("float64"), wanted,
                                             atol=tolerance * scale)
             assert all(not gradients[j].any() for j in range(4) if j != i)
+
+
+@pytest.mark.parametrize("form", [depthwise_cpp, depthwise_shifted, depthwise_native])
+@pytest.mark.parametrize(("channels", "stride"), [(40, 1), (9, 2)])
+def test_candidates_may_be_the_centres_of_one_kernel_with_more_channels(form, channels, stride):
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (3, 6, 7, channels))
+    whole = jax.random.normal(keys[1], (7, 7, 48))
+    own = {"sizes": (3, 5, 7), "stride": stride, "precision": None}
+    pull_back = form.pull_back if form is not depthwise_native else partial(
+        form.pull_back, kernel_gradient=form.native_kernel_gradient)
+    for i, margin in enumerate((2, 1, 0)):
+        centre = whole[margin:7 - margin, margin:7 - margin, :channels]
+        expected, vjp = jax.vjp(lambda x, kernel: native(x, kernel, stride), x, centre)
+        y = form.convolve(x, (whole,), jnp.int32(i), **own)
+        dy = jax.random.normal(keys[2], y.shape)
+        dx, (gradient,) = pull_back(x, (whole,), jnp.int32(i), dy, **own)
+        expected_dx, expected_centre = vjp(dy)
+        beyond = jnp.pad(expected_centre, ((margin, margin), (margin, margin), (0, 48 - channels)))
+        chex.assert_trees_all_close((y, dx, gradient), (expected, expected_dx, beyond), atol=1e-3)
 
 
 def test_threads_do_not_change_a_bit():
