@@ -13,7 +13,7 @@ WINGS = {
     "deps_jax": {
         "common.files": "sealed locks checksums workdir tensors",
         "common.compiled": "machine cpp described programs",
-        "common.loop": "metrics goodput optim parallel profile reading batches state "
+        "common.loop": "metrics goodput peak optim parallel profile reading batches state "
                        "saved_steps checkpoint writer fit run kills",
         "common.nn": "by_platform dispatch depthwise_shifted depthwise_native depthwise_cpp "
                      "depthwise moments pieces operations",

@@ -19,6 +19,7 @@ from deps_jax.common.loop.batches import Order
 from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import check_batch_size
+from deps_jax.common.loop.peak import peak_macs_per_second
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.loop.state import TrainState
@@ -211,7 +212,8 @@ def train(experiment: Experiment, folder: Path, config: dict, splits_of: Path | 
             return run.fit(
                 trainer, total_steps=recipe.total, tracer=Tracer(traced, folder),
                 batch_size=experiment.training.batch_size, cadence=experiment.cadence,
-                evaluate=_validation(experiment, space, splits))
+                evaluate=_validation(experiment, space, splits),
+                peak_macs_per_second=peak_macs_per_second(experiment.training.dtype))
 
 
 def _start(experiment: Experiment, space: SearchSpace) -> dict:

@@ -6,18 +6,24 @@ images and joins their gradients. A method is a function that makes phases of a 
 from __future__ import annotations
 
 import dataclasses
-from functools import cached_property
+from functools import cache, cached_property
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from deps_jax.common.loop.optim import Optimizer, base_schedule
+from deps_jax.space.cost import BlockTable, macs
 from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import Subnet, largest, stack
+from deps_jax.space.subnet_text import decode
 from deps_jax.training.losses import Loss
 from deps_jax.training.rates import Weight
-from deps_jax.training.samplers import Named, Sampler
+from deps_jax.training.samplers import Choosing, Named, Sampler
 
 FIRST_SLOT, FROZEN = "first slot", "frozen"  # who teaches
 FULL_RATE = optax.constant_schedule(1.0)  # the base rate
+BACKWARD = 2  # a backward pass counts as two forward passes: one for inputs, one for weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +128,32 @@ class Plan:
     def learning_rate(self) -> optax.Schedule:
         """The run's base rate, by step."""
         return base_schedule(self.optimizer, self.total, self.steps_per_epoch)
+
+
+def step_macs(phase: Phase, space: SearchSpace, resolution: int, subnets: Subnet | None
+              ) -> jax.Array:
+    """Multiply-adds of a step for each image of its batch, [] float32.
+
+    Forward and backward passes of all slots, forward passes of a frozen teacher, and of subnets
+    that were tried and not kept (each counted as what was kept in their place). What is computed
+    again in a backward pass to save memory is not counted.
+
+    Args:
+      resolution: Side of the images in pixels.
+      subnets: Subnets of the slots, stacked; None where the only one of the phase is known before.
+    """
+    table = _table(space, resolution)
+    if subnets is None:
+        subnets = jax.tree.map(jnp.asarray, stack([decode(space, phase.alone.name)]))
+    costs = table.look_up(table.places(subnets, jnp), jnp)
+    trials = [slot.subnet.candidates if isinstance(slot.subnet, Choosing) else 0
+              for slot in phase.slots]
+    total = (costs * (1 + BACKWARD + jnp.array(trials))).sum()
+    if phase.needs_teacher:
+        total = total + float(table(stack([largest(space)]))[0])
+    return total.astype(jnp.float32)
+
+
+@cache
+def _table(space: SearchSpace, resolution: int) -> BlockTable:
+    return BlockTable.build(space, macs, resolution=resolution)

@@ -6,6 +6,7 @@ other slots; `Trainer` compiles each once and does what stands between them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from deps_jax.training.gradients import (
     teach,
 )
 from deps_jax.training.method import Method
-from deps_jax.training.phases import Phase, Plan
+from deps_jax.training.phases import Phase, Plan, step_macs
 from deps_jax.training.rates import Sizes
 from deps_jax.training.shrink import epsilon_shrinking
 from deps_jax.training.task import Classification, Inputs, Moment, Tree
@@ -199,7 +200,8 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
       resolution: Side of the images that the network sees, in pixels; None is the space's.
 
     Returns:
-      What `update` returns.
+      What `update` returns, and the metric "macs": multiply-adds of the step for each image, see
+      `phases.step_macs`.
     """
     draw_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
     size = batch["label"].shape[0] // recipe.accumulation  # of this device's share of a part
@@ -215,26 +217,34 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
                 first=first_index(size, axis_name) + i * size * devices,
                 run=key, augment=augment_key, dropout=of_part), part)
 
-    if recipe.accumulation == 1:
-        inputs = prepared(0, batch)
-        subnets = draw(phase, recipe.space, recipe.task, state.params, inputs, draw_key, axis_name)
-        return update(recipe, phase, state, inputs, subnets, axis_name)
     parts = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), batch)
     first = prepared(0, jax.tree.map(lambda leaf: leaf[0], parts))
     subnets = draw(phase, recipe.space, recipe.task, state.params, first, draw_key, axis_name)
+    if recipe.accumulation == 1:
+        new_state, metrics = update(recipe, phase, state, first, subnets, axis_name)
+    else:
+        found = _learn_in_parts(recipe, phase, state, parts, prepared, subnets, axis_name)
+        new_state, metrics = finish(recipe, phase, state, found, subnets, axis_name)
+    macs = step_macs(phase, recipe.space, resolution or recipe.space.resolution, subnets)
+    return new_state, {**metrics, "macs": Mean.of(macs[None])}
 
-    def add(total: Learned, numbered: tuple[jax.Array, Tree]) -> tuple[Learned, None]:
-        found = learn(recipe, phase, state, prepared(*numbered), subnets, axis_name)
-        return jax.tree.map(jnp.add, total, found), None
 
+def _learn_in_parts(recipe: Recipe, phase: Phase, state: TrainState, parts: Tree,
+                    prepared: Callable[[jax.Array, Tree], Inputs], subnets: Subnet | None,
+                    axis_name: str | None) -> Learned:
+    """What the parts of a batch have found, one after the other: the mean over them."""
+    def learnt(numbered: tuple[jax.Array, Tree]) -> Learned:
+        return learn(recipe, phase, state, prepared(*numbered), subnets, axis_name)
+
+    numbered = jnp.arange(recipe.accumulation), parts
     zeros = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-        jax.eval_shape(lambda: learn(recipe, phase, state, first, subnets, axis_name)))
-    found, _ = jax.lax.scan(add, zeros, (jnp.arange(recipe.accumulation), parts))
+        jax.eval_shape(learnt, jax.tree.map(lambda leaf: leaf[0], numbered)))
+    found, _ = jax.lax.scan(
+        lambda total, one: (jax.tree.map(jnp.add, total, learnt(one)), None), zeros, numbered)
     slots, statistics = jax.tree.map(lambda leaf: leaf / recipe.accumulation,
                                      (found.slots, found.statistics))
-    return finish(recipe, phase, state, found._replace(slots=slots, statistics=statistics),
-                  subnets, axis_name)
+    return found._replace(slots=slots, statistics=statistics)
 
 
 def update(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs,

@@ -57,12 +57,14 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
         cadence: Cadence, checkpoints: Checkpoints, writer: Writer, start_step: int = 0,
         evaluate: Callable[[int, Tree], dict[str, float]] | None = None, unit: str = "images",
         shown: tuple[str, ...] = ("loss", "top1"), spending: Spending | None = None,
-        tracer: Tracer | None = None) -> Tree:
+        tracer: Tracer | None = None, peak_macs_per_second: float = 0.0) -> Tree:
     """Runs `state, metrics = step_fn(step, state, batch)` up to `total_steps`.
 
     Beside the metrics of the steps, UNIT_per_second, data_wait_fraction and goodput are written.
     The second is the share of the time in which the device had finished the step before and waited
-    for a batch, the third the share of the run's whole time that went into steps.
+    for a batch, the third the share of the run's whole time that went into steps. A metric "macs",
+    multiply-adds for each of UNIT, also gives macs_per_second, and peak_fraction, their share of
+    what the machine can do.
 
     Args:
       step_fn: The training step; its metrics are {name: Mean}.
@@ -80,6 +82,7 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
       shown: Names of the metrics beside the progress bar.
       spending: Counts what the time is spent on; None counts for this call alone.
       tracer: Traces some of the steps; None traces none.
+      peak_macs_per_second: What the machine can do, see `peak`; 0 where that is not known.
 
     Returns:
       The last state, which is also saved.
@@ -92,7 +95,7 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
     spending, tracer = spending or Spending(), tracer or Tracer()
     feeder = Feeder(batches)
     told = _Told(start_step, total_steps, batch_size, unit, shown, feeder, checkpoints, writer,
-                 spending)
+                 spending, peak_macs_per_second)
     spending.begin_steps()
 
     def due(step: int, every: int) -> bool:
@@ -135,7 +138,7 @@ class _Told:
 
     def __init__(self, start_step: int, total_steps: int, batch_size: int, unit: str,
                  shown: tuple[str, ...], feeder: Feeder, checkpoints: Checkpoints, writer: Writer,
-                 spending: Spending) -> None:
+                 spending: Spending, peak_macs_per_second: float) -> None:
         self.pending: list[dict[str, Mean]] = []
         self.progress = tqdm(
             total=total_steps * batch_size, initial=start_step * batch_size, unit=f" {unit}",
@@ -144,6 +147,7 @@ class _Told:
         self._batch_size, self._unit, self._shown = batch_size, unit, shown
         self._clock, self._feeder = Stopwatch(start_step), feeder
         self._checkpoints, self._writer, self._spending = checkpoints, writer, spending
+        self._peak = peak_macs_per_second
 
     def flush(self, step: int) -> None:
         """Checks, writes and shows the means of what is pending, after `step` steps."""
@@ -159,14 +163,23 @@ class _Told:
         self.pending.clear()
         (rate, seconds), waited = self._clock.lap(step), self._feeder.lap()
         self._spending.waited(waited)
+        per_second = rate * self._batch_size
         self._writer.write(step, {
-            **means, f"{self._unit}_per_second": rate * self._batch_size,
+            **means, f"{self._unit}_per_second": per_second, **self._effort(means, per_second),
             "data_wait_fraction": min(1.0, waited / seconds),
             "goodput": self._spending.so_far().share})
         self._spending.write(step)
         self.progress.update(step * self._batch_size - self.progress.n)
         self.progress.set_postfix({k: f"{means[k]:.3g}" for k in self._shown if k in means},
                                   refresh=False)
+
+    def _effort(self, means: dict[str, float], per_second: float) -> dict[str, float]:
+        """Multiply-adds a second, where a step counts them, and their share of the peak."""
+        if not self._peak or "macs" not in means:
+            return {}
+        macs_per_second = means["macs"] * per_second
+        return {"macs_per_second": macs_per_second,
+                "peak_fraction": macs_per_second / self._peak}
 
     def skip(self, step: int) -> None:
         """Leaves out of the steps' time what has passed since the last lines."""

@@ -2,17 +2,22 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_run import RECIPE
 
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.space.cost import macs
 from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, RESNET50D, SPACES
+from deps_jax.space.layers import layers
+from deps_jax.space.subnet import stack
+from deps_jax.space.subnet_text import decode
 from deps_jax.training.experiment import build_method
 from deps_jax.training.losses import Distillation, Hard
 from deps_jax.training.method import Method
 from deps_jax.training.methods import BIGNAS, COMPOFA, DEPS, METHODS, OFA, PLAIN
-from deps_jax.training.phases import FROZEN, FULL_RATE, Phase, Plan, Slot
+from deps_jax.training.phases import FROZEN, FULL_RATE, Phase, Plan, Slot, step_macs
 from deps_jax.training.samplers import Choosing, Named
 from deps_jax.training.train import init_state
 from deps_jax.training.trainer import enter
@@ -207,3 +212,21 @@ def test_configs_of_earlier_versions_are_understood():
     assert build_method({"name": "deps", "distill": False}).loss == "hard"
     assert build_method({"name": "deps", "distill": True}) == DEPS
     assert build_method({"name": "deps", "sampling": "compound"}).sampling == "compound"
+
+
+def test_a_step_costs_what_its_passes_cost():
+    space = OFA_SPACE.with_choices(kernels=(3, 5, 7), kernel_transform=False)
+    full, small = (macs(layers(space, decode(space, name))) for name in ("largest", "smallest"))
+    warm_up, supernet = phases(DEPS, space)
+    assert step_macs(warm_up, space, 224, None) == pytest.approx(3 * full)
+    drawn = jax.tree.map(jnp.asarray, stack([decode(space, name) for name in (
+        "largest", "smallest", "smallest", "smallest")]))
+    assert step_macs(supernet, space, 224, drawn) == pytest.approx(3 * (full + 3 * small))
+    smaller = macs(layers(dataclasses.replace(space, resolution=128), decode(space, "largest")))
+    assert step_macs(warm_up, space, 128, None) == pytest.approx(3 * smaller)
+    # The frozen teacher runs forward; so do candidates that are not kept.
+    taught = next(phase for phase in phases(OFA, space) if phase.needs_teacher)
+    one = jax.tree.map(lambda leaf: leaf[1:2], drawn)
+    slots = len(taught.slots)
+    several = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * slots), one)
+    assert step_macs(taught, space, 224, several) == pytest.approx(3 * slots * small + full)

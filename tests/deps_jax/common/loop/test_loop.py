@@ -2,12 +2,14 @@ import os
 import signal
 import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from deps_jax.common.loop.fit import Cadence, Diverged, Interrupted, fit
 from deps_jax.common.loop.metrics import Mean, compute, merge
+from deps_jax.common.loop.peak import peak_macs_per_second
 
 
 class Batches:
@@ -41,11 +43,12 @@ class Lines:
         self.records.append((step, values))
 
 
-def run(step_fn, total=10, evaluate=None, **cadence):
+def run(step_fn, total=10, evaluate=None, peak_macs_per_second=0.0, **cadence):
     saves, lines = Saves(), Lines()
     cadence = Cadence(**{"log_every": 2, "checkpoint_every": 4, **cadence})
     call = lambda: fit(step_fn, 0, Batches(), total_steps=total, batch_size=8, cadence=cadence,
-                       checkpoints=saves, writer=lines, evaluate=evaluate)
+                       checkpoints=saves, writer=lines, evaluate=evaluate,
+                       peak_macs_per_second=peak_macs_per_second)
     return call, saves, lines
 
 
@@ -123,6 +126,28 @@ def test_a_metric_that_nothing_was_counted_for_is_left_out():
     call, _, lines = run(step_fn)
     call()
     assert all(values["rare"] == 1 and "none" not in values for _, values in lines.records)
+
+
+def test_multiply_adds_a_second_are_told_beside_what_the_machine_can_do():
+    def step_fn(step, state, batch):
+        return state, {"macs": Mean.of(jnp.array([1000.0]))}
+
+    call, _, lines = run(step_fn, peak_macs_per_second=1e9)
+    call()
+    for _, values in lines.records:
+        assert values["macs_per_second"] == pytest.approx(1000 * values["images_per_second"])
+        assert values["peak_fraction"] == pytest.approx(values["macs_per_second"] / 1e9)
+    call, _, lines = run(counting, peak_macs_per_second=1e9)
+    call()
+    assert "peak_fraction" not in lines.records[0][1]
+
+
+def test_the_peak_of_the_machine_is_above_what_a_small_product_reaches():
+    ones = jnp.ones((64, 64))
+    jax.block_until_ready(ones @ ones)
+    start = time.perf_counter()
+    jax.block_until_ready(ones @ ones)
+    assert peak_macs_per_second() > 64**3 / (time.perf_counter() - start)
 
 
 def test_bad_cadence_is_refused():
