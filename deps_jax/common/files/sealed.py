@@ -24,6 +24,8 @@ from pathlib import Path
 
 FORMAT = 1  # raise it when older versions of this program would read a record wrongly
 SEAL, LINE_SEAL = "seal", "crc32"
+# What begins a formula in Excel, LibreOffice and others, in their wide forms, too.
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class FullDisk(ValueError):
@@ -124,6 +126,9 @@ def finite(content: object) -> object:
 def rows(content: Sequence[Mapping]) -> str:
     """CSV text with a head line.
 
+    Text that a spreadsheet would take for a formula has an apostrophe before it: it may come from
+    other people's files.
+
     Args:
       content: The rows. Columns are the fields of all of them, in the order in which they first
         come; a row without a field has an empty cell there.
@@ -132,8 +137,14 @@ def rows(content: Sequence[Mapping]) -> str:
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(columns), restval="")
     table.writeheader()
-    table.writerows(content)
+    table.writerows({name: _cell(value) for name, value in row.items()} for row in content)
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str) or not value.lstrip().startswith(FORMULA_STARTS):
+        return value
+    return f"'{value}"
 
 
 def line(content: Mapping) -> str:

@@ -1,5 +1,7 @@
 """Records, logs and lists of hashes: written whole, and every change is seen."""
+import csv
 import errno
+import io
 import json
 import os
 import subprocess
@@ -127,6 +129,13 @@ def test_numbers_that_json_does_not_have_are_null():
 def test_a_table_has_the_columns_of_all_its_rows():
     text = sealed.rows([{"a": 1, "b": None}, {"c": "x, y", "a": 2}])
     assert text == 'a,b,c\r\n1,,\r\n2,,"x, y"\r\n'
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(A1)", " =1", "\t=1",
+                                  "\uff1d1", "=HYPERLINK(\"http://x\")"])
+def test_a_cell_is_no_formula(text):
+    row, = csv.DictReader(io.StringIO(sealed.rows([{"a": text, "b": -1.5, "c": "a=b"}])))
+    assert row == {"a": f"'{text}", "b": "-1.5", "c": "a=b"}
 
 
 @pytest.fixture
