@@ -16,6 +16,7 @@ from deps_jax.common.command.cli import output_file, run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
+    from nurture_jax.clinic.thresholds import Earlier
     from nurture_jax.runs.predict import Predictor, recording, text
 
 REJECTED = 3
@@ -26,6 +27,7 @@ AGE = flags.DEFINE_float("age_days", None, "since birth")
 BIRTH_WEIGHT = flags.DEFINE_float("birth_weight_g", None, "in grams")
 SEX = flags.DEFINE_string("sex", "", "F or M")
 GESTATION = flags.DEFINE_float("gestational_age_days", None, "at birth, 280 is term")
+EARLIER = flags.DEFINE_list("earlier", [], "earlier weights of a scale: DAY:GRAMS,DAY:GRAMS")
 JSON = flags.DEFINE_bool("json", False, "print the audit record instead of lines")
 AUDIT = flags.DEFINE_string("audit", "", "file to which the audit record is added, one JSON a line")
 PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with what the model saw")
@@ -34,12 +36,14 @@ PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with wha
 def main(_):
     known = {"age_days": AGE.value, "birth_weight_g": BIRTH_WEIGHT.value, "sex": SEX.value,
              "gestational_age_days": GESTATION.value}
-    recording(VIDEO.value, **known)  # what can be refused is refused before anything is opened
+    earlier = [Earlier.of_scale(each) for each in EARLIER.value]
+    # What can be refused is refused before anything is opened.
+    recording(VIDEO.value, earlier, **known)
     audit = output_file("audit", AUDIT.value) if AUDIT.value else None
     picture = output_file("picture", PICTURE.value, PICTURES) if PICTURE.value else None
     predictor = Predictor.open(Path(WORKDIR.value))
     start = time.monotonic()
-    found = predictor(Path(VIDEO.value), **known)
+    found = predictor(Path(VIDEO.value), earlier=earlier, **known)
     seconds = time.monotonic() - start
     print(json.dumps(found.audit, indent=2) if JSON.value else f"{text(found)}\n({seconds:.1f} s)",
           flush=True)

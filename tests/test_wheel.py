@@ -21,6 +21,6 @@ def test_a_wheel_holds_what_the_packages_read(tmp_path):
     wheel, = (tmp_path / "dist").iterdir()
     held = set(zipfile.ZipFile(wheel).namelist())
     wanted = {path.relative_to(ROOT).as_posix() for name in ("deps_jax", "nurture_jax")
-              for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".j2", ".cc")}
+              for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".j2", ".cc", ".json")}
     assert sum(name.endswith(".j2") for name in wanted) >= 7
-    assert wanted <= held
+    assert "nurture_jax/rules.json" in wanted and wanted <= held

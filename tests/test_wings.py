@@ -35,15 +35,17 @@ WINGS = {
         "": "run",
     },
     "nurture_jax": {
-        "": "measures",
-        "growth": "score_types newborn_size weight_classes who_by_age zscores",
-        "records": "problems video annotations visit_table visits splits",
+        "": "measures rules",
+        "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
+                  "zscores",
+        "records": "problems video annotations visit visit_table visits splits",
         "clips": "clip_augment clip_cache clip_batches",
         "synthetic": "body paint dress population pose measures render scene video visit dataset "
                      "sheet __main__",
         "network": "backbones backbone_weights geometry scaling fusion model",
-        "evaluation": "estimates baselines reference_quality uncertainty intervals evaluate",
-        "clinic": "advice assessment recording_gate",
+        "evaluation": "estimates baselines reference_quality uncertainty intervals coverage "
+                      "evaluate",
+        "clinic": "thresholds advice assessment plain_text recording_gate",
         "training": "losses train refit best training_data experiment",
         "report": "content model_card plots page report",
         "runs": "calibration inference ablation evaluate_run predict bench",

@@ -3,6 +3,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "advice": ["Advice", "advise"],
+    "thresholds": ["Earlier"],
     "assessment": ["Assessment", "assess"],
     "recording_gate": ["Gate", "Limits", "inspect"],
 })

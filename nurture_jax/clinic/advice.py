@@ -1,53 +1,40 @@
-"""One plain line for the health worker: normal, weigh on a scale, or refer.
+"""One plain line for the health worker: normal, unsure, weigh on a scale, or refer.
 
-Each rule asks whether the weight lies under a line. If all of the interval does, it is sure; if
-only the estimate does, or the interval crosses 2500 g, a scale must tell. The strongest line that
-any rule gives is the advice. It is no diagnosis, and no guideline has approved the whole.
+Each rule of `rules.json` asks whether the weight lies below a threshold: in grams, in z, in percent
+since birth, in grams since an earlier visit. If all of the interval lies below, the rule holds; if
+a part of it does, the line is "unsure". The strongest line of any rule is the advice, and a rule
+that could not be asked is named beside it. It is no diagnosis, and no guideline has approved the
+whole.
 """
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
-from nurture_jax import growth
+from nurture_jax.clinic.thresholds import Asked, Earlier, ask
 from nurture_jax.measures import RANGES
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
+from nurture_jax.rules import LINES, TOPICS, listed, say
 
-NORMAL, WEIGH, REFER = LINES = ("normal", "weigh on a scale", "refer")
-SEVERE_Z, MODERATE_Z = -3.0, -2.0
-MOST_LOSS_PERCENT = 10.0
-REGAINED_DAYS = 21
+NORMAL, UNSURE, WEIGH, REFER = LINES.values()
+HOLDS, PERHAPS, IF_TERM, CLEAR = "holds", "unsure", "if born at term", "clear"
 
 
 @dataclasses.dataclass(frozen=True)
-class Rule:
-    """A rule in words, for people; the functions below are what is done.
+class NotJudged:
+    """What could not be judged, and why, in words."""
 
-    Attributes:
-      under: What the weight lies under.
-      sure: One of LINES, if all of the interval lies there.
-      only_estimate: What is advised if only the estimate does.
-      source: Where the rule is from.
-    """
+    what: str
+    why: str
 
-    under: str
-    sure: str
-    only_estimate: str
-    source: str
+    def __str__(self) -> str:
+        return say("not_judged_one", what=self.what, why=self.why)
 
-
-RULES = (
-    Rule("1500 g", REFER, WEIGH, "class of the WHO; referring is our choice"),
-    Rule("weight z-score -3, standard named", REFER, WEIGH,
-         "severely underweight, WHO; referring is our choice"),
-    Rule("weight z-score -2, standard named", WEIGH, WEIGH,
-         "underweight, WHO; weighing is our choice"),
-    Rule(f"birth weight less {MOST_LOSS_PERCENT:g} %", REFER, WEIGH,
-         "NICE guideline NG75 (2017) asks for a clinical assessment"),
-    Rule(f"birth weight, from day {REGAINED_DAYS}", REFER, WEIGH,
-         "NICE NG75: most infants are back at 3 weeks; referring is our choice"),
-    Rule("2500 g", WEIGH, f"{WEIGH} (also where only the interval crosses it)",
-         "low birth weight, WHO; weighing is our choice"),
-)
+    @property
+    def short(self) -> str:
+        """The same without this infant's numbers, for counting."""
+        return say("not_judged_one", what=self.what, why=self.why.split(" (")[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,76 +42,83 @@ class Advice:
     """What a health worker is told.
 
     Attributes:
-      line: One of LINES.
-      reasons: Why, one for each rule that holds.
+      line: One of the texts of LINES.
+      reasons: Why, one for each threshold that counts.
+      judged: What the weight was judged by, such as "z-score".
+      not_judged: What it could not be judged by.
+      notes: What else must be known to read the line.
+      rules: HOLDS, PERHAPS, IF_TERM or CLEAR for each rule that was asked, by its name.
     """
 
     line: str
-    reasons: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
+    notes: tuple[str, ...] = ()
+    rules: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.line}: {'; '.join(self.reasons)}" if self.reasons else self.line
+        """The whole of it in one line; what was not judged is always in it."""
+        head = self.line
+        if self.reasons:
+            head = f"{self.line}: {'; '.join(self.reasons)}"
+        elif self.not_judged and self.judged:
+            by = "by_one" if len(self.judged) == 1 else "by"
+            head = say(by, line=self.line, topics=listed(list(self.judged)))
+        rest = [say("not_judged", list=", ".join(map(str, self.not_judged)))] \
+            if self.not_judged else []
+        return "; ".join([head, *rest, *self.notes])
 
 
-def advise(visit: Visit, weight_g: float, low_g: float, high_g: float) -> Advice:
+def advise(visit: Visit, weight_g: float, low_g: float, high_g: float,
+           earlier: Sequence[Earlier] = ()) -> Advice:
     """The advice for an estimated weight with its interval.
 
     Args:
       visit: What is known of the infant: sex, age, gestation and birth weight.
       weight_g: The estimate.
-      low_g, high_g: Ends of its interval.
+      low_g, high_g: Ends of its interval; nan where it was never calibrated, and nothing is sure.
+      earlier: Earlier visits of the infant, in any order.
+
+    Raises:
+      ValueError: If the estimate is no number or outside its interval, or an earlier visit is not
+        before this one.
     """
+    if math.isnan(weight_g):
+        raise ValueError("the weight is not estimated; the advice needs it")
     allowed = RANGES["weight_g"]
     if not allowed.low <= weight_g <= allowed.high:
-        return Advice(WEIGH, (f"the estimate of {weight_g:.0f} g is not {allowed.low:g} to "
-                              f"{allowed.high:g} g and cannot be right",))
-    found = [*_by_weight(weight_g, low_g, high_g), *_by_standard(visit, weight_g, high_g),
-             *_by_birth_weight(visit, weight_g, high_g)]
-    line = max((line for line, _ in found), key=LINES.index, default=NORMAL)
-    return Advice(line, tuple(reason for _, reason in found))
+        return Advice(WEIGH, (say("implausible", value=f"{weight_g:.0f}", low=f"{allowed.low:g}",
+                                  high=f"{allowed.high:g}"),))
+    if math.isnan(low_g) or math.isnan(high_g):
+        return Advice(UNSURE, (say("no_interval"),))
+    if not low_g <= weight_g <= high_g:
+        raise ValueError(f"an estimate of {weight_g:g} g is not within its interval, {low_g:g} to "
+                         f"{high_g:g} g; give the lower end, then the upper end")
+    asked = ask(visit, (weight_g, low_g, high_g), earlier)
+    found = [answer for topic in asked for answer in _answers(topic)]
+    line = max((line for _, _, line, _ in found), key=list(LINES).index, default="normal")
+    return Advice(
+        LINES[line], tuple(reason for _, _, _, reason in found if reason),
+        tuple(TOPICS[topic.name] for topic in asked if topic.judged),
+        tuple(NotJudged(*pair) for topic in asked for pair in topic.not_judged),
+        tuple(note for topic in asked for note in topic.notes),
+        {name: state for name, state, _, _ in found})
 
 
-def _by_weight(weight_g: float, low_g: float, high_g: float) -> list[tuple[str, str]]:
-    """Lines with their reasons by the classes of weight."""
-    very_low, low = growth.VERY_LOW_BIRTH_WEIGHT_G, growth.LOW_BIRTH_WEIGHT_G
-    found = []
-    if weight_g < very_low:
-        found.append(_found(REFER, WEIGH, high_g < very_low, f"below {very_low} g"))
-    if high_g < low:
-        found.append((WEIGH, f"below {low} g: keep warm, help to feed, visit again"))
-    elif low_g < low:
-        found.append((WEIGH, f"unsure, weigh again: {low_g:.0f} to {high_g:.0f} g lies on both "
-                             f"sides of {low} g"))
-    return found
+def _answers(topic: Asked) -> Iterator[tuple[str, str, str, str]]:
+    """Name, state, line and reason of each rule of a topic; "" where there is no reason to tell.
 
-
-def _by_standard(visit: Visit, weight_g: float, high_g: float) -> list[tuple[str, str]]:
-    """Lines with their reasons by the growth standard that applies, if any does."""
-    estimate, highest = (growth.assess(
-        "weight_g", value, sex=visit.sex or None, age_days=visit.age_days,
-        gestational_age_days=visit.gestational_age_days) for value in (weight_g, high_g))
-    if isinstance(estimate, growth.NoStandard) or estimate.z >= MODERATE_Z:
-        return []
-    where = f"z-score {estimate.z:.1f} ({estimate.standard})"
-    return [_found(REFER, WEIGH, highest.z < SEVERE_Z, where)]
-
-
-def _by_birth_weight(visit: Visit, weight_g: float, high_g: float) -> list[tuple[str, str]]:
-    """Lines with their reasons by the change since birth, where the birth weight is known."""
-    if visit.birth_weight_g is None:
-        return []
-    change, most = (growth.weight_change_percent(value, visit.birth_weight_g)
-                    for value in (weight_g, high_g))
-    found = []
-    if change < -MOST_LOSS_PERCENT:
-        found.append(_found(REFER, WEIGH, most < -MOST_LOSS_PERCENT,
-                            f"{-change:.0f} % below the birth weight"))
-    if visit.age_days is not None and visit.age_days >= REGAINED_DAYS and change < 0:
-        found.append(_found(REFER, WEIGH, most < 0, f"not back at the birth weight on day "
-                                                    f"{visit.age_days:g}"))
-    return found
-
-
-def _found(line: str, if_unsure: str, sure: bool, reason: str) -> tuple[str, str]:
-    """A line with its reason, which says "perhaps" where it is not sure."""
-    return (line, reason) if sure else (if_unsure, f"perhaps {reason}")
+    Of the thresholds of a topic that the whole interval lies below, the lowest is told alone.
+    """
+    holding = [rule for rule, (_, _, high), _ in topic.rules if high < rule.below]
+    told = min(holding, key=lambda rule: rule.below, default=None)
+    for rule, (_, low, high), words in topic.rules:
+        if high < rule.below and topic.only_if_term:
+            yield rule.name, IF_TERM, "weigh", say("if_term", **words) if rule is told else ""
+        elif high < rule.below:
+            yield rule.name, HOLDS, rule.line, rule.sure.format(**words) if rule is told else ""
+        elif low < rule.below:
+            yield rule.name, PERHAPS, "unsure", rule.unsure.format(**words)
+        else:
+            yield rule.name, CLEAR, "normal", ""

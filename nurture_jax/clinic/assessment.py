@@ -3,16 +3,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from nurture_jax import growth
 from nurture_jax.clinic.advice import Advice, advise
+from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import NoStandard, ZScore
-from nurture_jax.measures import LABELS, WEIGHT
-from nurture_jax.records.visits import Visit
+from nurture_jax.measures import LABELS, RANGES, WEIGHT
+from nurture_jax.records.visit import Visit
 
 IMPLAUSIBLE = "not plausible"
 
@@ -27,6 +29,7 @@ class Finding:
       low, high: Ends of the interval; nan where it was never calibrated.
       truth: What was measured, or None.
       place: Place of the estimate among other infants, with the standard, or why there is none.
+      z_low, z_high: z-scores of the ends; None where there is none.
     """
 
     measure: str
@@ -35,6 +38,8 @@ class Finding:
     high: float
     truth: float | None
     place: ZScore | NoStandard
+    z_low: float | None = None
+    z_high: float | None = None
 
     def plain(self) -> dict:
         """Estimate, ends, z, centile and standard for files; None where there is no number."""
@@ -42,9 +47,10 @@ class Finding:
         return {"estimate": self.estimate,
                 "low": self.low if math.isfinite(self.low) else None,
                 "high": self.high if math.isfinite(self.high) else None,
-                "z": self.place.z if stands else None,
+                "z": self.place.z if stands else None, "z_low": self.z_low, "z_high": self.z_high,
                 "centile": self.place.centile if stands else None,
-                "standard": self.place.standard if stands else f"none: {self.place.reason}"}
+                "standard": self.place.standard if stands else f"none: {self.place.reason}",
+                "standard_because": self.place.why if stands else None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,10 @@ class Assessment:
     Attributes:
       visit: What was known and measured without the video.
       findings: What is said of each measure, by name; one that is not estimated is absent.
-      weight_class: Class of the estimate, one of `growth.CLASSES`, or IMPLAUSIBLE.
+      birth_weight_class: Class of the birth weight, one of `growth.CLASSES`; None where it is not
+        known. A weight of today has no class.
+      weight_band: Between which limits the estimate of today lies, one of `growth.BANDS`, or
+        IMPLAUSIBLE.
       change_percent: Change of the estimated weight from the birth weight; None where that is
         missing, or the estimate is not above 0.
       advice: What a health worker is told.
@@ -62,48 +71,67 @@ class Assessment:
 
     visit: Visit
     findings: dict[str, Finding]
-    weight_class: str
+    birth_weight_class: str | None
+    weight_band: str
     change_percent: float | None
     advice: Advice
 
     def plain(self) -> dict:
         """The assessment for files, without the visit; None where there is no number."""
+        advice = self.advice
         return {"measures": {name: finding.plain() for name, finding in self.findings.items()},
-                "weight_class": self.weight_class,
+                "birth_weight_class": self.birth_weight_class, "weight_band": self.weight_band,
                 "change_from_birth_weight_percent": self.change_percent,
-                "advice": self.advice.line, "advice_reasons": list(self.advice.reasons)}
+                "advice": advice.line, "advice_text": str(advice),
+                "advice_reasons": list(advice.reasons),
+                "advice_not_judged": [str(each) for each in advice.not_judged],
+                "advice_notes": list(advice.notes), "rules": dict(advice.rules)}
 
 
-def assess(estimates: Estimates, intervals: Intervals) -> list[Assessment]:
+def assess(estimates: Estimates, intervals: Intervals,
+           earlier: Sequence[Sequence[Earlier]] | None = None) -> list[Assessment]:
     """The assessment of every visit, in order.
 
+    Args:
+      estimates: Estimates of n visits.
+      intervals: Their calibrated factors.
+      earlier: Earlier visits of the infant of each visit, n of them; None for none at all.
+
     Raises:
-      ValueError: If the weight is not estimated, on which class and advice rest.
+      ValueError: If the weight is not estimated, on which the advice rests.
     """
     if np.isnan(estimates.of(WEIGHT.name).mean).any():
-        raise ValueError("the weight is not estimated; class and advice need it")
+        raise ValueError("the weight is not estimated; the advice needs it")
     lows, highs = intervals.bounds(estimates)
-    return [_assess(*row) for row in zip(estimates.visits, estimates.mean, lows, highs,
+    earlier = earlier if earlier is not None else [()] * len(estimates)
+    return [_assess(*row) for row in zip(estimates.visits, estimates.mean, lows, highs, earlier,
                                          strict=True)]
 
 
-def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> Assessment:
+def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray,
+            earlier: Sequence[Earlier]) -> Assessment:
     """The assessment of one visit from its rows of estimates and ends, [4] each."""
-    findings = {
-        name: Finding(name, float(mean[i]), float(low[i]), float(high[i]), getattr(visit, name),
-                      _place(visit, name, float(mean[i])))
-        for i, name in enumerate(LABELS) if math.isfinite(mean[i])}
+    findings = {}
+    for i, name in enumerate(LABELS):
+        if math.isfinite(mean[i]):
+            value, ends = float(mean[i]), (float(low[i]), float(high[i]))
+            scores = [getattr(_place(visit, name, end), "z", None) for end in ends]
+            findings[name] = Finding(name, value, *ends, getattr(visit, name),
+                                     _place(visit, name, value), *scores)
     weight = findings[WEIGHT.name]
-    birth_g, positive = visit.birth_weight_g, weight.estimate > 0
+    birth_g, allowed = visit.birth_weight_g, RANGES[WEIGHT.name]
+    plausible = allowed.low <= weight.estimate <= allowed.high
     return Assessment(
-        visit, findings, growth.weight_class(weight.estimate) if positive else IMPLAUSIBLE,
-        growth.weight_change_percent(weight.estimate, birth_g) if birth_g and positive else None,
-        advise(visit, weight.estimate, weight.low, weight.high))
+        visit, findings, growth.birth_weight_class(birth_g) if birth_g else None,
+        growth.weight_band(weight.estimate) if plausible else IMPLAUSIBLE,
+        growth.weight_change_percent(weight.estimate, birth_g)
+        if birth_g and weight.estimate > 0 else None,
+        advise(visit, weight.estimate, weight.low, weight.high, earlier))
 
 
 def _place(visit: Visit, measure: str, value: float) -> ZScore | NoStandard:
     """Place of an estimate among infants of the same sex and age."""
-    if value <= 0:
-        return NoStandard("the estimate is not positive")
+    if not value > 0 or math.isinf(value):
+        return growth.none("not_positive")
     return growth.assess(measure, value, sex=visit.sex or None, age_days=visit.age_days,
                          gestational_age_days=visit.gestational_age_days)

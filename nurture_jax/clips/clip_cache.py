@@ -33,7 +33,8 @@ from tqdm import tqdm
 from deps_jax.common.files import locks
 from nurture_jax.records.problems import LeftOut
 from nurture_jax.records.video import Clip, ClipSettings, VideoError, sample_clip
-from nurture_jax.records.visits import Records, Visit
+from nurture_jax.records.visit import Visit
+from nurture_jax.records.visits import Records
 
 FORMAT = 2  # raise it when decoding or the layout changes: every cache is then rebuilt
 VISITS_PER_SHARD = 16  # 60 MB at 25 frames of 224 px

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from nurture_jax.evaluation.estimates import Estimates, measured, numbers
 from nurture_jax.measures import LABELS, SEXES, TABULAR, WEIGHT
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 CARRY_FORWARD = "birth weight carried forward"
 TABULAR_ONLY = "table without video"

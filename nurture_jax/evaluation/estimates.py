@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nurture_jax.measures import LABELS
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 
 @dataclasses.dataclass(frozen=True)

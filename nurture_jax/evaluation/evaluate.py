@@ -6,6 +6,7 @@ a diagnosis. Start with `evaluate`; definitions and formulas are in docs/nurture
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from nurture_jax.evaluation.estimates import Column, Estimates
 from nurture_jax.evaluation.intervals import AGE_BANDS, bands
 from nurture_jax.evaluation.uncertainty import Number, bootstrap, wilson
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 EVERYBODY = "all visits"
 NOT_KNOWN = "not known"
@@ -152,15 +153,16 @@ def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
 
 def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
     """Names of the groups of n visits, [n] for each way in which the tables divide them."""
-    def weight(value: float | None) -> str:
-        return NOT_KNOWN if value is None else growth.weight_class(value)
+    def weight(value: float | None, name: Callable[[float], str]) -> str:
+        return NOT_KNOWN if value is None else name(value)
 
     return {
         EVERYBODY: [EVERYBODY] * len(visits),
         "visit day": bands([np.nan if v.age_days is None else v.age_days for v in visits]),
         "sex": [visit.sex or NOT_KNOWN for visit in visits],
-        "class of the birth weight": [weight(visit.birth_weight_g) for visit in visits],
-        "class of the weight at the visit": [weight(visit.weight_g) for visit in visits],
+        "class of the birth weight": [weight(visit.birth_weight_g, growth.birth_weight_class)
+                                      for visit in visits],
+        "weight at the visit": [weight(visit.weight_g, growth.weight_band) for visit in visits],
         "site": [visit.site or NOT_KNOWN for visit in visits],
         "device": [visit.device or NOT_KNOWN for visit in visits]}
 
@@ -287,6 +289,6 @@ def _counted(what: str, found: int, missed: int, false_alarms: int, rightly_left
 
 def _ordered(names: np.ndarray) -> list[str]:
     """Distinct names: bands and classes as they grow, others by the alphabet, unknown last."""
-    order = [*AGE_BANDS, *growth.CLASSES]
+    order = [*AGE_BANDS, *growth.CLASSES, *growth.BANDS]
     return sorted(set(names.tolist()), key=lambda name: (
         order.index(name) if name in order else len(order) + name.endswith(NOT_KNOWN), name))

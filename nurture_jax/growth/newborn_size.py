@@ -19,11 +19,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from scipy.special import ndtri, stdtr
+from nurture_jax.growth.score_types import NoStandard, ZScore, in_kg_or_cm, none, placed, unsuitable
+from nurture_jax.growth.student_t import lower_tail, normal_z
+from nurture_jax.rules import TABLE, weeks_text
 
-from nurture_jax.growth.score_types import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
-
-INTERGROWTH = "INTERGROWTH-21st newborn size, by gestation at birth"
+INTERGROWTH = TABLE["standards"]["newborn"]["name"]
 VERY_PRETERM_DAYS = 230  # last day of the very preterm charts, 32+6
 GESTATION_DAYS = (168, 300)  # 24+0 to 42+6
 
@@ -59,10 +59,10 @@ class SkewT:
         squared = self.skewness ** 2
         # Fernandez and Steel: two half t, the left one narrower by nu, the right one wider.
         if x < 0:
-            return float(ndtri(2 * stdtr(self.freedom, self.skewness * x) / (1 + squared)))
+            return normal_z(2 * lower_tail(self.skewness * x, self.freedom) / (1 + squared))
         # Upper tail, which keeps its digits where 1 - p would not.
-        upper = 2 * squared * stdtr(self.freedom, -x / self.skewness) / (1 + squared)
-        return float(-ndtri(upper))
+        upper = 2 * squared * lower_tail(-x / self.skewness, self.freedom) / (1 + squared)
+        return -normal_z(upper)
 
 
 _NEWBORN = {
@@ -98,10 +98,9 @@ def intergrowth(measure: str, value: float, *, sex: str | None, gestational_age_
       gestational_age_days: Gestation at birth.
     """
     if reason := unsuitable(measure, sex):
-        return NoStandard(reason)
-    if not GESTATION_DAYS[0] <= gestational_age_days <= GESTATION_DAYS[1]:
-        return NoStandard(f"gestation {gestational_age_days:g} days is outside "
-                          f"{GESTATION_DAYS[0]}-{GESTATION_DAYS[1]} days")
+        return reason
+    if not GESTATION_DAYS[0] <= gestational_age_days < GESTATION_DAYS[1] + 1:
+        return none("gestation_range", gestation=weeks_text(gestational_age_days))
     value = in_kg_or_cm(measure, value)
     if gestational_age_days > VERY_PRETERM_DAYS:
         z = _NEWBORN[measure, sex].z(value, gestational_age_days)

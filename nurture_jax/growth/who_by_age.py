@@ -10,10 +10,11 @@ import math
 from functools import cache
 from importlib import import_module
 
-from nurture_jax.growth.score_types import NoStandard, ZScore, in_kg_or_cm, placed, unsuitable
+from nurture_jax.growth.score_types import NoStandard, ZScore, in_kg_or_cm, none, placed, unsuitable
 from nurture_jax.measures import MEASURES
+from nurture_jax.rules import TABLE
 
-WHO = "WHO Child Growth Standards, by day of age"
+WHO = TABLE["standards"]["who_term"]["name"]
 WHO_DAYS = (0, 730)  # by day, lying; newborn visits need the first 60
 
 
@@ -28,9 +29,9 @@ def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZSco
     """
     day = math.floor(age_days)
     if reason := unsuitable(measure, sex):
-        return NoStandard(reason)
+        return reason
     if not WHO_DAYS[0] <= day <= WHO_DAYS[1]:
-        return NoStandard(f"age {day} days is outside {WHO_DAYS[0]}-{WHO_DAYS[1]} days")
+        return none("who_range", age=day)
     power, median, spread = _lms(MEASURES[measure].who_table, sex, day)
     value = in_kg_or_cm(measure, value)
     z = ((value / median) ** power - 1) / (power * spread)

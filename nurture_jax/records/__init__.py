@@ -2,5 +2,6 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "visits": ["Records", "Report", "Visit", "describe", "is_synthetic", "load", "validate"],
+    "visit": ["Visit"],
+    "visits": ["Records", "Report", "describe", "is_synthetic", "load", "validate"],
 })

@@ -22,37 +22,12 @@ from nurture_jax.records import annotations, visit_table
 from nurture_jax.records.annotations import Frame
 from nurture_jax.records.problems import LeftOut, Problem, many
 from nurture_jax.records.video import MINIMUM_S, VideoError, VideoInfo, probe
+from nurture_jax.records.visit import Visit
 
 DESCRIPTION = "DATASET.json"  # may be missing; of a rendered set it says "synthetic": true
 REFUSED_REASONS = ("missing", "picture")  # a wrong table; other bad videos are only left out
 PROBLEMS = "problems.txt"  # in the folder of a run, when there are too many for the screen
 SHOWN = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Visit:
-    """One video with what is known of the infant; None (or "" for text) where it is not."""
-
-    infant_id: str
-    visit_id: str
-    video: str
-    age_days: float | None = None
-    sex: str = ""
-    gestational_age_days: float | None = None
-    birth_weight_g: float | None = None
-    site: str = ""
-    device: str = ""
-    weight_g: float | None = None
-    length_cm: float | None = None
-    head_cm: float | None = None
-    chest_cm: float | None = None
-    arm_cm: float | None = None
-    frames: tuple[Frame, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """Infant and visit, which together are the visit's own."""
-        return f"{self.infant_id}/{self.visit_id}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from deps_jax.common.command.source import git_commit
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.recording_gate import Gate, Limits, rejections
 from nurture_jax.evaluation.baselines import Baseline
+from nurture_jax.evaluation.coverage import Coverage, covered
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.evaluate import (
     Detection,
@@ -24,7 +25,7 @@ from nurture_jax.evaluation.evaluate import (
     screening,
     spring_scale,
 )
-from nurture_jax.evaluation.intervals import Coverage, Intervals, covered
+from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.evaluation.reference_quality import (
     Heaping,
     TechnicalError,
@@ -34,10 +35,11 @@ from nurture_jax.evaluation.reference_quality import (
 from nurture_jax.evaluation.uncertainty import CONFIDENCE, RESAMPLES
 from nurture_jax.growth import NoStandard
 from nurture_jax.measures import LABELS
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 VERSION = 1
 NO_GATE = "no gate used"
+IF_TERM = "{} (gestation not known)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Report:
     technical_errors: tuple[TechnicalError, ...]
     standards: dict[str, dict[str, int]]  # of the z-scores, counted by measure
     advice: dict[str, int]
+    not_judged: dict[str, int]  # what the advice could not be judged by, and why, counted
     seed: int
     date: str
     git_commit: str
@@ -147,6 +150,7 @@ class Report:
             "reference": {"heaping": plain(self.heaping),
                           "technical_errors": plain(self.technical_errors)},
             "standards": self.standards, "advice": self.advice,
+            "advice_not_judged": self.not_judged,
             "training": dict(self.facts.training),
             "gate": dataclasses.asdict(self.facts.limits)}
 
@@ -169,6 +173,8 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
         coverage=tuple(covered(intervals, estimates, seed)), heaping=heaping(estimates),
         technical_errors=technical_errors(estimates), standards=_standards(assessments),
         advice=dict(collections.Counter(found.advice.line for found in assessments)),
+        not_judged=dict(collections.Counter(each.short for found in assessments
+                                            for each in found.advice.not_judged).most_common()),
         seed=seed, date=datetime.date.today().isoformat(), git_commit=git_commit())
 
 
@@ -194,7 +200,7 @@ def _standards(assessments: Iterable[Assessment]) -> dict[str, dict[str, int]]:
     for found in assessments:
         for measure, value in found.findings.items():
             place = value.place
-            # The reason without this infant's numbers, so that equal reasons are counted together.
-            counts[measure]["none: " + place.reason.split(" (")[0] if isinstance(
-                place, NoStandard) else place.standard] += 1
+            counts[measure][f"none: {place.short}" if isinstance(place, NoStandard) else
+                            IF_TERM.format(place.standard) if place.only_if_term else
+                            place.standard] += 1
     return {measure: dict(count.most_common()) for measure, count in counts.items() if count}

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from deps_jax.common.command.page import render
 from deps_jax.common.command.source import package_version
-from nurture_jax.clinic.advice import RULES
 from nurture_jax.evaluation.intervals import ALL_AGES
 from nurture_jax.evaluation.uncertainty import Number
-from nurture_jax.growth import INTERGROWTH, WHO
+from nurture_jax.growth import INTERGROWTH, PRETERM, WHO
 from nurture_jax.measures import LABELS, MEASURES, TABULAR
 from nurture_jax.report.content import Flow, Report, counts_text
+from nurture_jax.rules import LINES, RULES
 
 VERSION = 1
 USE = ("Research on estimating weight, length, head and chest circumference of newborns up to 60 "
@@ -40,7 +40,7 @@ def fill(report: Report) -> dict:
         "inputs": {"video": "frames of one recording", "numbers": list(TABULAR)},
         "outputs": {"measures": {name: MEASURES[name].unit for name in LABELS},
                     "interval": f"{report.intervals.coverage:.0%}",
-                    "z_scores": [INTERGROWTH, WHO]},
+                    "z_scores": [INTERGROWTH, PRETERM, WHO]},
         "training": dict(report.facts.training),
         "evaluation": {
             "split": report.facts.split, "visits": len(report.estimates),
@@ -76,8 +76,8 @@ def markdown(card: Mapping) -> str:
                       f"{_shown(row['mae_difference'])} {row['unit']}"]
                      for row in found["mae_minus_baseline"]],
         training=card["training"], z_scores=card["outputs"]["z_scores"],
-        rules=[[rule["under"], rule["sure"], rule["only_estimate"], rule["source"]]
-               for rule in card["advice"]],
+        rules=[[rule["label"], LINES[rule["line"]], LINES["unsure"], rule["number_source"],
+                rule["line_source"]] for rule in card["advice"]],
         limits=[[name, f"{value:g}"] for name, value in card["gate"].items()])
 
 

@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable
 
 from deps_jax.common.command.page import inline, png, render
-from nurture_jax.clinic.advice import LINES, RULES
 from nurture_jax.evaluation.evaluate import EVERYBODY, Errors, spring_scale
 from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, Number
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.report import plots
 from nurture_jax.report.content import Report, counts_text
+from nurture_jax.rules import LINES, RULES
 
 ERROR_NAMES = ("mean absolute\nerror", "relative\nerror", "bias", "within\n5 %", "within\n10 %")
 COUNTED = {"eligible": "visits of the split", "left out": "all usable",
@@ -41,8 +41,10 @@ def page(report: Report) -> str:
         coverage_asked=f"{report.intervals.coverage:.0%}", coverage=_coverage(report),
         coverage_plot=inline(png(plots.coverage(report.coverage, report.intervals.coverage))),
         interval_notes=report.intervals.notes(), groups=_groups(report),
-        advice=[[line, report.advice.get(line, 0)] for line in LINES],
-        rules=[[rule.under, rule.sure, rule.only_estimate, rule.source] for rule in RULES],
+        advice=[[line, report.advice.get(line, 0)] for line in LINES.values()],
+        not_judged=[list(row) for row in report.not_judged.items()],
+        rules=[[rule.label, LINES[rule.line], LINES["unsure"], rule.number_source,
+                rule.line_source] for rule in RULES],
         standards=_standards(report), heaping=_heaping(report), repeats=_repeats(report),
         run=list({"date": report.date, "code": report.git_commit, "bootstrap seed": report.seed,
                   **facts.training}.items()))

@@ -7,9 +7,9 @@ import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
 
+from nurture_jax.evaluation.coverage import Coverage
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.evaluate import Agreement
-from nurture_jax.evaluation.intervals import Coverage
 from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 

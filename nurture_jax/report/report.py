@@ -19,9 +19,9 @@ from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.evaluation.baselines import Baseline
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.growth import weight_class
+from nurture_jax.growth import birth_weight_class, weight_band
 from nurture_jax.measures import LABELS, MEASURES
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 from nurture_jax.report import model_card
 from nurture_jax.report import page as report_page
 from nurture_jax.report.content import Report, RunFacts, build
@@ -66,7 +66,9 @@ def _known(visit: Visit) -> dict:
              "site", "device")
     return {name: getattr(visit, name) for name in names} | {
         f"{measure}_measured": getattr(visit, measure) for measure in LABELS} | {
-        "weight_class_measured": weight_class(visit.weight_g) if visit.weight_g else None}
+        "weight_band_measured": weight_band(visit.weight_g) if visit.weight_g else None,
+        "birth_weight_class": birth_weight_class(visit.birth_weight_g)
+        if visit.birth_weight_g else None}
 
 
 def _estimated(found: Assessment) -> dict:
@@ -78,10 +80,15 @@ def _estimated(found: Assessment) -> dict:
         row |= {f"{measure}_{name.replace('estimate', 'estimated')}": _rounded(
             plain.get(name), places) for name, places in rounded.items()}
         row[f"{measure}_standard"] = plain["standard"]
+    # It is of the infant, so the same for every measure that has a standard.
+    why = next(filter(None, (row.get("standard_because") for row in told["measures"].values())), "")
     change = "change_from_birth_weight_percent"
     return row | {
-        "weight_class_estimated": told["weight_class"], change: _rounded(told[change], 2),
-        "advice": told["advice"], "advice_reasons": "; ".join(told["advice_reasons"])}
+        "standard_because": why, "weight_band_estimated": told["weight_band"],
+        change: _rounded(told[change], 2),
+        "advice": told["advice"], "advice_reasons": "; ".join(told["advice_reasons"]),
+        "advice_not_judged": "; ".join(told["advice_not_judged"]),
+        "advice_notes": "; ".join(told["advice_notes"])}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

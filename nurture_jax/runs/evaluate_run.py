@@ -27,7 +27,7 @@ from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.baselines import fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 from nurture_jax.report import report
 from nurture_jax.report.content import Report, RunFacts
 from nurture_jax.runs import calibration

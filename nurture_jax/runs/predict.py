@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,16 +15,16 @@ import numpy as np
 
 from deps_jax.common.command.source import git_commit, package_version
 from deps_jax.common.files import checksums, sealed
-from nurture_jax.clinic import recording_gate
+from nurture_jax.clinic import plain_text, recording_gate
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.recording_gate import Gate
+from nurture_jax.clinic.thresholds import Earlier, check_order
 from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.growth import NoStandard
-from nurture_jax.measures import KEYPOINTS, MEASURES, RANGES, REFERENCE_POINTS, SEXES
+from nurture_jax.measures import KEYPOINTS, RANGES, REFERENCE_POINTS, SEXES
 from nurture_jax.records.video import VideoError, sample_clip
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
@@ -88,7 +88,8 @@ class Predictor:
 
     def __call__(self, video: Path, *, age_days: float | None = None,
                  birth_weight_g: float | None = None, sex: str = "",
-                 gestational_age_days: float | None = None) -> Prediction:
+                 gestational_age_days: float | None = None,
+                 earlier: Sequence[Earlier] = ()) -> Prediction:
         """Decodes, looks, and estimates unless the gate rejects.
 
         Args:
@@ -97,11 +98,13 @@ class Predictor:
           birth_weight_g: Weight at birth.
           sex: "F", "M" or "".
           gestational_age_days: Gestation at birth.
+          earlier: Earlier visits, which the advice compares with; the network is not told.
 
         Raises:
-          ValueError: If a number is out of range, or the video cannot be used.
+          ValueError: If a number is out of range, an earlier visit is not before this one, or the
+            video cannot be used.
         """
-        visit = recording(video, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
+        visit = recording(video, earlier, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
                           gestational_age_days=gestational_age_days)
         data = self._trained.experiment.data
         clip = sample_clip(video, data.frames, data.size, fit=data.fit, minimum_s=data.minimum_s)
@@ -110,14 +113,15 @@ class Predictor:
         gate = recording_gate.inspect(clip.images, clip.duration_s, found.get("shares"),
                                found.get("keypoints"), self.limits, fit=data.fit)
         estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
-        assessment = assess(estimates, self._factors)[0] if gate.accepted else None
+        assessment = assess(estimates, self._factors, [earlier])[0] if gate.accepted else None
         audit = {
             "model_sha256": self._model, "version": package_version(), "git_commit": git_commit(),
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "video": {"name": Path(video).name, "sha256": checksums.of_file(Path(video)),
                       "duration_s": clip.duration_s, "width": clip.width, "height": clip.height},
             "inputs": {name: getattr(visit, name) for name in
-                       ("age_days", "sex", "birth_weight_g", "gestational_age_days")},
+                       ("age_days", "sex", "birth_weight_g", "gestational_age_days")}
+            | {"earlier": [dataclasses.asdict(each) for each in earlier]},
             "gate": {"accepted": gate.accepted, "measured": dict(gate.measured),
                      "limits": dataclasses.asdict(self.limits), "not_done": list(gate.not_done),
                      "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
@@ -125,14 +129,17 @@ class Predictor:
         return Prediction(gate, assessment, audit, draw(clip.images, found))
 
 
-def recording(video: str | Path, **known: float | str | None) -> Visit:
-    """What is asked about, before anything is opened; `known` is as for `Predictor`.
+def recording(video: str | Path, earlier: Sequence[Earlier] = (), **known: float | str | None
+              ) -> Visit:
+    """What is asked about, before anything is opened; `earlier` and `known` as for `Predictor`.
 
     Raises:
-      ValueError: If a number is out of range, or the video does not exist.
+      ValueError: If a number is out of range, an earlier visit is not before this one, or the video
+        does not exist.
     """
     visit = _visit(str(video), **known)
     check(visit)
+    check_order(visit, earlier)
     if not Path(video).is_file():
         raise VideoError("missing", f"{video} does not exist; give the path of a video")
     return visit
@@ -180,21 +187,7 @@ def text(prediction: Prediction) -> str:
     if prediction.assessment is None:
         reasons = (f"  {failure}" for failure in prediction.gate.failures)
         return "\n".join(["no estimate:", *reasons])
-    found, lines = prediction.assessment, []
-    for name, finding in found.findings.items():
-        measure, unit, show = MEASURES[name].short, MEASURES[name].unit, MEASURES[name].text
-        span = (f"(90 % interval {show(finding.low)} to {show(finding.high)} {unit})"
-                if math.isfinite(finding.low) else "(no interval)")
-        place = (f"no z-score: {finding.place.reason}" if isinstance(finding.place, NoStandard) else
-                 f"z {finding.place.z:+.2f}, centile {finding.place.centile:.0f}, "
-                 f"{finding.place.standard}")
-        lines.append(f"{measure:<8}{show(finding.estimate):>6} {unit:<3}{span}; {place}")
-    lines.append(f"class   {found.weight_class}")
-    if found.change_percent is not None:
-        lines.append(f"change  {found.change_percent:+.1f} % of the birth weight")
-    if prediction.gate.not_done:
-        lines.append(f"not checked: {', '.join(prediction.gate.not_done)}")
-    return "\n".join([*lines, f"advice  {found.advice}"])
+    return "\n".join(plain_text.lines(prediction.assessment, prediction.gate.not_done))
 
 
 def _visit(video: str, **known: float | str | None) -> Visit:

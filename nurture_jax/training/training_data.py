@@ -18,7 +18,8 @@ from deps_jax.common.files.sealed import tell
 from nurture_jax.clips.clip_cache import fingerprints
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records import annotations, visit_table
-from nurture_jax.records.visits import Records, Visit
+from nurture_jax.records.visit import Visit
+from nurture_jax.records.visits import Records
 
 FILE = "data.json"
 MAKING = ("train", "validation")  # splits that weights, constants and their choice come from

@@ -97,6 +97,8 @@ def test_a_rejected_recording_is_exit_code_3(workdir, evaluated, videos, tmp_pat
     ("good.mp4", ["--birth_weight_g=2.85"], "birth_weight_g 2.85 is not 500 to 8000 grams; kilo"),
     ("good.mp4", ["--age_days=-1"], "age_days -1 is not 0 to 60 days"),
     ("good.mp4", ["--age_days=400"], "age_days 400 is not 0 to 60 days"),
+    ("good.mp4", ["--earlier=7-2900"], "earlier weight '7-2900' is not DAY:GRAMS; write it like"),
+    ("good.mp4", ["--earlier=9:2900", "--age_days=9"], "an earlier visit was on day 9, this one"),
     ("good.mp4", ["--picture=x.xyz"], "--picture x.xyz does not end with .png or .jpg or .jpeg"),
     ("good.mp4", ["--picture=none/x.png"], "--picture none/x.png: there is no folder none"),
     ("good.mp4", ["--audit=none/a.jsonl"], "--audit none/a.jsonl: there is no folder none"),

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 
 from nurture_jax.evaluation.estimates import Estimates, measured
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 DAYS = (1.0, 7.0, 14.0, 28.0, 42.0)
 SCALE = np.array([110.0, 0.9, 0.6, 0.7])  # Laplace scale of the fabricated errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 
 def life_visits(shared: Path) -> tuple[Visit, ...]:

@@ -9,6 +9,10 @@ INTERGROWTH-21st newborn size: the printed lines of -3 to 3 standard deviations 
 10.1016/S0140-6736(14)60932-6; below 33+0 weeks Villar 2016, doi 10.1016/S0140-6736(16)00384-6), in
 0.01 kg and 0.1 cm; and location, scale, skewness and degrees of freedom of the skew Student t, as
 the R package gigs (https://github.com/ropensci/gigs) gives them by day.
+
+INTERGROWTH-21st postnatal growth of preterm infants (Villar 2015, doi
+10.1016/S2214-109X(15)00163-1): the z-score tables of the project
+(https://intergrowth21.com/tools-resources/postnatal-growth-preterm-infants), in 0.01 kg and 0.1 cm.
 """
 
 # (measure, sex, days of age, L, M, S)
@@ -111,4 +115,42 @@ INTERGROWTH_SKEW_T = (
     ("head_cm", "F", 259, 32.54037, 1.141691, 1.045915, 20.97268),
     ("head_cm", "F", 280, 33.69988, 1.056463, 1.045915, 20.97268),
     ("head_cm", "F", 300, 34.54082, 0.9956732, 1.045915, 20.97268),
+)
+
+# Postnatal growth of preterm infants: (measure, sex, weeks of postmenstrual age, values at -3 to 3)
+PRETERM_LINES = (
+    ("weight_g", "M", 27, (0.36, 0.44, 0.55, 0.67, 0.83, 1.02, 1.25)),
+    ("weight_g", "M", 34, (1.27, 1.49, 1.74, 2.04, 2.38, 2.79, 3.26)),
+    ("weight_g", "M", 40, (2.25, 2.59, 2.98, 3.43, 3.95, 4.54, 5.23)),
+    ("weight_g", "M", 50, (3.78, 4.3, 4.9, 5.59, 6.36, 7.25, 8.25)),
+    ("weight_g", "M", 64, (5.3, 6.02, 6.85, 7.79, 8.85, 10.07, 11.44)),
+    ("weight_g", "F", 27, (0.33, 0.4, 0.5, 0.61, 0.75, 0.93, 1.14)),
+    ("weight_g", "F", 34, (1.16, 1.36, 1.59, 1.86, 2.17, 2.55, 2.98)),
+    ("weight_g", "F", 40, (2.06, 2.37, 2.72, 3.13, 3.61, 4.15, 4.77)),
+    ("weight_g", "F", 50, (3.45, 3.93, 4.48, 5.1, 5.81, 6.62, 7.54)),
+    ("weight_g", "F", 64, (4.84, 5.5, 6.25, 7.11, 8.08, 9.19, 10.45)),
+    ("length_cm", "M", 27, (26.6, 28.5, 30.5, 32.7, 35.1, 37.6, 40.3)),
+    ("length_cm", "M", 34, (38.5, 40.2, 42.1, 44.0, 45.9, 48.0, 50.2)),
+    ("length_cm", "M", 40, (45.6, 47.3, 49.1, 50.9, 52.8, 54.8, 56.9)),
+    ("length_cm", "M", 64, (60.1, 62.3, 64.5, 66.8, 69.1, 71.6, 74.1)),
+    ("length_cm", "F", 27, (25.8, 27.6, 29.6, 31.7, 34.0, 36.4, 39.0)),
+    ("length_cm", "F", 34, (37.3, 39.0, 40.7, 42.6, 44.5, 46.5, 48.6)),
+    ("length_cm", "F", 40, (44.2, 45.8, 47.6, 49.3, 51.2, 53.1, 55.1)),
+    ("length_cm", "F", 64, (58.3, 60.3, 62.5, 64.7, 67.0, 69.4, 71.8)),
+    ("head_cm", "M", 27, (19.6, 21.3, 23.0, 24.8, 26.5, 28.2, 30.0)),
+    ("head_cm", "M", 34, (27.9, 29.0, 30.1, 31.3, 32.4, 33.5, 34.7)),
+    ("head_cm", "M", 40, (32.1, 33.1, 34.0, 35.0, 36.0, 37.0, 38.0)),
+    ("head_cm", "M", 64, (39.4, 40.6, 41.8, 43.0, 44.2, 45.4, 46.6)),
+    ("head_cm", "F", 27, (18.8, 20.5, 22.2, 24.0, 25.7, 27.4, 29.2)),
+    ("head_cm", "F", 34, (27.1, 28.2, 29.3, 30.5, 31.6, 32.7, 33.9)),
+    ("head_cm", "F", 40, (31.3, 32.3, 33.2, 34.2, 35.2, 36.2, 37.2)),
+    ("head_cm", "F", 64, (38.6, 39.8, 41.0, 42.2, 43.4, 44.6, 45.8)),
+)
+
+# The worked examples of Villar 2015, appendix 8: (measure, sex, z, value at 34 weeks).
+PRETERM_EXAMPLES = (
+    ("weight_g", "M", 0, 2.04), ("weight_g", "M", -1.88, 1.51),
+    ("weight_g", "F", 0, 1.86), ("weight_g", "F", -1.88, 1.38),
+    ("head_cm", "M", 0, 31.27), ("head_cm", "M", -1.88, 29.15),
+    ("head_cm", "F", 0, 30.48), ("head_cm", "F", -1.88, 28.35),
 )

@@ -8,7 +8,7 @@ from make_life import life_visits
 
 from nurture_jax.evaluation.baselines import CarryForward, Tabular
 from nurture_jax.evaluation.estimates import measured
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 TRAIN, TEST = make_visits(60, 3, seed=0, missing=0.1), make_visits(30, 3, seed=1, missing=0.1)
 

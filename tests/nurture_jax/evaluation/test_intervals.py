@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from make_estimates import make_estimates, make_visits
 
 from nurture_jax.evaluation import intervals
-from nurture_jax.evaluation.intervals import ALL_AGES, UNKNOWN_AGE, bands, calibrate, covered
+from nurture_jax.evaluation.coverage import covered
+from nurture_jax.evaluation.intervals import ALL_AGES, UNKNOWN_AGE, bands, calibrate
 from nurture_jax.measures import LABELS
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.reference_quality import heaping, technical_errors
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 
 
 def of_weights(weights, infants=None, days=None, estimate=None):

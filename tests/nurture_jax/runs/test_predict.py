@@ -25,8 +25,9 @@ from tiny_nurture_run import config_of
 
 from deps_jax.common.loop.checkpoint import Checkpoints
 from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.evaluation import intervals
-from nurture_jax.records.visits import Visit
+from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
@@ -135,12 +136,25 @@ def test_an_estimate_says_all_that_a_health_worker_needs(predictor, video):
     assert lines[0].startswith("weight") and " g " in lines[0] and "90 % interval" in lines[0]
     assert "WHO" in lines[0] and any(line.startswith("change") for line in lines)
     assert lines[-1].startswith("advice  ")
+    assert lines[4].startswith("because gestation not known: right only")
+    assert "gestation not known: the z-score is right only for an infant born" in lines[-1]
+    assert lines[5] == "born    2850 g, not low birth weight"
     assert found.frame.shape == (480, 480, 3) and found.frame.dtype == np.uint8
+
+
+def test_earlier_weights_reach_advice_and_audit(predictor, video):
+    found = predictor(video, **KNOWN, earlier=[Earlier(5, 7900)])
+    assert "lighter_than_before" in found.audit["estimate"]["rules"]
+    assert "day 5 (7900 g)" in text(found)
+    assert found.audit["inputs"]["earlier"] == [
+        {"age_days": 5, "weight_g": 7900, "low_g": None, "high_g": None}]
+    with pytest.raises(ValueError, match="was on day 8, this one is on day 7"):
+        predictor("nothing.mp4", **KNOWN, earlier=[Earlier(8, 3000)])
 
 
 def test_audit_is_plain_and_whole(predictor, video):
     audit = json.loads(json.dumps(predictor(video, **KNOWN).audit))
-    assert audit["inputs"] == {**KNOWN, "gestational_age_days": None}
+    assert audit["inputs"] == {**KNOWN, "gestational_age_days": None, "earlier": []}
     assert len(audit["model_sha256"]) == len(audit["video"]["sha256"]) == 64
     assert audit["gate"]["accepted"] and audit["estimate"]["measures"]["weight_g"]["low"] > 0
     assert audit["video"]["duration_s"] == 2

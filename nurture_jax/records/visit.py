@@ -1,0 +1,34 @@
+"""One visit of one infant, as plain values: what evaluation and advice read of a data set."""
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nurture_jax.records.annotations import Frame
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """One video with what is known of the infant; None (or "" for text) where it is not."""
+
+    infant_id: str
+    visit_id: str
+    video: str
+    age_days: float | None = None
+    sex: str = ""
+    gestational_age_days: float | None = None
+    birth_weight_g: float | None = None
+    site: str = ""
+    device: str = ""
+    weight_g: float | None = None
+    length_cm: float | None = None
+    head_cm: float | None = None
+    chest_cm: float | None = None
+    arm_cm: float | None = None
+    frames: tuple[Frame, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Infant and visit, which together are the visit's own."""
+        return f"{self.infant_id}/{self.visit_id}"
