@@ -90,7 +90,7 @@ def advise(visit: Visit, weight_g: float, low_g: float, high_g: float,
     if not allowed.low <= weight_g <= allowed.high:
         return Advice(WEIGH, (say("implausible", value=f"{weight_g:.0f}", low=f"{allowed.low:g}",
                                   high=f"{allowed.high:g}"),))
-    if math.isnan(low_g) or math.isnan(high_g):
+    if not (math.isfinite(low_g) and math.isfinite(high_g)):
         return Advice(UNSURE, (say("no_interval"),))
     if not low_g <= weight_g <= high_g:
         raise ValueError(f"an estimate of {weight_g:g} g is not within its interval, {low_g:g} to "

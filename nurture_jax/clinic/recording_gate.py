@@ -19,12 +19,10 @@ import cv2
 import numpy as np
 
 from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE, REFERENCE_POINTS
+from nurture_jax.rules import TABLE
 
 SMOOTHING_PX = 1.0
-_IN_VIEW_ADVICE = {
-    "letterbox": "hold the phone higher, so that head and feet are in the picture",
-    "crop": "hold the phone higher, so that head and feet are within the middle square of the "
-            "picture: the rest is not looked at"}
+_CUT_OFF = {"letterbox": "newborn_cut_off", "crop": "newborn_cut_off_by_crop"}  # its sentences
 _ENDS = [KEYPOINTS.index(name) for name in REFERENCE_POINTS]
 
 
@@ -233,55 +231,50 @@ def _reference(mask: np.ndarray, keypoints: np.ndarray | None, limits: Limits) -
 
 def _failures(measured: Mapping[str, float], limits: Limits, fit: str) -> tuple[Failure, ...]:
     """The checks that were done and not passed."""
-    in_view = functools.partial(_in_view, advice=_IN_VIEW_ADVICE[fit])
+    in_view = functools.partial(_in_view, sentences=_CUT_OFF[fit])
     return tuple(failure for check in (_duration, _light, _sharp, in_view, _beside)
                  for failure in check(measured, limits))
+
+
+def _failure(check: str, measured: float, limit: float, sentences: str = "") -> list[Failure]:
+    """A failure in the words of `rules.json`, under the name of the check or another."""
+    words = TABLE["gate"][sentences or check]
+    return [Failure(check, words["reason"], measured, limit, words["unit"], words["advice"])]
 
 
 def _duration(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
     # Some containers count milliseconds and round each frame.
     if round(measured["duration_s"], 2) >= limits.least_duration_s:
         return []
-    return [Failure("too_short", "the video is too short", measured["duration_s"],
-                    limits.least_duration_s, "s",
-                    "film slowly from the left side of the baby to the right")]
+    return _failure("too_short", measured["duration_s"], limits.least_duration_s)
 
 
 def _light(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
     brightness = measured["brightness"]
     if brightness < limits.least_brightness:
-        return [Failure("too_dark", "it is too dark", brightness, limits.least_brightness,
-                        "grey of 255", "go to a window or switch on a light")]
+        return _failure("too_dark", brightness, limits.least_brightness)
     if brightness > limits.most_brightness:
-        return [Failure("too_bright", "it is too bright", brightness, limits.most_brightness,
-                        "grey of 255", "turn away from the sun or the lamp")]
+        return _failure("too_bright", brightness, limits.most_brightness)
     return []
 
 
 def _sharp(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
     if measured["sharpness"] >= limits.least_sharpness:
         return []
-    return [Failure("too_blurred", "the picture is blurred", measured["sharpness"],
-                    limits.least_sharpness, "(edges over contrast)",
-                    "wipe the lens, hold the phone with both hands and move slowly")]
+    return _failure("too_blurred", measured["sharpness"], limits.least_sharpness)
 
 
-def _in_view(measured: Mapping[str, float], limits: Limits, advice: str) -> list[Failure]:
+def _in_view(measured: Mapping[str, float], limits: Limits, sentences: str) -> list[Failure]:
     found, cut = measured.get("found_frames", 1), measured.get("cut_frames", 0)
     if found < limits.least_found_frames:
-        return [Failure("newborn_not_found", "the baby was not found", 100 * found,
-                        100 * limits.least_found_frames, "% of the frames",
-                        "film the baby from above, undressed, so that it fills half the picture")]
+        return _failure("newborn_not_found", 100 * found, 100 * limits.least_found_frames)
     if cut <= limits.most_cut_frames:
         return []
-    return [Failure("newborn_cut_off", "the baby is not wholly in view", 100 * cut,
-                    100 * limits.most_cut_frames, "% of the frames", advice)]
+    return _failure("newborn_cut_off", 100 * cut, 100 * limits.most_cut_frames, sentences)
 
 
 def _beside(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
     seen = measured.get("reference_frames", 1)
     if seen >= limits.least_reference_frames:
         return []
-    return [Failure("reference_not_seen", "no reference object was seen", 100 * seen,
-                    100 * limits.least_reference_frames, "% of the frames",
-                    "lay the ruler beside the baby, where nothing covers it")]
+    return _failure("reference_not_seen", 100 * seen, 100 * limits.least_reference_frames)

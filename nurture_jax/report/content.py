@@ -37,7 +37,7 @@ from nurture_jax.growth import NoStandard
 from nurture_jax.measures import LABELS
 from nurture_jax.records.visit import Visit
 
-VERSION = 1
+VERSION = 2
 NO_GATE = "no gate used"
 IF_TERM = "{} (gestation not known)"
 

@@ -14,7 +14,7 @@ from nurture_jax.measures import LABELS, MEASURES, TABULAR
 from nurture_jax.report.content import Flow, Report, counts_text
 from nurture_jax.rules import LINES, RULES
 
-VERSION = 1
+VERSION = 2
 USE = ("Research on estimating weight, length, head and chest circumference of newborns up to 60 "
        "days from a phone video beside a reference object of known length.")
 NOT_FOR = (

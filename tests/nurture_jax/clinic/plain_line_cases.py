@@ -1,4 +1,4 @@
-"""What the plain line must say of 88 infants, worked out by hand from rules and published tables.
+"""What the plain line must say of 89 infants, worked out by hand from rules and published tables.
 
 The z-scores are of the tables by day (WHO), of the skew Student t by day and the very preterm
 equations (INTERGROWTH-21st newborn size) and of the equations of Villar 2015 (postnatal growth of
@@ -81,6 +81,7 @@ WEIGHT_ALONE = (
     Case(at(500), REFER, LOW3, **NOTHING),
     Case(at(8000), NORMAL, **NOTHING),
     Case((3000, NO_INTERVAL, NO_INTERVAL), UNSURE, says="the estimate has no interval"),
+    Case((3000, 0, float("inf")), UNSURE, says="the estimate has no interval"),
 )
 
 TERM_BY_Z = (
