@@ -70,5 +70,5 @@ def listed(words: list[str]) -> str:
 
 
 def weeks_text(days: float) -> str:
-    """An age since the last period, such as "38 weeks 3 days"; a part of a day is left out."""
+    """An age since the last period, such as "38+3 weeks"; a part of a day is left out."""
     return say("weeks", weeks=int(days // 7), days=int(days % 7))

@@ -118,7 +118,7 @@ DAY_OF_BIRTH = (
          z=-0.52, says="normal; gestation not known: the z-score is right only for an infant born "
          "at term"),
     Case((600, 570, 630), REFER, LOW3, age=0, sex="F", gest=160, birth=620, klass="ELBW",
-         not_judged=(Z,), says="the newborn standard is for 24 weeks 0 days"),
+         not_judged=(Z,), says="the newborn standard is for 24+0"),
     Case((3800, 3700, 3900), NORMAL, age=0, sex="M", gest=301, birth=3800, klass="not low",
          not_judged=(Z,), says="normal by weight and change since birth; not judged: z-score ("),
 )
@@ -135,7 +135,7 @@ PRETERM_INFANTS = (
     Case((1900, 1820, 1980), WEIGH, "below_2500_g", age=21, sex="F", gest=231, birth=1800,
          klass="LBW", standard=PRETERM, z=-1.21),
     Case((680, 640, 720), REFER, LOW3, age=5, sex="F", gest=175, birth=700, klass="ELBW",
-         not_judged=(Z,), says="begins at 27 weeks postmenstrual age (now 25 weeks 5 days)"),
+         not_judged=(Z,), says="begins at 27 weeks postmenstrual age (now 25+5 weeks)"),
     Case((900, 860, 940), REFER, LOW3, age=2, sex="M", gest=188, birth=950, klass="ELBW",
          standard=PRETERM, z=1.27),
     Case((2000, 1950, 2060), WEIGH, "below_2500_g", age=3, sex="F", gest=258, birth=2100,

