@@ -72,10 +72,10 @@ def test_images_are_arguments():
 def test_both_sides_train_the_same_subnets(monkeypatch):
     recipe, key = bench.recipe_of(SMALL), jax.random.key(0)
     monkeypatch.setattr(train, "update",
-                        lambda recipe, phase, state, inputs, subnets, axis: subnets)
+                        lambda recipe, phase, state, inputs, subnets, axis: (subnets, {}))
     state = train.TrainState(jnp.int32(bench.STEP), {}, {}, ())
     batch = {"image": jnp.zeros((4, 8, 8, 3), jnp.uint8), "label": jnp.zeros(4, jnp.int32)}
-    drawn = train.train_step(recipe, recipe.phase_of(bench.STEP), state, batch, key)
+    drawn, _ = train.train_step(recipe, recipe.phase_of(bench.STEP), state, batch, key)
     names = [encode(SMALL, jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), drawn))
              for i in range(4)]
     found = bench.drawn_subnets(recipe, key, bench.STEP)
