@@ -26,6 +26,7 @@ from deps_jax.common.compiled.machine import cores, processor
 from deps_jax.common.files import sealed
 
 FOLDER, ENDING, SECONDS = "programs", ".program", "seconds.json"
+OFF = "DEPS_JAX_NO_PROGRAMS"  # in the environment: keep and read none
 KEPT = 64  # programs in the folder; the one used longest ago goes first
 _REMEMBERED = 1000  # programs whose seconds are remembered
 _VERSIONS = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -149,7 +150,8 @@ def _all_seconds() -> dict[str, float]:
 
 def _folder() -> Path | None:
     folder = jax.config.jax_compilation_cache_dir
-    return Path(folder) / FOLDER if folder and "://" not in folder else None
+    off = os.environ.get(OFF) or not jax.config.jax_enable_compilation_cache
+    return None if off or not folder or "://" in folder else Path(folder) / FOLDER
 
 
 def _path(key: str | None) -> Path | None:

@@ -14,6 +14,7 @@ import pytest
 from compilations import compilations
 from small_run import METHOD, RECIPE, SPACE, fresh_state
 
+from deps_jax.common.compiled import programs
 from deps_jax.common.loop.parallel import DataParallel
 from deps_jax.training import trainer as trainers
 from deps_jax.training.methods import BIGNAS, DEPS, PLAIN
@@ -117,6 +118,30 @@ def test_only_what_the_rest_of_a_run_needs_is_compiled(method, start_step, neede
     monkeypatch.setattr(trainer, "entries", {name: Sort() for name in trainer.entries})
     trainer.compile({}, {}, start_step)
     assert compiled == needed
+
+
+def test_kept_steps_are_read_and_take_the_same_step(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(programs.OFF)
+    before = jax.config.jax_compilation_cache_dir
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
+                          (fresh_state(RECIPE), batch(0)))
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+        for said in ("traced", "read from the cache"):
+            trainer = Trainer(dataclasses.replace(RECIPE, dtype="float64"), KEY,
+                              devices=jax.devices()[:1])
+            trainer.compile(*shapes)
+            lines = capsys.readouterr().out.splitlines()
+            assert len(lines) == 2 and all(f": {said}" in line for line in lines)
+        states, history, _ = trained
+        with compilations() as compiled:
+            for step in (0, 12):
+                state, metrics = trainer(step, states[step], batch(step))
+                chex.assert_trees_all_equal(jax.device_get(state), states[step + 1])
+                assert {name: mean.compute() for name, mean in metrics.items()} == history[step]
+        assert not [name for name in compiled if "train_step" in name]
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 @pytest.mark.parametrize("step", [0, 8, 12, 16, 30])

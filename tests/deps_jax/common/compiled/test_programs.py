@@ -30,7 +30,8 @@ BATCH = {"x": np.arange(6, dtype=np.float32)}
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path):
+def cache(tmp_path, monkeypatch):
+    monkeypatch.delenv(programs.OFF)
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     traces.clear()
@@ -79,6 +80,20 @@ def test_nothing_is_kept_where_there_is_no_cache(cache):
     jax.config.update("jax_compilation_cache_dir", None)
     assert [run(), run()] == [30.0, 30.0]
     assert len(traces) == 2 and not list(cache.rglob(f"*{programs.ENDING}"))
+
+
+@pytest.mark.parametrize("off", ["the environment", "JAX's own switch"])
+def test_nothing_is_kept_where_that_is_asked_for(cache, monkeypatch, off):
+    if off == "the environment":
+        monkeypatch.setenv(programs.OFF, "1")
+        run()
+    else:
+        jax.config.update("jax_enable_compilation_cache", False)
+        try:
+            run()
+        finally:
+            jax.config.update("jax_enable_compilation_cache", True)
+    assert not list(cache.rglob(f"*{programs.ENDING}"))
 
 
 def test_the_program_used_longest_ago_goes_first(cache, monkeypatch):
