@@ -15,8 +15,8 @@ WINGS = {
         "common.compiled": "machine cpp described programs",
         "common.loop": "metrics goodput peak optim parallel profile reading batches state "
                        "saved_steps checkpoint writer fit run kills",
-        "common.nn": "by_platform dispatch depthwise_shifted depthwise_native depthwise_cpp "
-                     "depthwise moments pieces operations",
+        "common.nn": "by_platform dispatch precision depthwise_shifted depthwise_native "
+                     "depthwise_cpp depthwise moments pieces operations",
         "common.command": "page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",

@@ -15,15 +15,12 @@ from optax.losses import softmax_cross_entropy_with_integer_labels as cross_entr
 
 from deps_jax.common.loop.metrics import Mean, compute, merge
 from deps_jax.common.loop.parallel import DataParallel, data_parallel, mean_over_devices
+from deps_jax.common.nn.precision import full_precision
 from deps_jax.data.augment import Augment, normalise
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
 from deps_jax.supernet.tensors import Tree
-
-# As a decorator: products of float32 matrices in float32. The default rounds their numbers to TF32
-# on GPUs and to bfloat16 on TPUs, and no exported file would agree with what is measured here.
-full_precision = jax.default_matmul_precision("highest")
 
 
 class Evaluator:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import export
 
-from deps_jax.evaluation.recalibration import full_precision
+from deps_jax.common.nn.precision import full_precision
 from deps_jax.supernet import network
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -23,8 +23,8 @@ from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.common.loop.metrics import Mean, compute
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.state import TrainState
+from deps_jax.common.nn.precision import full_precision
 from deps_jax.data.augment import Augment
-from deps_jax.evaluation.recalibration import full_precision
 from deps_jax.space.block import Block
 from deps_jax.space.families import SPACES
 from deps_jax.space.layers import layers

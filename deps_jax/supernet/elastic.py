@@ -19,6 +19,7 @@ from deps_jax.common.nn.operations import (
     pointwise_norm,
     squeeze_excite,
 )
+from deps_jax.common.nn.precision import exact_product
 from deps_jax.space.block import Block
 from deps_jax.space.rows import BLOCK, KERNEL, Conv, Gate, MaxPool, Row, Shortcut
 from deps_jax.supernet.tensors import Tree, cut, pad
@@ -155,7 +156,8 @@ def kernel_candidates(params: Tree, kernels: tuple[int, ...]) -> tuple[jax.Array
 
     A smaller kernel is the centre of the next larger one, passed through the learned matrix
     "<larger>to<smaller>" where the space has kernel transforms (OFA, `DynamicSeparableConv2d`):
-    vectors are the k*k weights of one channel, row-major.
+    vectors are the k*k weights of one channel, row-major. Weights are made of weights in full
+    precision, so that they are those that are evaluated and exported.
 
     Args:
       params: Parameters, {"kernel": [K, K, ...]} and, with transforms,
@@ -170,8 +172,7 @@ def kernel_candidates(params: Tree, kernels: tuple[int, ...]) -> tuple[jax.Array
         if "transform" in params:
             matrix = params["transform"][f"{larger}to{smaller}"]
             shape = current.shape
-            current = jnp.einsum("ij,jc->ic", matrix, current.reshape(smaller**2, -1)).reshape(
-                shape)
+            current = exact_product(matrix, current.reshape(smaller**2, -1)).reshape(shape)
         candidates.append(current)
     return tuple(candidates[::-1])
 

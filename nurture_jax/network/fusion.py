@@ -6,13 +6,19 @@ A module of its own, since `refit` trains it on after the rest.
 """
 from __future__ import annotations
 
+from functools import partial
+
 import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from deps_jax.common.nn.precision import EXACT
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.network.scaling import Scaling
+
+# A few numbers of every clip are all that measures are made of: to round them would save nothing.
+ExactDense = partial(nn.Dense, precision=EXACT)
 
 
 class Fusion(nn.Module):
@@ -45,8 +51,8 @@ class Fusion(nn.Module):
             parts.append(Tabular(self.tabular_width, name="tabular")(
                 self.scaling.inputs(tabular, tabular_mask), tabular_mask))
         x = jnp.concatenate(parts, -1)
-        x = nn.relu(nn.Dense(self.hidden_width, name="fuse1")(x))
-        x = nn.relu(nn.Dense(self.hidden_width, name="fuse2")(x))
+        x = nn.relu(ExactDense(self.hidden_width, name="fuse1")(x))
+        x = nn.relu(ExactDense(self.hidden_width, name="fuse2")(x))
         return self._measures(x, sizes, tabular[:, :1], tabular_mask[:, :1])
 
     def _measures(self, x: jax.Array, sizes: jax.Array | None, birth_weight_g: jax.Array,
@@ -58,9 +64,9 @@ class Fusion(nn.Module):
           birth_weight_g, is_known: Weight at birth and whether it is known, [b, 1] each.
         """
         width = 2 * (len(LABELS) + 1)
-        raw = nn.Dense(width, kernel_init=nn.initializers.normal(0.01), name="measures")(x)
+        raw = ExactDense(width, kernel_init=nn.initializers.normal(0.01), name="measures")(x)
         if sizes is not None:  # logarithms of sizes add up to those of measures
-            raw = raw + nn.Dense(width, use_bias=False, kernel_init=nn.initializers.zeros,
+            raw = raw + ExactDense(width, use_bias=False, kernel_init=nn.initializers.zeros,
                                  name="from_sizes")(sizes)
         mean, log_scale = jnp.split(raw, 2, -1)  # b 5
         if not self.predict_gain:
@@ -84,4 +90,4 @@ class Tabular(nn.Module):
                                   for name in ("slope", "offset", "missing"))
         present = nn.relu(values[..., None] * slope[None] + offset[None])  # b n d
         x = jnp.where(mask[..., None] > 0, present, missing[None])
-        return nn.relu(nn.Dense(self.width, name="mix")(x.reshape(x.shape[0], -1)))
+        return nn.relu(ExactDense(self.width, name="mix")(x.reshape(x.shape[0], -1)))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.nn.precision import exact_einsum
 from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE
 
 _POINT = KEYPOINTS.index
@@ -55,7 +56,8 @@ def spans(points: jax.Array) -> tuple[jax.Array, jax.Array]:
     Args:
       points: Places of KEYPOINTS in cells, [..., 19, 2].
     """
-    vectors = jnp.einsum("nk,...kc->...nc", _ENDS, points)
+    # Points that are near each other differ by a few cells out of dozens.
+    vectors = exact_einsum("nk,...kc->...nc", _ENDS, points)
     lengths = 0.5 * jnp.log(jnp.square(vectors).sum(-1) + _SMALLEST_CELLS**2)
     return lengths[..., :-1], lengths[..., -1:]
 

@@ -20,12 +20,13 @@ from flax import struct
 
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.operations import Mode, dropout
+from deps_jax.common.nn.precision import exact_einsum, full_precision
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import ConvNorm
-from nurture_jax.network.fusion import Fusion
+from nurture_jax.network.fusion import ExactDense, Fusion
 from nurture_jax.network.scaling import Scaling
 
 POOLINGS = ("mask", "mean")
@@ -53,7 +54,8 @@ class ModelSettings:
         encoding, and of the last layers.
       dropout_rate: Rate of drop-out on the pooled features of the pictures, in [0, 1); numbers and
         sizes are few.
-      dtype: Type of the convolutions, "float32" or "bfloat16"; everything after pooling is float32.
+      dtype: Type of the convolutions, "float32" or "bfloat16"; everything after pooling is float32,
+        in full precision.
 
     Raises:
       ValueError: If a setting is out of its range.
@@ -173,9 +175,12 @@ class NurtureNet(nn.Module):
         return Outputs(mean, log_scale, **seen._asdict())
 
 
+@full_precision
 def forward(model: NurtureNet, variables: Tree, preprocess: ClipAugment,
             batch: Batch, *, heads: bool) -> Outputs:
     """What a network in use says of raw clips; pure.
+
+    In full precision: estimates, and the intervals calibrated on them, are those of any device.
 
     Args:
       variables: Weights and running statistics, {"params", "batch_stats"}.
@@ -214,9 +219,9 @@ class Video(nn.Module):
                 if not settings.geometry_gradient:
                     sizes = jax.lax.stop_gradient(sizes)
         per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled], -1)
-        per_frame = nn.relu(nn.Dense(settings.hidden_width, name="frame")(per_frame))
+        per_frame = nn.relu(ExactDense(settings.hidden_width, name="frame")(per_frame))
         if settings.time_pooling == "attention":
-            attention = nn.softmax(nn.Dense(1, name="attention")(per_frame), axis=1)  # b t 1
+            attention = nn.softmax(ExactDense(1, name="attention")(per_frame), axis=1)  # b t 1
         else:
             attention = jnp.full((b, t, 1), 1 / t)
         return Seen((per_frame * attention).sum(1), sizes, segmentation, heatmaps)
@@ -281,7 +286,7 @@ def _means_by_mask(neck: jax.Array, shares: jax.Array) -> list[jax.Array]:
     for category in (geometry.NEWBORN, geometry.REFERENCE):
         weight = shares[..., category]
         weight = weight / (weight.sum((1, 2), keepdims=True) + 1)  # little seen, little said
-        found.append(jnp.einsum("nhwc,nhw->nc", neck, weight))
+        found.append(exact_einsum("nhwc,nhw->nc", neck, weight))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from deps_jax.common.nn.precision import full_precision
 from nurture_jax.measures import NEWBORN, REFERENCE
 from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS
 from nurture_jax.synthetic.paint import CLOTH, RULER, Look, Rays, albedo
@@ -210,11 +211,13 @@ def _columns(table: jax.Array) -> list[jax.Array]:
     return [table[:, k, None] for k in range(table.shape[1])]
 
 
+@full_precision
 def _normals(frame: Frame, at: Rays, owner: jax.Array,
              weights: tuple[jax.Array, tuple[jax.Array, jax.Array]]) -> jax.Array:
     """Unit normals [3, p]: the weighted gradients Q(x - c) and x - a - share * span, summed.
 
-    Both are linear in the weights, so that the sum over the parts is one matrix product.
+    Both are linear in the weights, so that the sum over the parts is one matrix product; in full
+    precision, since a gradient is a small difference of large numbers.
     """
     q, c = frame.quadric[:FLESH], frame.centre[:FLESH]
     offset = -jnp.stack(_form(q.T, *c.T), 1)  # [FLESH 3]
@@ -232,6 +235,7 @@ def _normals(frame: Frame, at: Rays, owner: jax.Array,
     return jnp.stack(g) * jax.lax.rsqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2 + 1e-12)[None]
 
 
+@full_precision
 def _shadows(frame: Frame, light: jax.Array, at: Rays) -> tuple[jax.Array, jax.Array]:
     """Shares [p] of the key light and of the sky that reach the points.
 

@@ -126,7 +126,8 @@ def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: f
     centres = lambda size: jnp.arange(size)[None, None, None] + 0.5
     across, down = (jnp.exp(-jnp.square(centres(size) - at[..., None]) / (2 * cells**2))
                     for at, size in ((x, width), (y, height)))  # b t k w, b t k h
-    target = jnp.einsum("btkh,btkw->bthwk", down, across)
+    # One product a cell, and no sum: nothing for a matrix unit, which would round it.
+    target = down.swapaxes(2, 3)[:, :, :, None] * across.swapaxes(2, 3)[:, :, None]  # b t h w k
     return jnp.square(heatmaps - target).sum((2, 3)) / (jnp.pi * cells**2)
 
 

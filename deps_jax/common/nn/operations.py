@@ -15,6 +15,7 @@ from jax import lax
 
 from deps_jax.common.loop.parallel import Tree, first_index, keys_of, mean_over_devices
 from deps_jax.common.nn.moments import moments, norm_sums
+from deps_jax.common.nn.precision import exact_product
 
 Normalised = tuple[jax.Array, jax.Array, jax.Array]  # (y, mean, biased variance)
 
@@ -90,7 +91,7 @@ def pointwise_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
         scale, shift = _scale_and_shift(norm, stats["norm"], epsilon)
         return pointwise(x, kernel * scale[None]) + _along(x, shift.astype(x.dtype)), stats
     flat, wide = x.reshape(-1, x.shape[-1]), _wide(x)
-    product = partial(_exact_product, wide=wide)
+    product = partial(exact_product, preferred_element_type=wide)
     mean = mean_over_devices(flat.mean(0, dtype=wide), mode.axis_name)
     # Rounded after centring, not before: y is made of these very numbers, and so are its moments.
     centred = (flat.astype(wide) - mean[None]).astype(x.dtype)
@@ -108,18 +109,15 @@ def _gram(x: jax.Array) -> jax.Array:
 
     Its pullback is one product with x, for which JAX would take two that are the same.
     """
-    return _exact_product(x.T, x, wide=_wide(x))
+    return exact_product(x.T, x, preferred_element_type=_wide(x))
 
 
 def _gram_pullback(x: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
-    return (_exact_product(x, (dy + dy.T).astype(x.dtype), wide=_wide(x)).astype(x.dtype),)
+    dx = exact_product(x, (dy + dy.T).astype(x.dtype), preferred_element_type=_wide(x))
+    return (dx.astype(x.dtype),)
 
 
 _gram.defvjp(lambda x: (_gram(x), x), _gram_pullback)
-
-
-def _exact_product(a: jax.Array, b: jax.Array, *, wide: jnp.dtype) -> jax.Array:
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST, preferred_element_type=wide)
 
 
 def batch_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,

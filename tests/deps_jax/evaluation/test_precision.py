@@ -11,6 +11,7 @@ from jax import lax
 from tiny_spaces import PIXELS, TINY
 
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.nn.depthwise import depthwise
 from deps_jax.common.nn.operations import Mode, dense, pointwise_norm
 from deps_jax.evaluation.recalibration import Evaluator
 from deps_jax.reference import golden
@@ -53,6 +54,9 @@ def test_statistics_of_an_ill_conditioned_input(ill_conditioned, bits):
     np.testing.assert_allclose(statistics["norm"]["var"], var, rtol=5e-3)
     np.testing.assert_allclose(statistics["norm"]["mean"], mean, atol=1e-4)
     assert np.isfinite(y).all()
+    broken = emulate(lambda x, params: pointwise_norm(x, params, None, Mode(True), 1e-5), bits,
+                     rounds_all=True)(jnp.asarray(x + 1), params)[1]
+    assert np.max(np.abs(broken["norm"]["var"] / var - 1)) > 0.05
 
 
 @BITS
@@ -79,9 +83,33 @@ def test_gradient_of_an_ill_conditioned_variance(ill_conditioned, bits):
 def test_emulation_rounds_what_does_not_ask_for_more():
     x, kernel = jnp.full((1, 4), 1 + 2.0**-9), jnp.full((4, 1), 1.0)
     run = lambda precision: lambda *a: jnp.matmul(*a, precision=precision)
+    exact = run(lax.Precision.HIGHEST)
     assert emulate(run(None), TF32)(x, kernel) == 4 * (1 + 2.0**-9)
     assert emulate(run(None), BFLOAT16)(x, kernel) == 4
-    assert emulate(run(lax.Precision.HIGHEST), BFLOAT16)(x, kernel) == 4 * (1 + 2.0**-9)
+    assert emulate(exact, BFLOAT16)(x, kernel) == 4 * (1 + 2.0**-9)
+    assert emulate(exact, BFLOAT16, rounds_all=True)(x, kernel) == 4
+    with jax.default_matmul_precision("bfloat16"):  # of a user: where nothing is asked for
+        assert emulate(exact, BFLOAT16)(x, kernel) == 4 * (1 + 2.0**-9)
+
+
+def test_emulation_reaches_into_loops_choices_and_forms_of_a_platform():
+    x, ones = jnp.full((1, 5, 5, 2), 1 + 2.0**-9), jnp.ones((3, 3, 2))
+
+    def run(x, i):
+        grouped = depthwise(x, (ones, ones), i, 1)[:, 1:-1, 1:-1]
+        dense = lambda y: lax.conv_general_dilated(
+            y, jnp.ones((1, 1, 2, 2)), (1, 1), "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        chosen = lax.switch(i, [lambda y: -y, jax.checkpoint(dense)], x)
+        looped = lax.fori_loop(0, i, lambda _, y: dense(y), x)  # while: i is traced
+        scanned, _ = lax.scan(lambda y, _: (dense(y), None), x, length=2)
+        return grouped[0, 0, 0, 0], chosen[0, 0, 0, 0], looped[0, 0, 0, 0], scanned[0, 0, 0, 0]
+
+    for bits, value in ((TF32, 1 + 2.0**-9), (BFLOAT16, 1)):
+        found = jax.jit(emulate(run, bits))(x, jnp.int32(1))
+        np.testing.assert_allclose(found, np.array([9, 2, 2, 4]) * value, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(emulate(jax.grad(lambda x: run(x, jnp.int32(1))[0]),
+                                               BFLOAT16))(x).sum(), 9)
 
 
 def test_bfloat16_is_centred_before_it_is_rounded():

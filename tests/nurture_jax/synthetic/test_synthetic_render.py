@@ -7,6 +7,8 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 import cv2
+import jax
+from accelerator import BFLOAT16, emulate
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_predict
 
@@ -184,3 +186,23 @@ def test_table_has_gaps_at_the_stated_rates(filmed):
 def test_bad_settings_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(SETTINGS, **changes)
+
+
+def test_normals_are_exact_where_matrix_units_round():
+    """Gradients are differences of large numbers: rounded ones would turn the skin."""
+    visit = draw_visit(SETTINGS, 0, 1)
+    frame, look = Frame(*(value[1] for value in visit.scene.frames)), visit.scene.look
+    size = (visit.height, visit.width)
+    rays = synthetic_render._ray_pass(size, visit.height, 0, frame)
+    depth, owner = synthetic_render._hit_pass(frame, look, rays)
+    at = synthetic_render._point_pass(frame, rays, depth)
+    weights = (synthetic_render._ellipsoid_pass(frame, look, at),
+               synthetic_render._capsule_pass(frame, look, at))
+    normals = lambda at, weights: synthetic_render._normals(frame, at, owner, weights)
+    exact, rounded, broken = (
+        np.asarray(jax.jit(run)(at, weights))[:, np.asarray(owner) >= 0]
+        for run in (normals, emulate(normals, BFLOAT16),
+                    emulate(normals, BFLOAT16, rounds_all=True)))
+    cosines = lambda found: (found * exact).sum(0)
+    assert exact.shape[1] > 100 and cosines(rounded).min() > 1 - 1e-5
+    assert cosines(broken).min() < np.cos(np.radians(5))
