@@ -227,6 +227,21 @@ def step_conditionals(space: SearchSpace, batch_size: int) -> dict[str, dict[str
             for name, phase in zip(STEPS, recipe.phases, strict=True)}
 
 
+def traced_step(space: SearchSpace, name: str, dtype: str, device_count: int,
+                batch_size: int = 8) -> jax.stages.Traced:
+    """A training step as a run has it, neither compiled nor run.
+
+    Args:
+      name: One of STEPS.
+      dtype: Type of the computation, one of `supernet.DTYPES`.
+      device_count: Number of devices that share the batch.
+    """
+    recipe = recipe_of(space, dtype)
+    trainer = Trainer(recipe, jax.random.key(0), devices=jax.local_devices()[:device_count])
+    phase = recipe.phases[STEPS.index(name)]
+    return trainer.steps[phase.name, space.resolution].trace(*_step_shapes(recipe, batch_size))
+
+
 def time_compilation(space: SearchSpace, batch_size: int) -> dict[str, float]:
     """Seconds until both steps of a run are ready: "cold", and "kept" (read from the cache)."""
     recipe = recipe_of(space)

@@ -30,7 +30,7 @@ from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.predict import Predictor
 from nurture_jax.synthetic.video import write_video
 from nurture_jax.training.experiment import Experiment, build_recipe, starting_backbone
-from nurture_jax.training.train import Trainer, init_state
+from nurture_jax.training.train import Recipe, Trainer, init_state
 
 FPS, SECONDS, WIDTH, HEIGHT = 30, 10, 1920, 1080  # of the video that is timed
 # Of infants of about 3 kg: what is timed does not depend on it.
@@ -109,10 +109,7 @@ def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
     """
     check_batch_size(batch_size)
     experiment = Experiment.from_dict(config)
-    training = dataclasses.replace(experiment.training, batch_size=batch_size)
-    steps_an_epoch = 100  # any number: it only says where in the schedule a step is
-    recipe = build_recipe(dataclasses.replace(experiment, training=training), SCALING,
-                          starting_backbone(experiment).module, steps_an_epoch * batch_size)
+    recipe = _recipe(experiment, batch_size)
     data, key = experiment.data, jax.random.key(0)
     state = jax.jit(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))()
     trainer, batch = Trainer(recipe, key), noise(batch_size, data.frames, data.size)
@@ -123,6 +120,31 @@ def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
         state, _ = jax.block_until_ready(trainer(step, state, batch))
         best = min(best, time.perf_counter() - start)
     return batch_size / best
+
+
+def traced_step(config: dict, dtype: str, device_count: int, batch_size: int = 2
+                ) -> jax.stages.Traced:
+    """The training step as a run has it, neither compiled nor run.
+
+    Args:
+      config: Config of a training.
+      dtype: Type of the convolutions, in place of the config's.
+      device_count: Number of devices that share the batch.
+      batch_size: Clips of a step, on all devices together.
+    """
+    experiment = Experiment.from_dict({**config, "model": {**config["model"], "dtype": dtype}})
+    recipe, data, key = _recipe(experiment, batch_size), experiment.data, jax.random.key(0)
+    state = jax.eval_shape(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))
+    trainer = Trainer(recipe, key, devices=jax.local_devices()[:device_count])
+    example = {name: value[0] for name, value in noise(1, data.frames, data.size).items()}
+    return trainer.trace(state, example, batch_size)
+
+
+def _recipe(experiment: Experiment, batch_size: int) -> Recipe:
+    training = dataclasses.replace(experiment.training, batch_size=batch_size)
+    steps_an_epoch = 100  # any number: it only says where in the schedule a step is
+    return build_recipe(dataclasses.replace(experiment, training=training), SCALING,
+                        starting_backbone(experiment).module, steps_an_epoch * batch_size)
 
 
 def noise(batch_size: int, frames: int, size: int) -> dict[str, np.ndarray]:

@@ -149,17 +149,26 @@ class Trainer:
         Raises:
           ValueError: If the step needs more memory than a device has.
         """
-        batch = {name: jax.ShapeDtypeStruct((batch_size, *example[name].shape),
-                                            example[name].dtype) for name in TRAINING_ARRAYS}
         with ThreadPoolExecutor(1) as pool:
-            ready = self._step.prepare(state, batch, self._key, spending, pool)
+            ready = self._step.prepare(state, _shapes(example, batch_size), self._key, spending,
+                                       pool)
             with spending.on("compile"):
                 ready.result()
+
+    def trace(self, state: Tree, example: Batch, batch_size: int) -> jax.stages.Traced:
+        """The step for arguments as `compile` takes them, neither compiled nor run."""
+        return self._step.trace(state, _shapes(example, batch_size), self._key)
 
     def __call__(self, step: int, state: TrainState, batch: Batch
                  ) -> tuple[TrainState, dict[str, Mean]]:
         """What `train_step` returns for a whole batch of `clip_batches`; `state` is used up."""
         return self._step(state, {name: batch[name] for name in TRAINING_ARRAYS}, self._key)
+
+
+def _shapes(example: Batch, batch_size: int) -> Batch:
+    """Shapes and types of a batch of such examples."""
+    return {name: jax.ShapeDtypeStruct((batch_size, *example[name].shape), example[name].dtype)
+            for name in TRAINING_ARRAYS}
 
 
 class Validator:

@@ -143,9 +143,15 @@ class DataParallel:
         return outputs
 
     def trace(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Traced:
-        """The traced program of a single device for such arguments, neither compiled nor run."""
-        assert len(self._devices) == 1, "jax.pmap cannot be traced alone"
-        return self._mapped.trace(self.shapes(state), batch, self.shapes(extra))
+        """The traced program for such arguments, neither compiled nor run.
+
+        It can be lowered for other platforms than that of the devices. Arguments and errors are
+        those of `lower`.
+        """
+        # `jax.pmap` cannot be traced alone.
+        mapped = self._mapped if len(self._devices) == 1 else jax.jit(self._mapped)
+        return mapped.trace(self.shapes(state), jax.eval_shape(self._shares, batch),
+                            self.shapes(extra))
 
     def lower(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Lowered:
         """What `compile` compiles for these arguments.

@@ -8,8 +8,9 @@ import pytest
 from tiny_spaces import PIXELS, TINY
 
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
 from deps_jax.common.nn.by_platform import by_platform
-from deps_jax.reference.program import conditionals, equations
+from deps_jax.reference.program import changes, conditionals, counts, equations
 from deps_jax.training.methods import DEPS, PLAIN
 from deps_jax.training.train import Recipe, init_state
 from deps_jax.training.trainer import Trainer
@@ -49,6 +50,30 @@ def test_sandwich_chooses_at_run_time():
     text = traced.lower(lowering_platforms=("cpu",)).as_text(debug_info=True)
     for name in ("augment", "slot", "stem", "stage0", "stage1", "head", "optimizer"):
         assert re.search(rf'["/(]{name}[/)]', text), name
+
+
+def test_a_function_counts_as_often_as_it_is_called():
+    inner = jax.jit(lambda x: jax.lax.fori_loop(0, x.shape[0], lambda i, y: y @ x, x))
+    outer = jax.jit(lambda x: inner(inner(x)))
+    found = counts(jax.jit(lambda x: outer(x) + outer(x + 1)).trace(jnp.ones((2, 2))), "tpu")
+    assert (found["loops"], found["products"], found["conditionals"]) == (4, 4, 0)
+
+
+def test_collectives_of_several_devices_are_counted_for_others_than_those_here():
+    def step(state, batch, key, *, axis_name):
+        return mean_over_devices({"sum": state + batch.sum(), "max": batch.max()}, axis_name)
+
+    for devices, expected in ((1, 0), (2, 2)):
+        traced = data_parallel(step, devices=jax.devices()[:devices]).trace(
+            jnp.ones(()), jnp.ones((4, 3)), None)
+        assert counts(traced, "cuda")["all_reduces"] == expected
+
+
+def test_what_is_not_as_recorded_is_told():
+    found = {"a, cuda": {"loops": 2, "products": 3}, "a, tpu": {"loops": 2}}
+    assert changes(found, found | {"b, cuda": {"loops": 1}}) == []
+    assert changes(found, {"a, cuda": {"loops": 1, "products": 3}}) == [
+        "a, cuda: loops 1 -> 2", "a, tpu: loops not recorded -> 2"]
 
 
 def test_form_of_the_platform_alone_is_in_the_program():
