@@ -24,8 +24,8 @@ OBJECTIVES = flags.DEFINE_list("objectives", [], "costs to keep low: macs, param
                                "peak_activation_bytes, file_bytes_fp32, _fp16, _int8")
 PRECISION = flags.DEFINE_enum("precision", "fp32", PRECISIONS, "of the file for --max_file_bytes")
 DIRECT = flags.DEFINE_bool("direct", False, "no predictor: measure every subnet that is asked for")
-POPULATION = flags.DEFINE_integer("population", 100, "of NSGA-II", lower_bound=2)
-GENERATIONS = flags.DEFINE_integer("generations", 100, "of NSGA-II", lower_bound=1)
+POPULATION = flags.DEFINE_integer("population", 200, "of NSGA-II", lower_bound=2)
+GENERATIONS = flags.DEFINE_integer("generations", 60, "of NSGA-II", lower_bound=1)
 FRONT = flags.DEFINE_integer("front", 12, "most points that are measured in the end", lower_bound=1)
 OUT = flags.DEFINE_string("out", "", "folder; empty is WORKDIR/search")
 

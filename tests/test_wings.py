@@ -29,9 +29,10 @@ WINGS = {
         "runs": "trained evaluate_run finetune measured",
         "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
                   "export_front",
-        "search": "front_report latency accuracy_predictor search search_run specialize",
+        "search": "front_report latency ofa_files gaussian_process accuracy_predictor local_search "
+                  "search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
-                     "accelerator",
+                     "accelerator search_bench",
         "": "run",
     },
     "nurture_jax": {

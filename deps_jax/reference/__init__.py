@@ -1,1 +1,1 @@
-"""What we are compared with: golden records and networks in PyTorch, the benchmark."""
+"""What we are compared with: golden records and networks in PyTorch, benchmarks."""

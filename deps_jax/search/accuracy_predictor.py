@@ -2,30 +2,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 
-import jax
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import cross_val_predict
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR
 
-from deps_jax.space.candidate import Candidates, candidate_name
+from deps_jax.search.gaussian_process import GaussianProcess
+from deps_jax.space.candidate import Candidates
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import canonical, largest, sample, smallest, width_choices
+from deps_jax.space.subnet import width_choices
 
-_CANDIDATES: dict[str, Callable] = {
-    "ridge": lambda: RidgeCV(alphas=np.logspace(-3, 3, 13)),
-    "support vectors": lambda: TransformedTargetRegressor(
-        SVR(C=3.0, epsilon=0.05), transformer=StandardScaler()),
-    "gradient boosting": lambda: GradientBoostingRegressor(
-        n_estimators=300, learning_rate=0.05, max_depth=3, subsample=0.8, random_state=0),
-}
-FOLDS = 5
+FOLDS = 5  # of the cross-validation
+LEAST = 4 * FOLDS  # measured networks that a predictor needs
 
 
 def features(space: SearchSpace, candidates: Candidates, resolutions: Sequence[int]) -> np.ndarray:
@@ -51,27 +40,61 @@ def features(space: SearchSpace, candidates: Candidates, resolutions: Sequence[i
     return np.stack(columns, 1).astype(np.float64)
 
 
+def amounts(space: SearchSpace, candidates: Candidates) -> list[np.ndarray]:
+    """Choices of n candidates as sizes, in blocks of columns that belong together.
+
+    Returns:
+      For every stage the kernel sizes of its blocks, [n, d] float64, then for every stage the
+      expand ratios, in shares of the stage's largest, 0 for a block that is left out; then the
+      widths of the space and the resolution, [n, widths + 1].
+    """
+    depth, kernel, expand = (np.asarray(leaf) for leaf in (
+        candidates.subnets.depth, candidates.subnets.kernel, candidates.subnets.expand))
+    kernels, expands = [], []
+    for s, stage in enumerate(space.stages):
+        active = np.arange(stage.max_depth) < depth[:, s, None]
+        for found, values, positions in ((kernels, stage.kernels, kernel),
+                                         (expands, stage.expands, expand)):
+            sizes = np.array(values, np.float64) / values[-1]
+            found.append(active * sizes[positions[:, s, :stage.max_depth]])
+    widths = [np.array(choices)[np.asarray(candidates.subnets.width)[:, i]]
+              for i, choices in enumerate(width_choices(space))]
+    return [*kernels, *expands,
+            np.stack([*widths, np.log(candidates.resolution / space.resolution)], 1)]
+
+
+def _blocks(space: SearchSpace, candidates: Candidates, resolutions: Sequence[int]
+            ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What the Gaussian process sees: every choice, and sums over stages; then `amounts`.
+
+    Sums learn from all blocks of a stage at once, which is most of what fifty networks can tell;
+    single choices are told apart when there are hundreds.
+    """
+    sizes = amounts(space, candidates)
+    depth = np.asarray(candidates.subnets.depth, np.float64) / [
+        stage.max_depth for stage in space.stages]
+    sums = np.stack([block.sum(1) for block in sizes[:-1]], 1)
+    return ([features(space, candidates, resolutions),
+             np.concatenate([depth, sums, sizes[-1]], 1)], sizes)
+
+
 @dataclasses.dataclass(frozen=True)
 class AccuracyPredictor:
-    """Top-1 from choices: the best of a linear model, support vectors and boosted trees.
+    """Top-1 from choices, by a Gaussian process.
 
     Attributes:
       space: Space of the networks.
-      resolutions: Resolutions in pixels of the networks it has learnt from, ascending.
-      name: Name of the chosen model.
-      error: Root mean squared error of top-1 on networks it had not seen (cross-validation).
-      rank_correlation: Spearman's rank correlation on the same networks.
-      compared: Error of every model that was tried, by its name.
-      model: The chosen model, fitted on all networks.
+      names: Names of the networks it has learnt from, as `candidate_name` writes them.
+      top1: Measured top-1 of each, from 0 to 1, [n].
+      resolutions: Resolutions in pixels among them, ascending.
+      model: The process, fitted on all of them.
     """
 
     space: SearchSpace
+    names: tuple[str, ...]
+    top1: np.ndarray
     resolutions: tuple[int, ...]
-    name: str
-    error: float
-    rank_correlation: float
-    compared: dict[str, float]
-    model: object
+    model: GaussianProcess
 
     @classmethod
     def fit(cls, space: SearchSpace, names: Sequence[str], top1: Sequence[float]
@@ -83,52 +106,43 @@ class AccuracyPredictor:
           top1: Measured top-1 of each, from 0 to 1.
 
         Raises:
-          ValueError: If there are fewer than 4 networks in each of the five folds.
+          ValueError: If there are fewer than `LEAST` networks.
         """
-        if len(names) < 4 * FOLDS:
+        if len(names) < LEAST:
             raise ValueError(f"{len(names)} measured subnets are too few for a predictor; measure "
-                             f"{4 * FOLDS} or more")
+                             f"{LEAST} or more")
         candidates = Candidates.named(space, names)
         resolutions = tuple(int(pixels) for pixels in np.unique(candidates.resolution))
-        x = features(space, candidates, resolutions)
         y = np.asarray(top1, np.float64)
-        unseen = {name: cross_val_predict(make(), x, y, cv=FOLDS)
-                  for name, make in _CANDIDATES.items()}
-        errors = {name: float(np.sqrt(np.mean((guess - y) ** 2)))
-                  for name, guess in unseen.items()}
-        best = min(errors, key=errors.get)
-        return cls(space, resolutions, best, errors[best],
-                   float(spearmanr(unseen[best], y).statistic), errors,
-                   _CANDIDATES[best]().fit(x, y))
+        return cls(space, tuple(names), y, resolutions, GaussianProcess.fit(
+            *_blocks(space, candidates, resolutions), y))
+
+    @cached_property
+    def unseen(self) -> np.ndarray:
+        """Top-1 of every network predicted from four fifths of the others, [n]."""
+        blocks = _blocks(self.space, Candidates.named(self.space, self.names), self.resolutions)
+        fold, found = np.arange(len(self.names)) % FOLDS, np.zeros(len(self.names))
+        at = lambda places: ([block[places] for block in kind] for kind in blocks)
+        for left_out in range(FOLDS):
+            known = GaussianProcess.fit(*at(fold != left_out), self.top1[fold != left_out])
+            found[fold == left_out] = known(*at(fold == left_out))
+        return found
+
+    @property
+    def error(self) -> float:
+        """Root mean squared error of `unseen`."""
+        return float(np.sqrt(np.mean((self.unseen - self.top1)**2)))
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's rank correlation of `unseen` with what was measured."""
+        return float(spearmanr(self.unseen, self.top1).statistic)
 
     def __call__(self, candidates: Candidates) -> np.ndarray:
         """Predicted top-1 of n candidates, [n] float."""
-        return self.model.predict(features(self.space, candidates, self.resolutions))
+        return self.model(*_blocks(self.space, candidates, self.resolutions))
 
     def summary(self) -> str:
-        """The chosen model and its errors, as a sentence for the terminal."""
-        others = ", ".join(f"{name} {100 * error:.2f}" for name, error in self.compared.items())
-        return (f"accuracy predictor: {self.name}, error {100 * self.error:.2f} points, rank "
-                f"correlation {self.rank_correlation:.3f} on unseen subnets (all: {others})")
-
-
-def sampled_names(space: SearchSpace, count: int, seed: int,
-                  resolutions: Sequence[int] = ()) -> list[str]:
-    """Names of distinct networks: the smallest, the largest, then uniform samples.
-
-    Args:
-      count: Number of networks; a small space gives fewer.
-      seed: Seed of the samples.
-      resolutions: Resolutions in pixels to draw from, ascending; () takes the space's own.
-    """
-    resolutions = tuple(resolutions) or (space.resolution,)
-    names = dict.fromkeys([candidate_name(space, smallest(space), resolutions[0]),
-                           candidate_name(space, largest(space), resolutions[-1])])
-    key = jax.random.key(seed)
-    draw = jax.jit(lambda i: sample(jax.random.fold_in(key, i), space))
-    pixels = np.random.default_rng(seed).choice(resolutions, 20 * count)
-    for i in range(20 * count):
-        if len(names) >= min(count, space.size() * len(resolutions)):
-            break
-        names.setdefault(candidate_name(space, canonical(draw(i)), int(pixels[i])))
-    return list(names)[:count]
+        """Its errors, as a sentence for the terminal."""
+        return (f"accuracy predictor: error {100 * self.error:.2f} points, rank correlation "
+                f"{self.rank_correlation:.3f} on unseen subnets")

@@ -1,7 +1,8 @@
 """The best subnets: accuracy against cost, by NSGA-II over every choice and resolution.
 
-Accuracy comes from a predictor or from measuring; costs are exact (`cost`) or from a latency
-table. The front is measured for real before anybody is promised anything.
+It starts from networks of all sizes, and a Pareto local search ends it. Accuracy comes from a
+predictor or from measuring; costs are exact (`cost`) or from a latency table. The front is measured
+for real before anybody is promised anything.
 """
 from __future__ import annotations
 
@@ -16,13 +17,15 @@ from pymoo.operators.crossover.ux import UniformCrossover
 from pymoo.operators.mutation.pm import PolynomialMutation
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.optimize import minimize
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+from threadpoolctl import threadpool_limits
 
+from deps_jax.search.local_search import local_search, undominated
 from deps_jax.space.candidate import Candidates, Costs
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, canonical, width_choices
 
 Accuracy = Callable[[Candidates], np.ndarray]
+SCATTER = 0.15  # of the genes of one candidate around its level, in shares of their range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +55,37 @@ class Genome:
 
     def decode(self, genes: np.ndarray) -> Candidates:
         """The n candidates of genes [n, genes]; genes of inactive blocks are ignored."""
-        genes = np.asarray(genes, np.int32)
+        positions, kernel, expand, width, resolution = self._split(np.asarray(genes, np.int32))
         s, d = len(self.space.stages), self.space.max_depth
-        positions, kernel, expand, width, resolution = np.split(
-            genes, [s, s + s * d, s + 2 * s * d, genes.shape[1] - 1], axis=1)
         depth = np.stack([np.array(stage.active_depths, np.int32)[positions[:, i]]
                           for i, stage in enumerate(self.space.stages)], 1)
         subnets = canonical(Subnet(depth, kernel.reshape(-1, s, d), expand.reshape(-1, s, d),
                                    width if width.size else None))
         return Candidates(subnets, np.array(self.resolutions, np.int32)[resolution[:, 0]])
+
+    def canonical(self, genes: np.ndarray) -> np.ndarray:
+        """Genes [n, genes] with those of inactive blocks 0: equal for equal candidates."""
+        positions, _, _, width, resolution = self._split(np.asarray(genes, np.int32))
+        subnets = self.decode(genes).subnets
+        return np.concatenate([positions, subnets.kernel.reshape(len(genes), -1),
+                               subnets.expand.reshape(len(genes), -1), width, resolution], 1)
+
+    def spread(self, count: int, seed: int) -> np.ndarray:
+        """Genes of candidates from the smallest to the largest, [count, genes].
+
+        Uniform draws are all of about one size; here each has a level of its own that its genes
+        scatter around, and both ends are there.
+        """
+        noise = np.random.default_rng(seed).standard_normal((count, len(self.counts)))
+        level = np.linspace(0, 1, count)[:, None] + SCATTER * noise
+        genes = np.clip((level * self.counts).astype(int), 0, self.counts - 1)
+        genes[0], genes[-1] = 0, self.counts - 1
+        return genes
+
+    def _split(self, genes: np.ndarray) -> list[np.ndarray]:
+        """The genes of depths, kernels, expand ratios, widths and the resolution."""
+        s, d = len(self.space.stages), self.space.max_depth
+        return np.split(genes, [s, s + s * d, s + 2 * s * d, genes.shape[1] - 1], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,32 +133,37 @@ class Front:
     evaluations: int
 
 
-def search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *, population: int = 100,
-           generations: int = 100, seed: int = 0) -> Front:
-    """NSGA-II (Deb et al., 2002) over all candidates.
+# Many small products: threads only wait for each other, and sums would depend on their number.
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *, population: int = 200,
+           generations: int = 60, sweeps: int = 25, seed: int = 0) -> Front:
+    """NSGA-II (Deb et al., 2002) over all candidates, then a local search around its front.
 
     Args:
       accuracy: A function from n candidates to their top-1, [n].
       costs: A function from n candidates to their costs by name, [n] each.
       population: Candidates of a generation.
       generations: Number of generations.
+      sweeps: The most sweeps of the local search, each of some thousands of accuracies; 0 where
+        an accuracy takes long.
 
     Raises:
       ValueError: If a cost is unknown, or no candidate keeps the limits; the message names the
         nearest there is.
     """
     check_feasible(genome, costs, goal)
-    problem = _Problem(genome, accuracy, costs, goal)
-    start = np.random.default_rng(seed).integers(0, genome.counts, (population, problem.n_var))
-    start[0], start[-1] = 0, genome.counts - 1  # both ends; the first keeps every limit
+    problem = SearchProblem(genome, accuracy, costs, goal)
     algorithm = NSGA2(
-        pop_size=population, sampling=start, eliminate_duplicates=True,
+        pop_size=population, sampling=_starts(genome, costs, goal, population, seed),
+        eliminate_duplicates=True,
         crossover=UniformCrossover(prob=0.9, repair=RoundingRepair()),
         mutation=PolynomialMutation(prob=1.0, prob_var=1.5 / problem.n_var, eta=3,
                                     vtype=float, repair=RoundingRepair()))
     minimize(problem, algorithm, ("n_gen", generations), seed=seed, verbose=False)
-    return front_of(genome, np.concatenate(problem.seen), accuracy, costs, goal,
-                    problem.evaluations)
+    genes = local_search(
+        np.concatenate(problem.seen), np.concatenate(problem.values), genome.counts,
+        canonical=genome.canonical, evaluate=problem.of, sweeps=sweeps)
+    return front_of(genome, genes, accuracy, costs, goal, problem.evaluations)
 
 
 def random_search(genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal, *,
@@ -160,16 +190,13 @@ def front_of(genome: Genome, genes: np.ndarray, accuracy: Accuracy, costs: Costs
     """
     candidates = genome.decode(genes)
     cost = costs(candidates)
-    within = np.all([cost[name] <= limit for name, limit in goal.limits.items()] or [
-        np.ones(len(genes), bool)], axis=0)
+    within = _within(cost, goal, len(genes))
     if not within.any():
         return Front((), np.zeros(0), {name: np.zeros(0) for name in cost}, evaluations)
     candidates = candidates[within]
     top1 = accuracy(candidates)
     values = np.stack([-top1, *(cost[name][within] for name in goal.objectives)], 1)
-    _, first = np.unique(values, axis=0, return_index=True)
-    best = first[NonDominatedSorting().do(values[first], only_non_dominated_front=True)]
-    best = best[np.argsort(values[best, 1], kind="stable")]
+    best = undominated(values)
     return Front(candidates[best].names(genome.space), top1[best],
                  {name: values_[within][best] for name, values_ in cost.items()}, evaluations)
 
@@ -207,23 +234,58 @@ def check_feasible(genome: Genome, costs: Costs, goal: Goal) -> None:
                              f"that much, search smaller resolutions, or train a narrower space")
 
 
-class _Problem(Problem):
-    """The search as pymoo asks for it; remembers all genomes it was asked about."""
+def _starts(genome: Genome, costs: Costs, goal: Goal, population: int, seed: int) -> np.ndarray:
+    """Genes of candidates of all sizes within the limits; of others where those are too few."""
+    genes = genome.spread(population * (4 if goal.limits else 1), seed)
+    places = np.flatnonzero(_within(costs(genome.decode(genes)), goal, len(genes)))
+    chosen = places[np.unique(np.linspace(0, len(places) - 1, population).round().astype(int))]
+    others = np.setdiff1d(np.arange(len(genes)), chosen)  # from the smallest
+    return genes[np.append(chosen, others[:population - len(chosen)])]
+
+
+class SearchProblem(Problem):
+    """The search as pymoo asks for it; remembers all genomes it was asked about.
+
+    `values` holds what is kept low, by genome: minus the accuracy and the costs of the goal,
+    infinite where a limit is not kept.
+    """
 
     def __init__(self, genome: Genome, accuracy: Accuracy, costs: Costs, goal: Goal) -> None:
         super().__init__(n_var=len(genome.counts), n_obj=1 + len(goal.objectives),
                          n_ieq_constr=len(goal.limits), xl=0, xu=genome.counts - 1, vtype=int)
         self.genome, self._accuracy, self._costs, self._goal = genome, accuracy, costs, goal
-        self.seen, self.evaluations = [], 0
+        self.seen, self.values, self.evaluations = [], [], 0
+
+    def of(self, genes: np.ndarray) -> np.ndarray:
+        """Values [n, objectives] of genes [n, genes], without remembering them."""
+        candidates = self.genome.decode(genes)
+        cost = self._costs(candidates)
+        within = _within(cost, self._goal, len(genes))
+        values = np.full((len(genes), self.n_obj), np.inf)
+        if within.any():
+            values[within] = self._objectives(candidates[within], {
+                name: cost[name][within] for name in self._goal.objectives})
+        return values
+
+    def _objectives(self, candidates: Candidates, cost: Mapping[str, np.ndarray]) -> np.ndarray:
+        self.evaluations += len(candidates)
+        return np.stack([-self._accuracy(candidates),
+                         *(cost[name] for name in self._goal.objectives)], 1)
 
     def _evaluate(self, x: np.ndarray, out: dict[str, np.ndarray], *args: object,
                   **kwargs: object) -> None:
         candidates = self.genome.decode(x)
         cost = self._costs(candidates)
-        self.seen.append(np.asarray(x))
-        self.evaluations += len(x)
-        out["F"] = np.stack([-self._accuracy(candidates),
-                             *(cost[name] for name in self._goal.objectives)], 1)
+        out["F"] = self._objectives(candidates, cost)
         if self._goal.limits:
             out["G"] = np.stack([cost[name] / limit - 1
                                  for name, limit in self._goal.limits.items()], 1)
+        self.seen.append(np.asarray(x))
+        self.values.append(np.where(
+            _within(cost, self._goal, len(x))[:, None], out["F"], np.inf))
+
+
+def _within(cost: Mapping[str, np.ndarray], goal: Goal, count: int) -> np.ndarray:
+    """Which of `count` candidates keep all limits, [count] bool."""
+    return np.all([np.ones(count, bool), *(cost[name] <= limit for name, limit in
+                                           goal.limits.items())], axis=0)

@@ -12,9 +12,9 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from deps_jax.export.onnx_writer import FILE_SIZES
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
-from deps_jax.search.accuracy_predictor import AccuracyPredictor, sampled_names
 from deps_jax.search.front_report import write_front, write_page
 from deps_jax.search.latency import LatencyTable
+from deps_jax.search.learning import learn
 from deps_jax.search.search import (
     Accuracy,
     Front,
@@ -46,6 +46,7 @@ class SearchSettings:
       images: Number of validation images in the measurements before and during the search; 0
         takes all. The front is measured on all of them.
       population, generations: Size of a generation of NSGA-II, and the number of generations.
+      sweeps: The most sweeps of the local search after it; none are made when `direct`.
       front: The most points of the predicted front that are measured in the end.
       seed: Seed of NSGA-II and of the random search beside it.
       resolutions: Sides of the images in pixels to choose from; () takes the space's own.
@@ -54,8 +55,9 @@ class SearchSettings:
 
     measured: int = 100
     images: int = 1000
-    population: int = 100
-    generations: int = 100
+    population: int = 200
+    generations: int = 60
+    sweeps: int = 25
     front: int = 12
     seed: int = 0
     resolutions: tuple[int, ...] = ()
@@ -118,9 +120,10 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[La
     genome = settings.genome(run)
     costs = cost_functions(genome, tables)
     check_feasible(genome, costs, goal)
-    accuracy, accuracy_details, about_accuracy = _accuracy(run, genome, settings)
+    accuracy, accuracy_details, about_accuracy = _accuracy(run, genome, costs, goal, settings)
     found = search(genome, accuracy, costs, goal, population=settings.population,
-                   generations=settings.generations, seed=settings.seed)
+                   generations=settings.generations, seed=settings.seed,
+                   sweeps=0 if settings.direct else settings.sweeps)
     by_chance = random_search(genome, accuracy, costs, goal, evaluations=found.evaluations,
                               seed=settings.seed)
     table = PointTable(run, costs)
@@ -145,19 +148,18 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[La
     return points, f"{about}\n\n{_text(points, goal)}\n\n{run.origin}\nfiles: {folder}/"
 
 
-def _accuracy(run: TrainedRun, genome: Genome, settings: SearchSettings
-              ) -> tuple[Accuracy, dict, str]:
+def _accuracy(run: TrainedRun, genome: Genome, costs: Costs, goal: Goal,
+              settings: SearchSettings) -> tuple[Accuracy, dict, str]:
     """The accuracy that the search sees, what the report keeps of it, and a sentence."""
     few = MeasuredAccuracy(run, settings.images)
     if settings.direct:
         measure = lambda candidates: few(candidates.names(genome.space), "searching")
         return measure, {"images": settings.images}, "accuracy measured directly"
-    # Always the same samples: searches with other goals and seeds share their measurements.
-    names = sampled_names(genome.space, settings.measured, 0, genome.resolutions)
-    predictor = AccuracyPredictor.fit(genome.space, names, few(names, "measuring subnets"))
-    return predictor, {"model": predictor.name, "error": predictor.error,
-                       "rank_correlation": predictor.rank_correlation,
-                       "compared": predictor.compared}, predictor.summary()
+    # Always the same first networks: searches with other goals and seeds share them.
+    predictor, names, _ = learn(genome, lambda names: few(names, "measuring subnets"), costs, goal,
+                                measured=settings.measured)
+    return predictor, {"measured": len(names), "error": predictor.error,
+                       "rank_correlation": predictor.rank_correlation}, predictor.summary()
 
 
 class PointTable:

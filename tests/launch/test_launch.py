@@ -53,8 +53,8 @@ def test_after_training_too(module, arguments, message, tmp_path):
     assert message in said and "Traceback" not in said
 
 
-EXTRAS = {**dict.fromkeys(("export_subnet", "finetune_subnet", "latency_table", "search",
-                           "specialize"), "export"),
+EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "latency_table",
+                           "search", "specialize"), "export"),
           **dict.fromkeys(("bench_nurture", "evaluate_nurture", "nurture_ablation",
                            "predict_nurture", "train_nurture"), "nurture")}
 

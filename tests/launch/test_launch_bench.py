@@ -23,3 +23,9 @@ def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
     assert written["conditionals"]["space"]["width_mult"] == 0.5
     assert "torch" not in written["machine"]
     assert launch_here("bench", "--parts=all", f"--out={tmp_path}")[0] == 2
+
+
+def test_the_benchmark_of_searches_says_what_it_lacks(tmp_path):
+    code, _, err = launch_here("bench_search", f"--data_dir={tmp_path}", f"--out={tmp_path}")
+    assert code == 2 and err.count("\n") == 1 and "holds no tables of measured subnets" in err
+    assert launch_here("bench_search", "--parts=all", f"--out={tmp_path}")[0] == 2

@@ -9,7 +9,7 @@ from deps_jax.common.command.cli import fail
 # What the packages of each extra (setup.cfg) are called where they are imported.
 EXTRAS = {
     "bench": ("torch",),
-    "export": ("onnx", "onnxruntime", "pymoo"),
+    "export": ("onnx", "onnxruntime", "pymoo", "yaml"),
     "nurture": ("array_record", "av", "pandas", "pycocotools", "pygrowup", "scipy"),
 }
 

@@ -33,6 +33,9 @@ def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"{path} is not a file; give an .npz or a PyTorch checkpoint")
     if path.suffix == ".npz":
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} is damaged, it is not the archive that an .npz is; copy it "
+                             f"again")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     if not zipfile.is_zipfile(path):

@@ -20,7 +20,8 @@ from deps_jax.space.candidate import parse_candidate
 from deps_jax.space.cost import CostModel
 from deps_jax.space.subnet import largest, stack
 
-SETTINGS = SearchSettings(measured=20, images=50, population=20, generations=5, front=4)
+SETTINGS = SearchSettings(measured=20, images=50, population=20, generations=5,
+                          sweeps=2, front=4)
 
 
 @pytest.fixture(scope="module")
