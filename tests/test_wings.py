@@ -41,8 +41,10 @@ WINGS = {
                   "zscores",
         "records": "problems video annotations visit visit_table visits splits",
         "clips": "clip_augment clip_cache clip_batches",
-        "synthetic": "body paint dress population pose measures render scene video visit dataset "
-                     "sheet __main__",
+        "synthetic.world": "population pose paint dress render scene",
+        "synthetic.ellipsoids": "body parts measures skin hits lying",
+        "synthetic.anny": "source tape shape skeleton skin mesh lying",
+        "synthetic": "bodies video visit dataset sheet __main__",
         "network": "backbones backbone_weights geometry scaling fusion model",
         "evaluation": "estimates baselines reference_quality uncertainty intervals coverage "
                       "evaluate",

@@ -156,6 +156,7 @@ def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
     def weight(value: float | None, name: Callable[[float], str]) -> str:
         return NOT_KNOWN if value is None else name(value)
 
+    rendered = any(visit.body for visit in visits)
     return {
         EVERYBODY: [EVERYBODY] * len(visits),
         "visit day": bands([np.nan if v.age_days is None else v.age_days for v in visits]),
@@ -164,7 +165,8 @@ def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
                                       for visit in visits],
         "weight at the visit": [weight(visit.weight_g, growth.weight_band) for visit in visits],
         "site": [visit.site or NOT_KNOWN for visit in visits],
-        "device": [visit.device or NOT_KNOWN for visit in visits]}
+        "device": [visit.device or NOT_KNOWN for visit in visits],
+        **({"body": [visit.body or NOT_KNOWN for visit in visits]} if rendered else {})}
 
 
 def errors(estimates: Estimates, seed: int = 0) -> tuple[Errors, ...]:

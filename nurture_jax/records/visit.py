@@ -27,6 +27,7 @@ class Visit:
     chest_cm: float | None = None
     arm_cm: float | None = None
     frames: tuple[Frame, ...] = ()
+    body: str = ""  # of a rendered newborn: what it is made of
 
     @property
     def key(self) -> str:

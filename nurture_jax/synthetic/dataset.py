@@ -25,6 +25,7 @@ from deps_jax.common.files import sealed
 from nurture_jax.measures import BODY_POINTS, CATEGORIES, REFERENCE_POINTS
 from nurture_jax.records import annotations, visit_table
 from nurture_jax.records.visits import DESCRIPTION
+from nurture_jax.synthetic.bodies import ELLIPSOIDS
 from nurture_jax.synthetic.video import write_video
 from nurture_jax.synthetic.visit import (
     Settings,
@@ -146,7 +147,8 @@ def _claim(folder: Path, settings: Settings) -> bool:
         return False
     try:
         there = json.loads(path.read_text())
-        old = {"format": there["format"], **there["settings"]}
+        # A set that was begun before a setting existed has its default.
+        old = {"format": there["format"], "body": ELLIPSOIDS, **there["settings"]}
         complete = there["complete"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); give a new folder") from error
@@ -169,6 +171,8 @@ def _about(about: dict, *, complete: bool, **more: int) -> dict:
 def _finish(folder: Path, settings: Settings, visits: list[Place]) -> None:
     """Writes table, annotations and the word that it is complete, out of the parts."""
     parts = [json.loads(_part(folder, *visit).read_text()) for visit in visits]
+    for part in parts:
+        part["row"].setdefault("body", ELLIPSOIDS)  # written when there was no other kind
     with open(folder / visit_table.FILE, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, visit_table.COLUMNS)
         writer.writeheader()

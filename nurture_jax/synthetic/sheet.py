@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from nurture_jax.measures import BODY_POINTS, NEWBORN, REFERENCE
+from nurture_jax.synthetic.bodies import BODIES, BOTH
 from nurture_jax.synthetic.visit import Settings, Visit, draw_visit, keypoints, pictures
 
 COLUMNS = 6
-ROWS = 2  # of different infants; two more show masks and time
+ROWS = 2  # of infants; two more show masks and time
 RENDER_PX = 240
 TILE_PX = (140, 190)  # width, height
 TINTS = {NEWBORN: (60, 200, 90), REFERENCE: (250, 120, 30)}
@@ -21,16 +22,21 @@ TINTS = {NEWBORN: (60, 200, 90), REFERENCE: (250, 120, 30)}
 def contact_sheet(path: Path, settings: Settings) -> None:
     """Writes a png of the middle frames of the first visits of the first infants.
 
-    Below them are the first row again with masks and keypoints (filled: seen, ring: hidden), and
-    the first infant from the first to the last frame.
+    Below them are a row again with masks and keypoints (filled: seen, ring: hidden), and its first
+    infant from the first to the last frame: of the first row or, where there are both kinds, of the
+    second, which shows the infants of the first as the other kind.
     """
     settings = dataclasses.replace(settings, short_sides_px=(RENDER_PX,))
-    visits = [_without_noise(draw_visit(settings, index, 1)) for index in range(COLUMNS * ROWS)]
+    chosen = [(settings, index) for index in range(COLUMNS * ROWS)]
+    if settings.body == BOTH:
+        chosen = [(dataclasses.replace(settings, body=body), index)
+                  for body in BODIES for index in range(COLUMNS)]
+    visits = [_without_noise(draw_visit(made, index, 1)) for made, index in chosen]
     tiles = [_tile(visit, len(visit.scene.times_s) // 2, marked=False) for visit in visits]
-    tiles += [_tile(visit, len(visit.scene.times_s) // 2, marked=True)
-              for visit in visits[:COLUMNS]]
-    times = np.linspace(0, len(visits[0].scene.times_s) - 1, COLUMNS).astype(int)
-    tiles += [_tile(visits[0], k, marked=False) for k in times]
+    again = visits[COLUMNS:] if settings.body == BOTH else visits[:COLUMNS]
+    tiles += [_tile(visit, len(visit.scene.times_s) // 2, marked=True) for visit in again]
+    times = np.linspace(0, len(again[0].scene.times_s) - 1, COLUMNS).astype(int)
+    tiles += [_tile(again[0], k, marked=False) for k in times]
     rows = [np.concatenate(tiles[i:i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet = Image.fromarray(np.concatenate(rows))

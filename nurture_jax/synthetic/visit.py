@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import jax
 import numpy as np
@@ -14,17 +15,24 @@ from pycocotools import mask as coco_mask
 
 from nurture_jax.measures import BODY_POINTS, MEASURES, NEWBORN, REFERENCE
 from nurture_jax.records.video import MINIMUM_S
-from nurture_jax.synthetic.body import draw_traits
-from nurture_jax.synthetic.dress import DEVICES, SITES, Device, frame_count, frame_times
-from nurture_jax.synthetic.measures import measures, solve_shape
-from nurture_jax.synthetic.population import (
+from nurture_jax.synthetic.bodies import (
+    BODIES,
+    BOTH,
+    ELLIPSOIDS,
+    check_installed,
+    make_body,
+    of_infant,
+)
+from nurture_jax.synthetic.ellipsoids.body import draw_traits
+from nurture_jax.synthetic.world.dress import DEVICES, SITES, Device, frame_count, frame_times
+from nurture_jax.synthetic.world.population import (
     VISIT_DAYS,
     draw_infant,
     generator,
     measures_at,
 )
-from nurture_jax.synthetic.render import NOISE_ROOM, Frame, render
-from nurture_jax.synthetic.scene import Scene, draw_scene, project
+from nurture_jax.synthetic.world.render import NOISE_ROOM, Frame, render
+from nurture_jax.synthetic.world.scene import Scene, draw_scene, project
 
 ASPECT = 16 / 9
 SHORT_SIDES_PX = (64, 1080)  # allowed
@@ -51,9 +59,10 @@ class Settings:
       seed: Seed of everything.
       ruler: Whether the reference object is in the pictures.
       annotated_frames: Number of annotated frames of every video, evenly spaced.
+      body: What the infants are made of, one of BODIES, or BOTH in turn.
 
     Raises:
-      ValueError: If a setting is out of its range.
+      ValueError: If a setting is out of its range, or its bodies are not installed.
     """
 
     infants: int = 400
@@ -64,6 +73,7 @@ class Settings:
     seed: int = 0
     ruler: bool = True
     annotated_frames: int = 4
+    body: str = ELLIPSOIDS
 
     def __post_init__(self) -> None:
         low, high = SHORT_SIDES_PX
@@ -88,6 +98,10 @@ class Settings:
         if not 1 <= self.annotated_frames <= frames:
             raise ValueError(f"annotated_frames {self.annotated_frames} is not in 1..{frames}, the "
                              f"frames of a video; ask for fewer or record longer")
+        if self.body not in (*BODIES, BOTH):
+            raise ValueError(f"body {self.body!r} is not one of {', '.join((*BODIES, BOTH))}; give "
+                             f"one of them")
+        check_installed(self.body)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,21 +145,25 @@ def draw_visit(settings: Settings, index: int, number: int) -> Visit:
     infant = draw_infant(seed, index, settings.visits_per_infant)
     age_days = infant.visit_days[number - 1]
     lasting = generator(seed, index, 0)  # what stays with the infant
-    shape = solve_shape(measures_at(infant, age_days), infant.density_g_cm3, draw_traits(lasting))
-    truth = measures(shape, infant.density_g_cm3)
+    traits = draw_traits(lasting)  # for either kind, so that what follows is drawn alike
+    kind = of_infant(settings.body, index)
+    body = make_body(kind, measures_at(infant, age_days), infant.density_g_cm3, infant.sex, traits,
+                     generator(seed, index, 0, 1))
+    truth = body.truth
     rng = generator(seed, index, number)
     chosen = rng.integers(len(DEVICES))
     device = dataclasses.replace(DEVICES[chosen], fps=settings.fps or DEVICES[chosen].fps)
     short = settings.short_sides_px[chosen % len(settings.short_sides_px)]
     height, width = 2 * round(short * ASPECT / 2), short
     times_s = frame_times(rng, device, settings.seconds)
-    scene = draw_scene(rng, shape, device, times_s, height, width, settings.ruler)
+    scene = draw_scene(rng, body.place, device, times_s, height, width, settings.ruler)
     noise = rng.standard_normal((height + NOISE_ROOM, width + NOISE_ROOM, 3), np.float32)
     row = {"infant_id": f"n{index:05d}", "visit_id": str(number),
            "video": f"videos/{name_of(index, number)}.mp4", "age_days": str(age_days),
            "sex": infant.sex, "gestational_age_days": str(infant.gestational_age_days),
            "birth_weight_g": str(BIRTH_STEP_G * round(infant.birth_weight_g / BIRTH_STEP_G)),
            "site": SITES[lasting.integers(len(SITES))], "device": device.name,
+           "body": kind,
            "weight_g": str(STEP_G * round(truth[0] / STEP_G)),
            **{measure.name: measure.text(value) for measure, value in zip(
                list(MEASURES.values())[1:], truth[1:], strict=True)}}
@@ -159,7 +177,8 @@ def pictures(visit: Visit, indices: Iterable[int] | None = None
     """Yields picture, ids and depth (see `render`) of all frames, or of those at `indices`."""
     for k in range(len(visit.scene.times_s)) if indices is None else indices:
         frame = Frame(*(value[k] for value in visit.scene.frames))
-        yield render(frame, visit.scene.look, visit.noise, height=visit.height, width=visit.width)
+        yield render(frame, visit.scene.look, partial(visit.scene.surface.look_at, k), visit.noise,
+                     height=visit.height, width=visit.width)
 
 
 def annotated_indices(visit: Visit, count: int) -> list[int]:

@@ -8,6 +8,7 @@ from deps_jax.common.command.cli import fail
 
 # What the packages of each extra (setup.cfg) are called where they are imported.
 EXTRAS = {
+    "anny": ("embreex",),
     "bench": ("torch",),
     "export": ("onnx", "onnxruntime", "pymoo", "yaml"),
     "nurture": ("array_record", "av", "pandas", "pycocotools", "pygrowup", "scipy"),

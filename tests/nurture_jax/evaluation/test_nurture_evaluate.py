@@ -55,6 +55,15 @@ def test_groups_divide_the_visits(found):
     assert {"1500 to 2499 g", "2500 g or more"} <= today <= {*growth.BANDS, NOT_KNOWN}
 
 
+def test_rendered_newborns_are_also_divided_by_what_they_are_made_of():
+    assert "body" not in evaluate.groups(VISITS)
+    visits = tuple(dataclasses.replace(visit, body="anny" if i % 2 else "ellipsoids")
+                   for i, visit in enumerate(VISITS))
+    assert set(evaluate.groups(visits)["body"]) == {"anny", "ellipsoids"}
+    rows = evaluate.errors(make_estimates(visits))
+    assert {row.group for row in rows if row.by == "body"} == {"anny", "ellipsoids"}
+
+
 def test_small_groups_have_no_interval():
     visits = tuple(dataclasses.replace(visit, site="far" if visit.infant_id < "n003" else "near")
                    for visit in VISITS)

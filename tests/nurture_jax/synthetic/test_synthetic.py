@@ -1,6 +1,7 @@
 """The synthetic data set on disk: accepted as records, the same again, resumed, refused."""
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from nurture_jax.synthetic import (
 from nurture_jax.synthetic import (
     sheet as synthetic_sheet,
 )
+from nurture_jax.synthetic.anny import source as anny_source
+from nurture_jax.synthetic.bodies import check_installed
 from nurture_jax.synthetic.dataset import write
 from nurture_jax.synthetic.video import write_video
 from nurture_jax.synthetic.visit import Settings, annotated_indices, draw_visit, pictures, plan
@@ -135,6 +138,43 @@ def test_complete_it_is_left_alone(folder, capsys):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_both_kinds_in_turn(tmp_path, capsys):
+    """The same infants, phones and scenes; the table says what each infant is made of."""
+    try:
+        check_installed("both")
+    except ValueError as missing:
+        pytest.skip(str(missing))
+    arguments = [*OPTIONS, "--infants", "2", "--body", "both", "--out", str(tmp_path / "both")]
+    assert synthetic.main(arguments) == 0
+    report = records.validate(tmp_path / "both")
+    assert not report.problems and not report.left_out
+    assert {visit.infant_id: visit.body for visit in report.visits} == {
+        "n00000": "ellipsoids", "n00001": "anny"}
+    assert all(len(visit.frames) == 2 for visit in report.visits)
+    again = [*arguments[:-1], str(tmp_path / "again"), "--workers", "1"]
+    assert synthetic.main(again) == 0
+    assert content(tmp_path / "again") == content(tmp_path / "both")
+    assert synthetic.main([*arguments, "--body", "anny"]) == 2
+    assert "body is 'both' there and 'anny' now" in capsys.readouterr().err
+
+
+def test_without_anny_one_sentence_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(anny_source, "find_spec", lambda name: None)
+    assert synthetic.main(["--body", "anny", "--out", str(tmp_path / "set")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "make .venv/anny_installed" in error
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_set_begun_before_there_were_kinds_goes_on(folder, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    about = json.loads((old / "DATASET.json").read_text())
+    del about["settings"]["body"]
+    (old / "DATASET.json").write_text(json.dumps(about))
+    assert write(old, SETTINGS, 1) is None
+
+
 def test_no_ruler(tmp_path):
     settings = dataclasses.replace(SETTINGS, infants=1, visits_per_infant=1, ruler=False)
     write(tmp_path / "bare", settings, 1)
@@ -179,6 +219,7 @@ def test_other_folders_are_refused(folder, tmp_path, capsys):
     (["--out", "x", "--short_sides_px", "96,a"], "is not numbers of pixels"),
     (["--out", "x", "--short_sides_px", "97"], "short_sides_px (97,)"),
     (["--out", "x", "--workers", "0"], "workers 0"),
+    (["--out", "x", "--body", "smil"], "body 'smil' is not one of ellipsoids, anny, both"),
     (["--out", "x", "--infant", "3"], "unrecognized arguments"),
     (["--contact_sheet", "sheet.jpg"], "does not end in .png"),
 ])

@@ -1,5 +1,6 @@
 """Pictures, masks and keypoints of synthetic visits, at 64 px."""
 import dataclasses
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -13,13 +14,12 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_predict
 
 from nurture_jax.measures import NEWBORN, REFERENCE
-from nurture_jax.synthetic import render as synthetic_render
-from nurture_jax.synthetic.body import Traits
-from nurture_jax.synthetic.dress import DEVICES
-from nurture_jax.synthetic.measures import solve_shape
-from nurture_jax.synthetic.population import draw_infant, generator, measures_at
-from nurture_jax.synthetic.render import NOISE_ROOM, Frame, render
-from nurture_jax.synthetic.scene import RULER_CM, draw_scene
+from nurture_jax.synthetic.bodies import ANNY, BODIES, ELLIPSOIDS, check_installed
+from nurture_jax.synthetic.ellipsoids import hits
+from nurture_jax.synthetic.ellipsoids import lying as ellipsoids
+from nurture_jax.synthetic.ellipsoids.body import Traits
+from nurture_jax.synthetic.ellipsoids.measures import solve_shape
+from nurture_jax.synthetic.ellipsoids.skin import Solid
 from nurture_jax.synthetic.visit import (
     MISSING_OF_INFANT,
     Settings,
@@ -28,6 +28,11 @@ from nurture_jax.synthetic.visit import (
     marks,
     pictures,
 )
+from nurture_jax.synthetic.world import render as synthetic_render
+from nurture_jax.synthetic.world.dress import DEVICES
+from nurture_jax.synthetic.world.population import draw_infant, generator, measures_at
+from nurture_jax.synthetic.world.render import NOISE_ROOM, Frame, render
+from nurture_jax.synthetic.world.scene import RULER_CM, draw_scene
 
 SETTINGS = Settings(infants=100, visits_per_infant=1, seconds=1, short_sides_px=(64,), fps=3.0,
                     annotated_frames=1)
@@ -37,12 +42,30 @@ def shown(visit, index=1):
     return tuple(np.asarray(part) for part in next(pictures(visit, [index])))
 
 
-@pytest.fixture(scope="module")
-def filmed():
-    """Visit, picture, ids, depth and keypoints of a frame of every infant."""
-    visits = [draw_visit(SETTINGS, index, 1) for index in range(SETTINGS.infants)]
+INFANTS = {ELLIPSOIDS: 100, ANNY: 30}  # the second kind takes longer to make
+
+
+@cache
+def film(kind):
+    """Visit, picture, ids, depth and keypoints of a frame of every infant of a kind."""
+    visits = [draw_visit(dataclasses.replace(SETTINGS, body=kind), index, 1)
+              for index in range(INFANTS[kind])]
     return [(visit, *parts, keypoints(visit, 1, parts[2]))
             for visit in visits for parts in [shown(visit)]]
+
+
+@pytest.fixture(scope="module", params=BODIES)
+def filmed(request):
+    try:
+        check_installed(request.param)
+    except ValueError as missing:
+        pytest.skip(str(missing))
+    return film(request.param)
+
+
+@pytest.fixture(scope="module")
+def ellipsoids_filmed():
+    return film(ELLIPSOIDS)
 
 
 def near(mask):
@@ -90,7 +113,8 @@ def test_mask_shrinks_with_the_square_of_the_distance(filmed):
 def test_without_the_ruler_the_rest_is_the_same(filmed):
     for index in range(3):
         _, picture, ids, *_ = filmed[index]
-        bare = draw_visit(dataclasses.replace(SETTINGS, ruler=False), index, 1)
+        kind = filmed[index][0].row["body"]
+        bare = draw_visit(dataclasses.replace(SETTINGS, ruler=False, body=kind), index, 1)
         without, bare_ids, depth = shown(bare)
         assert (ids == REFERENCE).any() and not (bare_ids == REFERENCE).any()
         np.testing.assert_array_equal(bare_ids == NEWBORN, ids == NEWBORN)
@@ -104,8 +128,9 @@ def test_without_the_ruler_the_rest_is_the_same(filmed):
 
 
 def test_same_seed_same_pictures(filmed):
-    again = shown(draw_visit(dataclasses.replace(SETTINGS, infants=3), 2, 1))[0]
-    other = shown(draw_visit(dataclasses.replace(SETTINGS, seed=1), 2, 1))[0]
+    settings = dataclasses.replace(SETTINGS, body=filmed[2][0].row["body"])
+    again = shown(draw_visit(dataclasses.replace(settings, infants=3), 2, 1))[0]
+    other = shown(draw_visit(dataclasses.replace(settings, seed=1), 2, 1))[0]
     np.testing.assert_array_equal(again, filmed[2][1])
     assert (other != again).mean() > 0.5
     assert (filmed[1][1] != again).mean() > 0.5
@@ -134,10 +159,12 @@ def test_a_smaller_infant_without_a_ruler_gives_the_same_picture(index):
     for name, body in (("whole", shape), ("smaller", smaller)):
         for ruler in (False, True):
             rng = generator(0, index)
-            scene = draw_scene(rng, body, DEVICES[index], np.arange(3) / 3, 114, 64, ruler)
+            scene = draw_scene(rng, partial(ellipsoids.lie, body), DEVICES[index],
+                               np.arange(3) / 3, 114, 64, ruler)
             noise = rng.standard_normal((114 + NOISE_ROOM, 64 + NOISE_ROOM, 3), np.float32)
             frame = Frame(*(value[1] for value in scene.frames))
-            picture = render(frame, scene.look, noise, height=114, width=64)[0]
+            picture = render(frame, scene.look, partial(scene.surface.look_at, 1), noise,
+                             height=114, width=64)[0]
             seen[name, ruler] = np.asarray(picture).astype(int)
     without, beside = (np.abs(seen["whole", ruler] - seen["smaller", ruler]).max(-1)
                        for ruler in (False, True))
@@ -145,10 +172,10 @@ def test_a_smaller_infant_without_a_ruler_gives_the_same_picture(index):
     assert (beside > 25).mean() > 0.01
 
 
-def test_size_is_seen_against_the_ruler_only(filmed):
+def test_size_is_seen_against_the_ruler_only(ellipsoids_filmed):
     """Ridge regression on exact masks: pixels alone tell little of the weight, with cm much."""
     features, weight = [], []
-    for visit, _, ids, _, points in filmed:
+    for visit, _, ids, _, points in ellipsoids_filmed:
         if points[17:, 2].all():
             rows, columns = np.nonzero(ids == NEWBORN)
             pixels_per_cm = np.linalg.norm(points[18, :2] - points[17, :2]) / RULER_CM
@@ -164,8 +191,8 @@ def test_size_is_seen_against_the_ruler_only(filmed):
     assert explained(4) > 0.6
 
 
-def test_table_has_gaps_at_the_stated_rates(filmed):
-    rows = [visit.row for visit, *_ in filmed]
+def test_table_has_gaps_at_the_stated_rates(ellipsoids_filmed):
+    rows = [visit.row for visit, *_ in ellipsoids_filmed]
     for name, rate in MISSING_OF_INFANT.items():
         empty = sum(row[name] == "" for row in rows)
         spread = np.sqrt(len(rows) * rate * (1 - rate))
@@ -181,6 +208,7 @@ def test_table_has_gaps_at_the_stated_rates(filmed):
     ({"short_sides_px": ()}, "even numbers in 64..1080"),
     ({"fps": 100.0}, "not in 2..60"),
     ({"seed": -1}, "negative"),
+    ({"body": "smil"}, "not one of ellipsoids, anny, both"),
     ({"annotated_frames": 4}, "not in 1..3"),
 ])
 def test_bad_settings_are_refused(changes, words):
@@ -193,12 +221,13 @@ def test_normals_are_exact_where_matrix_units_round():
     visit = draw_visit(SETTINGS, 0, 1)
     frame, look = Frame(*(value[1] for value in visit.scene.frames)), visit.scene.look
     size = (visit.height, visit.width)
+    surface = visit.scene.surface
+    solid = Solid(*(value[1] for value in surface.moving), *surface.fixed)
     rays = synthetic_render._ray_pass(size, visit.height, 0, frame)
-    depth, owner = synthetic_render._hit_pass(frame, look, rays)
-    at = synthetic_render._point_pass(frame, rays, depth)
-    weights = (synthetic_render._ellipsoid_pass(frame, look, at),
-               synthetic_render._capsule_pass(frame, look, at))
-    normals = lambda at, weights: synthetic_render._normals(frame, at, owner, weights)
+    depth, owner = hits._hit_pass(frame.eye, solid, look, rays)
+    at = synthetic_render.point_pass(frame.eye, rays, depth)
+    weights = hits._ellipsoid_pass(solid, at), hits._capsule_pass(solid, at)
+    normals = lambda at, weights: hits._normals(solid, at, owner, weights)
     exact, rounded, broken = (
         np.asarray(jax.jit(run)(at, weights))[:, np.asarray(owner) >= 0]
         for run in (normals, emulate(normals, BFLOAT16),

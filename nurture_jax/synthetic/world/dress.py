@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from nurture_jax.synthetic.body import Shape
-from nurture_jax.synthetic.paint import PATTERNS, Look
+from nurture_jax.synthetic.world.paint import PATTERNS, Look
 
 Value = np.ndarray | float  # of a field of `Look`
 INK_SHAPE = (64, 1200)  # of the ruler's print: 0.025 cm a column
@@ -103,19 +102,19 @@ def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray, times_s:
                      still + step[:, 1] ** 2 / 12], -1).astype(np.float32)
 
 
-def draw_look(rng: np.random.Generator, shape: Shape, device: Device, pixel_cm: float) -> Look:
+def draw_look(rng: np.random.Generator, length: float, device: Device, pixel_cm: float) -> Look:
     """Colours, patterns and light of a scene; what depends on the pose is filled in by the scene.
 
     Args:
+      length: Of the infant, in cm.
       pixel_cm: About the size of a pixel on the cloth, so that fine things are blurred, not
         aliased.
     """
     body, ink = RULERS[rng.integers(len(RULERS))]
     empty = np.zeros(2)
     look = Look(
-        radius=empty, melt=empty, head=shape.head, scale=shape.length_cm,
-        navel=np.zeros(3), nipples=np.zeros((2, 3)), **_infant_colours(rng),
-        **_cloth(rng, shape.length_cm, pixel_cm), **_light(rng),
+        scale=length, **_infant_colours(rng),
+        **_cloth(rng, length, pixel_cm), **_light(rng),
         ruler_shown=1.0, ruler_centre=empty, ruler_axis=empty, ruler_half=empty,
         ruler_thickness=0.2, ruler_colours=np.stack([linear(body), linear(ink)]),
         ruler_ink=draw_ink(rng, pixel_cm),

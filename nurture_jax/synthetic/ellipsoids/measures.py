@@ -13,8 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS, Parts, Shape, Traits
-from nurture_jax.synthetic.pose import parts, straight_pose
+from nurture_jax.synthetic.ellipsoids.body import CAPSULES, ELLIPSOIDS, Parts, Shape, Traits
+from nurture_jax.synthetic.ellipsoids.parts import parts, straight_pose
 
 FULLNESS = (0.75, 1.25)  # plausible thickness of belly and legs, against the average infant
 VOLUME_TOLERANCE = 2e-4  # relative, of the solved volume

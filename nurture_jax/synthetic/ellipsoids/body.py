@@ -19,7 +19,6 @@ ELLIPSOIDS = ("cranium", "jaw", "left cheek", "right cheek", "nose", "left ear",
               "right big toe", "nappy")
 CAPSULES = ("neck", "left upper arm", "right upper arm", "left forearm", "right forearm",
             "left thigh", "right thigh", "left shank", "right shank")
-SIDES = np.array([1.0, -1.0])  # left is +x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,25 +114,6 @@ class Shape:
         """Lengths of thigh and shank, joint to joint; the heel is the shank's round end, y = 0."""
         whole = self.hip_y - self.shank_radius
         return self.traits.thigh * whole, (1 - self.traits.thigh) * whole
-
-
-@dataclasses.dataclass(frozen=True)
-class Pose:
-    """Where the limbs are in each of t frames; angles in radians, [t, 2, 2] is side x segment.
-
-    Azimuths are in the plane of the cloth, from the feet outwards; heights are those of the far end
-    of a segment above where it would touch the cloth, over length.
-    """
-
-    head_yaw: np.ndarray  # [t] turned to the left
-    head_tilt: np.ndarray  # [t] towards the left shoulder
-    bend: np.ndarray  # [t] sideways bend of the trunk
-    arm_azimuth: np.ndarray  # [t 2 2]
-    arm_height: np.ndarray  # [t 2 2]
-    leg_azimuth: np.ndarray  # [t 2 2]
-    leg_height: np.ndarray  # [t 2 2]
-    foot_azimuth: np.ndarray  # [t 2]
-    foot_rise: np.ndarray  # [t 2] of the toes, from lying along the cloth to pointing up
 
 
 @dataclasses.dataclass(frozen=True)

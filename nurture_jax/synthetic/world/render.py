@@ -1,11 +1,12 @@
-"""The ray caster: primitives, camera and light in, pictures with exact masks and depth out.
+"""The renderer: rays of the camera, shadows and light on what they meet, a phone's picture.
 
-Compiled once per picture size: every infant has the same number of primitives, and all that varies
-is data. Reading for the first time? Start at `render`. Pixels are kept as flat [p]
-arrays of one coordinate each, so that XLA fuses the whole of a pass into one loop.
+What the rays meet is the business of each kind of body. Compiled once per picture size: all that
+varies is data. Reading for the first time? Start at `render`. Pixels are kept as flat [p] arrays of
+one coordinate each, so that XLA fuses the whole of a pass into one loop.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -14,28 +15,25 @@ import jax.numpy as jnp
 
 from deps_jax.common.nn.precision import full_precision
 from nurture_jax.measures import NEWBORN, REFERENCE
-from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS
-from nurture_jax.synthetic.paint import CLOTH, RULER, Look, Rays, albedo
+from nurture_jax.synthetic.world.paint import CLOTH, RULER, Look, Rays, Seen
 
-FLESH = ELLIPSOIDS.index("nappy")  # ellipsoids before it are the body; the nappy is the last
 BLUR_RADIUS = 2  # of the blur kernel, pixels
 FAR = 1e6
 BAND_PIXELS = 120_000  # at 720p twice as fast as the whole picture at once
 NOISE_ROOM = 32  # pixels, the offsets of the noise are below
 Band = tuple[jax.Array, jax.Array, jax.Array]  # linear light [p, 3], owner [p], depth [p]
+LookAt = Callable[["Frame", Look, Rays], Seen]  # what rays from the frame's eye meet
 
 
 class Frame(NamedTuple):
-    """What changes from frame to frame; lengths in cm. With a leading axis t it is a video.
+    """What changes from frame to frame beside the body; lengths in cm.
+
+    With a leading axis t it is a video.
 
     A quadric is the symmetric matrix Q of an ellipsoid with centre c, as xx yy zz xy xz yz;
     (x-c)'Q(x-c) = 1 is the surface.
     """
 
-    centre: jax.Array  # [n 3] ellipsoids
-    quadric: jax.Array  # [n 6]
-    start: jax.Array  # [m 3] capsules
-    span: jax.Array  # [m 3] to the other end
     shade_centre: jax.Array  # [s 3] ellipsoids that cast shadows
     shade_quadric: jax.Array  # [s 6]
     head_axes: jax.Array  # [3 3] columns left, up, front
@@ -46,7 +44,7 @@ class Frame(NamedTuple):
     noise_at: jax.Array  # [2] int32 offset into the noise, below NOISE_ROOM
 
 
-def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: int
+def render(frame: Frame, look: Look, look_at: LookAt, noise: jax.Array, *, height: int, width: int
            ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One frame as a picture, with what every pixel shows and how far away it is.
 
@@ -55,6 +53,7 @@ def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: in
     A large picture is made in bands, so that what lies between the passes stays in the caches.
 
     Args:
+      look_at: What rays from the frame's eye meet.
       noise: Standard normal noise of the sensor, [h + NOISE_ROOM, w + NOISE_ROOM, 3].
       height, width: Size of the picture in pixels.
 
@@ -64,20 +63,17 @@ def render(frame: Frame, look: Look, noise: jax.Array, *, height: int, width: in
     """
     size = (height, width)
     rows = -(-height // -(-height * width // BAND_PIXELS))
-    bands = [_band(size, rows, first, frame, look) for first in range(0, height, rows)]
+    bands = [_band(size, rows, first, frame, look, look_at) for first in range(0, height, rows)]
     return _picture_pass(size, frame, look, noise, bands)
 
 
-def _band(size: tuple[int, int], rows: int, first: int, frame: Frame, look: Look) -> Band:
+def _band(size: tuple[int, int], rows: int, first: int, frame: Frame, look: Look, look_at: LookAt
+          ) -> Band:
     """Linear light [p 3], owner [p] and depth [p] of `rows` rows from row `first` on."""
     rays = _ray_pass(size, rows, first, frame)
-    depth, owner = _hit_pass(frame, look, rays)
-    at = _point_pass(frame, rays, depth)
-    weights = _ellipsoid_pass(frame, look, at), _capsule_pass(frame, look, at)
-    normal = _normal_pass(frame, at, owner, weights)
-    key, sky = _shadow_pass(frame, look.light, at)
-    base, normal, wet = _paint_pass(frame.centre[0], frame.head_axes, look, at, normal, owner)
-    return _light_pass(look, rays, normal, base, wet, key, sky, owner), owner, depth
+    seen = look_at(frame, look, rays)
+    key, sky = _shadow_pass(frame, look.light, seen.at)
+    return _light_pass(look, rays, seen, key, sky), seen.owner, seen.depth
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -86,17 +82,14 @@ def _ray_pass(size: tuple[int, int], rows: int, first: jax.Array | int, frame: F
 
 
 @jax.jit
-def _point_pass(frame: Frame, rays: Rays, depth: jax.Array) -> Rays:
-    return Rays(*(frame.eye[i] + depth * rays[i] for i in range(3)))
+def point_pass(eye: jax.Array, rays: Rays, depth: jax.Array) -> Rays:
+    """The points at these distances, [p]."""
+    return Rays(*(eye[i] + depth * rays[i] for i in range(3)))
 
 
 # Looked up late: the functions stand below, in the order of the passes.
-_hit_pass = jax.jit(lambda *arrays: _first_hit(*arrays))
-_ellipsoid_pass = jax.jit(lambda *arrays: _ellipsoid_weights(*arrays))
-_capsule_pass = jax.jit(lambda *arrays: _capsule_weights(*arrays))
-_normal_pass = jax.jit(lambda *arrays: _normals(*arrays))
+ground_pass = jax.jit(lambda *arrays: ground(*arrays))
 _shadow_pass = jax.jit(lambda *arrays: _shadows(*arrays))
-_paint_pass = jax.jit(albedo)
 _light_pass = jax.jit(lambda *arrays: _shade(*arrays))
 
 
@@ -122,117 +115,26 @@ def _camera_rays(frame: Frame, height: int, width: int, rows: int, first: jax.Ar
     return Rays(x * scale, y * scale, z * scale)
 
 
-def _form(q: jax.Array, x: jax.Array, y: jax.Array, z: jax.Array
-          ) -> tuple[jax.Array, jax.Array, jax.Array]:
+def quadratic(q: jax.Array, x: jax.Array, y: jax.Array, z: jax.Array
+              ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Coordinates of Q (x, y, z)."""
     return (q[0] * x + q[3] * y + q[4] * z, q[3] * x + q[1] * y + q[5] * z,
             q[4] * x + q[5] * y + q[2] * z)
 
 
-def _first_hit(frame: Frame, look: Look, d: Rays) -> tuple[jax.Array, jax.Array]:
-    """Distance [p] and owner [p] of the nearest surface: a part, CLOTH or RULER."""
-    t = jnp.minimum(-frame.eye[2] / jnp.minimum(d.z, -1e-4), FAR)
+def ground(eye: jax.Array, look: Look, d: Rays) -> tuple[jax.Array, jax.Array]:
+    """Distance [p] and owner [p] of what lies under the infant: CLOTH or RULER."""
+    t = jnp.minimum(-eye[2] / jnp.minimum(d.z, -1e-4), FAR)
     owner = jnp.full(t.shape, CLOTH, jnp.int32)
     for plane, name in ((look.ruler_thickness, RULER),):
-        to = (plane - frame.eye[2]) / jnp.minimum(d.z, -1e-4)
-        x, y = (frame.eye[i] + to * d[i] - look.ruler_centre[i] for i in range(2))
+        to = (plane - eye[2]) / jnp.minimum(d.z, -1e-4)
+        x, y = (eye[i] + to * d[i] - look.ruler_centre[i] for i in range(2))
         along = x * look.ruler_axis[0] + y * look.ruler_axis[1]
         across = y * look.ruler_axis[0] - x * look.ruler_axis[1]
         on = (jnp.abs(along) < look.ruler_half[0]) & (jnp.abs(across) < look.ruler_half[1])
         on &= look.ruler_shown > 0
         t, owner = jnp.where(on, to, t), jnp.where(on, name, owner)
-    for i in range(len(ELLIPSOIDS)):
-        q, o = frame.quadric[i], frame.eye - frame.centre[i]
-        f = _form(q, *o)
-        c = o[0] * f[0] + o[1] * f[1] + o[2] * f[2] - 1
-        g = _form(q, *d)
-        a = d.x * g[0] + d.y * g[1] + d.z * g[2]
-        b = d.x * f[0] + d.y * f[1] + d.z * f[2]
-        root = b * b - a * c
-        to = (-b - jnp.sqrt(jnp.maximum(root, 0))) / a
-        hit = (root > 0) & (to < t) & (to > 0)
-        t, owner = jnp.where(hit, to, t), jnp.where(hit, i, owner)
-    for j in range(len(CAPSULES)):
-        to = _capsule_hit(frame.eye - frame.start[j], frame.span[j], look.radius[j], d)
-        hit = to < t
-        t, owner = jnp.where(hit, to, t), jnp.where(hit, len(ELLIPSOIDS) + j, owner)
     return t, owner
-
-
-def _capsule_hit(o: jax.Array, span: jax.Array, radius: jax.Array, d: Rays) -> jax.Array:
-    """Distance [p] to a capsule from o (relative to its start), FAR where it is missed."""
-    dot = lambda a, b: a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-    ss, sd, so, do, oo = dot(span, span), dot(span, d), dot(span, o), dot(o, d), dot(o, o)
-    a, b, c = ss - sd * sd, ss * do - so * sd, ss * oo - so * so - radius * radius * ss
-    root = b * b - a * c
-    tube = (-b - jnp.sqrt(jnp.maximum(root, 0))) / jnp.maximum(a, 1e-6)
-    y = so + tube * sd
-    # Past an end of the tube: the sphere there.
-    far = y > 0.5 * ss
-    b = do - jnp.where(far, sd, 0.0)
-    c = oo - jnp.where(far, 2 * so - ss, 0.0) - radius * radius
-    cap_root = b * b - c
-    cap = -b - jnp.sqrt(jnp.maximum(cap_root, 0))
-    on_tube = (y > 0) & (y < ss)
-    to = jnp.where(on_tube, tube, cap)
-    return jnp.where((root > 0) & (on_tube | (cap_root > 0)) & (to > 0), to, FAR)
-
-
-def _ellipsoid_weights(frame: Frame, look: Look, at: Rays) -> jax.Array:
-    """Shares [FLESH, p] of the ellipsoids' gradients in the normals at the points.
-
-    Where two parts of the body meet their normals are blended, as skin is smooth.
-    """
-    c, q = _columns(frame.centre[:FLESH]), _columns(frame.quadric[:FLESH])
-    p = [at[k][None] - c[k] for k in range(3)]
-    g = _form(q, *p)
-    inverse = jax.lax.rsqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2] + 1e-12)
-    above = 0.5 * (p[0] * g[0] + p[1] * g[1] + p[2] * g[2] - 1) * inverse  # about the distance
-    return jnp.square(jnp.clip(1 - above / look.melt[:FLESH, None], 0, 1)) * inverse
-
-
-def _capsule_weights(frame: Frame, look: Look, at: Rays) -> tuple[jax.Array, jax.Array]:
-    """Shares [m, p] of the capsules, and those times the place along each that is nearest."""
-    c, span = _columns(frame.start), _columns(frame.span)
-    radius = look.radius[:, None]
-    p = [at[k][None] - c[k] for k in range(3)]
-    square = span[0] ** 2 + span[1] ** 2 + span[2] ** 2
-    share = jnp.clip((p[0] * span[0] + p[1] * span[1] + p[2] * span[2]) / square, 0, 1)
-    p = [p[k] - share * span[k] for k in range(3)]
-    square = p[0] * p[0] + p[1] * p[1] + p[2] * p[2] + 1e-12
-    inverse = jax.lax.rsqrt(square)
-    above = square * inverse - radius
-    weight = jnp.square(jnp.clip(1 - above / (0.45 * radius), 0, 1)) * inverse
-    return weight, weight * share
-
-
-def _columns(table: jax.Array) -> list[jax.Array]:
-    """Columns [n 1] of a table [n k]."""
-    return [table[:, k, None] for k in range(table.shape[1])]
-
-
-@full_precision
-def _normals(frame: Frame, at: Rays, owner: jax.Array,
-             weights: tuple[jax.Array, tuple[jax.Array, jax.Array]]) -> jax.Array:
-    """Unit normals [3, p]: the weighted gradients Q(x - c) and x - a - share * span, summed.
-
-    Both are linear in the weights, so that the sum over the parts is one matrix product; in full
-    precision, since a gradient is a small difference of large numbers.
-    """
-    q, c = frame.quadric[:FLESH], frame.centre[:FLESH]
-    offset = -jnp.stack(_form(q.T, *c.T), 1)  # [FLESH 3]
-    ones, none = jnp.ones((len(CAPSULES), 3)), jnp.zeros((len(CAPSULES), 3))
-    skin, (limb, place) = weights
-    summed = (jnp.concatenate([q, offset], 1).T @ skin
-              + jnp.concatenate([ones, none, -frame.start], 1).T @ limb
-              + jnp.concatenate([none, none, -frame.span], 1).T @ place)  # [9 p]
-    flesh = _form(summed[:6], *at)
-    nappy = _form(frame.quadric[FLESH], *(at[k] - frame.centre[FLESH, k] for k in range(3)))
-    flat = (0.0, 0.0, 1.0)
-    g = [jnp.where(owner < 0, flat[k],
-                   jnp.where(owner == FLESH, nappy[k], flesh[k] + summed[6 + k]))
-         for k in range(3)]
-    return jnp.stack(g) * jax.lax.rsqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2 + 1e-12)[None]
 
 
 @full_precision
@@ -246,9 +148,9 @@ def _shadows(frame: Frame, light: jax.Array, at: Rays) -> tuple[jax.Array, jax.A
     for i in range(frame.shade_centre.shape[0]):
         p = [at[k] - frame.shade_centre[i, k] for k in range(3)]
         q = frame.shade_quadric[i]
-        g = _form(q, *p)
+        g = quadratic(q, *p)
         c = p[0] * g[0] + p[1] * g[1] + p[2] * g[2]
-        a = light @ jnp.stack(_form(q, *light))
+        a = light @ jnp.stack(quadratic(q, *light))
         b = (light[0] * g[0] + light[1] * g[1] + light[2] * g[2]) * jax.lax.rsqrt(a)
         near = jnp.sqrt(jnp.maximum(c - b * b, 0))  # 1 touches the surface
         ahead = jnp.clip(-1.6 * b, 0, 1)
@@ -259,15 +161,13 @@ def _shadows(frame: Frame, light: jax.Array, at: Rays) -> tuple[jax.Array, jax.A
     return key, sky
 
 
-def _shade(look: Look, d: Rays, n: list[jax.Array], base: list[jax.Array], wet: jax.Array,
-           key: jax.Array, sky: jax.Array, owner: jax.Array) -> jax.Array:
+def _shade(look: Look, d: Rays, seen: Seen, key: jax.Array, sky: jax.Array) -> jax.Array:
     """Linear light [p, 3] of the three colours: sky, key light with a soft edge on skin, a sheen.
 
     Args:
-      n: Unit normals, three [p].
-      base, wet: Colours (three [p]) and sheen [p] of the points.
-      key, sky: Shares of the key light and of the sky that reach them, [p] each.
+      key, sky: Shares of the key light and of the sky that reach the points, [p] each.
     """
+    n, base, wet, owner = seen.normal, seen.colours, seen.wet, seen.owner
     light = look.light
     facing = n[0] * light[0] + n[1] * light[1] + n[2] * light[2]
     skin = owner >= 0

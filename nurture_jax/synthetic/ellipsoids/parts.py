@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nurture_jax.synthetic.body import CAPSULES, ELLIPSOIDS, SIDES, Parts, Pose, Shape
+from nurture_jax.synthetic.ellipsoids.body import CAPSULES, ELLIPSOIDS, Parts, Shape
+from nurture_jax.synthetic.world.pose import SIDES, Pose, head_axes, lean, segment, toes
 
 # Parts and joints by name, over t frames, in cm.
 Ellipsoids = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # centre [t 3], axes, radii [3]
@@ -46,17 +47,11 @@ def parts(shape: Shape, pose: Pose) -> Parts:
 def _head(shape: Shape, pose: Pose) -> tuple[Ellipsoids, Joints]:
     """The parts of the head, and its joints; axes are left, up (crown), front."""
     width, height, depth = shape.head
-    yaw, tilt = pose.head_yaw, pose.head_tilt
-    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
-    turn = _matrix([np.cos(yaw), zero, np.sin(yaw)], [zero, one, zero],
-                   [-np.sin(yaw), zero, np.cos(yaw)])
-    lean = _matrix([np.cos(tilt), np.sin(tilt), zero], [-np.sin(tilt), np.cos(tilt), zero],
-                   [zero, zero, one])
-    axes = lean @ turn
+    yaw, axes = pose.head_yaw, head_axes(pose)
     neck_to_centre = shape.length_cm - height - shape.shoulder_y
     base = _spine(shape, pose, shape.shoulder_y)
     rest = np.sqrt((depth * np.cos(yaw)) ** 2 + (width * np.sin(yaw)) ** 2)  # lies on the cloth
-    centre = base + neck_to_centre * lean[..., 1]
+    centre = base + neck_to_centre * lean(pose)[..., 1]
     centre = np.concatenate([centre[:, :2], rest[:, None]], 1)
     at = lambda x, y, z: centre + axes @ np.array([x * width, y * height, z * depth])
     radii = lambda x, y, z: np.array([x * width, y * height, z * depth])
@@ -101,12 +96,12 @@ def _arms(shape: Shape, pose: Pose) -> tuple[Capsules, Ellipsoids, Joints]:
     for side, name in enumerate(("left", "right")):
         shoulder = np.add(_spine(shape, pose, shape.shoulder_y - 0.4 * radius),
                           [SIDES[side] * 0.93 * shape.chest[0], 0, 0.9 * shape.chest[2]])
-        elbow, _ = _segment(shoulder, shape.traits.upper_arm * length, SIDES[side],
-                            pose.arm_azimuth[:, side, 0],
-                            radius + length * pose.arm_height[:, side, 0])
-        wrist, along = _segment(elbow, shape.traits.forearm * length, SIDES[side],
-                                pose.arm_azimuth[:, side, 1],
-                                thin + length * pose.arm_height[:, side, 1])
+        elbow, _ = segment(shoulder, shape.traits.upper_arm * length, SIDES[side],
+                           pose.arm_azimuth[:, side, 0],
+                           radius + length * pose.arm_height[:, side, 0])
+        wrist, along = segment(elbow, shape.traits.forearm * length, SIDES[side],
+                               pose.arm_azimuth[:, side, 1],
+                               thin + length * pose.arm_height[:, side, 1])
         capsules[f"{name} upper arm"] = shoulder, elbow, radius
         capsules[f"{name} forearm"] = elbow, wrist, thin
         hands |= _hand(name, SIDES[side], wrist, along, length)
@@ -133,10 +128,10 @@ def _legs(shape: Shape, pose: Pose) -> tuple[Capsules, Ellipsoids, Joints]:
     for side, name in enumerate(("left", "right")):
         hip = np.add(_spine(shape, pose, shape.hip_y),
                      [SIDES[side] * (shape.pelvis[0] - 0.95 * thick), 0, shape.pelvis[2]])
-        knee, _ = _segment(hip, thigh, SIDES[side], pose.leg_azimuth[:, side, 0],
-                           thick + length * pose.leg_height[:, side, 0])
-        ankle, along = _segment(knee, shank, SIDES[side], pose.leg_azimuth[:, side, 1],
-                                thin + length * pose.leg_height[:, side, 1])
+        knee, _ = segment(hip, thigh, SIDES[side], pose.leg_azimuth[:, side, 0],
+                          thick + length * pose.leg_height[:, side, 0])
+        ankle, along = segment(knee, shank, SIDES[side], pose.leg_azimuth[:, side, 1],
+                               thin + length * pose.leg_height[:, side, 1])
         capsules[f"{name} thigh"] = hip, knee, thick
         capsules[f"{name} shank"] = knee, ankle, thin
         feet |= _foot(name, side, ankle, along, shape, pose)
@@ -148,12 +143,11 @@ def _foot(name: str, side: int, ankle: np.ndarray, along: np.ndarray, shape: Sha
           pose: Pose) -> Ellipsoids:
     """Foot, toes and big toe: the toes rise from the shank's direction towards z, turned out."""
     half, thin = 0.5 * shape.traits.foot * shape.length_cm, shape.shank_radius
-    rise, out = pose.foot_rise[:, side], SIDES[side] * pose.foot_azimuth[:, side]
-    toes = np.stack([np.cos(rise) * np.sin(out), -np.cos(rise) * np.cos(out), np.sin(rise)], -1)
-    sole = along - toes * (along * toes).sum(-1, keepdims=True)  # away from the shank
+    ahead = toes(pose, side)
+    sole = along - ahead * (along * ahead).sum(-1, keepdims=True)  # away from the shank
     norm = np.linalg.norm(sole, axis=-1, keepdims=True)
-    sole = np.where(norm > 0.2, sole / np.maximum(norm, 1e-6), _perpendicular(toes))
-    axes = np.stack([np.cross(-sole, toes), toes, -sole], -1)  # to the left, along, upper side
+    sole = np.where(norm > 0.2, sole / np.maximum(norm, 1e-6), _perpendicular(ahead))
+    axes = np.stack([np.cross(-sole, ahead), ahead, -sole], -1)  # to the left, along, upper side
     at = lambda x, y, z: ankle + axes @ np.array([SIDES[side] * x, y, z])
     return {f"{name} foot": (at(0, half - 0.9 * thin, -0.12 * thin), axes,
                              np.array([0.36 * half, half, 0.72 * thin])),
@@ -161,15 +155,6 @@ def _foot(name: str, side: int, ankle: np.ndarray, along: np.ndarray, shape: Sha
                              np.array([0.34 * half, 0.20 * half, 0.40 * thin])),
             f"{name} big toe": (at(-0.24 * half, 1.80 * half - 0.9 * thin, 0.05 * thin), axes,
                                 np.array([0.15 * half, 0.24 * half, 0.36 * thin]))}
-
-
-def _segment(start: np.ndarray, length: float, side: float, azimuth: np.ndarray,
-             height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Far end and direction, [t, 3] each, of a segment that ends `height` above the cloth."""
-    climb = np.clip((height - start[:, 2]) / length, -0.97, 0.97)
-    flat = np.sqrt(1 - climb ** 2)
-    along = np.stack([side * flat * np.sin(azimuth), -flat * np.cos(azimuth), climb], -1)
-    return start + length * along, along
 
 
 def _spine(shape: Shape, pose: Pose, y: float) -> np.ndarray:
@@ -190,9 +175,3 @@ def _perpendicular(direction: np.ndarray) -> np.ndarray:
     """A horizontal unit vector across the direction, [t, 3]."""
     across = np.cross(direction, [0.0, 0.0, 1.0])
     return across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
-
-
-def _matrix(first: list[np.ndarray], second: list[np.ndarray], third: list[np.ndarray]
-            ) -> np.ndarray:
-    """Matrices [t, 3, 3] from rows of three [t] each."""
-    return np.stack([np.stack(row, -1) for row in (first, second, third)], -2)

@@ -1,0 +1,1 @@
+"""Newborns of ellipsoids and capsules, which a ray meets in closed form."""
