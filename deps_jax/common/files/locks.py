@@ -68,6 +68,24 @@ def alone(folder: Path, waiting: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def if_free(folder: Path) -> Iterator[bool]:
+    """Whether nobody else was alone in the folder (`alone`); if so, this process is, inside.
+
+    A drive that knows no locks says yes to everybody.
+    """
+    from fasteners import InterProcessLock
+
+    lock, free = InterProcessLock(folder / ALONE), True
+    with contextlib.suppress(OSError, threading.ThreadError):
+        free = lock.acquire(blocking=False)
+    try:
+        yield free
+    finally:
+        if lock.acquired:
+            lock.release()
+
+
+@contextlib.contextmanager
 def training(folder: Path) -> Iterator[None]:
     """While the block inside runs, nobody else trains in the folder, which must be there.
 
