@@ -1,4 +1,7 @@
-"""A whole comparison: two methods, one seed, and a folder that one process leaves to another."""
+"""A whole comparison: two methods, one seed, and a folder that one process leaves to another.
+
+BigNAS and the full model alone: DepS has both of their steps, compiled again.
+"""
 import csv
 
 import pytest
@@ -13,6 +16,10 @@ from deps_jax.comparison.report import write_report
 from deps_jax.training import trainer
 
 
+def comparison(**changes):
+    return tiny_comparison(chosen=("plain", "bignas"), reference="bignas", **changes)
+
+
 class Killed(Exception):
     pass
 
@@ -23,8 +30,8 @@ def folder(tmp_path_factory):
 
 
 def test_one_process_takes_over_what_another_has_left(folder, monkeypatch):
-    """The first dies in the middle of DepS; the second finds it held, and the third finishes it."""
-    config, call = tiny_comparison(), trainer.Trainer.__call__
+    """The first dies in the middle of a run; the second finds it held; the third finishes it."""
+    config, call = comparison(), trainer.Trainer.__call__
 
     def dying(self, step, *rest):
         if step == 25:
@@ -35,12 +42,12 @@ def test_one_process_takes_over_what_another_has_left(folder, monkeypatch):
     with pytest.raises(Killed):
         compare(config, folder)
     monkeypatch.undo()
-    place = folder / one_run.RUNS / "deps-seed0"
+    place = folder / one_run.RUNS / "plain-seed0"
     with holding(place / locks.ALONE):
         said = compare(config, folder)
-        assert "other processes are at work on deps-seed0" in said
-        assert "not finished: deps (seed 0)" in said
-        assert not place.with_name("deps-seed0.json").exists()
+        assert "other processes are at work on plain-seed0" in said
+        assert "not finished: plain (seed 0)" in said
+        assert not place.with_name("plain-seed0.json").exists()
     before = place.with_name("bignas-seed0.json").read_bytes()
     said = compare(config, folder)
     assert "not finished" not in said and "at work" not in said
@@ -48,9 +55,9 @@ def test_one_process_takes_over_what_another_has_left(folder, monkeypatch):
 
 
 def test_cost_was_as_planned(folder):
-    planned = {run.name: run for run in plan(Comparison.from_dict(tiny_comparison()))}
+    planned = {run.name: run for run in plan(Comparison.from_dict(comparison()))}
     records = {record["name"]: record for record in one_run.read_records(folder)}
-    assert set(records) == {"deps", "bignas"}
+    assert set(records) == {"bignas", "plain"}
     for name, record in records.items():
         assert record["planned_macs"] == planned[name].macs
         assert record["measured_macs"] == pytest.approx(record["planned_macs"], rel=0.02)
@@ -60,9 +67,10 @@ def test_cost_was_as_planned(folder):
 def test_all_subnets_on_all_test_images_in_the_files(folder):
     with (folder / "comparison.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["run"] for row in rows} == {"deps", "bignas"}
-    subnets = [row["subnet"] for row in rows if row["run"] == "deps"]
+    assert {row["run"] for row in rows} == {"bignas", "plain"}
+    subnets = [row["subnet"] for row in rows if row["run"] == "bignas"]
     assert len(subnets) == len(set(subnets)) >= 4
+    assert [row["subnet"] for row in rows if row["run"] == "plain"] == subnets[-1:]
     assert {row["test_images"] for row in rows} == {"359"}
     assert all(0 <= float(row["top1"]) <= 1 for row in rows)
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
@@ -74,7 +82,7 @@ def test_a_finished_folder_is_reported_again_and_another_comparison_refused(fold
     page.unlink()
     write_report(folder)
     assert page.read_text() == written
-    with pytest.raises(ValueError, match=r"budget_epochs is 20.0 there and 30.0 now"):
-        compare(tiny_comparison(budget_epochs=30.0), folder)
-    with pytest.raises(ValueError, match=r"runs.deps.method.temperature is None there and 2.0 now"):
-        compare(tiny_comparison(**{"runs.deps.method.temperature": 2.0}), folder)
+    with pytest.raises(ValueError, match=r"budget_epochs is 20\.0 there and 30\.0 now"):
+        compare(comparison(budget_epochs=30.0), folder)
+    with pytest.raises(ValueError, match=r"method\.temperature is None there and 2\.0 now"):
+        compare(comparison(**{"runs.bignas.method.temperature": 2.0}), folder)
