@@ -2,6 +2,7 @@
 import pytest
 
 from configs import (
+    compare_cifar10,
     deps_cifar10,
     deps_digits,
     deps_imagenet,
@@ -39,6 +40,12 @@ def kernels(config):
                          kernels, lambda c: c.training.dtype)),
     (deps_imagenet, "runlocal", (width, side, training, lambda c: f"batch {c.training.batch_size}",
                                  lambda c: c.training.dtype)),
+    (compare_cifar10, "", (
+        lambda c: width(c.base), lambda c: f"{c.budget_epochs:g} epochs of the full model",
+        lambda c: f"{c.base.data.train_images:,} images", lambda c: f"{len(c.seeds)} seeds each",
+        lambda c: f"{len(c.seeds) * len(c.chosen)} runs")),
+    (compare_cifar10, "digits", (
+        lambda c: f"{c.budget_epochs:g} epochs", lambda c: f"{len(c.seeds)} seeds, the budget")),
     (nurture, "synthetic", (lambda c: f"at {c.data.size} px",)),
     (nurture, "demo", (lambda c: f"at {c.data.size} px",)),
     (nurture, "real", (lambda c: f"ResNet-{c.backbone.depth}, {c.data.size} px, {c.data.frames}",)),

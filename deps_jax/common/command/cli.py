@@ -104,7 +104,7 @@ def output_file(flag: str, name: str, endings: Sequence[str] = ()) -> Path:
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
-        if "config" in flags.FLAGS:
+        if "config" in flags.FLAGS and flags.FLAGS.config is not None:  # where it may be left out
             flags.FLAGS.config.to_dict()  # a file that does not load says so only when it is used
         return rest
     except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:

@@ -41,6 +41,23 @@ def test_a_process_that_was_started_does_not_hold_the_lock(tmp_path):
         child.kill()
 
 
+def test_a_folder_is_taken_only_if_it_is_free(tmp_path):
+    with holding(tmp_path / locks.ALONE) as other:
+        with locks.if_free(tmp_path) as free:
+            assert not free
+        other.kill()
+        other.wait()
+        with locks.if_free(tmp_path) as free:
+            assert free
+            program = ("import fasteners, sys; "
+                       "print(fasteners.InterProcessLock(sys.argv[1]).acquire(blocking=False))")
+            said = subprocess.run([sys.executable, "-c", program, str(tmp_path / locks.ALONE)],
+                                  capture_output=True, text=True, check=True)
+            assert said.stdout == "False\n"
+    with holding(tmp_path / locks.ALONE):  # would wait for ever
+        pass
+
+
 def test_a_drive_without_locks_is_told(tmp_path, monkeypatch, capsys):
     def none(*_, **__):
         raise threading.ThreadError("Unable to acquire lock: No locks available")
@@ -48,7 +65,9 @@ def test_a_drive_without_locks_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fasteners.InterProcessLock, "acquire", none)
     monkeypatch.setattr(fasteners.InterProcessReaderWriterLock, "acquire_write_lock", none)
     monkeypatch.setattr(fasteners.InterProcessReaderWriterLock, "acquire_read_lock", none)
-    with locks.training(tmp_path), locks.alone(tmp_path, "waiting"):
+    with locks.training(tmp_path), locks.alone(tmp_path, "waiting"), \
+            locks.if_free(tmp_path) as free:
+        assert free
         locks.use(tmp_path, lambda: pytest.fail("alone for all that is known"))
     locks._USED.clear()
     out, err = capsys.readouterr()
