@@ -13,8 +13,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from deps_jax.common.command.cli import run
-from deps_jax.comparison.compare import compare
 from deps_jax.comparison.report import write_report
+from deps_jax.comparison.run_all import compare
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 OUT = flags.DEFINE_string("out", None, "folder of all runs and of the report", required=True)

@@ -4,6 +4,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "equal_cost": ["equal_steps", "run_macs"],
     "plan": ["Comparison", "PlannedRun"],
-    "compare": ["compare"],
+    "run_all": ["compare"],
     "report": ["write_report"],
 })

@@ -16,7 +16,6 @@ from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import largest
 from deps_jax.training.experiment import (
-    MAY_DIFFER,
     Experiment,
     build,
     build_recipe,
@@ -28,8 +27,10 @@ from deps_jax.training.phases import BACKWARD, Plan
 # Sections of a run's config that a method may have its own of, and what must be common in them.
 OWN = ("method", "optimizer", "training", "cadence")
 COMMON = ("epochs", "batch_size", "dtype")  # of training
-# What may change when a comparison goes on: which of its runs, and where and how they are done.
-COMPARISON_MAY_DIFFER = ("seeds", "chosen", "reference", *(f"base.{name}" for name in MAY_DIFFER))
+# What may change when a comparison goes on: which of its runs, and where and how they are done. Not
+# how they are evaluated, for all are to be evaluated alike.
+MAY_DIFFER = ("seeds", "chosen", "reference", "base.data.dir", "base.data.workers",
+              "base.data.placement", "base.cadence")
 _NAME = re.compile(r"\w[\w.+]*")  # of folders on every system
 
 

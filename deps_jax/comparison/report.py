@@ -54,6 +54,7 @@ def write_report(folder: Path) -> str:
         reference=reference, missing=missing, accuracies=accuracies(records, reference),
         minus=minus(records, reference), costs=costs(records, reference), factor=_factor(records),
         changes=[(name, said(comparison.runs[name])) for name in order], figure=inline(image),
+        versions=_versions(records),
         base=list(workdir.flatten(dict(comparison.base)).items()),
         diverged=[(f"{record['name']}, seed {record['seed']}", record["diverged"])
                   for record in records if record["diverged"]]))
@@ -119,6 +120,13 @@ def _missing(comparison: Comparison, records: Sequence[Mapping]) -> list[str]:
 def _images(records: Sequence[Mapping]) -> str:
     numbers = sorted({result["images"] for record in records for result in record["subnets"]})
     return " or ".join(f"{number:,}" for number in numbers)
+
+
+def _versions(records: Sequence[Mapping]) -> str:
+    """Which states of the code have made the records."""
+    found = sorted({(record["version"], record["commit"]) for record in records})
+    return "; ".join(f"version {version or 'not installed'}" + (commit and f", commit {commit}")
+                     for version, commit in found)
 
 
 def _factor(records: Sequence[Mapping]) -> str:

@@ -10,9 +10,9 @@ from tiny_comparison import tiny_comparison
 
 from deps_jax.common.files import locks
 from deps_jax.comparison import one_run
-from deps_jax.comparison.compare import compare
 from deps_jax.comparison.plan import Comparison, plan
 from deps_jax.comparison.report import write_report
+from deps_jax.comparison.run_all import compare
 from deps_jax.training import trainer
 
 

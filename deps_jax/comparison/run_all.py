@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deps_jax.common.files import locks, workdir
 from deps_jax.comparison.one_run import finish
-from deps_jax.comparison.plan import COMPARISON_MAY_DIFFER, Comparison, PlannedRun, plan
+from deps_jax.comparison.plan import MAY_DIFFER, Comparison, PlannedRun, plan
 from deps_jax.comparison.report import write_report
 
 
@@ -33,7 +33,7 @@ def compare(config: Mapping, folder: Path) -> str:
       ValueError: As `plan`; and if the folder is of another comparison, before anything is trained.
     """
     comparison = Comparison.from_dict(config)
-    workdir.check(folder, dict(config), may_differ=COMPARISON_MAY_DIFFER)
+    workdir.check(folder, dict(config), may_differ=MAY_DIFFER)
     runs = plan(comparison)
     _claim(folder, config)
     left = _finish_free(_finish_free(runs, folder), folder)  # whoever was at work may have died
@@ -56,4 +56,4 @@ def _claim(folder: Path, config: Mapping) -> None:
     """Makes the folder this comparison's."""
     workdir.make(folder)
     with locks.alone(folder, f"waiting for another process in {folder}"):
-        workdir.claim(folder, dict(config), may_differ=COMPARISON_MAY_DIFFER)
+        workdir.claim(folder, dict(config), may_differ=MAY_DIFFER)
