@@ -56,8 +56,10 @@ def get_config(arg: str = "") -> ConfigDict:
         for name, fields in ABLATIONS.items():
             config.runs[name] = {"method": one("deps").method, "optimizer": config.base.optimizer}
             config.runs[name].method.update(fields)
+        if not digits:  # validated often, so on fewer images
+            config.base.data.validation_images = 2000
         for name in ("deps", "deps_no_shrinking"):  # the largest network around the switch
-            config.runs[name].cadence = {"evaluate_every": 20 if digits else 100}
+            config.runs[name].cadence = {"evaluate_every": 10 if digits else 50}
     return config
 
 

@@ -49,13 +49,14 @@ def write_report(folder: Path) -> str:
     sealed.replace(folder / FIGURE, image)
     sealed.replace(folder / PAGE, render(
         __package__, "comparison.html.j2", title="Methods at equal cost",
-        budget=f"{records[0]['budget_macs']:.3g}", budget_epochs=f"{comparison.budget_epochs:g}",
+        budget=_power(records[0]["budget_macs"]), budget_epochs=f"{comparison.budget_epochs:g}",
         data=comparison.base["data"]["name"], images=_images(records), level=f"{LEVEL:.0%}",
         reference=reference, missing=missing, accuracies=accuracies(records, reference),
         minus=minus(records, reference), costs=costs(records, reference), factor=_factor(records),
-        changes=[(name, said(comparison.runs[name])) for name in order], figure=inline(image),
+        changes=[(name, own_settings(comparison.runs[name], comparison.base)) for name in order],
+        figure=inline(image),
         versions=_versions(records),
-        base=list(workdir.flatten(dict(comparison.base)).items()),
+        base=shared_settings(comparison.base),
         diverged=[(f"{record['name']}, seed {record['seed']}", record["diverged"])
                   for record in records if record["diverged"]]))
     left = f"\nnot finished: {', '.join(missing)}" if missing else ""
@@ -104,10 +105,17 @@ def costs(records: Sequence[Mapping], reference: str) -> tuple[list[str], list[l
             "of these in steps"], table
 
 
-def said(changes: Mapping) -> str:
-    """What a run has of its own, as text."""
-    return "; ".join(f"{field} {value}" for field, value in workdir.flatten(dict(changes)).items()
-                     if value is not None)
+def own_settings(changes: Mapping, base: Mapping) -> str:
+    """What a run has of its own, as text: its method, and where its other fields differ."""
+    flat, shared = workdir.flatten(dict(changes)), workdir.flatten(dict(base))
+    return "; ".join(f"{field} {value}" for field, value in flat.items() if value is not None
+                     and (field.startswith("method.") or shared.get(field) != value))
+
+
+def shared_settings(base: Mapping) -> list[tuple[str, object]]:
+    """What all runs share: neither the method, nor the epochs, nor the seed."""
+    return [(field, value) for field, value in workdir.flatten(dict(base)).items()
+            if not field.startswith("method.") and field not in ("seed", "training.epochs")]
 
 
 def _missing(comparison: Comparison, records: Sequence[Mapping]) -> list[str]:
@@ -134,6 +142,12 @@ def _factor(records: Sequence[Mapping]) -> str:
     counts = [len(seeds) for name in names(records) for seeds in top1(records, name).values()]
     one = Spread(0.0, math.sqrt(max(counts)), max(counts)).interval[1]
     return "" if math.isnan(one) else f"with {max(counts)} seeds {one:.2f} standard errors"
+
+
+def _power(number: float) -> str:
+    """A large number for people: 2.1e11 is "2.1 x 10^11"."""
+    digits, power = f"{number:.2e}".split("e")
+    return f"{digits} x 10^{int(power)}"
 
 
 def _spread(found: Spread) -> str:

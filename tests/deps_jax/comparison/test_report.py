@@ -51,6 +51,12 @@ def test_means_spread_and_paired_differences(report):
     assert page.rows[6] == ["plain", "2", "", "+9.00 (-3.71 to +21.71)", ""]
     assert "with 2 seeds 12.71 standard errors" in page.text
     assert page.rows[8] == ["deps", "5", "100", "100.00%", "99.00%", "2", "1.5"]
+    own = dict(page.rows[12:15])
+    assert own["plain"] == "method.name plain"  # its optimizer is that of all
+    assert "method.ramp_epochs 0.4" in own["deps"] and "None" not in own["deps"]
+    assert "1.00 x 10^12 multiply-adds" in page.text
+    assert ["data.name", "digits"] in page.rows
+    assert not any(row[0].startswith(("method", "seed", "training.epochs")) for row in page.rows)
     assert "deps  " in text and "not finished" not in text
 
 
