@@ -11,7 +11,7 @@ full model's training on 20,000 images. Settings of all runs are in `base`; thos
 Options after a colon, separated by commas:
   methods    (docs/methods.md) instead of the five, such as deps,bignas;
   ablations  DepS with warm-up, epsilon-shrinking, distillation, aggregation and temperature
-             changed (paper, Figure 8), instead of other methods;
+             changed, as in the paper's ablations, and BigNAS as distillation from the start;
   digits     scikit-learn's handwritten digits as in `configs/deps_digits.py`, 2 seeds, the budget
              of 10 epochs: a first try.
 """

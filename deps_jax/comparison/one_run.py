@@ -45,6 +45,7 @@ def finish(run: PlannedRun, folder: Path) -> bool:
         if not free:
             return False
         if not record.is_file():  # nobody has finished it since
+            print(f"{run.label}: {run.steps} steps", flush=True)
             sealed.write(record, _made(run, place))
     return True
 

@@ -44,12 +44,7 @@ def compare(config: Mapping, folder: Path) -> str:
 
 def _finish_free(runs: list[PlannedRun], folder: Path) -> list[PlannedRun]:
     """Finishes runs that nobody else is at work on; returns the others."""
-    left = []
-    for number, run in enumerate(runs, 1):
-        print(f"run {number} of {len(runs)}: {run.label}, {run.steps} steps", flush=True)
-        if not finish(run, folder):
-            left.append(run)
-    return left
+    return [run for run in runs if not finish(run, folder)]
 
 
 def _claim(folder: Path, config: Mapping) -> None:

@@ -8,9 +8,9 @@ import pytest
 from other_process import holding
 from tiny_comparison import tiny_comparison
 
-from deps_jax.common.files import locks
+from deps_jax.common.files import locks, workdir
 from deps_jax.comparison import one_run
-from deps_jax.comparison.plan import Comparison, plan
+from deps_jax.comparison.plan import MAY_DIFFER, Comparison, plan
 from deps_jax.comparison.report import write_report
 from deps_jax.comparison.run_all import compare
 from deps_jax.training import trainer
@@ -82,6 +82,7 @@ def test_a_finished_folder_is_reported_again_and_another_comparison_refused(fold
     page.unlink()
     write_report(folder)
     assert page.read_text() == written
+    workdir.check(folder, comparison(seeds=(0, 5)) | {"chosen": ["deps"]}, may_differ=MAY_DIFFER)
     with pytest.raises(ValueError, match=r"budget_epochs is 20\.0 there and 30\.0 now"):
         compare(comparison(budget_epochs=30.0), folder)
     with pytest.raises(ValueError, match=r"method\.temperature is None there and 2\.0 now"):
