@@ -17,7 +17,7 @@ from small_run import RECIPE, SPACE
 from tiny_spaces import PIXELS
 
 from deps_jax.common.nn.operations import Mode, pointwise_norm
-from deps_jax.evaluation.recalibration import _batch_logits, _batch_statistics
+from deps_jax.evaluation.recalibration import _batch_logits, _mean_statistics
 from deps_jax.reference.program import equations
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.elastic import kernel_candidates
@@ -74,13 +74,13 @@ def test_a_sandwich_step_stays_near_that_in_float32(arguments, exact, bits, upda
 
 def test_recalibration_and_evaluation_are_the_same_wherever_they_run(arguments):
     state, batch, _ = arguments
-    space, images = ROUNDED.space, {"image": batch["image"]}
+    space, images = ROUNDED.space, {"image": batch["image"][:, None]}  # one batch
     # Static: what is chosen does not matter here, and less has to be compiled.
     subnet = decode(space, "k5e2-k3e1")
 
     def whole(params):
-        stats = _batch_statistics(space, PIXELS, "float32", (params, subnet), images, None,
-                                  axis_name=None)
+        stats = _mean_statistics(space, PIXELS, "float32", (params, subnet), images, None,
+                                 axis_name=None)
         return stats, _batch_logits(space, PIXELS, "float32", (params, stats, subnet),
                                     batch["image"])
 
