@@ -57,11 +57,19 @@ def described(value: Any) -> str:
         return f"method{described((value.__func__, value.__self__))}"
     if isinstance(value, types.FunctionType):
         closed = [cell.cell_contents for cell in value.__closure__ or ()]
+        # Lambdas of one place share a name.
         return _named(value) + described((closed, value.__defaults__, value.__kwdefaults__,
-                                          value.__code__.co_firstlineno if closed else None))
+                                          _code(value.__code__)))
     if isinstance(value, (type, types.BuiltinFunctionType, np.ufunc)):
         return _named(value)
     raise Undescribed(f"a {type(value).__qualname__} cannot be described")
+
+
+def _code(code: types.CodeType) -> tuple:
+    """What a function does, and where it stands in its source."""
+    constants = [_code(one) if isinstance(one, types.CodeType) else repr(one)
+                 for one in code.co_consts]
+    return code.co_firstlineno, code.co_code, code.co_names, constants
 
 
 def _fields(value: Any) -> dict[str, Any]:

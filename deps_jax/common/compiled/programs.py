@@ -21,7 +21,7 @@ import jax
 from jax.experimental import serialize_executable
 
 from deps_jax.common.compiled import cpp
-from deps_jax.common.compiled.described import Undescribed, described, own_sources
+from deps_jax.common.compiled.described import described, own_sources
 from deps_jax.common.compiled.machine import cores, processor
 from deps_jax.common.files import sealed
 
@@ -55,7 +55,7 @@ class Program:
         shapes = [f"{leaf.shape}{leaf.dtype}" for leaf in leaves]
         try:
             return _digest(described(self.made_of), str(structure), *shapes)
-        except (Undescribed, RecursionError):
+        except (TypeError, ValueError, RecursionError):  # `Undescribed` is a TypeError
             return None
 
 
@@ -70,6 +70,7 @@ def key_of(settings: str | None, devices: Sequence[jax.Device]) -> str | None:
         settings, own_sources(), str({name: version(name) for name in _VERSIONS}),
         str({name: os.environ.get(name) for name in _VARIABLES}), str(sorted(options.items())),
         processor() if devices[0].platform == "cpu" else "", str(cores()),
+        devices[0].client.platform_version,
         *(f"{one.platform} {one.device_kind} {one.id}" for one in devices))
 
 
@@ -79,7 +80,7 @@ def _digest(*parts: str) -> str:
 
 def is_kept(key: str | None) -> bool:
     """Whether there is such a program; it may be damaged."""
-    return (path := _path(key)) is not None and path.exists()
+    return (path := _path(key)) is not None and os.path.exists(path)
 
 
 def load(key: str | None, devices: Sequence[jax.Device]) -> jax.stages.Compiled | None:
@@ -106,8 +107,15 @@ def load(key: str | None, devices: Sequence[jax.Device]) -> jax.stages.Compiled 
         return None
 
 
-def save(key: str | None, compiled: jax.stages.Compiled) -> None:
-    """Keeps a program, if it can be; the oldest ones make room."""
+def keep(key: str | None, settings: str | None, compiled: jax.stages.Compiled, taken_s: float
+         ) -> None:
+    """Keeps a program and the seconds that it took to trace and compile, if they can be kept."""
+    note_seconds(settings, taken_s)
+    _save(key, compiled)
+
+
+def _save(key: str | None, compiled: jax.stages.Compiled) -> None:
+    """Keeps a program; the one used longest ago makes room."""
     if (path := _path(key)) is None:
         return
     try:

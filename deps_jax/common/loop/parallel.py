@@ -233,8 +233,7 @@ class DataParallel:
         compiled_s = time.monotonic() - started
         print(f"{self._name}: traced in {traced_s:.0f} s, compiled in {compiled_s:.0f} s, takes "
               f"{memory_bytes(compiled) / 1e6:.0f} MB", flush=True)
-        programs.note_seconds(settings, traced_s + compiled_s)
-        programs.save(key, compiled)
+        programs.keep(key, settings, compiled, traced_s + compiled_s)
         return compiled
 
     def _obtain(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Compiled:
@@ -247,8 +246,7 @@ class DataParallel:
             self._announce(settings)
             started = time.monotonic()
             compiled = self.compile(self._mapped.lower(*arguments))
-            programs.note_seconds(settings, time.monotonic() - started)
-            programs.save(key, compiled)
+            programs.keep(key, settings, compiled, time.monotonic() - started)
         return compiled
 
     def _announce(self, settings: str | None) -> None:

@@ -1,6 +1,6 @@
 """Pictures, masks and keypoints of synthetic visits, at 64 px."""
 import dataclasses
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import jax
 from accelerator import BFLOAT16, emulate
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_predict
+from two_sizes import differences
 
 from nurture_jax.measures import NEWBORN, REFERENCE
 from nurture_jax.synthetic.bodies import ANNY, BODIES, ELLIPSOIDS, check_installed
@@ -29,10 +30,9 @@ from nurture_jax.synthetic.visit import (
     pictures,
 )
 from nurture_jax.synthetic.world import render as synthetic_render
-from nurture_jax.synthetic.world.dress import DEVICES
-from nurture_jax.synthetic.world.population import draw_infant, generator, measures_at
-from nurture_jax.synthetic.world.render import NOISE_ROOM, Frame, render
-from nurture_jax.synthetic.world.scene import RULER_CM, draw_scene
+from nurture_jax.synthetic.world.population import draw_infant, measures_at
+from nurture_jax.synthetic.world.render import Frame
+from nurture_jax.synthetic.world.scene import RULER_CM
 
 SETTINGS = Settings(infants=100, visits_per_infant=1, seconds=1, short_sides_px=(64,), fps=3.0,
                     annotated_frames=1)
@@ -155,19 +155,7 @@ def test_a_smaller_infant_without_a_ruler_gives_the_same_picture(index):
     shape = solve_shape(measures_at(infant, 5), 1.05, Traits())
     smaller = dataclasses.replace(shape, length_cm=0.75 * shape.length_cm, head=0.75 * shape.head,
                                   chest=0.75 * shape.chest, arm_radius=0.75 * shape.arm_radius)
-    seen = {}
-    for name, body in (("whole", shape), ("smaller", smaller)):
-        for ruler in (False, True):
-            rng = generator(0, index)
-            scene = draw_scene(rng, partial(ellipsoids.lie, body), DEVICES[index],
-                               np.arange(3) / 3, 114, 64, ruler)
-            noise = rng.standard_normal((114 + NOISE_ROOM, 64 + NOISE_ROOM, 3), np.float32)
-            frame = Frame(*(value[1] for value in scene.frames))
-            picture = render(frame, scene.look, partial(scene.surface.look_at, 1), noise,
-                             height=114, width=64)[0]
-            seen[name, ruler] = np.asarray(picture).astype(int)
-    without, beside = (np.abs(seen["whole", ruler] - seen["smaller", ruler]).max(-1)
-                       for ruler in (False, True))
+    without, beside = differences(ellipsoids.lie, shape, smaller, index)
     assert (without > 1).mean() < 0.002
     assert (beside > 25).mean() > 0.01
 

@@ -136,7 +136,11 @@ def closed_over(value):
     return lambda step: step * value
 
 
+ONE, OTHER = lambda step: step + 1, lambda step: step + 2
+
+
 @pytest.mark.parametrize("one, other", [
+    (ONE, OTHER),
     (1, 1.0), ("1", 1), (True, 1), ((1, 2), [1, 2]), ({"a": 1}, {"a": 2}), ({1}, {2}),
     (Settings(1.0), Settings(2.0)), (np.zeros(2), np.zeros(3)), (np.zeros(2), np.zeros(2, int)),
     (closed_over(1), closed_over(2)), (partial(closed_over, 1), partial(closed_over, 2)),

@@ -3,9 +3,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forms import forms
 
-from deps_jax.common.nn import moments as module
-from deps_jax.common.nn.moments import moments, norm_sums
+from deps_jax.common.nn.moments import LIBRARY, moments, norm_sums
 
 SIZES = [(1, 1), (5, 3), (1000, 8), (777, 40), (4096, 16), (3000, 100)]
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "bfloat16": 2e-6}
@@ -17,12 +17,7 @@ def numbers(size, dtype, seed=0, middle=3.0):
     return jnp.asarray(generator.normal(middle, spread, size), dtype)
 
 
-@pytest.fixture(params=["C++", "XLA"])
-def form(request, monkeypatch):
-    if request.param == "XLA":
-        monkeypatch.setattr(module.LIBRARY, "is_loaded", False)
-    elif not module.LIBRARY.load():
-        pytest.skip("no C++ compiler here")
+form = forms(LIBRARY)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])

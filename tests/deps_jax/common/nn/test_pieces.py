@@ -5,20 +5,15 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forms import forms
 
-from deps_jax.common.nn import pieces
-from deps_jax.common.nn.pieces import corners, padded, split
+from deps_jax.common.nn.pieces import LIBRARY, corners, padded, split
 
 WHOLE = ((7, 5), (3,), (2, 3, 3, 8), (4, 6), ())
 PART = ((4, 5), (2,), (2, 3, 3, 1), (4, 6), ())
 
 
-@pytest.fixture(params=["C++", "XLA"])
-def form(request, monkeypatch):
-    if request.param == "XLA":
-        monkeypatch.setattr(pieces.LIBRARY, "is_loaded", False)
-    elif not pieces.LIBRARY.load():
-        pytest.skip("no C++ compiler here")
+form = forms(LIBRARY)
 
 
 def arrays(shapes, dtype="float32"):

@@ -1,6 +1,5 @@
 """Pictures of Anny's newborns: masks against OpenCV's, joints against the skin, size."""
 import dataclasses
-from functools import partial
 
 import cv2
 import numpy as np
@@ -10,17 +9,18 @@ pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 pytest.importorskip("embreex", reason="embreex is not installed (extra 'anny')")
 
+from two_sizes import differences
+
 from nurture_jax.measures import BODY_POINTS, NEWBORN
 from nurture_jax.synthetic.anny import lying as anny
 from nurture_jax.synthetic.anny import shape as anny_shape
 from nurture_jax.synthetic.anny.skeleton import SEGMENTS, lie_down, skin
 from nurture_jax.synthetic.anny.source import data_folder, newborn
 from nurture_jax.synthetic.visit import Settings, draw_visit, keypoints, pictures
-from nurture_jax.synthetic.world.dress import DEVICES
-from nurture_jax.synthetic.world.population import draw_infant, generator, measures_at
+from nurture_jax.synthetic.world.population import draw_infant, measures_at
 from nurture_jax.synthetic.world.pose import draw_pose
-from nurture_jax.synthetic.world.render import NOISE_ROOM, Frame, render
-from nurture_jax.synthetic.world.scene import draw_scene, project
+from nurture_jax.synthetic.world.render import Frame
+from nurture_jax.synthetic.world.scene import project
 
 try:
     data_folder()
@@ -119,19 +119,7 @@ def test_a_smaller_infant_without_a_ruler_gives_the_same_picture(index):
     shape = anny_shape.solve(measures_at(infant, 5), 1.05, features)
     widening = dataclasses.replace(shape.widening, size=0.75 * shape.widening.size)
     smaller = anny_shape.Shape(0.75 * shape.vertices, 0.75 * shape.joints, widening)
-    seen = {}
-    for name, body in (("whole", shape), ("smaller", smaller)):
-        for ruler in (False, True):
-            rng = generator(0, index)
-            scene = draw_scene(rng, partial(anny.lie, body), DEVICES[index], np.arange(3) / 3,
-                               114, 64, ruler)
-            noise = rng.standard_normal((114 + NOISE_ROOM, 64 + NOISE_ROOM, 3), np.float32)
-            frame = Frame(*(value[1] for value in scene.frames))
-            picture = render(frame, scene.look, partial(scene.surface.look_at, 1), noise,
-                             height=114, width=64)[0]
-            seen[name, ruler] = np.asarray(picture).astype(int)
-    without, beside = (np.abs(seen["whole", ruler] - seen["smaller", ruler]).max(-1)
-                       for ruler in (False, True))
+    without, beside = differences(anny.lie, shape, smaller, index)
     assert (without > 2).mean() < 0.005
     assert (beside > 25).mean() > 0.01
 
