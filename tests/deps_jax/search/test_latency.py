@@ -11,12 +11,19 @@ import pytest
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 from deps_jax.export import device_timer
 from deps_jax.export.device_timer import measure
-from deps_jax.search.latency import CALL, LatencyTable, TimingPlan, read_timings, write_kit
+from deps_jax.search.latency import (
+    CALL,
+    LatencyTable,
+    TimingPlan,
+    piece_name,
+    read_timings,
+    write_kit,
+)
 from deps_jax.search.search import Genome
 from deps_jax.search.search_run import cost_functions
 from deps_jax.space import cost
 from deps_jax.space.candidate import Candidates
-from deps_jax.space.cost import BlockTable, macs
+from deps_jax.space.cost import BlockTable, macs, pieces
 from deps_jax.space.layers import block_layers, layers
 from deps_jax.space.subnet import stack
 from deps_jax.space.subnet_text import decode
@@ -66,6 +73,25 @@ def test_prediction_is_the_scaled_sum_of_pieces(tiny, plan, timings):
     expected = [1.2 * (CALL_MS + macs(layers(tiny, decode(tiny, name))) / 1e6) for name in names]
     predicted = table.predictor(tiny)(stack([decode(tiny, name) for name in names]))
     np.testing.assert_allclose(predicted, expected)
+
+
+def test_what_pieces_cost_between_others_is_learnt(tiny, plan, timings):
+    """Pieces with 5x5 kernels take twice the time between others, which no scale can tell."""
+    latencies = dict(timings["latencies"])
+    for name in (name for names in plan.networks() for name in names):
+        more = sum(latencies[piece_name(piece)]["p10_ms"] - CALL_MS
+                   for _, piece in pieces(plan.layers(name)) if " k5 " in piece_name(piece))
+        whole = latencies[f"net {name}"]["p10_ms"] + more
+        latencies[f"net {name}"] = {"p10_ms": whole, "median_ms": 2 * whole}
+    table = LatencyTable.fit(plan, {**timings, "latencies": latencies})
+    alone = dataclasses.replace(table, factors=dict.fromkeys(table.factors, 1.0))
+    held_out = stack([decode(tiny, record["subnet"]) for record in table.held_out])
+    measured = np.array([record["measured_ms"] for record in table.held_out])
+    np.testing.assert_allclose(table.predictor(tiny)(held_out), (1 + table.errors) * measured)
+    scaled = np.abs(alone.predictor(tiny)(held_out) / measured - 1)
+    assert np.median(np.abs(table.errors)) < np.median(scaled) / 2
+    assert all((" k5 " in name) == (factor > 1) for name, factor in table.factors.items()
+               if " k" in name and abs(factor - 1) > 0.1)
 
 
 def test_rank_correlation_of_equal_times_is_not_defined(plan, timings):
