@@ -23,11 +23,10 @@ from deps_jax.common.loop.batches import Batches
 from nurture_jax.clips.clip_cache import ClipCache
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, LABELS, SEXES, TABULAR
 from nurture_jax.records.annotations import Frame
-from nurture_jax.records.video import Clip, on_exact_frames
+from nurture_jax.records.video import SAME_FRAME_S, Clip, on_exact_frames
 from nurture_jax.records.visit import Visit
 
 MASK_STRIDE = 4  # clip pixels to one of the mask; the finest features a head predicts from
-SAME_FRAME_S = 1e-3  # an annotation belongs to the frame of its very time
 # Number of the frame in its clip, mask [h', w'] uint8, keypoints [19, 3] in clip pixels.
 Drawn = tuple[int, np.ndarray, np.ndarray]
 

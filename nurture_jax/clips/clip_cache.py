@@ -32,11 +32,12 @@ from tqdm import tqdm
 
 from deps_jax.common.files import locks
 from nurture_jax.records.problems import LeftOut
-from nurture_jax.records.video import Clip, ClipSettings, VideoError, sample_clip
+from nurture_jax.records.video import Clip, ClipSettings, sample_clip
+from nurture_jax.records.video_file import VideoError
 from nurture_jax.records.visit import Visit
 from nurture_jax.records.visits import Records
 
-FORMAT = 2  # raise it when decoding or the layout changes: every cache is then rebuilt
+FORMAT = 3  # raise it when decoding or the layout changes: every cache is then rebuilt
 VISITS_PER_SHARD = 16  # 60 MB at 25 frames of 224 px
 _EDGE_BYTES = 1 << 20  # of a video, at both ends, that its fingerprint reads
 

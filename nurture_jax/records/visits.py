@@ -21,7 +21,8 @@ from tqdm import tqdm
 from nurture_jax.records import annotations, visit_table
 from nurture_jax.records.annotations import Frame
 from nurture_jax.records.problems import LeftOut, Problem, many
-from nurture_jax.records.video import MINIMUM_S, VideoError, VideoInfo, probe
+from nurture_jax.records.video import MINIMUM_S, VideoInfo, probe
+from nurture_jax.records.video_file import VideoError
 from nurture_jax.records.visit import Visit
 
 DESCRIPTION = "DATASET.json"  # may be missing; of a rendered set it says "synthetic": true

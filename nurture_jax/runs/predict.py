@@ -23,7 +23,8 @@ from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.measures import KEYPOINTS, RANGES, REFERENCE_POINTS, SEXES
-from nurture_jax.records.video import VideoError, sample_clip
+from nurture_jax.records.video import sample_clip
+from nurture_jax.records.video_file import VideoError
 from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration

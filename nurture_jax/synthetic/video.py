@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from nurture_jax.records.video import HD_SIDE
+from nurture_jax.records.colour import HD_SIDE
 
 TICKS = 90_000  # of the time base, in a second
 _BT709 = 1  # AVCOL_SPC_BT709

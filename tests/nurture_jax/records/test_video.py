@@ -6,7 +6,8 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 from make_videos import SQUARE, picture, step_of, write_raw, write_sound, write_video
 
-from nurture_jax.records.video import ClipSettings, VideoError, on_exact_frames, probe, sample_clip
+from nurture_jax.records.video import ClipSettings, on_exact_frames, probe, sample_clip
+from nurture_jax.records.video_file import VideoError
 
 
 def red_square(image):
