@@ -226,7 +226,8 @@ def _look(file: SkippingFile, container: InputContainer, name: str) -> VideoFile
     # The buffer may hold zeros; what is read next is the first packet, so it is filled anew.
     container.seek(0)
     duration, declared = float(ends.max() - starts[0]), _declared_duration(container, stream)
-    if duration < WHOLE_FRACTION * declared:
+    # Some containers declare the time of the end, counted from before the first frame.
+    if max(duration, ends.max()) < WHOLE_FRACTION * declared:
         raise VideoError("truncated", f"{name} ends at {duration:.1f} s of {declared:.1f} s; it is "
                                       f"cut off, copy it again from the phone")
     if duration > MAX_S:
@@ -317,7 +318,8 @@ def _packet_times(container: InputContainer, stream: av.VideoStream, name: str
     """
     packets = [(packet.pts, packet.dts, packet.duration or 0)
                for packet in _packets(container, stream)]
-    counted = any(pts is None for pts, _, _ in packets)
+    # AVI says when a frame is decoded only, and what FFmpeg makes of it for B-frames is not in order.
+    counted = container.format.name == "avi" or any(pts is None for pts, _, _ in packets)
     found = [(dts if counted else pts, length) for pts, dts, length in packets]
     if not found:
         raise VideoError("no_frames", f"{name} holds no frames; record it again")
