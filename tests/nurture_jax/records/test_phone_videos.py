@@ -123,6 +123,7 @@ def test_every_turn_and_every_mirror(tmp_path, matrix):
     """Pixel by pixel as ISO 14496-12 says: (p, q) is shown at (a p + c q, b p + d q)."""
     a, b, c, d = matrix
     stored = picture(96, 64, 0, 1)
+    stored[:16, :16] = (30, 30, 220)  # so that no two of the eight look alike
     path = write_phone(tmp_path / "a.mp4", [stored] * 8, fps=5, options=QUICK,
                        matrix=[a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30])
     q, p = np.indices((64, 96))
@@ -132,7 +133,7 @@ def test_every_turn_and_every_mirror(tmp_path, matrix):
     info = video.probe(path)
     assert (info.width, info.height) == shown.shape[1::-1]
     image = next(video.full_frames(path, 1))[2]
-    assert np.abs(image.astype(int) - shown).mean() < 4
+    assert np.abs(image.astype(int) - shown).mean() < 3
 
 
 def test_a_tilted_matrix_is_refused(tmp_path):
