@@ -40,7 +40,8 @@ WINGS = {
         "": "measures rules",
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
-        "records": "problems orientation colour video_file video annotations visit visit_table visits splits",
+        "records": "problems orientation colour video_file video annotations frame_list coco_exports "
+                   "visit visit_table visits splits",
         "clips": "clip_augment clip_cache clip_batches",
         "synthetic.world": "population pose paint dress render scene",
         "synthetic.ellipsoids": "body parts measures skin hits lying",

@@ -79,9 +79,9 @@ def test_packets_without_pts_are_counted(tmp_path, monkeypatch):
         2, 7, 12, 17, 13]
     monkeypatch.setattr(WithoutPts, "__init__", lambda self, packet: vars(self).update(
         pts=None, dts=None, duration=None))
-    refused(path, "no_index", "a.mp4 holds no index")
+    refused(path, "no_index", r"a.mp4 holds no index")
     monkeypatch.setattr(video_file, "_packets", lambda *_: iter(()))
-    refused(path, "no_frames", "a.mp4 holds no frames")
+    refused(path, "no_frames", r"a.mp4 holds no frames")
 
 
 @pytest.mark.parametrize("start, count", [(0, 9), (6, 12), (13, 14)])
@@ -107,7 +107,7 @@ def test_an_annotated_frame_that_is_not_met_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(video.VideoFile, "_decoded", lambda self: (
         (frame.time, frame) for i, frame in enumerate(decoded(self.container, self.stream))
         if i != 9))
-    with pytest.raises(video.VideoError, match="no frame of its own at 0.600 s, which is anno") \
+    with pytest.raises(video.VideoError, match=r"no frame of its own at 0.600 s, which is anno") \
             as caught:
         video.sample_clip(path, 4, 32, exact_times_s=[0.6])
     assert caught.value.reason == "unmet_annotation"
@@ -139,7 +139,7 @@ def test_every_turn_and_every_mirror(tmp_path, matrix):
 def test_a_tilted_matrix_is_refused(tmp_path):
     tilted = [46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30]  # 45 degrees
     path = write_phone(tmp_path / "a.mp4", fps=10, options=QUICK, matrix=tilted)
-    refused(path, "tilted", "a.mp4 is shown tilted .* turn it upright")
+    refused(path, "tilted", r"a.mp4 is shown tilted .* turn it upright")
 
 
 @pytest.mark.parametrize("name, settings, stored, aspect", [
@@ -177,7 +177,7 @@ def test_a_change_of_size_in_mid_stream(tmp_path):
     assert (clip.width, clip.height) == (96, 64)
     assert [step_of(image, 15) for image in clip.images] == [3, 11, 3, 11]
     changed = write_two_sizes(tmp_path / "b.ts", [(96, 64), (64, 96)])
-    with pytest.raises(video.VideoError, match="b.ts changes from 96 x 64 to 64 x 96") as caught:
+    with pytest.raises(video.VideoError, match=r"b.ts changes from 96 x 64 to 64 x 96") as caught:
         video.sample_clip(changed, 4, 64)
     assert caught.value.reason == "changing_shape"
 
@@ -193,10 +193,10 @@ def test_4k(tmp_path):
 def test_what_a_decoder_has_no_memory_for(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4")
     monkeypatch.setattr("nurture_jax.records.video_file.MAX_SIDE_PX", 90)
-    refused(path, "too_large", "a.mp4 has 96 x 64 pixels; at most 90 a side")
+    refused(path, "too_large", r"a.mp4 has 96 x 64 pixels; at most 90 a side")
     monkeypatch.undo()
     monkeypatch.setattr("nurture_jax.records.video_file.MAX_S", 1.5)
-    refused(path, "too_long", "a.mp4 lasts 2 s, more than")
+    refused(path, "too_long", r"a.mp4 lasts 2 s, more than")
 
 
 def test_a_frame_that_cannot_be_converted_is_a_reason(tmp_path, monkeypatch):
@@ -207,7 +207,7 @@ def test_a_frame_that_cannot_be_converted_is_a_reason(tmp_path, monkeypatch):
         raise av.error.FFmpegError(95, "Operation not supported")
 
     monkeypatch.setattr("nurture_jax.records.colour.to_rgb", fail)
-    with pytest.raises(video.VideoError, match="a.mp4 has a frame that cannot be conv") as caught:
+    with pytest.raises(video.VideoError, match=r"a.mp4 has a frame that cannot be conv") as caught:
         video.sample_clip(path, 2, 32)
     assert caught.value.reason == "damaged"
 
