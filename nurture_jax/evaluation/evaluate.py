@@ -13,14 +13,18 @@ import numpy as np
 from nurture_jax import growth
 from nurture_jax.evaluation.estimates import Column, Estimates
 from nurture_jax.evaluation.intervals import AGE_BANDS, bands
-from nurture_jax.evaluation.uncertainty import Number, bootstrap, wilson
+from nurture_jax.evaluation.uncertainty import (
+    Number,
+    bootstrap,
+    limits_of_agreement,
+    wilson,
+)
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visit import Visit
 
 EVERYBODY = "all visits"
 NOT_KNOWN = "not known"
 WITHIN_PERCENT = (5, 10)
-LIMITS_SD = 1.96  # 95 % limits of agreement
 
 # Mullany 2006, doi 10.1136/adc.2005.088781: BIRTHweigh III, a hand-held spring scale with coloured
 # bands, beside a digital scale, in Nepal: 479 of 511 low, 1278 of 1309 others.
@@ -188,12 +192,6 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
 
     Several visits of an infant are all used; their likeness is in the intervals.
     """
-    def limits(total: np.ndarray, squares: np.ndarray, count: np.ndarray
-               ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean ** 2, 0) * count / (count - 1))
-        return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
-
     rows = []
     for measure in LABELS:
         column = estimates.of(measure)
@@ -203,7 +201,8 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
         error = column.error[inside]
         terms = np.stack([error, error ** 2, np.ones(len(error))], axis=1)
         rows.append(Agreement(measure, MEASURES[measure].unit, int(inside.sum()),
-                              *bootstrap(estimates.infants[inside], terms, limits, seed)))
+                              *bootstrap(estimates.infants[inside], terms, limits_of_agreement,
+                                         seed)))
     return tuple(rows)
 
 

@@ -24,6 +24,7 @@ from nurture_jax.records.video import VideoInfo, frame_time
 
 ImageId = int | str  # of an image or a category in the file
 Segment = list[list[float]] | dict  # polygons, or RLE
+Parts = tuple[list[dict], list[dict], list[dict]]  # images, categories, annotations
 FILE = "annotations.json"
 _POINT_COUNTS = {"newborn": (17, 19), "reference_object": (2,)}
 MAX_SIDE_PX = 16384  # no video is larger
@@ -68,21 +69,32 @@ def read(folder: Path) -> tuple[dict[str, list[tuple[ImageId, Frame]]], list[Pro
 
     Without the file there are none.
     """
-    path = folder / FILE
-    if not path.is_file():
+    if not (folder / FILE).is_file():
         return {}, []
+    parts, problems = load(folder / FILE)
+    return parse(*parts) if parts else ({}, problems)
+
+
+def load(path: Path) -> tuple[Parts | None, list[Problem]]:
+    """Images, categories and annotations of a COCO file, or why there are none."""
+    wrong = lambda sentence: (None, [Problem(path.name, sentence)])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        parts = [content[name] for name in ("images", "categories", "annotations")]
+        parts = tuple(content[name] for name in ("images", "categories", "annotations"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        return {}, [Problem(FILE, f"is not JSON ({error}); export it again as COCO")]
+        return wrong(f"is not JSON ({error}); export it again as COCO")
     except (KeyError, TypeError):
-        return {}, [Problem(FILE, "lacks images, categories or annotations; export it as COCO")]
+        return wrong("lacks images, categories or annotations; export it as COCO")
     if not all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part)
                for part in parts):
-        return {}, [Problem(FILE, "holds something else than lists of images, categories and "
-                                  "annotations; export it as COCO")]
-    images, categories, annotations = parts
+        return wrong("holds something else than lists of images, categories and annotations; "
+                     "export it as COCO")
+    return parts, []
+
+
+def parse(images: list[dict], categories: list[dict], annotations: list[dict]
+          ) -> tuple[dict[str, list[tuple[ImageId, Frame]]], list[Problem]]:
+    """Annotated frames by video, as `read`, of the parts of a file."""
     names, problems = _category_names(categories)
     grouped, found = _by_image(images, annotations)
     problems += found

@@ -137,15 +137,13 @@ class VideoFile:
 
     def _decoded(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Yields frames from where the container stands, with their times in seconds."""
-        number = 0
-        for frame in self.container.decode(self.stream):
+        for number, frame in enumerate(self.container.decode(self.stream)):
             if self.counted and number == len(self.times_s):
                 return
             if self.counted:
                 yield float(self.times_s[number]), frame
             elif frame.time is not None:
                 yield frame.time - self.start_s, frame
-            number += 1
 
     def image(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
         """A frame as it is shown, resized; [height, width, 3] uint8 RGB.
@@ -318,7 +316,7 @@ def _packet_times(container: InputContainer, stream: av.VideoStream, name: str
     """
     packets = [(packet.pts, packet.dts, packet.duration or 0)
                for packet in _packets(container, stream)]
-    # AVI says when a frame is decoded only, and what FFmpeg makes of it for B-frames is not in order.
+    # AVI says only when a frame is decoded; what FFmpeg makes of it for B-frames is out of order.
     counted = container.format.name == "avi" or any(pts is None for pts, _, _ in packets)
     found = [(dts if counted else pts, length) for pts, dts, length in packets]
     if not found:

@@ -55,7 +55,8 @@ def test_after_training_too(module, arguments, message, tmp_path):
 
 EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "latency_table",
                            "search", "specialize"), "export"),
-          **dict.fromkeys(("bench_nurture", "count_programs", "evaluate_nurture",
+          **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture",
+                           "count_programs", "evaluate_nurture", "import_annotations",
                            "nurture_ablation", "predict_nurture", "train_nurture"), "nurture")}
 
 
