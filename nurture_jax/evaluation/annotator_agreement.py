@@ -184,9 +184,9 @@ def _oks(points: np.ndarray, newborn_px: np.ndarray, mean: callable) -> Number:
 
 def _sizes(points: np.ndarray, areas: np.ndarray, videos: np.ndarray, seed: int
            ) -> tuple[SizeAgreement, ...]:
-    rows = []
+    rows, newborn = [], np.sqrt(np.where(areas > 0, areas, np.nan))
     for name, sizes in (("length of the reference object", _reference_px(points)),
-                        ("newborn (root of the area)", np.sqrt(np.where(areas > 0, areas, np.nan)))):
+                        ("newborn (root of the area)", newborn)):
         percent = 100 * np.log(sizes[:, 1] / sizes[:, 0])
         known = np.isfinite(percent)
         if known.sum() < 2:
@@ -202,10 +202,9 @@ def described(found: AnnotatorAgreement) -> str:
     lines = [f"{found.frames} frames of {found.videos} videos were annotated by both; "
              f"{found.only_first} only by the first, {found.only_second} only by the second"]
     digits = lambda count: lambda value: f"{value:.{count}f}"
-    for row in found.masks:
-        lines.append(f"{row.category}: outlined by both in {row.both} frames, by one alone in "
-                     f"{row.only_first + row.only_second}; Dice {row.dice.text(digits(3))}, IoU "
-                     f"{row.iou.text(digits(3))}")
+    lines += [f"{row.category}: outlined by both in {row.both} frames, by one alone in "
+              f"{row.only_first + row.only_second}; Dice {row.dice.text(digits(3))}, IoU "
+              f"{row.iou.text(digits(3))}" for row in found.masks]
     lines.append(f"OKS of the body {found.oks.text(digits(3))}")
     lines += [f"{row.point}: by both in {row.both} frames, by one alone in {row.only_one}, seen or "
               f"hidden differs in {row.visibility_differs}; apart "

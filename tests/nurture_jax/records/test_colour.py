@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
-from phone_videos import HLG, PQ, SDR2020, SDR709, ten_bits, write_hevc10, write_phone
+from phone_videos import HLG, PQ, SDR709, SDR2020, ten_bits, write_hevc10, write_phone
 
 from nurture_jax.records import colour, video
 

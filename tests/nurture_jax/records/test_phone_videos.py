@@ -212,6 +212,18 @@ def test_a_frame_that_cannot_be_converted_is_a_reason(tmp_path, monkeypatch):
     assert caught.value.reason == "damaged"
 
 
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"),
+                                   RuntimeError("odd"), OSError(5, "odd")])
+def test_whatever_goes_wrong_at_opening_is_a_reason(tmp_path, monkeypatch, error):
+    path = write_video(tmp_path / "a.mp4")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(video_file, "_packet_times", fail)
+    refused(path, "not_a_video", r"a.mp4 cannot be read as a video \(.*odd")
+
+
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory):
     """A minute of 60 key frames that do not compress, with their index behind them."""
