@@ -38,7 +38,8 @@ class Orientation:
         """
         aspect = stream.sample_aspect_ratio or Fraction(1)  # of the container before the codec's
         data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
+        # Some writers leave it empty, which nobody can mean.
+        if data is None or not any(bytes(data)):
             return cls(pixel_aspect=aspect)
         (a, b), (c, d) = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2] / 65536
         swapped = abs(b) + abs(c) > abs(a) + abs(d)

@@ -130,9 +130,11 @@ class VideoFile:
                         raise VideoError("truncated", f"{self.name} has no frame at {want:.1f} s; "
                                                       f"copy it again from the phone")
                 yield shown
-        except av.error.FFmpegError as error:
+        except VideoError:
+            raise
+        except ERRORS as error:
             raise VideoError("damaged", f"{self.name} cannot be decoded after "
-                                        f"{0 if not shown else want:.1f} s ({error.strerror}); "
+                                        f"{0 if not shown else want:.1f} s ({_words(error)}); "
                                         f"copy it again") from error
 
     def _decoded(self) -> Iterator[tuple[float, av.VideoFrame]]:

@@ -11,6 +11,7 @@ from make_videos import picture
 
 # Numbers of ITU-T H.273: matrix, transfer function, primaries.
 SDR709, HLG, PQ, SDR2020 = (1, 1, 1), (9, 18, 9), (9, 16, 9), (9, 14, 9)
+LUMA_709 = np.array([0.2126, 0.7152, 0.0722])
 LUMA_2020 = np.array([0.2627, 0.6780, 0.0593])
 
 
@@ -20,8 +21,8 @@ def steps(count: int = 20, width: int = 96, height: int = 64) -> list[np.ndarray
 
 
 def write_phone(path: Path, images=None, *, codec: str = "libx264", fps: int = 15,
-                pix_fmt: str = "yuv420p", colours: tuple[int, int, int] | None = None,
-                options: dict | None = None, sound: str = "", matrix: list[int] | None = None,
+                pix_fmt: str = "yuv420p", full_range: bool = False,
+                colours: tuple[int, int, int] | None = None, options: dict | None = None, sound: str = "", matrix: list[int] | None = None,
                 format: str | None = None) -> Path:
     """Pictures [h, w, 3] as stored, RGB of 8 bits, or frames that are ready, in any container.
 
@@ -33,7 +34,8 @@ def write_phone(path: Path, images=None, *, codec: str = "libx264", fps: int = 1
     images = steps() if images is None else images
     frames = [image if isinstance(image, av.VideoFrame) else
               av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(
-                  format=pix_fmt, dst_colorspace={(1, 1, 1): "ITU709"}.get(colours, "ITU601"))
+                  format=pix_fmt, dst_colorspace={(1, 1, 1): "ITU709"}.get(colours, "ITU601"),
+                  dst_color_range=2 if full_range else 1)
               for image in images]
     with av.open(str(path), "w", format=format) as container:
         stream = container.add_stream(codec, rate=fps, options=options or {})
@@ -43,6 +45,8 @@ def write_phone(path: Path, images=None, *, codec: str = "libx264", fps: int = 1
         context.thread_count = 1
         if colours:
             context.colorspace, context.color_trc, context.color_primaries = colours
+        if full_range:
+            context.color_range = 2
         if matrix:
             stream.set_display_matrix(matrix)
         track = container.add_stream(sound, rate=8000 if "amr" in sound else 48000,
@@ -71,11 +75,11 @@ def _write_silence(container, track, seconds: float) -> None:
     container.mux(track.encode())
 
 
-def ten_bits(signal: np.ndarray) -> av.VideoFrame:
-    """R'G'B' [h, w, 3] from 0 to 1 as 10-bit 4:2:0 of BT.2020, limited range (BT.2100, table 9)."""
-    luma = signal @ LUMA_2020
-    blue = (signal[..., 2] - luma) / (2 * (1 - LUMA_2020[2]))
-    red = (signal[..., 0] - luma) / (2 * (1 - LUMA_2020[0]))
+def ten_bits(signal: np.ndarray, weights: np.ndarray = LUMA_2020) -> av.VideoFrame:
+    """R'G'B' [h, w, 3] from 0 to 1 as 10-bit 4:2:0 in limited range (BT.2100, table 9)."""
+    luma = signal @ weights
+    blue = (signal[..., 2] - luma) / (2 * (1 - weights[2]))
+    red = (signal[..., 0] - luma) / (2 * (1 - weights[0]))
     frame = av.VideoFrame(signal.shape[1], signal.shape[0], "yuv420p10le")
     for plane, values in zip(frame.planes, (219 * luma + 16, 224 * blue[::2, ::2] + 128,
                                             224 * red[::2, ::2] + 128), strict=True):
@@ -91,8 +95,9 @@ def write_hevc10(path: Path, signal: np.ndarray, colours: tuple[int, int, int], 
     matrix, transfer, primaries = colours
     params = (f"log-level=none:pools=1:frame-threads=1:colormatrix={matrix}:transfer={transfer}:"
               f"colorprim={primaries}")
-    return write_phone(path, [ten_bits(signal) for _ in range(frames)], codec="libx265", fps=5,
-                       pix_fmt="yuv420p10le", colours=colours,
+    weights = LUMA_709 if matrix == 1 else LUMA_2020
+    return write_phone(path, [ten_bits(signal, weights) for _ in range(frames)], codec="libx265",
+                       fps=5, pix_fmt="yuv420p10le", colours=colours,
                        options={"preset": "ultrafast", "crf": "5", "x265-params": params,
                                 "tag": "hvc1"})
 

@@ -106,11 +106,18 @@ def test_wide_primaries_of_sdr(tmp_path, name, tags, to_wide):
     np.testing.assert_allclose(read(path, 10), DARK + BRIGHT, atol=ERROR)
 
 
-def test_untouched_where_colours_are_ordinary(tmp_path):
-    """8 bits of BT.709 go straight through, with or without tags of primaries."""
+def test_ten_bits_without_hdr(tmp_path):
+    path = write_hevc10(tmp_path / "a.mp4", patches(DARK + BRIGHT, lambda c: np.array(c) / 255),
+                        SDR709)
+    np.testing.assert_allclose(read(path, 10), DARK + BRIGHT, atol=ERROR)
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_untouched_where_colours_are_ordinary(tmp_path, full_range):
+    """8 bits of BT.709 go straight through, in both ranges."""
     scene = np.round(255 * patches(DARK + BRIGHT, lambda c: np.array(c) / 255)).astype(np.uint8)
     path = write_phone(tmp_path / "a.mp4", [scene] * 4, fps=2, colours=SDR709,
-                       options={"preset": "ultrafast", "crf": "4"})
+                       full_range=full_range, options={"preset": "ultrafast", "crf": "4"})
     np.testing.assert_allclose(read(path, 10), DARK + BRIGHT, atol=ERROR)
 
 

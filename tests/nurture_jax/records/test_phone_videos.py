@@ -136,6 +136,11 @@ def test_every_turn_and_every_mirror(tmp_path, matrix):
     assert np.abs(image.astype(int) - shown).mean() < 3
 
 
+def test_an_empty_matrix_is_none(tmp_path):
+    path = write_phone(tmp_path / "a.mp4", fps=10, options=QUICK, matrix=[0] * 9)
+    assert video.probe(path).width == 96
+
+
 def test_a_tilted_matrix_is_refused(tmp_path):
     tilted = [46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30]  # 45 degrees
     path = write_phone(tmp_path / "a.mp4", fps=10, options=QUICK, matrix=tilted)
