@@ -22,14 +22,17 @@ def steps(count: int = 20, width: int = 96, height: int = 64) -> list[np.ndarray
 
 def write_phone(path: Path, images=None, *, codec: str = "libx264", fps: int = 15,
                 pix_fmt: str = "yuv420p", full_range: bool = False,
-                colours: tuple[int, int, int] | None = None, options: dict | None = None, sound: str = "", matrix: list[int] | None = None,
-                format: str | None = None) -> Path:
+                colours: tuple[int, int, int] | None = None, options: dict | None = None,
+                sound: str = "", matrix: list[int] | None = None, format: str | None = None
+                ) -> Path:
     """Pictures [h, w, 3] as stored, RGB of 8 bits, or frames that are ready, in any container.
 
     Args:
+      full_range: Whether values take the whole of their bits, and say so.
       colours: Tags of the stream; pictures are converted with the matrix of `colours`.
       sound: Codec of a silent track beside the picture, or none.
       matrix: Nine whole numbers of the display matrix.
+      format: Name of the container; None takes it from the ending.
     """
     images = steps() if images is None else images
     frames = [image if isinstance(image, av.VideoFrame) else
