@@ -11,7 +11,7 @@ of one video resemble each other, so intervals are drawn by video.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from nurture_jax.records.annotations import Frame
 # area (cocodataset.org, keypoint evaluation).
 COCO_SIGMAS = np.array([.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107,
                         .107, .087, .087, .089, .089])
+Mean = Callable[[np.ndarray, np.ndarray], Number]  # of values [n], where a mask [n] says so
 Frames = Mapping[str, Sequence[tuple[object, Frame]]]  # by video, as `annotations.read` gives them
 
 
@@ -123,7 +124,7 @@ def _keyed(frames: Frames) -> Iterator[tuple[tuple[str, object], Frame]]:
             yield (video, frame.time_s if frame.frame_index is None else frame.frame_index), frame
 
 
-def _masks(masks: list[tuple[np.ndarray, np.ndarray]], mean: callable) -> tuple[MaskAgreement, ...]:
+def _masks(masks: list[tuple[np.ndarray, np.ndarray]], mean: Mean) -> tuple[MaskAgreement, ...]:
     rows = []
     for value, category in enumerate(CATEGORIES, start=1):
         inside = [[mask == value for mask in pair] for pair in masks]
@@ -153,7 +154,7 @@ def _reference_px(points: np.ndarray) -> np.ndarray:
     return np.where((ends[..., 2] > 0).all(2) & (length > 0), length, np.nan)
 
 
-def _points(points: np.ndarray, newborn_px: np.ndarray, mean: callable
+def _points(points: np.ndarray, newborn_px: np.ndarray, mean: Mean
             ) -> tuple[PointAgreement, ...]:
     distances, marked = _distances(points), points[..., 2] > 0
     with np.errstate(divide="ignore"):
@@ -171,7 +172,7 @@ def _points(points: np.ndarray, newborn_px: np.ndarray, mean: callable
     return tuple(rows)
 
 
-def _oks(points: np.ndarray, newborn_px: np.ndarray, mean: callable) -> Number:
+def _oks(points: np.ndarray, newborn_px: np.ndarray, mean: Mean) -> Number:
     """exp(-d^2 / (2 s^2 k^2)) with k twice the sigma, a mean of points and then of frames."""
     distances = _distances(points)[:, :len(BODY_POINTS)]
     scale = np.maximum(newborn_px, 1)[:, None] * 2 * COCO_SIGMAS

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+from make_records import write_records
 from make_videos import picture, step_of, write_video
 from phone_videos import (
     SDR709,
@@ -22,6 +23,8 @@ from phone_videos import (
     write_two_sizes,
 )
 
+from nurture_jax import records
+from nurture_jax.clips import clip_cache
 from nurture_jax.records import video, video_file
 
 QUICK = {"preset": "ultrafast", "crf": "8"}
@@ -215,6 +218,28 @@ def test_a_frame_that_cannot_be_converted_is_a_reason(tmp_path, monkeypatch):
     with pytest.raises(video.VideoError, match=r"a.mp4 has a frame that cannot be conv") as caught:
         video.sample_clip(path, 2, 32)
     assert caught.value.reason == "damaged"
+
+
+def test_no_file_ends_a_data_set(tmp_path):
+    """All that is refused is counted under its name, and the rest is decoded."""
+    pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
+    folder = write_records(tmp_path / "set", marks=False)
+    place = lambda visit: folder / f"videos/{visit}.mp4"
+    write_phone(place("n0_1"), fps=10, options=QUICK, colours=(14, 16, 9), format="matroska")
+    write_phone(place("n1_0"), fps=10, options=QUICK,
+                matrix=[46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30])
+    replace_bytes(write_video(place("n1_1")), b"VideoHandler", b"\xc2\xe8\xe4\xe5\xee Handle")
+    write_two_sizes(place("n2_0"), [(96, 64), (64, 96)])
+    data = bytearray(place("n2_1").read_bytes())
+    data[len(data) // 3:] = bytes(len(data) - len(data) // 3)
+    place("n2_1").write_bytes(data)
+    found = records.load(folder)
+    cache = clip_cache.build(found, tmp_path / "cache", video.ClipSettings(4, 32))
+    reasons = {out.visit: out.reason for out in cache.records.left_out}
+    assert {visit: reasons[visit] for visit in ("n0/1", "n1/0", "n2/0")} == {
+        "n0/1": "colours", "n1/0": "tilted", "n2/0": "changing_shape"}
+    assert "n2/1" in reasons and len(reasons) == 4
+    assert [visit.key for visit in cache.records.visits] == ["n0/0", "n1/1", "n3/0", "n3/1"]
 
 
 @pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"),
