@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap intervals by infant, Wilson intervals of a share.
+"""How sure a number over infants is: bootstrap intervals by infant.
 
 Visits of one infant resemble each other, so infants are drawn, never visits: an interval over
 visits would be too narrow. All statistics here are functions of sums over visits, so what is drawn
@@ -6,43 +6,17 @@ are the sums of an infant's visits.
 """
 from __future__ import annotations
 
-import dataclasses
-import math
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
 
-CONFIDENCE = 0.95
+from deps_jax.common.statistics.intervals import CONFIDENCE, Number
+
 RESAMPLES = 2000
 MINIMUM_INFANTS = 10  # below, so few distinct samples say little (our choice)
 _BATCH = 200  # resamples at a time: quickest, and 20,000 infants fit into memory
-
-
-@dataclasses.dataclass(frozen=True)
-class Number:
-    """A value with its 95 % interval; nan where it is not known."""
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
-
-    def text(self, show: Callable[[float], str], *, unit: str = "", sign: bool = False,
-             interval: str = " ({} to {})") -> str:
-        """The value and, where it is known, its interval, such as "12 g (8 to 16)".
-
-        Args:
-          show: Writes a number, without its unit.
-          unit: Unit that is written behind the value.
-          sign: Whether numbers above 0 have a plus.
-          interval: What is written behind the value, with a place for each end.
-        """
-        shown = lambda number: ("+" if sign and number > 0 else "") + show(number)
-        value = f"{shown(self.value)} {unit}" if unit else shown(self.value)
-        if not math.isfinite(self.low):
-            return value
-        return value + interval.format(shown(self.low), shown(self.high))
 
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
@@ -92,17 +66,3 @@ def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, res
     percentiles = np.percentile(found.bootstrap_distribution, tails, axis=-1)
     defined = np.isfinite(low + high)
     return np.where(defined, low, percentiles[0]), np.where(defined, high, percentiles[1])
-
-
-def wilson(hits: int, total: int) -> Number:
-    """A share with its Wilson score interval (Wilson 1927); nan for an empty total.
-
-    Raises:
-      ValueError: Unless 0 <= hits <= total.
-    """
-    if not 0 <= hits <= total:
-        raise ValueError(f"{hits} of {total} is not a share; give 0 <= hits <= total")
-    if total == 0:
-        return Number(float("nan"))
-    low, high = stats.binomtest(hits, total).proportion_ci(CONFIDENCE, method="wilson")
-    return Number(hits / total, float(low), float(high))
