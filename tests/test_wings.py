@@ -24,7 +24,7 @@ WINGS = {
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
         "supernet": "tensors elastic supernet zero_scales masks packing channel_sorting network "
                     "convert initial_weights",
-        "evaluation": "recalibration meter report",
+        "evaluation": "recalibration meter certainty report",
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "
                     "gradients train trainer run_records experiment",
         "runs": "trained evaluate_run finetune measured",

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from deps_jax.common.loop import goodput
 from deps_jax.common.loop.writer import read
 from deps_jax.evaluation import report
+from deps_jax.evaluation.certainty import warning
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
 from deps_jax.space.subnet_text import decode
 
@@ -51,5 +52,6 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
     spent = goodput.read(folder)
     report.write_html(folder / "report.html", results, details | ({"time": spent} if spent else {}),
                       read(folder), run.config)
-    return (f"{report.table(results)}\n\n{run.origin}\nfiles: {target}/  report: "
-            f"{folder / 'report.html'}")
+    told = warning(len(held_out), f"{split} images")
+    places = f"{run.origin}\nfiles: {target}/  report: {folder / 'report.html'}"
+    return "\n\n".join(part for part in (report.table(results), told, places) if part)
