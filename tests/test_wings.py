@@ -24,10 +24,10 @@ WINGS = {
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
         "supernet": "tensors elastic supernet zero_scales masks packing channel_sorting network "
                     "convert initial_weights",
-        "evaluation": "recalibration meter certainty report",
+        "evaluation": "recalibration linear_probe meter certainty report",
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "
                     "gradients train trainer run_records experiment",
-        "runs": "trained evaluate_run finetune measured",
+        "runs": "trained evaluate_run finetune own_photos measured",
         "comparison": "equal_cost plan one_run summary picture report run_all",
         "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
                   "export_front",

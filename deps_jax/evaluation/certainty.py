@@ -7,6 +7,7 @@ chosen there, it does not know.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from scipy.stats import norm
 
@@ -80,3 +81,16 @@ def warning(images: int, what: str = "images") -> str:
     if is_known(_EXAMPLE, images):
         return f"{sentence}."
     return f"{sentence}; for +-{100 * KNOWN_TO:.0f} points hold {needed(_EXAMPLE)} {what} out."
+
+
+def about_guessing(shares: Sequence[float], images: int, classes: int) -> str:
+    """A sentence where nothing is shown to be better than guessing among the classes; else "".
+
+    Args:
+      shares: Accuracies of networks on the same images.
+    """
+    chance = 1 / classes
+    if not shares or interval(max(shares), images).low > chance:
+        return ""
+    return (f"No accuracy here is shown to be better than guessing, {chance:.1%} with {classes} "
+            f"classes: its interval reaches down to that.")

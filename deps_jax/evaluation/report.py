@@ -10,7 +10,7 @@ import matplotlib.figure
 from deps_jax.common.command.page import inline, png, render
 from deps_jax.common.files import sealed
 from deps_jax.common.files.workdir import flatten
-from deps_jax.evaluation.certainty import FEW_IMAGES, ends, interval, percent, warning
+from deps_jax.evaluation.certainty import FEW_IMAGES, ends, interval, percent
 from deps_jax.evaluation.meter import SubnetResult
 
 
@@ -99,19 +99,20 @@ _LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, 
 
 
 def write_html(path: Path, results: Sequence[SubnetResult], details: dict, records: Sequence[dict],
-               config: dict) -> None:
+               config: dict, told: str = "") -> None:
     """Writes one self-contained page: the table, both plots and every setting of the run.
 
     Args:
       details: As of `write_results`.
       records: Metrics of the run, see `plot_training`.
       config: Nested dict of the run's settings.
+      told: What the images do not tell, above the table; see `certainty`.
     """
     rows = [(r.subnet, f"{r.macs / 1e6:.2f}", f"{r.params / 1e6:.3f}", percent(r.top1, r.images),
              percent(r.top5, r.images), f"{r.loss:.3f}") for r in results]
     sealed.replace(path, render(
         __package__, "report.html.j2", title="Subnets of one supernet", rows=rows,
-        warning=warning(min((r.images for r in results), default=0)),
+        warning=told,
         about=[f"{name.replace('_', ' ')}: {value}" for name, value in details.items()],
         settings=list(flatten(config).items()),
         accuracy=inline(plot_accuracy({details["method"]: results})),

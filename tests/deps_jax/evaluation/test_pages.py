@@ -4,6 +4,7 @@ import json
 from html_pages import Page
 
 from deps_jax.evaluation import report
+from deps_jax.evaluation.certainty import warning
 from deps_jax.export.export import Exported
 from deps_jax.search import front_report, specialize
 
@@ -24,7 +25,8 @@ def test_report_of_subnets(tmp_path):
     details = {"method": "deps", "data_dir": f"photos of {MARKUP}", "images": 100}
     records = [{"step": step, "loss": 1 / (step + 1), "top1": 0.1 * step} for step in range(5)]
     config = {"data": {"dir": MARKUP, "classes": ["cat", MARKUP]}, "seed": 3}
-    report.write_html(tmp_path / "report.html", RESULTS, details, records, config)
+    report.write_html(tmp_path / "report.html", RESULTS, details, records, config,
+                      warning(100))
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.rows[1:3] == [
         ["d2e2k3", "1.23", "0.046", "51.00% (41.3 to 60.6)", "90.00% (82.6 to 94.5)", "1.234"],
