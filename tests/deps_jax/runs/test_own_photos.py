@@ -113,7 +113,7 @@ def test_two_classes_become_two_outputs():
     features = np.random.default_rng(0).normal(size=(20, 4))
     labels = (features[:, 0] > 0).astype(int)
     model = linear_probe._model(1.0).fit(features, labels)
-    layer = linear_probe._as_parameters(model)
+    layer = jax.device_get(linear_probe._as_parameters(model))
     logits = features @ layer["kernel"] + layer["bias"]
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], model.decision_function(features),
                                atol=1e-5)
