@@ -24,6 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 8  # as all that is not said to be ours: docs/reference.md
     config.init_from = ""
+    config.fit_classifier = False
     config.subnet = ""
     config.data = parts.data("cifar10", validation_images=5000)
     config.augment = parts.augment(

@@ -25,6 +25,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.init_from = ""
+    config.fit_classifier = False
     config.subnet = ""
     config.data = parts.data("digits", validation_images=238)
     # Grey images; digits must not be mirrored.

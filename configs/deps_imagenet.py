@@ -24,6 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 8
     config.init_from = ""
+    config.fit_classifier = False
     config.subnet = ""
     config.data = parts.data("imagenet2012", validation_images=10_000, resize=True,
                              placement="streamed")

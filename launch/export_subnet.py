@@ -15,7 +15,7 @@ from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.candidate import parse_candidate
 
 with needs("export"):
-    from deps_jax.export.export import FORMATS, PRECISIONS, ExportSettings, export, summary
+    from deps_jax.export.export import FORMATS, PRECISIONS, ExportSettings, export, summary, verdict
     from deps_jax.export.export_front import export_front, read_front
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
@@ -40,8 +40,8 @@ def main(_):
     trained = TrainedRun.open(Path(WORKDIR.value), DATA_DIR.value)
     folder = Path(OUT.value or Path(WORKDIR.value) / "exported")
     if points:
-        failures, text = export_front(trained, points, folder, settings)
-        print("\n".join([text, *([f"NOT OK: {failure}" for failure in failures] or ["OK"])]))
+        failures, doubts, text = export_front(trained, points, folder, settings)
+        print(f"{text}\n{verdict(failures, doubts)}")
         return 1 if failures else 0
     subnet, resolution = parse_candidate(trained.space, trained.chosen(SUBNET.value))
     exported = export(trained, subnet, folder, replace(settings, resolution=resolution))

@@ -11,6 +11,7 @@ from absl import flags
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.evaluation.certainty import percent
 from deps_jax.runs.finetune import RATE, finetune_config
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
@@ -40,9 +41,10 @@ def main(_):
     tuned = TrainedRun.open(out)
     exported = export(tuned, decode(tuned.space, tuned.chosen("")), out / "exported",
                       ExportSettings(precision=PRECISION.value))
-    after = exported.card["check"]["top1_supernet"]
-    print(f"top-1 on validation images: {before:.2%} in the supernet, {after:.2%} after "
-          f"{EPOCHS.value:g} epochs alone\n{summary(exported)}")
+    share = lambda top1: percent(top1, exported.card["check"]["images"])
+    print(f"top-1 on validation images: {share(before)} in the supernet, "
+          f"{share(exported.card['check']['top1_supernet'])} after {EPOCHS.value:g} epochs alone\n"
+          f"{summary(exported)}")
     return 1 if exported.failures else 0
 
 

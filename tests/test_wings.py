@@ -17,16 +17,17 @@ WINGS = {
                        "saved_steps checkpoint writer fit run kills",
         "common.nn": "by_platform dispatch precision depthwise_shifted depthwise_native "
                      "depthwise_cpp depthwise moments pieces operations",
+        "common.statistics": "intervals",
         "common.command": "page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
         "supernet": "tensors elastic supernet zero_scales masks packing channel_sorting network "
                     "convert initial_weights",
-        "evaluation": "recalibration meter report",
+        "evaluation": "recalibration linear_probe meter certainty report",
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "
                     "gradients train trainer run_records experiment",
-        "runs": "trained evaluate_run finetune measured",
+        "runs": "trained evaluate_run finetune own_photos measured",
         "comparison": "equal_cost plan one_run summary picture report run_all",
         "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
                   "export_front",

@@ -20,6 +20,7 @@ from deps_jax.comparison.summary import (
     subnets,
     top1,
 )
+from deps_jax.evaluation.certainty import FEW_IMAGES, interval, warning
 
 CSV, FIGURE, PAGE = "comparison.csv", "comparison.png", "comparison.html"
 NOT_TRAINED, DIVERGED = "not trained", "diverged"
@@ -50,7 +51,8 @@ def write_report(folder: Path) -> str:
     sealed.replace(folder / PAGE, render(
         __package__, "comparison.html.j2", title="Methods at equal cost",
         budget=_power(records[0]["budget_macs"]), budget_epochs=f"{comparison.budget_epochs:g}",
-        data=comparison.base["data"]["name"], images=_images(records), level=f"{LEVEL:.0%}",
+        data=comparison.base["data"]["name"], images=_images(records),
+        few=warning(_least_images(records), "test images"), level=f"{LEVEL:.0%}",
         reference=reference, missing=missing, accuracies=accuracies(records, reference),
         minus=minus(records, reference), costs=costs(records, reference), factor=_factor(records),
         changes=[(name, own_settings(comparison.runs[name], comparison.base)) for name in order],
@@ -64,15 +66,18 @@ def write_report(folder: Path) -> str:
 
 
 def accuracies(records: Sequence[Mapping], reference: str) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of the table of top-1, %: mean and standard deviation over seeds."""
-    columns = subnets(records)
+    """Head and lines of the table of top-1, %: mean and standard deviation over seeds.
+
+    Of few test images, the mean has the interval that one run would have.
+    """
+    columns, images = subnets(records), _least_images(records)
     table = []
     for name in names(records, reference):
         found = {subnet: Spread.of(seeds.values()) for subnet, seeds in top1(records, name).items()}
         seeds = sorted(record["seed"] for record in records if record["name"] == name)
         table.append([name, ", ".join(map(str, seeds)), *(
-            _spread(found[subnet]) if subnet in found else NOT_TRAINED if found else DIVERGED
-            for subnet in (*columns, ALL))])
+            _spread(found[subnet], images) if subnet in found
+            else NOT_TRAINED if found else DIVERGED for subnet in (*columns, ALL))])
     heads = (f"{subnet} ({macs / 1e6:.3g} M)" for subnet, macs in columns.items())
     return ["run", "seeds", *heads, ALL], table
 
@@ -125,6 +130,10 @@ def _missing(comparison: Comparison, records: Sequence[Mapping]) -> list[str]:
             if (name, seed) not in finished]
 
 
+def _least_images(records: Sequence[Mapping]) -> int:
+    return min(result["images"] for record in records for result in record["subnets"])
+
+
 def _images(records: Sequence[Mapping]) -> str:
     numbers = sorted({result["images"] for record in records for result in record["subnets"]})
     return " or ".join(f"{number:,}" for number in numbers)
@@ -150,9 +159,12 @@ def _power(number: float) -> str:
     return f"{digits} x 10^{int(power)}"
 
 
-def _spread(found: Spread) -> str:
+def _spread(found: Spread, images: int) -> str:
     spread = "" if math.isnan(found.sd) else f" ± {100 * found.sd:.2f}"
-    return f"{100 * found.mean:.2f}{spread}"
+    if not images < FEW_IMAGES:
+        return f"{100 * found.mean:.2f}{spread}"
+    number = interval(found.mean, images)
+    return f"{100 * found.mean:.2f}{spread} ({100 * number.low:.1f} to {100 * number.high:.1f})"
 
 
 def _difference(found: Spread) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+from deps_jax.evaluation.certainty import ends
+
 LEVEL = 0.95  # of intervals
 ALL = "mean of all"  # in the place of a subnet: the mean over those that a run has trained
 
@@ -55,6 +57,10 @@ def rows(records: Sequence[Mapping]) -> list[dict]:
         nothing = dict.fromkeys(("subnet", "macs", "params", "top1", "top5", "loss", "images"), "")
         for result in record["subnets"] or [nothing]:
             measured = {name: result[name] for name in nothing if name != "images"}
+            if record["subnets"]:
+                measured |= ends("top1", result["top1"], result["images"])
+            else:
+                measured |= {"top1_low": "", "top1_high": ""}
             found.append({"run": record["name"], "method": record["method"],
                           "seed": record["seed"], **measured, "test_images": result["images"],
                           **own})

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deps_jax.data.images import centre_crop, read_image
-from deps_jax.data.sources import Source, Splits, check_classes, split
+from deps_jax.data.sources import Source, Splits, Subset, check_classes, split
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _HELD_OUT = ("test", "val", "validation")
@@ -139,6 +139,12 @@ def scan(top: Path, root: Path, chosen: tuple[str, ...] = ()
     return FolderSource(root, names, labels), classes
 
 
+def labels_of(source: Source) -> np.ndarray:
+    """Number of each image's class, [n], of a folder or of a part of one; nothing is decoded."""
+    return (labels_of(source.source)[source.indices] if isinstance(source, Subset)
+            else source.labels)
+
+
 def images_in(folder: Path) -> list[Path]:
     """Paths of the image files anywhere in a folder, sorted; ValueError if there is none."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
@@ -174,7 +180,8 @@ def check_images(source: FolderSource, skip_unreadable: bool) -> FolderSource:
     names = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
     if not skip_unreadable:
         raise ValueError(f"{len(bad)} of {len(source)} images cannot be read: {names}; remove them "
-                         f"or set --config.data.skip_unreadable=True")
+                         f"or set --config.data.skip_unreadable=True (--skip_unreadable of "
+                         f"launch.own_photos)")
     print(f"skipping {len(bad)} of {len(source)} images that cannot be read: {names}")
     return FolderSource(source.root, tuple(source.names[i] for i in np.flatnonzero(good)),
                         source.labels[good])

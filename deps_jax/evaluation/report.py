@@ -10,17 +10,29 @@ import matplotlib.figure
 from deps_jax.common.command.page import inline, png, render
 from deps_jax.common.files import sealed
 from deps_jax.common.files.workdir import flatten
+from deps_jax.evaluation.certainty import FEW_IMAGES, ends, interval, percent
 from deps_jax.evaluation.meter import SubnetResult
 
 
 def table(results: Sequence[SubnetResult]) -> str:
-    """Results as text of fixed width, one line for each subnet below a head line."""
-    width = max([6, *(len(result.subnet) for result in results)])
-    lines = [f"{'subnet':{width}}  {'MACs':>9}  {'params':>9}  {'top-1':>7}  {'top-5':>7}  loss"]
-    lines += [
-        f"{r.subnet:{width}}  {r.macs / 1e6:8.2f}M  {r.params / 1e6:8.3f}M  {r.top1:7.2%}  "
-        f"{r.top5:7.2%}  {r.loss:.3f}" for r in results]
-    return "\n".join(lines)
+    """Results as text of fixed width, one line for each subnet below a head line.
+
+    Accuracies of few images have their intervals.
+    """
+    lines = [("subnet", "MACs", "params", "top-1", "top-5", "loss")]
+    lines += [(r.subnet, f"{r.macs / 1e6:.2f}M", f"{r.params / 1e6:.3f}M",
+               percent(r.top1, r.images), percent(r.top5, r.images), f"{r.loss:.3f}")
+              for r in results]
+    first, *widths = (max(map(len, column)) for column in zip(*lines, strict=True))
+    return "\n".join("  ".join([line[0].ljust(first), *(
+        cell.rjust(width) for cell, width in zip(line[1:], widths, strict=True))])
+        for line in lines)
+
+
+def plain(result: SubnetResult) -> dict:
+    """A result as plain values for tables, with both ends of the intervals of its accuracies."""
+    return {**dataclasses.asdict(result), **ends("top1", result.top1, result.images),
+            **ends("top5", result.top5, result.images)}
 
 
 def write_results(folder: Path, results: Sequence[SubnetResult], details: dict) -> None:
@@ -30,20 +42,20 @@ def write_results(folder: Path, results: Sequence[SubnetResult], details: dict) 
       folder: Folder of the files.
       details: Plain values about the results; "method" among them names the line of the plot.
     """
-    rows = [dataclasses.asdict(result) for result in results]
+    rows = [plain(result) for result in results]
     sealed.replace(folder / "subnets.csv", sealed.rows(rows))
     sealed.write(folder / "subnets.json", {**details, "subnets": rows})
     sealed.replace(folder / "accuracy_over_macs.png", plot_accuracy({details["method"]: results}))
 
 
 def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
-    """Top-1 over MACs, one line for each name, as PNG."""
+    """Top-1 over MACs, one line for each name, as PNG; with intervals where images are few."""
     figure = matplotlib.figure.Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot(xlabel="million MACs", ylabel="top-1 accuracy, %")
     for name, results in curves.items():
         ordered = sorted(results, key=lambda result: result.macs)
-        axes.plot([r.macs / 1e6 for r in ordered], [100 * r.top1 for r in ordered], "o-",
-                  label=name)
+        axes.errorbar([r.macs / 1e6 for r in ordered], [100 * r.top1 for r in ordered],
+                      _bars(ordered), fmt="o-", capsize=3, label=name)
         for r in ordered:
             if len(r.subnet) <= 8:
                 axes.annotate(r.subnet, (r.macs / 1e6, 100 * r.top1), fontsize=8,
@@ -53,6 +65,15 @@ def plot_accuracy(curves: dict[str, Sequence[SubnetResult]]) -> bytes:
     if len(curves) > 1:
         axes.legend()
     return png(figure)
+
+
+def _bars(results: Sequence[SubnetResult]) -> list[list[float]] | None:
+    """How far intervals reach below and above top-1, in points, [2][n]; None of many images."""
+    if not all(0 < r.images < FEW_IMAGES for r in results):
+        return None
+    found = [interval(r.top1, r.images) for r in results]
+    return [[100 * (number.value - number.low) for number in found],
+            [100 * (number.high - number.value) for number in found]]
 
 
 def plot_training(records: Sequence[dict]) -> bytes:
@@ -78,18 +99,20 @@ _LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, 
 
 
 def write_html(path: Path, results: Sequence[SubnetResult], details: dict, records: Sequence[dict],
-               config: dict) -> None:
+               config: dict, told: str = "") -> None:
     """Writes one self-contained page: the table, both plots and every setting of the run.
 
     Args:
       details: As of `write_results`.
       records: Metrics of the run, see `plot_training`.
       config: Nested dict of the run's settings.
+      told: What the images do not tell, above the table; see `certainty`.
     """
-    rows = [(r.subnet, f"{r.macs / 1e6:.2f}", f"{r.params / 1e6:.3f}", f"{r.top1:.2%}",
-             f"{r.top5:.2%}", f"{r.loss:.3f}") for r in results]
+    rows = [(r.subnet, f"{r.macs / 1e6:.2f}", f"{r.params / 1e6:.3f}", percent(r.top1, r.images),
+             percent(r.top5, r.images), f"{r.loss:.3f}") for r in results]
     sealed.replace(path, render(
         __package__, "report.html.j2", title="Subnets of one supernet", rows=rows,
+        warning=told,
         about=[f"{name.replace('_', ' ')}: {value}" for name, value in details.items()],
         settings=list(flatten(config).items()),
         accuracy=inline(plot_accuracy({details["method"]: results})),
@@ -109,8 +132,10 @@ def read_results(workdir: Path, split: str) -> dict:
                          f"--workdir {workdir} first")
     found = sealed.read(path, f"run launch.evaluate_subnets --workdir {workdir} again")
     try:
-        found["subnets"] = [SubnetResult(**result) for result in found["subnets"]]
-    except (KeyError, TypeError):
+        found["subnets"] = [SubnetResult(**{name: value for name, value in result.items()
+                                            if not name.endswith(("_low", "_high"))})
+                            for result in found["subnets"]]
+    except (AttributeError, KeyError, TypeError):
         raise ValueError(f"{path} holds no results of subnets; run launch.evaluate_subnets "
                          f"--workdir {workdir} again") from None
     return found
@@ -135,6 +160,8 @@ def curves(records: Sequence[dict]) -> dict[str, list[SubnetResult]]:
 def comparison(records: Sequence[dict]) -> str:
     """A Markdown table of top-1 by subnet: for each method the mean and, in brackets, every run.
 
+    Of few images, every run has its interval.
+
     Args:
       records: What `read_results` gives of each run.
     """
@@ -145,10 +172,10 @@ def comparison(records: Sequence[dict]) -> str:
     for name in names:
         cells = [name]
         for method in methods:
-            each = [result.top1 for record in records if record["method"] == method
+            each = [result for record in records if record["method"] == method
                     for result in record["subnets"] if result.subnet == name]
-            single = ", ".join(f"{value:.2%}" for value in each)
-            cells.append(f"{sum(each) / len(each):.2%} ({single})" if each else "")
+            single = ", ".join(percent(result.top1, result.images) for result in each)
+            cells.append(f"{_mean(each).top1:.2%} ({single})" if each else "")
         rows.append(cells)
     return render(__package__, "comparison.md.j2", rows=rows, header=[
         "subnet", *(f"{method} (seeds {', '.join(seeds[method])})" for method in methods)])

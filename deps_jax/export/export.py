@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,15 @@ from deps_jax.data.folder import images_in
 from deps_jax.data.images import read_image
 from deps_jax.data.load import short_side
 from deps_jax.data.sources import ArraySource
+from deps_jax.evaluation.certainty import (
+    KNOWN_TO,
+    ends,
+    interval,
+    is_known,
+    least_for,
+    needed,
+    percent,
+)
 from deps_jax.evaluation.meter import Meter
 from deps_jax.export import model_card, onnx_writer
 from deps_jax.export.device_timer import describe_device, measure
@@ -26,7 +35,9 @@ from deps_jax.supernet import network
 
 FORMATS = ("onnx", "stablehlo")
 PRECISIONS = (*onnx_writer.PRECISIONS, "int8_static")
-# What an export must keep to be called OK: logits for full precision, decisions for the others.
+# What an export must keep to be called OK: logits for full precision, decisions for the others. OK
+# is said only where images suffice to say so: the lower end of the agreement's interval keeps it,
+# too, and the file's accuracy is known (`certainty.is_known`).
 LARGEST_DIFFERENCE = 1e-4
 STATIC_CALIBRATION_IMAGES = 200
 LEAST_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.98, "int8_static": 0.9}
@@ -72,11 +83,18 @@ class Exported:
       card: Its model card, as plain values.
       failures: Sentences that say what is not kept; empty when the model keeps what the supernet
         promised.
+      doubts: Sentences that say what so few images cannot tell; it is OK without any of both.
     """
 
     path: Path
     card: dict
     failures: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """"OK", or what is not kept and what is not known, a line each."""
+        return verdict(self.failures, self.doubts)
 
 
 def export(run: TrainedRun, subnet: Subnet, folder: Path,
@@ -113,13 +131,15 @@ def export(run: TrainedRun, subnet: Subnet, folder: Path,
     save_statistics(path.with_suffix(".batch_stats.npz"), batch_stats)
     results, failures = compare(_runner(path, settings), meter.held_out, expected,
                                 settings.precision)
-    card["check"] = {"ok": not failures, "failures": failures, "split": split, **results}
+    unsure = doubts(results, settings.precision)
+    card["check"] = {"ok": not failures and not unsure, "failures": failures, "unsure": unsure,
+                     "split": split, **results}
     if settings.format == "onnx":
         latency = measure({"": content}, threads=settings.threads,
                           entries=card["session_options"])[""]
         card["latency"] = {**latency, "batch_size": 1, "device": describe_device(settings.threads)}
     model_card.write(path, card)
-    return Exported(path, card, tuple(failures))
+    return Exported(path, card, tuple(failures), tuple(unsure))
 
 
 def _content(cut: network.Network, settings: ExportSettings, preprocessing: Preprocessing,
@@ -174,25 +194,56 @@ def compare(run: Callable[[np.ndarray], np.ndarray], held_out: ArraySource, expe
     if agreement < LEAST_AGREEMENT[precision]:
         failures.append(f"{agreement:.1%} of the decisions agree with the supernet's, "
                         f"{precision} needs {LEAST_AGREEMENT[precision]:.1%}")
-    return {"images": len(held_out), "top1_supernet": accuracy(expected),
-            "top1": accuracy(logits), "top1_agreement": agreement,
-            "largest_difference": difference}, failures
+    shares = {"top1_supernet": accuracy(expected), "top1": accuracy(logits),
+              "top1_agreement": agreement}
+    figures = {"images": len(held_out), "largest_difference": difference}
+    for name, share in shares.items():
+        figures |= {name: share, **ends(name, share, len(held_out))}
+    return figures, failures
+
+
+def doubts(figures: Mapping, precision: str) -> list[str]:
+    """What the images of a check do not suffice to say, in sentences; none when they do.
+
+    In full precision logits have been compared, for which few images do.
+
+    Args:
+      figures: As `compare` returns them.
+    """
+    images, sentences = figures["images"], []
+    agreement, least = figures["top1_agreement"], LEAST_AGREEMENT[precision]
+    shown = interval(agreement, images).low
+    if precision != "fp32" and shown < least <= agreement:
+        sentences.append(f"that {agreement:.1%} of {images} decisions agree with the supernet's "
+                         f"shows that {shown:.1%} do, {precision} needs {least:.1%}; check on "
+                         f"{least_for(least)} images or more")
+    if not is_known(figures["top1"], images):
+        sentences.append(f"top-1 of the file is known as {percent(figures['top1'], images)} only, "
+                         f"on {images} images; hold {needed(figures['top1'])} or more out to know "
+                         f"it to +-{100 * KNOWN_TO:.0f} points")
+    return sentences
+
+
+def verdict(failures: Sequence[str], unsure: Sequence[str]) -> str:
+    """"OK", or what is not kept and what is not known, a line each."""
+    return "\n".join([*(f"NOT OK: {sentence}" for sentence in failures),
+                      *(f"UNSURE: {sentence}" for sentence in unsure)] or ["OK"])
 
 
 def summary(exported: Exported) -> str:
     """What was exported and how well it does, in a few lines for the terminal."""
     card, check = exported.card, exported.card["check"]
+    share = lambda name: percent(check[name], check["images"])
     lines = [
         f"{exported.path}",
         f"  {card['subnet']} at {card['preprocessing']['resolution']} px, {card['precision']}: "
         f"{card['macs'] / 1e6:.2f} M MACs, {card['size_bytes'] / 1e6:.3f} MB",
-        f"  top-1 {check['top1']:.2%} ({check['top1_supernet']:.2%} in the supernet), agreement "
-        f"{check['top1_agreement']:.2%}, largest difference {check['largest_difference']:.2g}, "
+        f"  top-1 {share('top1')}, in the supernet {share('top1_supernet')}, agreement "
+        f"{share('top1_agreement')}, largest difference {check['largest_difference']:.2g}, "
         f"on {check['images']} {check['split']} images",
         f"  of the checkpoint of step {card['training']['step']}"]
     if latency := card.get("latency"):
         device = latency["device"]
         lines.append(f"  latency {latency['p10_ms']:.2f} ms (p10), {latency['median_ms']:.2f} ms "
                      f"(median), {device['threads']} thread(s) of {device['processor']}")
-    lines += [f"NOT OK: {failure}" for failure in exported.failures] or ["OK"]
-    return "\n".join(lines)
+    return "\n".join([*lines, exported.verdict])

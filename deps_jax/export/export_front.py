@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deps_jax.common.files import sealed
+from deps_jax.evaluation.certainty import percent
 from deps_jax.export.export import Exported, ExportSettings, export
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.candidate import parse_candidate
@@ -31,7 +32,7 @@ def read_front(path: Path) -> list[dict]:
 
 
 def export_front(run: TrainedRun, points: list[dict], folder: Path, settings: ExportSettings
-                 ) -> tuple[list[str], str]:
+                 ) -> tuple[list[str], list[str], str]:
     """Exports every point, compares it with its promise, and writes `files.csv`.
 
     Args:
@@ -39,14 +40,15 @@ def export_front(run: TrainedRun, points: list[dict], folder: Path, settings: Ex
       settings: How they are exported; each is exported at its own resolution.
 
     Returns:
-      Sentences that say what is not kept, and what to print.
+      Sentences that say what is not kept, others that say what so few images cannot tell, and
+      what to print.
 
     Raises:
       ValueError: If a subnet is not of this run's space; raised before anything is compiled.
     """
     candidates = [parse_candidate(run.space, point["subnet"]) for point in points]
     held_out, meters = run.held_out("validation", settings.images), {}
-    rows, failures = [], []
+    rows, failures, doubts = [], [], []
     for point, (subnet, resolution) in tqdm(list(zip(points, candidates, strict=True)),
                                             desc="exporting", unit="subnet", leave=False):
         if resolution not in meters:
@@ -55,27 +57,32 @@ def export_front(run: TrainedRun, points: list[dict], folder: Path, settings: Ex
                           meter=meters[resolution])
         rows.append(_row(point, exported))
         failures += [f"{point['subnet']}: {failure}" for failure in exported.failures]
+        doubts += [f"{point['subnet']}: {doubt}" for doubt in exported.doubts]
         if abs(rows[-1]["difference"]) > PROMISE:
             failures.append(f"{point['subnet']}: promised {point['top1']:.2%}, the file has "
                             f"{rows[-1]['top1']:.2%}")
     sealed.replace(folder / "files.csv", sealed.rows(rows))
-    return failures, f"{_text(rows)}\n\n{run.origin}\nfiles: {folder}/"
+    return failures, doubts, f"{_text(rows)}\n\n{run.origin}\nfiles: {folder}/"
 
 
 def _row(point: dict, exported: Exported) -> dict:
     card = exported.card
-    return {"subnet": point["subnet"], "promised": point["top1"], "top1": card["check"]["top1"],
+    top1 = {name: card["check"][name] for name in ("top1", "top1_low", "top1_high", "images")}
+    return {"subnet": point["subnet"], "promised": point["top1"], **top1,
             "difference": card["check"]["top1"] - point["top1"],
             "agreement": card["check"]["top1_agreement"], "size_bytes": card["size_bytes"],
             "latency_ms": card.get("latency", {}).get("p10_ms"), "file": exported.path.name}
 
 
 def _text(rows: list[dict]) -> str:
-    width = max(len(row["subnet"]) for row in rows)
-    lines = [f"{'subnet':{width}}  promised     file  difference  agreement      MB       ms"]
-    for row in rows:
+    accuracies = [percent(row["top1"], row["images"]) for row in rows]
+    width, second = (max(map(len, column)) for column in (
+        [row["subnet"] for row in rows], ["  file", *accuracies]))
+    lines = [f"{'subnet':{width}}  promised  {'file':>{second}}  difference  agreement      MB"
+             f"       ms"]
+    for row, accuracy in zip(rows, accuracies, strict=True):
         latency = f"{row['latency_ms']:7.3f}" if row["latency_ms"] is not None else ""
-        lines.append(f"{row['subnet']:{width}}  {row['promised']:8.2%}  {row['top1']:7.2%}  "
+        lines.append(f"{row['subnet']:{width}}  {row['promised']:8.2%}  {accuracy:>{second}}  "
                      f"{100 * row['difference']:+10.2f}  {row['agreement']:9.2%}  "
                      f"{row['size_bytes'] / 1e6:6.3f}  {latency}")
     largest = max(abs(row["difference"]) for row in rows)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from deps_jax.common.files import sealed
 from deps_jax.common.loop import goodput
 from deps_jax.common.loop.writer import read
 from deps_jax.evaluation import report
+from deps_jax.evaluation.certainty import about_guessing, percent, warning
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
 from deps_jax.space.subnet_text import decode
+from deps_jax.training.experiment import PROBE
 
 
 def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "test",
@@ -46,10 +49,24 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
         results.append(result)
         save_statistics(target / "batch_stats" / f"{file_name(result.subnet)}.npz", batch_stats)
     details = {**run.details, "split": split, "images": len(held_out),
-               "date": datetime.date.today().isoformat()}
+               "date": datetime.date.today().isoformat(), **classifier_alone(folder)}
     report.write_results(target, results, details)
+    told = " ".join(part for part in (
+        warning(len(held_out), f"{split} images"),
+        about_guessing([result.top1 for result in results], len(held_out), run.space.num_classes))
+        if part)
     spent = goodput.read(folder)
     report.write_html(folder / "report.html", results, details | ({"time": spent} if spent else {}),
-                      read(folder), run.config)
-    return (f"{report.table(results)}\n\n{run.origin}\nfiles: {target}/  report: "
-            f"{folder / 'report.html'}")
+                      read(folder), run.config, told)
+    places = f"{run.origin}\nfiles: {target}/  report: {folder / 'report.html'}"
+    return "\n\n".join(part for part in (report.table(results), told, places) if part)
+
+
+def classifier_alone(folder: Path) -> dict[str, str]:
+    """What a run knows of the classifier that it has fitted before its first step, for reports."""
+    path = folder / PROBE
+    if not path.is_file():
+        return {}
+    found = sealed.read(path, f"it is about the start of the run alone, so remove {path}")
+    return {"classifier_alone": f"top-1 {percent(found['top1'], found['images'])} of "
+                                f"{found['images']} training images, each left out of its fit"}

@@ -20,12 +20,16 @@ class MeasuredAccuracy:
 
     Args:
       images: Number of validation images; 0 takes all.
+
+    Attributes:
+      images: Number of validation images that networks are measured on.
     """
 
     def __init__(self, run: TrainedRun, images: int = 0) -> None:
         self._run, self._held_out, self._meters = run, run.held_out("validation", images), {}
+        self.images = len(self._held_out)
         self._known = Measurements(run.folder / FILE,
-                                   {**run.details, "images": len(self._held_out)})
+                                   {**run.details, "images": self.images})
 
     def __call__(self, names: Sequence[str], what: str = "measuring") -> np.ndarray:
         """Top-1 of n networks, [n] float64; those that are not known yet are measured.

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from deps_jax.common.command.page import render
 from deps_jax.common.files import sealed
+from deps_jax.evaluation.certainty import FEW_IMAGES, percent
 
 WIDTH, HEIGHT, MARGIN = 760, 460, 60
 HEADS = {"top1": "top-1", "predicted_top1": "predicted", "measured_latency_ms": "measured, ms"}
@@ -16,6 +17,7 @@ UNITS = {"macs": (1e6, "million MACs"), "params": (1e6, "million parameters"),
          "file_bytes_fp32": (1e6, "file, MB (fp32)"), "file_bytes_fp16": (1e6, "file, MB (fp16)"),
          "file_bytes_int8": (1e6, "file, MB (int8)")}
 Place = Callable[[float, float], tuple[float, float]]  # from values to pixels
+BESIDE_TOP1 = ("top1_low", "top1_high", "images")  # shown with top-1, not as columns
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd")
 
 
@@ -43,14 +45,16 @@ def write_page(path: Path, groups: Mapping[str, Sequence[Mapping]], cost: str, a
 def chart(groups: Mapping[str, Sequence[Mapping]], cost: str, chosen: str = "") -> dict:
     """Top-1 over `cost` by group, for `front_parts.html.j2`; `chosen` is the subnet with a ring."""
     scale, label = UNITS[cost]
-    xs, ys = ([point[key] / unit for points in groups.values() for point in points]
-              for key, unit in ((cost, scale), ("top1", 0.01)))
+    every = [point for points in groups.values() for point in points]
+    xs = [point[cost] / scale for point in every]
+    ys = [100 * value for point in every for value in (point["top1"], *_ends(point))]
     place = _places(xs, ys)
     marks = []
     for colour, (name, points) in zip(COLOURS, groups.items(), strict=False):
         for point in points:
             x, y = place(point[cost] / scale, 100 * point["top1"])
-            marks.append({"x": f"{x:.1f}", "y": f"{y:.1f}", "colour": colour,
+            whisker = [f"{place(point[cost] / scale, 100 * end)[1]:.1f}" for end in _ends(point)]
+            marks.append({"whisker": whisker, "x": f"{x:.1f}", "y": f"{y:.1f}", "colour": colour,
                           "group": name.split()[0], "chosen": point["subnet"] == chosen,
                           "text": _told(point)})
     return {"width": WIDTH, "height": HEIGHT, "label": label,
@@ -60,9 +64,11 @@ def chart(groups: Mapping[str, Sequence[Mapping]], cost: str, chosen: str = "") 
 
 def table(points: Sequence[Mapping], chosen: str = "") -> dict:
     """Subnets with all their figures, for `front_parts.html.j2`; the chosen one is bold."""
-    return {"header": [UNITS.get(key, (1, HEADS.get(key, key)))[1] for key in points[0]],
+    shown = [key for key in points[0] if key not in BESIDE_TOP1]
+    return {"header": [UNITS.get(key, (1, HEADS.get(key, key)))[1] for key in shown],
             "rows": [{"chosen": point["subnet"] == chosen,
-                      "cells": [_cell(key, value) for key, value in point.items()]}
+                      "cells": [_accuracy(point) if key == "top1" else _cell(key, point[key])
+                                for key in shown]}
                      for point in points]}
 
 
@@ -70,7 +76,18 @@ def _told(point: Mapping) -> str:
     """What hovering over a point says: the subnet, its accuracy, its costs, a line each."""
     costs = [f"{point[key] / unit:.4g} {what}" for key, (unit, what) in UNITS.items()
              if key in point]
-    return "\n".join([point["subnet"], f"{point['top1']:.2%} top-1", *costs])
+    return "\n".join([point["subnet"], f"{_accuracy(point)} top-1", *costs])
+
+
+def _accuracy(point: Mapping) -> str:
+    """Top-1 with its interval, where it is of few images; earlier versions kept no number."""
+    return percent(point["top1"], point.get("images", 0))
+
+
+def _ends(point: Mapping) -> list[float]:
+    """Both ends of the interval of top-1, where it is of few images."""
+    few = 0 < point.get("images", 0) < FEW_IMAGES
+    return [point["top1_low"], point["top1_high"]] if few else []
 
 
 def _places(xs: Sequence[float], ys: Sequence[float]) -> Place:

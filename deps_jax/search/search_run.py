@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
+from deps_jax.evaluation.certainty import ends, percent, warning
 from deps_jax.export.onnx_writer import FILE_SIZES
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
@@ -144,8 +145,10 @@ def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[La
         **{name: group for name, group in groups.items() if name != "searched"},
         "devices": [table.device for table in tables]})
     about = f"{about_accuracy}. {found.evaluations} evaluations. {_volumes_text(volumes)}"
-    write_page(folder / "front.html", groups, goal.objectives[0], about)
-    return points, f"{about}\n\n{_text(points, goal)}\n\n{run.origin}\nfiles: {folder}/"
+    doubt = about_choice(points)
+    write_page(folder / "front.html", groups, goal.objectives[0], f"{about} {doubt}".strip())
+    return points, "\n\n".join(part for part in (
+        about, _text(points, goal), doubt, f"{run.origin}\nfiles: {folder}/") if part)
 
 
 def _accuracy(run: TrainedRun, genome: Genome, costs: Costs, goal: Goal,
@@ -188,8 +191,9 @@ class PointTable:
             return []
         top1 = self._measured(names, what)
         cost = self._costs(Candidates.named(self._space, names))
-        return [{"subnet": name, "top1": float(top1[i]),
-                 **{key: float(values[i]) for key, values in cost.items()}}
+        images = self._measured.images
+        return [{"subnet": name, "top1": float(top1[i]), **ends("top1", float(top1[i]), images),
+                 "images": images, **{key: float(values[i]) for key, values in cost.items()}}
                 for i, name in enumerate(names)]
 
 
@@ -230,14 +234,38 @@ def _uniform_names(genome: Genome) -> list[str]:
 
 
 def best_within(points: Sequence[Mapping]) -> Mapping:
-    """The most accurate point; of equals, the cheapest (points come cheapest first)."""
-    return max(points, key=lambda point: point["top1"])
+    """The point whose accuracy is surest to be high; of equals, the cheapest.
+
+    By the lower ends of the intervals: among points of equally many images that is the order of
+    their accuracies, but one of few images must be far ahead of one of many.
+
+    Args:
+      points: Points, the cheapest first. Those of a version that kept no intervals go by "top1".
+    """
+    return max(points, key=lambda point: point.get("top1_low", point["top1"]))
+
+
+def about_choice(points: Sequence[Mapping]) -> str:
+    """What the images do not tell about the best of some points; "" where they are not few."""
+    best = best_within(points)
+    told = warning(best["images"], "validation images")
+    if not told:
+        return ""
+    alike = sum(point["top1_high"] >= best["top1_low"] for point in points) - 1
+    others = (f"{alike} of the {len(points) - 1} other points of the front have intervals that "
+              f"reach into that of the best, {best['subnet']}. " if len(points) > 1 else "")
+    return (f"{told} {others}It was chosen on these images, which flatters it: test images have "
+            f"not been looked at yet (launch.evaluate_subnets).")
 
 
 def _text(points: list[dict], goal: Goal) -> str:
     shown = list(dict.fromkeys([*goal.objectives, *goal.limits, "macs"]))
-    width = max(len(point["subnet"]) for point in points)
-    lines = [f"{'subnet':{width}}    top-1  predicted  " + "  ".join(f"{n:>16}" for n in shown)]
-    lines += [f"{p['subnet']:{width}}  {p['top1']:7.2%}  {p['predicted_top1']:9.2%}  "
-              + "  ".join(f"{p[name]:16,.6g}" for name in shown) for p in points]
+    accuracies = [percent(point["top1"], point["images"]) for point in points]
+    first, second = (max([least, *map(len, texts)]) for least, texts in (
+        (6, [point["subnet"] for point in points]), (7, accuracies)))
+    lines = [f"{'subnet':{first}}  {'top-1':>{second}}  predicted  "
+             + "  ".join(f"{n:>16}" for n in shown)]
+    lines += [f"{p['subnet']:{first}}  {accuracy:>{second}}  {p['predicted_top1']:9.2%}  "
+              + "  ".join(f"{p[name]:16,.6g}" for name in shown)
+              for p, accuracy in zip(points, accuracies, strict=True)]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deps_jax.common.command.page import render
 from deps_jax.common.files import sealed
+from deps_jax.evaluation.certainty import percent
 from deps_jax.export import onnx_writer
 from deps_jax.export.device_timer import describe_device, measure
 from deps_jax.export.export import Exported, ExportSettings, export, summary
@@ -132,19 +133,20 @@ def _page(exported: Exported, limits: Mapping[str, float], searched: Path,
           timed: Mapping[str, float]) -> str:
     card, check = exported.card, exported.card["check"]
     latency = card.get("latency", {})
+    share = lambda name: percent(check[name], check["images"])
     pixels = card["preprocessing"]["resolution"]
     own = pixels == card["space"]["resolution"]
     chosen = card["subnet"] if own else f"{card['subnet']}@{pixels}"
     asked = ", ".join(f"{name} at most {limit:g}" for name, limit in limits.items()) or "no limit"
     facts = {"asked for": asked, "subnet": chosen, "file": exported.path.name,
-             "top-1 of the file": f"{check['top1']:.2%} on {check['images']} {check['split']} "
-                                  f"images ({check['top1_supernet']:.2%} in the supernet, "
-                                  f"agreement {check['top1_agreement']:.2%})",
+             "top-1 of the file": f"{share('top1')} on {check['images']} {check['split']} images; "
+                                  f"in the supernet {share('top1_supernet')}, agreement "
+                                  f"{share('top1_agreement')}",
              "size": f"{card['size_bytes'] / 1e6:.3f} MB, {card['precision']}",
              "MACs": f"{card['macs'] / 1e6:.2f} million",
              "latency": f"{latency['p10_ms']:.3f} ms (p10), {latency['median_ms']:.3f} ms (median)"
                         f", {latency['device']['processor']}" if latency else "not measured",
-             "verdict": "; ".join(exported.failures) or "OK"}
+             "verdict": exported.verdict}
     record = sealed.read(searched / "front.json", "specialize again")
     points = [{**point, "measured_latency_ms": timed[point["subnet"]]} if timed else point
               for point in record["front"]]

@@ -61,6 +61,38 @@ def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]) -> tuple[Tree
     return jax.tree.map(jax.numpy.asarray, (tree[_PARAM], tree[_STAT]))
 
 
+def fits(space: SearchSpace, state_dict: Mapping[str, np.ndarray]) -> bool:
+    """Whether a state dict holds every tensor that a space needs, in its shape.
+
+    Kernel transforms may be absent; `convert` asks for them and for nothing else to be there.
+    """
+    state = {short_name(name): np.asarray(value) for name, value in state_dict.items()}
+    template = dict(zip((_PARAM, _STAT), jax.eval_shape(
+        lambda key: init(key, space), jax.random.key(0)), strict=True))
+    for names, (path, leaf) in _names(space, template):
+        stacked = path[2:3] == ("rest",)
+        for name in names:
+            if name not in state and name.endswith("_matrix"):
+                continue
+            if name not in state or _from_torch(
+                    path, state[name], leaf.ndim - stacked).shape != leaf.shape[int(stacked):]:
+                return False
+    return True
+
+
+def kernels_of(state_dict: Mapping[str, np.ndarray]) -> tuple[tuple[int, ...], bool]:
+    """(kernel sizes that a state dict can say it was trained with, whether it has transforms).
+
+    Transforms name their sizes. Without them it is the largest size alone, since smaller kernels
+    may be the centres of larger ones, or not.
+    """
+    named = {int(size) for name in state_dict
+             for pair in re.findall(r"(\d+)to(\d+)_matrix", name) for size in pair}
+    sides = {np.shape(value)[-1] for name, value in state_dict.items()
+             if "depth_conv" in name and np.ndim(value) == 4 and np.shape(value)[1] == 1}
+    return (tuple(sorted(named)), True) if named else (tuple(sorted(sides)[-1:]), False)
+
+
 def check_shapes(source: str, space: SearchSpace, found: Mapping[str, Sequence[int]],
                  needed: Mapping[str, Sequence[int]]) -> None:
     """Raises ValueError unless all tensors have the shapes that a space needs, in our layout.

@@ -14,7 +14,7 @@ import jax
 from deps_jax.common.command.named import named
 from deps_jax.common.command.settings import build_settings, build_tree
 from deps_jax.common.command.vectors import vector_bits
-from deps_jax.common.files import workdir
+from deps_jax.common.files import sealed, workdir
 from deps_jax.common.loop.batches import Order
 from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
@@ -24,9 +24,11 @@ from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
-from deps_jax.data.load import Data, check_placement, train_batches
+from deps_jax.data.load import Data, check_placement, squares, train_batches
 from deps_jax.data.pipeline import check_calibration
-from deps_jax.data.sources import Splits
+from deps_jax.data.sources import Splits, in_memory, split
+from deps_jax.evaluation.certainty import percent
+from deps_jax.evaluation.linear_probe import fit_classifier
 from deps_jax.evaluation.meter import Evaluation, Meter
 from deps_jax.space.families import SPACES
 from deps_jax.space.search_space import AXES, SearchSpace
@@ -38,6 +40,9 @@ from deps_jax.training.methods import METHODS
 from deps_jax.training.train import Recipe, init_state, state_of
 from deps_jax.training.trainer import Trainer
 
+PROBE = "linear_probe.json"  # how the fitted classifier does before the first step
+PROBED = ("smallest", "largest")  # networks whose features a classifier is fitted to
+PROBED_IMAGES = 2000  # at most: more take long, and all layers are trained afterwards (our choice)
 # Fields that a continued run may change: where and how, not what.
 MAY_DIFFER = ("data.dir", "data.workers", "data.placement", "cadence", "evaluation")
 
@@ -114,6 +119,8 @@ class Experiment:
       seed: Seed of initial weights, shuffling, augmentation, sampled subnets and drop-out.
       init_from: Run folder, PyTorch checkpoint or npz to start from; "" starts from random
         weights. Its classifier is used only if the number of classes is the same.
+      fit_classifier: Whether the first step finds a classifier that was fitted to the features of
+        those weights (see `linear_probe`), whatever classifier they have.
       subnet: Name of the one subnet that plain training trains; "" trains the full model.
     """
 
@@ -127,9 +134,13 @@ class Experiment:
     cadence: Cadence = dataclasses.field(default_factory=Cadence)
     seed: int = 0
     init_from: str = ""
+    fit_classifier: bool = False
     subnet: str = ""
 
     def __post_init__(self) -> None:
+        if self.fit_classifier and not self.init_from:
+            raise ValueError("fit_classifier is True, but random weights have no features to fit a "
+                             "classifier to; give init_from the weights to start from")
         if self.subnet and self.method.trains_space:
             raise ValueError(f"subnet {self.subnet!r} is to be trained alone, but method "
                              f"{self.method.name!r} trains {self.method.subnets_per_step} subnets "
@@ -198,8 +209,10 @@ def train(experiment: Experiment, folder: Path, config: dict, splits_of: Path | 
 
     def new_state() -> TrainState:
         state, start = init_state(init_key, recipe), weights()
-        return state_of(recipe, {**state.params, **start["params"]},
-                        {**state.batch_stats, **start["batch_stats"]})
+        params = {**state.params, **start["params"]}
+        if experiment.fit_classifier:
+            params["classifier"] = _fitted_classifier(experiment, space, splits, params, folder)
+        return state_of(recipe, params, {**state.batch_stats, **start["batch_stats"]})
 
     shapes = jax.eval_shape(lambda: init_state(init_key, recipe))
     with claim(folder, config, **same, records=run_records.RunRecords.of(space, splits).files()):
@@ -225,6 +238,28 @@ def _start(experiment: Experiment, space: SearchSpace) -> dict:
         raise ValueError(f"init_from {experiment.init_from!r} and method.teacher {teacher!r} are "
                          f"both given; subnets start from their teacher, so leave init_from empty")
     return teacher_weights(teacher, space)
+
+
+def _fitted_classifier(experiment: Experiment, space: SearchSpace, splits: Splits, params: dict,
+                       folder: Path) -> dict:
+    """A classifier fitted to the features of some of the networks that are reported.
+
+    How it does alone is printed and kept in the folder.
+    """
+    data, settings = experiment.data, experiment.evaluation
+    train = splits.train
+    if len(train) > PROBED_IMAGES:
+        train = split(train, PROBED_IMAGES, seed=0)[1]
+    names = [experiment.subnet] if experiment.subnet else PROBED
+    probe = fit_classifier(
+        space, experiment.augment, params, [decode(space, name) for name in names],
+        settings.calibration(data, splits.train, space.resolution),
+        in_memory(squares(data, train, space.resolution), space.resolution), splits.class_names)
+    print(f"classifier alone: top-1 {percent(probe.right / probe.images, probe.images)} of "
+          f"{probe.images} training images, each left out of its fit ({names[-1]})", flush=True)
+    sealed.write(folder / PROBE, {"subnet": names[-1], "images": probe.images,
+                                  "top1": probe.right / probe.images})
+    return probe.classifier
 
 
 def _validation(experiment: Experiment, space: SearchSpace, splits: Splits) -> Callable | None:

@@ -6,5 +6,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "baselines": ["CarryForward", "Tabular", "fit_baselines"],
     "intervals": ["Intervals", "calibrate"],
     "evaluate": ["Evaluation"],
-    "uncertainty": ["bootstrap", "wilson"],
+    "uncertainty": ["bootstrap"],
 })

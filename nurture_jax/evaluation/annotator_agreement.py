@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from nurture_jax.evaluation.uncertainty import Number, bootstrap, limits_of_agreement
+from deps_jax.common.statistics.intervals import Number
+from nurture_jax.evaluation.uncertainty import bootstrap, limits_of_agreement
 from nurture_jax.measures import BODY_POINTS, CATEGORIES, KEYPOINTS, NEWBORN, REFERENCE_POINTS
 from nurture_jax.records.annotations import Frame
 

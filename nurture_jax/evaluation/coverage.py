@@ -5,9 +5,10 @@ import dataclasses
 
 import numpy as np
 
+from deps_jax.common.statistics.intervals import Number, wilson
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals, bands
-from nurture_jax.evaluation.uncertainty import Number, bootstrap, wilson
+from nurture_jax.evaluation.uncertainty import bootstrap
 from nurture_jax.measures import LABELS
 
 

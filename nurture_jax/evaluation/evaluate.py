@@ -10,15 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from deps_jax.common.statistics.intervals import Number, wilson
 from nurture_jax import growth
 from nurture_jax.evaluation.estimates import Column, Estimates
 from nurture_jax.evaluation.intervals import AGE_BANDS, bands
-from nurture_jax.evaluation.uncertainty import (
-    Number,
-    bootstrap,
-    limits_of_agreement,
-    wilson,
-)
+from nurture_jax.evaluation.uncertainty import bootstrap, limits_of_agreement
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visit import Visit
 

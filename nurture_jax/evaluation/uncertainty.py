@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap intervals by infant, Wilson intervals of a share.
+"""How sure a number over infants is: bootstrap intervals by infant.
 
 Visits of one infant resemble each other, so infants are drawn, never visits: an interval over
 visits would be too narrow. All statistics here are functions of sums over visits, so what is drawn
@@ -6,44 +6,18 @@ are the sums of an infant's visits.
 """
 from __future__ import annotations
 
-import dataclasses
-import math
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
 
-CONFIDENCE = 0.95
+from deps_jax.common.statistics.intervals import CONFIDENCE, Number
+
 RESAMPLES = 2000
 LIMITS_SD = 1.96  # 95 % limits of agreement
 MINIMUM_INFANTS = 10  # below, so few distinct samples say little (our choice)
 _BATCH = 200  # resamples at a time: quickest, and 20,000 infants fit into memory
-
-
-@dataclasses.dataclass(frozen=True)
-class Number:
-    """A value with its 95 % interval; nan where it is not known."""
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
-
-    def text(self, show: Callable[[float], str], *, unit: str = "", sign: bool = False,
-             interval: str = " ({} to {})") -> str:
-        """The value and, where it is known, its interval, such as "12 g (8 to 16)".
-
-        Args:
-          show: Writes a number, without its unit.
-          unit: Unit that is written behind the value.
-          sign: Whether numbers above 0 have a plus.
-          interval: What is written behind the value, with a place for each end.
-        """
-        shown = lambda number: ("+" if sign and number > 0 else "") + show(number)
-        value = f"{shown(self.value)} {unit}" if unit else shown(self.value)
-        if not math.isfinite(self.low):
-            return value
-        return value + interval.format(shown(self.low), shown(self.high))
 
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
@@ -105,17 +79,3 @@ def limits_of_agreement(total: np.ndarray, squares: np.ndarray, count: np.ndarra
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean ** 2, 0) * count / (count - 1))
     return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
-
-
-def wilson(hits: int, total: int) -> Number:
-    """A share with its Wilson score interval (Wilson 1927); nan for an empty total.
-
-    Raises:
-      ValueError: Unless 0 <= hits <= total.
-    """
-    if not 0 <= hits <= total:
-        raise ValueError(f"{hits} of {total} is not a share; give 0 <= hits <= total")
-    if total == 0:
-        return Number(float("nan"))
-    low, high = stats.binomtest(hits, total).proportion_ci(CONFIDENCE, method="wilson")
-    return Number(hits / total, float(low), float(high))

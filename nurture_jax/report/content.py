@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from deps_jax.common.command.source import git_commit
+from deps_jax.common.statistics.intervals import CONFIDENCE
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.recording_gate import Gate, Limits, rejections
 from nurture_jax.evaluation.baselines import Baseline
@@ -32,7 +33,7 @@ from nurture_jax.evaluation.reference_quality import (
     heaping,
     technical_errors,
 )
-from nurture_jax.evaluation.uncertainty import CONFIDENCE, RESAMPLES
+from nurture_jax.evaluation.uncertainty import RESAMPLES
 from nurture_jax.growth import NoStandard
 from nurture_jax.measures import LABELS
 from nurture_jax.records.visit import Visit

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from deps_jax.common.command.page import render
 from deps_jax.common.command.source import package_version
+from deps_jax.common.statistics.intervals import Number
 from nurture_jax.evaluation.intervals import ALL_AGES
-from nurture_jax.evaluation.uncertainty import Number
 from nurture_jax.growth import INTERGROWTH, PRETERM, WHO
 from nurture_jax.measures import LABELS, MEASURES, TABULAR
 from nurture_jax.report.content import Flow, Report, counts_text

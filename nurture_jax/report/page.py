@@ -8,8 +8,9 @@ import math
 from collections.abc import Callable
 
 from deps_jax.common.command.page import inline, png, render
+from deps_jax.common.statistics.intervals import Number
 from nurture_jax.evaluation.evaluate import EVERYBODY, Errors, spring_scale
-from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, Number
+from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.report import plots
 from nurture_jax.report.content import Report, counts_text

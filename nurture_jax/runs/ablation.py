@@ -28,10 +28,11 @@ import numpy as np
 from tqdm import tqdm
 
 from deps_jax.common.files import locks, sealed, workdir
+from deps_jax.common.statistics.intervals import Number
 from nurture_jax.clips.clip_batches import eval_batches
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.uncertainty import Number, bootstrap
+from nurture_jax.evaluation.uncertainty import bootstrap
 from nurture_jax.measures import LABELS, WEIGHT
 from nurture_jax.report import plots
 from nurture_jax.runs.inference import TrainedNurture

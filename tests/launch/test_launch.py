@@ -37,6 +37,21 @@ def test_evaluation_needs_a_run(tmp_path):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--photos=nowhere", "--weights=nothing.pth"], "--weights nothing.pth does not exist"),
+    (["--photos=nowhere", "--weights=README.md"], "README.md is not an .npz or a zipped PyTorch"),
+    (["--photos=nowhere", "--weights=docs"], "docs holds no experiment"),
+    (["--photos=docs"], "--weights is missing"),
+    (["--photos=docs", "--weights=docs", "--epochs=many"], "many"),
+])
+def test_own_photos_refuse_in_one_sentence(arguments, message, tmp_path):
+    code, _, said = launch_here("own_photos", "--workdir", str(tmp_path / "run"), *arguments)
+    assert code == 2, said
+    assert "Traceback" not in said and not (tmp_path / "run").exists()
+    assert message in said or "Flag --weights must have a value" in said
+    assert len(said.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(("module", "arguments", "message"), [
     ("search", ["--max_latency_ms=5"], "a latency needs --table"),
     ("search", ["--resolutions=24,big"], "holds what is no whole number"),

@@ -34,7 +34,8 @@ def test_a_space_of_own_blocks_trains_reports_and_exports(written, tmp_path):
     assert code == 0 and {"d1e1k3", "d1e2k3"} <= set(table.split()), errors
     code, said, errors = launch_here("export_subnet", f"--workdir={run}", "--subnet=smallest",
                                      "--precision=fp32")
-    assert code == 0 and "OK" in said, errors
+    assert code == 0 and "NOT OK" not in said, errors
+    assert said.splitlines()[-1].startswith(("OK", "UNSURE: top-1"))  # of forty images
 
 
 def test_an_own_method_trains_and_is_in_the_report(written, tmp_path):

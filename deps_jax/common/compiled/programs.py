@@ -12,7 +12,9 @@ import hashlib
 import json
 import os
 import pickle
+import threading
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -107,11 +109,42 @@ def load(key: str | None, devices: Sequence[jax.Device]) -> jax.stages.Compiled 
         return None
 
 
-def keep(key: str | None, settings: str | None, compiled: jax.stages.Compiled, taken_s: float
-         ) -> None:
-    """Keeps a program and the seconds that it took to trace and compile, if they can be kept."""
-    note_seconds(settings, taken_s)
-    _save(key, compiled)
+def compiled_or_read(lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, bool]:
+    """Compiles a program. Returns it, and whether JAX had it in its own cache, as after an edit.
+
+    Such a program runs, but must not be kept: what XLA writes of a program that it has read lacks
+    the compiled functions, and fails when it is run ("Function ... not found", jaxlib 0.10.2).
+    """
+    _listen()
+    before = getattr(_here, "hits", 0)
+    compiled = lowered.compile()
+    return compiled, getattr(_here, "hits", 0) > before
+
+
+_here = threading.local()  # programs are compiled in several threads
+
+
+@cache
+def _listen() -> None:
+    """Counts, by thread, what JAX finds in its own cache."""
+    def count(event: str, **_: str) -> None:
+        if event == "/jax/compilation_cache/cache_hits":
+            _here.hits = getattr(_here, "hits", 0) + 1
+
+    jax.monitoring.register_event_listener(count)
+
+
+def keep(key: str | None, settings: str | None, compiled: jax.stages.Compiled, taken_s: float,
+         read: bool) -> None:
+    """Keeps a program and the seconds that it took to trace and compile, if they can be kept.
+
+    Args:
+      read: Whether JAX had it in its own cache; then it is not kept, see `compiled_or_read`, nor
+        are the seconds, which say nothing of compiling.
+    """
+    if not read:
+        note_seconds(settings, taken_s)
+        _save(key, compiled)
 
 
 def _save(key: str | None, compiled: jax.stages.Compiled) -> None:

@@ -170,8 +170,12 @@ class DataParallel:
         Raises:
           ValueError: If the program needs more memory than a device has.
         """
+        return self._compiled_or_read(lowered)[0]
+
+    def _compiled_or_read(self, lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, bool]:
+        """What `compile` returns, and whether JAX had it in its own cache."""
         try:
-            compiled = lowered.compile()
+            compiled, read = programs.compiled_or_read(lowered)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -182,7 +186,7 @@ class DataParallel:
         if needed > limit:
             raise ValueError(f"the program needs {needed / 1e6:.1f} MB and a device has "
                              f"{limit / 1e6:.1f} MB; use a smaller batch or network")
-        return compiled
+        return compiled, read
 
     def prepare(self, state: Tree, batch: Tree, extra: Tree, spending: Spending,
                 pool: Executor) -> Future:
@@ -229,11 +233,12 @@ class DataParallel:
     def _finish(self, key: str | None, settings: str | None, lowered: jax.stages.Lowered,
                 signature: tuple, traced_s: float) -> jax.stages.Compiled:
         started = time.monotonic()
-        self._ready[signature] = compiled = self.compile(lowered)
+        compiled, read = self._compiled_or_read(lowered)
+        self._ready[signature] = compiled
         compiled_s = time.monotonic() - started
         print(f"{self._name}: traced in {traced_s:.0f} s, compiled in {compiled_s:.0f} s, takes "
               f"{memory_bytes(compiled) / 1e6:.0f} MB", flush=True)
-        programs.keep(key, settings, compiled, traced_s + compiled_s)
+        programs.keep(key, settings, compiled, traced_s + compiled_s, read)
         return compiled
 
     def _obtain(self, state: Tree, batch: Tree, extra: Tree) -> jax.stages.Compiled:
@@ -245,8 +250,8 @@ class DataParallel:
         if compiled is None:
             self._announce(settings)
             started = time.monotonic()
-            compiled = self.compile(self._mapped.lower(*arguments))
-            programs.keep(key, settings, compiled, time.monotonic() - started)
+            compiled, read = self._compiled_or_read(self._mapped.lower(*arguments))
+            programs.keep(key, settings, compiled, time.monotonic() - started, read)
         return compiled
 
     def _announce(self, settings: str | None) -> None:

@@ -12,13 +12,13 @@ from deps_jax.comparison.report import write_report
 MACS = {"d1e1k3": 1_000_000, "d2e2k3": 2_000_000}
 
 
-def record(name, seed, *top1, method=None, diverged="", curve=()):
+def record(name, seed, *top1, method=None, diverged="", curve=(), images=10_000):
     subnets = list(MACS)[-len(top1):] if top1 else []  # plain training has the largest only
     return {"name": name, "seed": seed, "method": method or name, "config": {}, "steps": 100,
             "epochs": 5.0, "budget_macs": 1e12, "planned_macs": 1e12, "measured_macs": 0.99e12,
             "seconds": 120.0, "step_seconds": 90.0, "version": "0.1.0", "commit": "",
             "diverged": diverged, "largest_on_validation": [list(point) for point in curve],
-            "subnets": [{"subnet": subnet, "macs": MACS[subnet], "params": 1000, "images": 2500,
+            "subnets": [{"subnet": subnet, "macs": MACS[subnet], "params": 1000, "images": images,
                          "top1": value, "top5": 1.0, "loss": 0.5}
                         for subnet, value in zip(subnets, top1, strict=True)]}
 
@@ -72,6 +72,14 @@ def test_two_rows_do(report, tmp_path):
         assert [(row["run"], row["subnet"], row["top1"]) for row in csv.DictReader(file)] == [
             ("deps", "d1e1k3", "0.6"), ("deps", "d2e2k3", "0.7"),
             ("bignas", "d1e1k3", "0.5"), ("bignas", "d2e2k3", "0.6")]
+
+
+def test_few_test_images_are_told(report, tmp_path):
+    _, page = report(record("deps", 0, 0.60, 0.70, images=100))
+    assert page.rows[1] == ["deps", "0", "60.00 (50.2 to 69.1)", "70.00 (60.4 to 78.1)",
+                            "65.00 (55.3 to 73.6)"]
+    assert "100 test images cannot tell 60% from 78%" in page.text
+    assert "top1_low,top1_high" in (tmp_path / "comparison.csv").read_text()
 
 
 def test_a_run_that_diverged_is_a_result(report):

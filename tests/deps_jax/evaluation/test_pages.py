@@ -1,15 +1,16 @@
 """What the pages of the supernet half show of fabricated results, and that markup stays text."""
 import json
-from types import SimpleNamespace
 
 from html_pages import Page
 
 from deps_jax.evaluation import report
+from deps_jax.evaluation.certainty import warning
+from deps_jax.export.export import Exported
 from deps_jax.search import front_report, specialize
 
 MARKUP = '<img src="http://x/y.png" onerror="f()">'
-RESULTS = (report.SubnetResult("d2e2k3", 1_234_567, 45_678, 100, 0.512, 0.904, 1.234),
-           report.SubnetResult(f"d1{MARKUP}", 2_345_678, 56_789, 100, 0.623, 0.955, 1.1))
+RESULTS = (report.SubnetResult("d2e2k3", 1_234_567, 45_678, 100, 0.51, 0.90, 1.234),
+           report.SubnetResult(f"d1{MARKUP}", 2_345_678, 56_789, 100, 0.62, 0.95, 1.1))
 POINTS = [{"subnet": "d2e2k3@24", "top1": 0.5, "predicted_top1": 0.52, "macs": 1e6, "params": 4e4,
            "latency_ms": 0.3, "file_bytes_fp32": 2e5},
           {"subnet": f"d1{MARKUP}", "top1": 0.6123, "predicted_top1": 0.62, "macs": 2e6,
@@ -24,10 +25,13 @@ def test_report_of_subnets(tmp_path):
     details = {"method": "deps", "data_dir": f"photos of {MARKUP}", "images": 100}
     records = [{"step": step, "loss": 1 / (step + 1), "top1": 0.1 * step} for step in range(5)]
     config = {"data": {"dir": MARKUP, "classes": ["cat", MARKUP]}, "seed": 3}
-    report.write_html(tmp_path / "report.html", RESULTS, details, records, config)
+    report.write_html(tmp_path / "report.html", RESULTS, details, records, config,
+                      warning(100))
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert page.rows[1:3] == [["d2e2k3", "1.23", "0.046", "51.20%", "90.40%", "1.234"],
-                              [f"d1{MARKUP}", "2.35", "0.057", "62.30%", "95.50%", "1.100"]]
+    assert page.rows[1:3] == [
+        ["d2e2k3", "1.23", "0.046", "51.00% (41.3 to 60.6)", "90.00% (82.6 to 94.5)", "1.234"],
+        [f"d1{MARKUP}", "2.35", "0.057", "62.00% (52.2 to 70.9)", "95.00% (88.8 to 97.8)", "1.100"]]
+    assert "100 images cannot tell 60% from 78%" in page.text
     assert page.rows[3:] == [["data.dir", MARKUP], ["data.classes", str(["cat", MARKUP])],
                              ["seed", "3"]]
     assert f"method: deps; data dir: photos of {MARKUP}; images: 100" in page.text
@@ -37,7 +41,7 @@ def test_report_of_subnets(tmp_path):
 def test_table_that_compares_methods():
     """By method the mean of its runs and every run; a subnet that a run lacks is left empty."""
     run = lambda method, seed, *results: {"method": method, "seed": seed, "subnets": [
-        report.SubnetResult(name, 1, 1, 1, top1, 1.0, 0.0) for name, top1 in results]}
+        report.SubnetResult(name, 1, 1, 10_000, top1, 1.0, 0.0) for name, top1 in results]}
     records = [run("deps", 8, ("d1", 0.5), ("d2", 0.75)), run("deps", 9, ("d1", 0.25), ("d2", 0.5)),
                run("own|way", 8, ("d1", 0.125))]
     assert report.comparison(records).splitlines() == [
@@ -66,11 +70,10 @@ def test_page_of_a_front(tmp_path):
 def test_page_of_a_specialized_network(tmp_path):
     card = {"subnet": f"d1{MARKUP}", "precision": "fp32", "preprocessing": {"resolution": 32},
             "space": {"resolution": 32}, "size_bytes": 123_456, "macs": 2_345_678,
-            "check": {"top1": 0.5, "images": 10, "split": "test", "top1_supernet": 0.51,
-                      "top1_agreement": 0.99},
+            "check": {"top1": 0.5, "images": 10, "split": "test", "top1_supernet": 0.6,
+                      "top1_agreement": 0.9},
             "latency": {"p10_ms": 0.3, "median_ms": 0.4, "device": {"processor": MARKUP}}}
-    exported = SimpleNamespace(card=card, path=tmp_path / f"{MARKUP[:4]}.onnx",
-                               failures=(f"too large: {MARKUP}",))
+    exported = Exported(tmp_path / f"{MARKUP[:4]}.onnx", card, (f"too large: {MARKUP}",))
     (tmp_path / "front.json").write_text(json.dumps(
         {"front": POINTS, **{name: GROUPS[name] for name in ("random search", "uniform subnets")},
          "goal": {"objectives": ["latency_ms"]}}))
@@ -79,10 +82,11 @@ def test_page_of_a_specialized_network(tmp_path):
     assert page.rows[:8] == [
         ["asked for", "macs at most 3e+06"], ["subnet", f"d1{MARKUP}"], ["file", "<img.onnx"],
         ["top-1 of the file",
-         "50.00% on 10 test images (51.00% in the supernet, agreement 99.00%)"],
+         "50.00% (23.7 to 76.3) on 10 test images; in the supernet 60.00% (31.3 to 83.2), "
+         "agreement 90.00% (59.6 to 98.2)"],
         ["size", "0.123 MB, fp32"], ["MACs", "2.35 million"],
         ["latency", f"0.300 ms (p10), 0.400 ms (median), {MARKUP}"],
-        ["verdict", f"too large: {MARKUP}"]]
+        ["verdict", f"NOT OK: too large: {MARKUP}"]]
     assert page.rows[8][-1] == "measured, ms"
     assert page.rows[9:] == [[*SHOWN[0], "0.310"], [*SHOWN[1], "0.440"]]
     chosen = {"class": "chosen"}

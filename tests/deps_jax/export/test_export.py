@@ -11,10 +11,11 @@ from tiny_run import tiny_config
 from tiny_spaces import save_run
 
 from deps_jax import run as classify
+from deps_jax.evaluation.certainty import is_known
 from deps_jax.space.subnet_text import decode
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
-from deps_jax.export.export import ExportSettings, compare, export
+from deps_jax.export.export import ExportSettings, compare, doubts, export, verdict
 from deps_jax.export.runtime import Model
 from deps_jax.runs.trained import TrainedRun
 
@@ -39,8 +40,10 @@ def exported(trained, tmp_path_factory):
 
 
 def test_export_keeps_what_the_supernet_computes(trained, exported, meter):
-    assert not exported.failures and exported.card["check"]["ok"]
-    assert exported.card["check"]["images"] == 60
+    check = exported.card["check"]
+    assert not exported.failures and check["images"] == 60
+    assert check["top1_low"] <= check["top1"] <= check["top1_high"]
+    assert check["ok"] == is_known(check["top1"], 60) == (not exported.doubts)
     result, _ = meter(trained.params, decode(trained.space, "d2e1"))
     assert exported.card["check"]["top1"] == pytest.approx(result.top1)
 
@@ -91,7 +94,7 @@ def test_other_forms(trained, meter, tmp_path, settings):
     check = result.card["check"]
     # The weights are random, so logits are close to each other.
     least = 0.6 if settings.precision == "int8_static" else 0.8
-    assert check["top1_agreement"] > least and check["ok"] == (not result.failures)
+    assert check["top1_agreement"] > least and check["ok"] == (result.verdict == "OK")
 
 
 def test_picture_is_classified_from_the_card_alone(trained, exported, tmp_path, capsys):
@@ -144,6 +147,22 @@ def test_file_that_computes_something_else_is_not_ok():
     answers = iter(np.split(expected[:, ::-1], 1))
     _, failures = compare(lambda _: next(answers), held_out, expected, "fp32")
     assert len(failures) == 2 and "logits differ by up to" in failures[0]
+
+
+@pytest.mark.parametrize(("precision", "images", "right", "agreeing", "sentences"), [
+    ("fp32", 500, 350, 500, ()), ("fp32", 10, 10, 10, ("hold 35 or more",)),
+    ("fp32", 18, 15, 18, ("known as 83.33% (60.8 to 94.2) only, on 18 images; hold 213",)),
+    ("int8", 10_000, 7000, 9850, ()), ("int8", 500, 350, 492, ("shows that 96.9% do, int8 needs",)),
+    ("int8", 100, 98, 100, ("shows that 96.3% do, int8 needs 98.0%; check on 189 images",)),
+    ("int8", 500, 350, 400, ()),  # is NOT OK by itself
+], ids=str)
+def test_ok_is_said_where_images_suffice(precision, images, right, agreeing, sentences):
+    unsure = doubts({"images": images, "top1": right / images,
+                     "top1_agreement": agreeing / images}, precision)
+    assert len(unsure) == len(sentences)
+    assert all(part in told for part, told in zip(sentences, unsure, strict=True))
+    assert verdict([], unsure) == "\n".join(f"UNSURE: {told}" for told in unsure) or "OK"
+    assert verdict(["why"], unsure).startswith("NOT OK: why")
 
 
 @pytest.mark.parametrize(("settings", "sentence"), [

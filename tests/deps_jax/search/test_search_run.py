@@ -8,13 +8,14 @@ from tiny_spaces import save_run
 
 pytest.importorskip("pymoo", reason="needs the extra export")
 from deps_jax.common.files import sealed
+from deps_jax.evaluation.certainty import ends, is_known
 from deps_jax.export.export import ExportSettings
 from deps_jax.export.export_front import export_front, read_front
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.search import specialize as specialize_module
 from deps_jax.search.latency import LatencyTable, TimingPlan
 from deps_jax.search.search import Goal
-from deps_jax.search.search_run import SearchSettings, search_run
+from deps_jax.search.search_run import SearchSettings, about_choice, best_within, search_run
 from deps_jax.search.specialize import specialize
 from deps_jax.space.candidate import parse_candidate
 from deps_jax.space.cost import CostModel
@@ -45,17 +46,42 @@ def test_front_is_written_and_keeps_its_limit(searched):
     assert "rank correlation" in text and points[0]["subnet"] in text
 
 
+def test_points_have_intervals_and_the_choice_its_doubt(searched):
+    run, points, text = searched
+    point = points[0]
+    assert point["images"] == 100 and point["top1_low"] < point["top1"] < point["top1_high"]
+    assert "100 validation images cannot tell 60% from 78%" in text
+    assert "It was chosen on these images, which flatters it" in text
+    page = (run.folder / "search" / "front.html").read_text()
+    assert "Lines are 95&nbsp;% intervals" in page and "cannot tell" in page
+    assert f"({100 * point['top1_low']:.1f} to {100 * point['top1_high']:.1f})" in page
+
+
+def test_the_choice_is_by_the_lower_end():
+    """9 of 10 right are less sure to be good than 850 of 1000; of equals, the cheapest is taken."""
+    few, many, dear = (
+        {"subnet": name, "top1": top1, "images": images, **ends("top1", top1, images)}
+        for name, top1, images in (("few", 0.9, 10), ("many", 0.85, 1000), ("dear", 0.85, 1000)))
+    assert best_within([few, many, dear]) is many
+    assert best_within([{"subnet": "a", "top1": 0.5}, {"subnet": "b", "top1": 0.6}])["top1"] == 0.6
+    assert about_choice([few, many]).startswith("1000 validation images cannot tell 67% from 73%")
+    assert "1 of the 1 other points" in about_choice([few, many])
+    assert about_choice([{**many, "images": 5000}]) == ""
+
+
 def test_promises_are_what_the_exported_files_give(searched, tmp_path):
     run, points, _ = searched
     front = read_front(run.folder / "search" / "front.json")
     assert front == points
-    failures, text = export_front(run, front, tmp_path, ExportSettings())
+    failures, doubts, text = export_front(run, front, tmp_path, ExportSettings())
+    # fp32 is compared by logits; 100 images tell a rare accuracy to +-5 points, no middling one.
+    assert len(doubts) == sum(not is_known(point["top1"], 100) for point in points)
     assert not failures and "largest difference to the promise: 0.00 points" in text
     for point in points:
         files = list(tmp_path.glob(f"{point['subnet'].replace('/', '_')}_*.onnx"))
         assert files[0].stat().st_size == pytest.approx(point["file_bytes_fp32"], abs=60)
     front[0]["top1"] += 0.02
-    failures, _ = export_front(run, front[:1], tmp_path, ExportSettings())
+    failures, _, _ = export_front(run, front[:1], tmp_path, ExportSettings())
     assert len(failures) == 1 and "promised" in failures[0]
 
 
@@ -98,7 +124,8 @@ def test_second_search_measures_nothing_again(searched):
 
 def test_a_latency_limit_is_kept_by_whole_networks(searched, tmp_path, monkeypatch):
     run, points, _ = searched
-    small, large = ({**points[0], "subnet": name, "top1": top1, "latency_ms": 400.0}
+    small, large = ({**points[0], "subnet": name, "top1": top1, "top1_low": top1 - 0.1,
+                     "latency_ms": 400.0}
                     for name, top1 in (("d1e1k3", 0.5), ("d2e2k3", 0.6)))
 
     def made_up(models, **_):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from deps_jax.common.compiled import programs
 from deps_jax.common.compiled.described import Undescribed, described
@@ -69,6 +70,23 @@ def test_damaged_programs_are_compiled_again(cache):
     path.write_bytes(content)
     assert [run(), run()] == [30.0, 30.0]
     assert len(traces) == 2
+
+
+def test_what_jax_has_read_from_its_own_cache_is_not_kept(cache, monkeypatch):
+    """XLA cannot write such a program again: what was kept of it could not be run."""
+    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    reset_cache()  # JAX remembers the folder of earlier tests
+    try:
+        assert run() == 30.0
+        # As after an edit: the key is another one, what JAX lowers is the same.
+        monkeypatch.setattr(programs, "own_sources", lambda: "edited")
+        assert [run(), run()] == [30.0, 30.0]
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+        reset_cache()
+    assert len(traces) == 3
+    assert len(list((cache / programs.FOLDER).glob(f"*{programs.ENDING}"))) == 1
 
 
 def test_what_cannot_be_described_is_not_kept(cache):
