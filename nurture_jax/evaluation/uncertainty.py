@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy import stats
@@ -43,6 +43,10 @@ class Number:
         if not math.isfinite(self.low):
             return value
         return value + interval.format(shown(self.low), shown(self.high))
+
+    def of(self, change: Callable[[float], float]) -> Number:
+        """Value and ends under a function that rises, such as a change of the unit."""
+        return Number(*(float(change(each)) for each in dataclasses.astuple(self)))
 
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
@@ -92,6 +96,53 @@ def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, res
     percentiles = np.percentile(found.bootstrap_distribution, tails, axis=-1)
     defined = np.isfinite(low + high)
     return np.where(defined, low, percentiles[0]), np.where(defined, high, percentiles[1])
+
+
+def draws(infants: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """How often each visit counts when infants are drawn, [r, n] at a time, for what is no sum.
+
+    Nothing is drawn below MINIMUM_INFANTS infants.
+    """
+    _, owner = np.unique(infants, return_inverse=True)
+    count, random = owner.max() + 1 if len(owner) else 0, np.random.default_rng(seed)
+    for start in range(0, resamples if count >= MINIMUM_INFANTS else 0, _BATCH):
+        size = min(_BATCH, resamples - start)
+        yield random.multinomial(count, np.full(count, 1 / count), size)[:, owner].astype(float)
+
+
+def percentiles(value: float, drawn: Sequence[np.ndarray]) -> Number:
+    """A value with the percentiles of its resamples; without interval where some are nan."""
+    if not drawn or np.isnan(np.concatenate(drawn)).any():
+        return Number(value)
+    tails = 50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)
+    return Number(value, *map(float, np.percentile(np.concatenate(drawn), tails)))
+
+
+def share(hits: np.ndarray, infants: np.ndarray) -> Number:
+    """Share of visits with a Wilson interval of their effective number; nan for none.
+
+    Visits of an infant are alike, so there are fewer by the design effect (Kish 1965): the variance
+    by infant over that of independent visits. Where all visits agree it cannot be told, and there
+    are as many as infants.
+
+    Args:
+      hits: Which visits count, [n] bool.
+      infants: Whose visit each is, [n].
+    """
+    if not len(hits):
+        return Number(float("nan"))
+    _, owner = np.unique(infants, return_inverse=True)
+    count, total, value = owner.max() + 1, len(hits), float(np.mean(hits))
+    effective = float(count)
+    if 0 < value < 1 and count > 1:
+        away = np.bincount(owner, hits - value)
+        variance = (away ** 2).sum() / total ** 2 * count / (count - 1)
+        effective = min(float(total), value * (1 - value) / variance) if variance else float(total)
+    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    middle = (value + z ** 2 / (2 * effective)) / (1 + z ** 2 / effective)
+    half = z / (1 + z ** 2 / effective) * math.sqrt(
+        value * (1 - value) / effective + z ** 2 / (4 * effective ** 2))
+    return Number(value, max(middle - half, 0.0), min(middle + half, 1.0))
 
 
 def wilson(hits: int, total: int) -> Number:

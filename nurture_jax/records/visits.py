@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nurture_jax.records import annotations, visit_table
+from nurture_jax.records import across_rows, annotations, visit_table
 from nurture_jax.records.annotations import Frame
 from nurture_jax.records.problems import LeftOut, Problem, many
 from nurture_jax.records.video import MINIMUM_S, VideoError, VideoInfo, probe
@@ -140,6 +140,7 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
     rows, problems = visit_table.read(folder)
     frames, found = annotations.read(folder)
     problems += found + _read_description(folder)[1]
+    problems += across_rows.same_videos(folder, rows, visit_table.FILE)
     videos = _probe_all(folder, [row["video"] for _, row in rows], minimum_s)
     visits, left_out = [], []
     for number, row in rows:

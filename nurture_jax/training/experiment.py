@@ -66,7 +66,8 @@ class Data:
       read_workers: Number of processes that read decoded clips; 0 reads in threads of this one,
         which give 600 clips of 25 frames and 224 px in a second.
       frames, size, fit, minimum_s: See `ClipSettings`.
-      validation_fraction, test_fraction: Parts of the infants that are held out.
+      validation_fraction, calibration_fraction, test_fraction: Parts of the infants held out to
+        choose weights, to calibrate intervals (0: those of validation do both), and to measure.
       split_seed: Seed that says which infants.
 
     Raises:
@@ -82,6 +83,7 @@ class Data:
     fit: str = "crop"
     minimum_s: float = MINIMUM_S
     validation_fraction: float = 0.15
+    calibration_fraction: float = 0.0
     test_fraction: float = 0.15
     split_seed: int = 0
 
@@ -294,12 +296,13 @@ def open_data(data: Data, folder: Path
 
 
 def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, records.Records]:
-    """Train, validation and test: as the run has written them, or drawn anew.
+    """Train, validation, calibration and test: as the run has written them, or drawn anew.
 
     Raises:
       ValueError: If no visit for validation has a weight; or as `splits.read` and `splits.split`.
     """
-    held_out = {"validation": data.validation_fraction, "test": data.test_fraction}
+    held_out = {name: getattr(data, f"{name}_fraction")
+                for name in ("validation", "calibration", "test")}
     fractions = {"train": 1 - sum(held_out.values()), **held_out}
     if is_begun(folder):
         parts = splits.read(found, folder)
