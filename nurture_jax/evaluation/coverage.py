@@ -11,7 +11,7 @@ from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.groups import bands, gestation_of, inputs_of
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.evaluation.quantiles import shares
-from nurture_jax.evaluation.uncertainty import Number, bootstrap
+from nurture_jax.evaluation.uncertainty import Number, share
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.visit import Visit
 from nurture_jax.rules import TABLE, listed, say
@@ -29,7 +29,7 @@ class Coverage:
         preterm".
       visits, infants: Number of those that were measured.
       by_infant: Mean over infants of the share of their visits: what the calibration promises.
-      by_visit: Share of the visits.
+      by_visit: Share of the visits. Intervals of both are of `uncertainty.share`.
       mean_width: Mean width of the intervals over visits, in the unit of the measure.
     """
 
@@ -43,7 +43,7 @@ class Coverage:
     mean_width: float
 
 
-def covered(intervals: Intervals, estimates: Estimates, seed: int = 0) -> list[Coverage]:
+def covered(intervals: Intervals, estimates: Estimates) -> list[Coverage]:
     """Coverage on visits that calibrated nothing, by measure and group.
 
     Measures without interval are left out, and so are empty groups.
@@ -58,9 +58,10 @@ def covered(intervals: Intervals, estimates: Estimates, seed: int = 0) -> list[C
             for group in dict.fromkeys(names):
                 rows = known & (np.array(names) == group)
                 if rows.any():
+                    hits, own = inside[rows, column], infants[rows]
                     results.append(Coverage(
-                        name, by, group, int(rows.sum()), len(np.unique(infants[rows])),
-                        *_shares(inside[rows, column], infants[rows], seed),
+                        name, by, group, len(hits), len(np.unique(own)),
+                        share(hits, own, shares(own)), share(hits, own),
                         float((high - low)[rows, column].mean())))
     return results
 
@@ -89,11 +90,3 @@ def _lacking(visit: Visit) -> str:
     """Which inputs a visit has not, in words."""
     lacking = [TABLE["inputs"][name] for name in TABULAR if getattr(visit, name) in (None, "")]
     return say("not_known", inputs=listed(lacking)) if lacking else "all known"
-
-
-def _shares(hits: np.ndarray, infants: np.ndarray, seed: int) -> tuple[Number, Number]:
-    """Shares of [n] hits by infant and by visit."""
-    weight = shares(infants)
-    terms = np.stack([hits * weight, weight, hits, np.ones(len(hits))], 1)
-    return bootstrap(infants, terms, lambda hit, infant, hits, visits: (
-        hit / infant, hits / visits), seed)

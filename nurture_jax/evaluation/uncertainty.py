@@ -118,7 +118,7 @@ def percentiles(value: float, drawn: Sequence[np.ndarray]) -> Number:
     return Number(value, *map(float, np.percentile(np.concatenate(drawn), tails)))
 
 
-def share(hits: np.ndarray, infants: np.ndarray) -> Number:
+def share(hits: np.ndarray, infants: np.ndarray, weights: np.ndarray | None = None) -> Number:
     """Share of visits with a Wilson interval of their effective number; nan for none.
 
     Visits of an infant are alike, so there are fewer by the design effect (Kish 1965): the variance
@@ -128,15 +128,17 @@ def share(hits: np.ndarray, infants: np.ndarray) -> Number:
     Args:
       hits: Which visits count, [n] bool.
       infants: Whose visit each is, [n].
+      weights: How much each visit counts, [n]; None counts all alike.
     """
     if not len(hits):
         return Number(float("nan"))
     _, owner = np.unique(infants, return_inverse=True)
-    count, total, value = owner.max() + 1, len(hits), float(np.mean(hits))
+    weights = np.ones(len(hits)) if weights is None else weights
+    count, total, value = owner.max() + 1, len(hits), float(np.average(hits, weights=weights))
     effective = float(count)
     if 0 < value < 1 and count > 1:
-        away = np.bincount(owner, hits - value)
-        variance = (away ** 2).sum() / total ** 2 * count / (count - 1)
+        away = np.bincount(owner, weights * (hits - value))
+        variance = (away ** 2).sum() / weights.sum() ** 2 * count / (count - 1)
         effective = min(float(total), value * (1 - value) / variance) if variance else float(total)
     z = stats.norm.ppf((1 + CONFIDENCE) / 2)
     middle = (value + z ** 2 / (2 * effective)) / (1 + z ** 2 / effective)

@@ -25,6 +25,7 @@ _EDGE_BYTES = 1 << 20  # of a video, at both ends, that are compared
 def check(rows: Numbered, file: str) -> list[Problem]:
     """All problems of a table, whose rows come with their numbers in the file."""
     by_infant = collections.defaultdict(list)
+    rows = [(number, row) for number, row in rows if row["infant_id"]]
     for number, row in rows:
         by_infant[row["infant_id"]].append((number, row))
     problems = _alike(rows, file)
@@ -47,10 +48,10 @@ def same_videos(folder: Path, rows: Numbered, file: str) -> list[Problem]:
             sizes[path.stat().st_size].append((number, row["video"], path))
     problems = []
     for alike in sizes.values():
-        first: dict[bytes, tuple[int, str]] = {}
+        first: dict[bytes, tuple[int, str, Path]] = {}
         for number, video, path in alike if len(alike) > 1 else ():
-            before = first.setdefault(_ends(path), (number, video))
-            if before[1] != video:
+            before = first.setdefault(_ends(path), (number, video, path))
+            if before[2] != path:
                 problems.append(Problem(
                     file, f"is the same recording as {before[1]!r} of row {before[0]}; keep one",
                     number, "video", video))

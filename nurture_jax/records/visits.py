@@ -140,8 +140,10 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
     rows, problems = visit_table.read(folder)
     frames, found = annotations.read(folder)
     problems += found + _read_description(folder)[1]
-    problems += across_rows.same_videos(folder, rows, visit_table.FILE)
     videos = _probe_all(folder, [row["video"] for _, row in rows], minimum_s)
+    problems += across_rows.same_videos(
+        folder, [row for row in rows if isinstance(videos[row[1]["video"]], VideoInfo)],
+        visit_table.FILE)
     visits, left_out = [], []
     for number, row in rows:
         video, seen = row["video"], videos[row["video"]]

@@ -127,9 +127,9 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
         curves=tuple(curve(each, name, seed) for name, each in methods.items()),
         forecasts=tuple(row for name, each in methods.items() for row in forecasts(
             each, name, None if name in baselines else intervals, seed)),
-        coverage=tuple(covered(intervals, estimates, seed)),
-        coverage_withheld=_of_withheld(intervals, estimates, withheld, seed),
-        coverage_before=tuple(covered(before, estimates, seed)) if before else (),
+        coverage=tuple(covered(intervals, estimates)),
+        coverage_withheld=_of_withheld(intervals, estimates, withheld),
+        coverage_before=tuple(covered(before, estimates)) if before else (),
         heaping=heaping(estimates),
         technical_errors=technical_errors(estimates), standards=_standards(assessments),
         advice=dict(collections.Counter(found.advice.line for found in assessments)),
@@ -138,13 +138,13 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
         seed=seed, date=datetime.date.today().isoformat(), git_commit=git_commit())
 
 
-def _of_withheld(intervals: Intervals, estimates: Estimates, withheld: Estimates | None, seed: int
+def _of_withheld(intervals: Intervals, estimates: Estimates, withheld: Estimates | None
                  ) -> tuple[Coverage, ...]:
     """Coverage of infants whose birth weight is known, where the model was not told it."""
     if withheld is None:
         return ()
     known = np.array([visit.birth_weight_g is not None for visit in estimates.visits], bool)
-    return tuple(covered(intervals, withheld.take(known), seed)) if known.any() else ()
+    return tuple(covered(intervals, withheld.take(known))) if known.any() else ()
 
 
 def _standards(assessments: Iterable[Assessment]) -> dict[str, dict[str, int]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from make_estimates import make_estimates, make_visits
 from make_population import population
 
-from nurture_jax.evaluation import quantiles
+from nurture_jax.evaluation import coverage, quantiles
 from nurture_jax.evaluation.coverage import EVERYBODY, covered
 from nurture_jax.evaluation.groups import (
     AGE_BANDS,
@@ -36,9 +36,13 @@ def fresh():
 
 def shares(intervals, estimates):
     """Coverage by infant of the measures, by (how the visits are divided, group)."""
-    found = {}
-    for row in covered(intervals, estimates):
-        found.setdefault((row.by, row.group), []).append(row.by_infant.value)
+    low, high = intervals.bounds(estimates)
+    inside, found = (low <= estimates.truth) & (estimates.truth <= high), {}
+    for by, names in coverage.groups(estimates.visits).items():
+        for group in set(names):
+            rows = np.array(names) == group
+            found[by, group] = np.average(inside[rows], axis=0,
+                                          weights=quantiles.shares(estimates.infants[rows]))
     return found
 
 
@@ -74,7 +78,7 @@ def test_one_visit_each_is_the_usual_conformal_quantile():
 
 @settings(max_examples=25, deadline=None, derandomize=True)  # a statistical bound
 @given(st.integers(9, 40), st.sampled_from([0.5, 0.8, 0.9]), st.integers(0, 2 ** 32 - 1))
-def test_coverage_of_exchangeable_infants(infants, coverage, seed):
+def test_coverage_of_exchangeable_infants(infants, asked, seed):
     """A random visit of a new infant is covered: at least as often as asked, a bit more at most.
 
     Infants have their own bias and 1 to 4 visits; so visits are not exchangeable.
@@ -87,11 +91,11 @@ def test_coverage_of_exchangeable_infants(infants, coverage, seed):
         bias = random.standard_cauchy(infants + 1) * (visits > 2)
         scores = np.abs(bias[owner] + random.normal(size=len(owner)))
         known = owner < infants
-        limit = quantiles.quantile_by_infant(scores[known], owner[known], coverage)
+        limit = quantiles.quantile_by_infant(scores[known], owner[known], asked)
         hits += random.choice(scores[~known]) <= limit
-    deviation = np.sqrt(coverage * (1 - coverage) / rounds)
-    assert hits / rounds > coverage - 4.5 * deviation
-    assert hits / rounds < min(1, coverage + 2 / (infants + 1)) + 4.5 * deviation
+    deviation = np.sqrt(asked * (1 - asked) / rounds)
+    assert hits / rounds > asked - 4.5 * deviation
+    assert hits / rounds < min(1, asked + 2 / (infants + 1)) + 4.5 * deviation
 
 
 def test_a_group_has_a_factor_of_its_own_only_beyond_chance():
@@ -126,7 +130,7 @@ def test_new_infants_are_covered_by_pattern_and_class(calibrated, fresh):
     """With 400 infants: of 2,000 new ones, as often as promised in every group."""
     found = shares(calibrated, fresh[0])
     for key in ((EVERYBODY, EVERYBODY), ("birth weight", GIVEN), ("birth weight", WITHHELD)):
-        assert all(0.87 < share < 0.94 for share in found[key]), (key, found[key])
+        assert all(0.86 < share < 0.94 for share in found[key]), (key, found[key])
     for key in (("class of the birth weight", "LBW"), ("gestation", "born preterm"),
                 ("visit day", "0-3 days")):
         assert all(0.85 < share < 0.95 for share in found[key]), (key, found[key])
