@@ -28,7 +28,7 @@ def problems(folder, changes):
 
 
 @pytest.mark.parametrize("changes, sentence", [
-    ({1: {"sex": "M"}}, "row 3, column sex: 'M' of infant 'n0' is F in row 2; correct one of them"),
+    ({1: {"sex": "M"}}, "row 3, column sex: 'M' of infant 'n0' is F in row 2; correct one of"),
     ({3: {"birth_weight_g": "3900"}}, "row 5, column birth_weight_g: '3900' of infant 'n1' is 2900"),
     ({3: {"gestational_age_days": "240"}}, "column gestational_age_days: '240' of infant 'n1' is"),
     ({0: {"age_days": "9"}}, "row 3, column age_days: '8' is younger than the 9 days of visit '0' "
@@ -64,7 +64,8 @@ def test_it_is_told_in_one_sentence(tmp_path, changes, sentence):
     {}, {1: {"sex": "", "birth_weight_g": ""}}, {0: {"visit_id": "first"}, 1: {"visit_id": "9"}},
     {0: {"age_days": ""}}, {1: {"weight_g": "2500"}},
     {4: {"birth_date": "2026-03-08", "visit_date": "2026-03-09"}},
-    {4: {"birth_date": "2026-03-09", "visit_date": "2026-03-09"}}, {4: {"birth_date": "2026-03-09"}},
+    {4: {"birth_date": "2026-03-09", "visit_date": "2026-03-09"}},
+    {4: {"birth_date": "2026-03-09"}},
 ])
 def test_what_may_be_is_not_refused(tmp_path, changes):
     assert problems(tmp_path, changes) == []
@@ -89,7 +90,7 @@ def test_the_same_recording_under_two_names(tmp_path):
     folder = write_records(tmp_path / "set", marks=False)
     shutil.copy(folder / "videos" / "n0_0.mp4", folder / "videos" / "n3_1.mp4")
     found, = records.validate(folder).problems
-    assert str(found) == ("visits.csv, row 9, column video: 'videos/n3_1.mp4' is the same recording "
-                          "as 'videos/n0_0.mp4' of row 2; keep one")
+    assert str(found) == ("visits.csv, row 9, column video: 'videos/n3_1.mp4' is the same "
+                          "recording as 'videos/n0_0.mp4' of row 2; keep one")
     with pytest.raises(ValueError, match="is the same recording as"):
         records.load(folder)
