@@ -28,9 +28,12 @@ from nurture_jax.rules import TABLE, say
 
 COVERAGE = 0.9
 ALL = "all"
+# Smaller groups have no factor of their own; larger ones only beyond chance (our choice, by
+# simulation: docs/nurture_evaluation.md).
+INFANTS_PER_GROUP = 15
 # With 30 infants the true coverage of a 90 % interval has a standard deviation of 0.05
-# (Beta(28, 3), Vovk 2012, arXiv 1209.2673); smaller groups have no factor of their own.
-INFANTS_PER_GROUP = 30
+# (Beta(28, 3), Vovk 2012, arXiv 1209.2673); of fewer nothing is promised.
+INFANTS_TO_RELY_ON = 30
 LEAST_SCORE = 1e-9  # of an estimate that is exactly what was measured; a logarithm is taken
 ByMeasure = dict[str, dict[str, float]]
 
@@ -104,9 +107,9 @@ class Intervals:
             cost = self.costs().get(WEIGHT.name)
             if name == "birth_weight_g" and cost:
                 lines.append(say("lacks_cost", **words, percent=f"{100 * (cost - 1):+.0f}"))
-            elif name != "birth_weight_g" and self.lacking.get(name, 0) < self.infants_per_group:
+            elif name != "birth_weight_g" and self.lacking.get(name, 0) < INFANTS_TO_RELY_ON:
                 lines.append(say("lacks_untried", **words, infants=self.lacking.get(name, 0),
-                                 needed=self.infants_per_group))
+                                 needed=INFANTS_TO_RELY_ON))
             else:
                 lines.append(say("lacks", **words))
         return lines
