@@ -10,10 +10,9 @@ import dataclasses
 import numpy as np
 
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.uncertainty import Number, bootstrap
+from nurture_jax.evaluation.uncertainty import Number, bootstrap, limits_of_agreement
 from nurture_jax.measures import LABELS, MEASURES
 
-LIMITS_SD = 1.96  # 95 % limits of agreement
 FEWEST = 3  # visits for a line with a spread around it
 
 
@@ -92,21 +91,19 @@ def proportional(estimates: Estimates, seed: int = 0) -> tuple[Proportional, ...
         slope, spread = (_slope(size, each, infants, seed) for each in (error, away))
         ratios = _limits(np.log(column.mean[inside] / column.truth[inside]), infants, seed)
         rows.append(Proportional(measure, int(inside.sum()), slope, spread, spread.low > 0,
-                                 *(number.of(lambda value: 100 * np.expm1(value))
-                                   for number in ratios)))
+                                 *map(_percent, ratios)))
     return tuple(rows)
 
 
 def _limits(error: np.ndarray, infants: np.ndarray, seed: int) -> tuple[Number, Number, Number]:
     """Mean and limits of [n] differences."""
-    def limits(total: np.ndarray, squares: np.ndarray, count: np.ndarray
-               ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean ** 2, 0) * count / (count - 1))
-        return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
-
     terms = np.stack([error, error ** 2, np.ones(len(error))], axis=1)
-    return bootstrap(infants, terms, limits, seed)
+    return bootstrap(infants, terms, limits_of_agreement, seed)
+
+
+def _percent(logarithm: Number) -> Number:
+    """A ratio and its interval, less 1, in percent."""
+    return Number(*(float(100 * np.expm1(end)) for end in dataclasses.astuple(logarithm)))
 
 
 def _slope(size: np.ndarray, values: np.ndarray, infants: np.ndarray, seed: int) -> Number:

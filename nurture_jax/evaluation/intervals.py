@@ -169,7 +169,8 @@ def recalibrate(intervals: Intervals, estimates: Estimates, withheld: Estimates)
     counts, factors = {}, {}
     for inputs, part in parts.items():
         low, high = intervals.bounds(part)
-        half = np.maximum(high - part.mean, part.mean - low)
+        # A measure that never erred has intervals of next to no width.
+        half = np.maximum(np.maximum(high - part.mean, part.mean - low), LEAST_SCORE)
         counts[inputs], factors[inputs] = {}, {}
         for column, name in enumerate(LABELS):
             scores = np.abs(part.truth - part.mean)[:, column] / half[:, column]

@@ -16,6 +16,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+LIMITS_SD = 1.96  # 95 % limits of agreement
 MINIMUM_INFANTS = 10  # below, so few distinct samples say little (our choice)
 _BATCH = 200  # resamples at a time: quickest, and 20,000 infants fit into memory
 
@@ -43,10 +44,6 @@ class Number:
         if not math.isfinite(self.low):
             return value
         return value + interval.format(shown(self.low), shown(self.high))
-
-    def of(self, change: Callable[[float], float]) -> Number:
-        """Value and ends under a function that rises, such as a change of the unit."""
-        return Number(*(float(change(each)) for each in dataclasses.astuple(self)))
 
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
@@ -96,6 +93,18 @@ def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, res
     percentiles = np.percentile(found.bootstrap_distribution, tails, axis=-1)
     defined = np.isfinite(low + high)
     return np.where(defined, low, percentiles[0]), np.where(defined, high, percentiles[1])
+
+
+def limits_of_agreement(total: np.ndarray, squares: np.ndarray, count: np.ndarray
+                        ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean difference and its 95 % limits, mean +- 1.96 standard deviations, for `bootstrap`.
+
+    Args:
+      total, squares, count: Sums of the differences, of their squares, and how many there are.
+    """
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean ** 2, 0) * count / (count - 1))
+    return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
 
 
 def draws(infants: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
