@@ -205,11 +205,16 @@ def test_markup_in_the_table_of_visits_stays_text(parts, tmp_path):
     estimates = dataclasses.replace(parts[0], visits=visits)
     baselines = {f"{name}{markup}": dataclasses.replace(each, estimates=dataclasses.replace(
         each.estimates, visits=visits)) for name, each in parts[1].items()}
-    facts = RunFacts(f"run {markup}", False, "test", eligible(visits), training={markup: "a | b"})
+    lost = dataclasses.replace(TEST[4], site=markup, device="</td>lost")
+    gated = (*((visit, Gate(())) for visit in visits), (lost, REJECTED[TEST[4].key]))
+    facts = RunFacts(f"run {markup}", False, f"test {markup}", eligible((*visits, lost)), (), gated,
+                     {markup: "a | b"}, other=True)
     report.write(tmp_path, estimates, baselines, parts[2], facts)
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     cells = {cell for row in page.rows for cell in row}
-    assert {f"{markup}&A", f"{markup}&B", "</td>phone", f"{TABULAR_ONLY}{markup}"} <= cells
+    assert {f"{markup}&A", f"{markup}&B", "</td>phone", f"{TABULAR_ONLY}{markup}",
+            f"site {markup}&A", "device </td>lost"} <= cells
+    assert f"another data set, test {markup}" in page.text
     assert [markup, "a | b"] in page.rows and page.count("img") == 4
     card = (tmp_path / "model_card.md").read_text("utf-8")
     assert "<" not in card and f"| {html.escape(TABULAR_ONLY + markup)} |".replace(
