@@ -25,8 +25,7 @@ def get_config(arg: str = "") -> ConfigDict:
         raise ValueError(f"the config takes one option, not {', '.join(sorted(words))}")
     config = ConfigDict()
     config.seed = 0
-    # Enough test infants to tell 20 g apart, and validation infants for intervals by age.
-    config.data = parts.clips(frames=8, size=96, test_fraction=0.2)
+    config.data = parts.clips(frames=8, size=96)
     config.augment = parts.clip_augment()
     # Two of eight frames a step: frames of one clip are alike, those of more clips teach more.
     config.augment.update(frames=2, annotated_first=1.0)

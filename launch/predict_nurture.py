@@ -29,6 +29,7 @@ SEX = flags.DEFINE_string("sex", "", "F or M")
 GESTATION = flags.DEFINE_float("gestational_age_days", None, "at birth, 280 is term")
 EARLIER = flags.DEFINE_list("earlier", [], "earlier weights of a scale: DAY:GRAMS,DAY:GRAMS")
 JSON = flags.DEFINE_bool("json", False, "print the audit record instead of lines")
+INTERVALS = flags.DEFINE_string("intervals", "", "intervals.json of another hospital")
 AUDIT = flags.DEFINE_string("audit", "", "file to which the audit record is added, one JSON a line")
 PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with what the model saw")
 
@@ -41,7 +42,7 @@ def main(_):
     recording(VIDEO.value, earlier, **known)
     audit = output_file("audit", AUDIT.value) if AUDIT.value else None
     picture = output_file("picture", PICTURE.value, PICTURES) if PICTURE.value else None
-    predictor = Predictor.open(Path(WORKDIR.value))
+    predictor = Predictor.open(Path(WORKDIR.value), INTERVALS.value)
     start = time.monotonic()
     found = predictor(Path(VIDEO.value), earlier=earlier, **known)
     seconds = time.monotonic() - start

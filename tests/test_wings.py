@@ -41,20 +41,22 @@ WINGS = {
         "": "measures rules",
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
-        "records": "problems orientation colour video_file video annotations visit visit_table "
-                   "visits splits frame_list coco_exports",
+        "records": "problems orientation colour video_file video annotations visit dates "
+                   "across_rows visit_table visits splits frame_list coco_exports",
         "clips": "clip_augment clip_cache clip_batches",
         "synthetic.world": "population pose paint dress render scene",
         "synthetic.ellipsoids": "body parts measures skin hits lying",
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
         "synthetic": "bodies video visit dataset sheet __main__",
         "network": "backbones backbone_weights geometry scaling fusion model",
-        "evaluation": "estimates baselines reference_quality uncertainty annotator_agreement "
-                      "intervals coverage evaluate",
+        "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
+                      "annotator_agreement intervals coverage agreement detection forecast "
+                      "evaluate",
         "clinic": "thresholds advice assessment plain_text recording_gate",
         "training": "losses train refit best training_data experiment",
-        "report": "content model_card plots page report",
-        "runs": "calibration inference ablation evaluate_run predict bench",
+        "report": "facts flow content model_card plots page report",
+        "runs": "calibration inference ablation observed other_data evaluate_run predict "
+                "predict_table bench",
     },
 }
 MOST_FILES = 15

@@ -67,6 +67,7 @@ class Assessment:
       change_percent: Change of the estimated weight from the birth weight; None where that is
         missing, or the estimate is not above 0.
       advice: What a health worker is told.
+      lacks: Inputs that the estimate had to do without, and what that costs, in words.
     """
 
     visit: Visit
@@ -75,6 +76,7 @@ class Assessment:
     weight_band: str
     change_percent: float | None
     advice: Advice
+    lacks: tuple[str, ...] = ()
 
     def plain(self) -> dict:
         """The assessment for files, without the visit; None where there is no number."""
@@ -82,6 +84,7 @@ class Assessment:
         return {"measures": {name: finding.plain() for name, finding in self.findings.items()},
                 "birth_weight_class": self.birth_weight_class, "weight_band": self.weight_band,
                 "change_from_birth_weight_percent": self.change_percent,
+                "lacks": list(self.lacks),
                 "advice": advice.line, "advice_text": str(advice),
                 "advice_reasons": list(advice.reasons),
                 "advice_not_judged": [str(each) for each in advice.not_judged],
@@ -104,8 +107,9 @@ def assess(estimates: Estimates, intervals: Intervals,
         raise ValueError("the weight is not estimated; the advice needs it")
     lows, highs = intervals.bounds(estimates)
     earlier = earlier if earlier is not None else [()] * len(estimates)
-    return [_assess(*row) for row in zip(estimates.visits, estimates.mean, lows, highs, earlier,
-                                         strict=True)]
+    found = [_assess(*row) for row in zip(estimates.visits, estimates.mean, lows, highs, earlier,
+                                          strict=True)]
+    return [dataclasses.replace(each, lacks=tuple(intervals.lacked(each.visit))) for each in found]
 
 
 def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray,

@@ -29,6 +29,8 @@ def lines(found: Assessment, not_checked: Sequence[str] = ()) -> list[str]:
                          class_text=CLASS_TEXTS[found.birth_weight_class]))
     if found.change_percent is not None:
         told.append(_say("change", change=f"{found.change_percent:+.1f}"))
+    if found.lacks:
+        told.append(_say("lacks", lacks="; ".join(found.lacks)))
     if not_checked:
         told.append(_say("not_checked", checks=", ".join(not_checked)))
     return [*told, _say("advice", advice=found.advice)]

@@ -209,12 +209,16 @@ def _move_points(points: jax.Array, scale: jax.Array, offset: jax.Array, size: t
 
 
 def _recolour(key: jax.Array, frames: jax.Array, settings: ClipAugment) -> jax.Array:
-    """Frames [t, h, w, 3] in [0, 1] after one draw of brightness, contrast and colour for all."""
+    """Frames [t, h, w, 3] in [0, 1] after one draw of brightness, contrast and colour for all.
+
+    Bars beside a picture, black in all frames, stay as black as they are in use.
+    """
     if not (settings.brightness or settings.contrast or settings.colour):
         return frames
     keys = jax.random.split(key, 3)
     spread = lambda k, width, shape=(): jax.random.uniform(k, shape, minval=-width, maxval=width)
-    mean = frames.mean()
+    inside = frames.any((0, 3))[None, :, :, None]  # 1 h w 1
+    mean = frames.mean() / jnp.maximum(inside.mean(), 1e-6)  # of the picture alone
     frames = mean + (frames - mean) * (1 + spread(keys[0], settings.contrast))
     frames = frames * (1 + spread(keys[1], settings.colour, (1, 1, 1, 3)))
-    return jnp.clip(frames + spread(keys[2], settings.brightness), 0, 1)
+    return jnp.where(inside, jnp.clip(frames + spread(keys[2], settings.brightness), 0, 1), 0)

@@ -50,7 +50,7 @@ class CarryForward:
         median = np.array([np.median(_known(column)) if _known(column).size else np.nan
                            for column in labels.T])
         scale = np.array([_spread(_known(column)) for column in (labels - median).T])
-        error = _known(numbers(visits, WEIGHT.name) - numbers(visits, "birth_weight_g"))
+        error = _known(labels[:, _WEIGHT] - numbers(visits, "birth_weight_g"))
         return cls(median, scale, _spread(error) if error.size else scale[_WEIGHT])
 
     def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
@@ -77,8 +77,7 @@ class Tabular:
     """A regression of each measure on birth weight, age, gestation and sex.
 
     Attributes:
-      models: A fitted scikit-learn regressor for each of LABELS; None for one that was never
-        measured.
+      models: A fitted scikit-learn regressor for each of LABELS; None for one of too few infants.
       names: The candidate that won, for each of LABELS.
       errors: Mean absolute errors in cross-validation by candidate, for each of LABELS.
     """
@@ -96,15 +95,14 @@ class Tabular:
           seed: Seed of the gradient boosting.
           folds: Parts that the infants are divided into.
 
-        Raises:
-          ValueError: If a measure was taken, but of fewer infants than folds.
+        A measure of fewer infants than folds is not estimated, like one that was never taken.
         """
         inputs, labels = _inputs(visits), measured(visits)
         infants = np.array([visit.infant_id for visit in visits])
         # Tables are small; on a busy machine the threads would only wait for each other.
         with threadpool_limits(1, "openmp"):
-            chosen = [_choose(measure, inputs, labels[:, column], infants, _candidates(seed), folds)
-                      for column, measure in enumerate(LABELS)]
+            chosen = [_choose(inputs, column, infants, _candidates(seed), folds)
+                      for column in labels.T]
         return cls(*map(tuple, zip(*chosen, strict=True)))
 
     def estimate(self, visits: tuple[Visit, ...]) -> Estimates:
@@ -145,9 +143,6 @@ def fit_baselines(training: tuple[Visit, ...], visits: tuple[Visit, ...], seed: 
       training: Visits of the training split, to which they are fitted.
       visits: Visits that they estimate, the same as the model.
       seed: Seed of the gradient boosting.
-
-    Raises:
-      ValueError: If too few infants were measured, see `Tabular.fit`.
     """
     fitted = {TABULAR_ONLY: Tabular.fit(training, seed), CARRY_FORWARD: CarryForward.fit(training)}
     return {name: Baseline(each.estimate(visits), each.describe(visits))
@@ -178,20 +173,17 @@ def _candidates(seed: int) -> dict:
     return {"ridge of second order": ridge, "gradient boosting": boosting}
 
 
-def _choose(measure: str, inputs: np.ndarray, labels: np.ndarray, infants: np.ndarray,
-            candidates: dict, folds: int) -> tuple:
+def _choose(inputs: np.ndarray, labels: np.ndarray, infants: np.ndarray, candidates: dict,
+            folds: int) -> tuple:
     """For one measure, the model fitted to all visits, its name, and errors of every candidate.
 
     An error is the mean over folds of the mean absolute error over visits whose infants the model
     has not seen.
     """
     rows = np.isfinite(labels)
-    if not rows.any():
-        return None, "never measured", {}
     groups = infants[rows]
-    if len(np.unique(groups)) < folds:
-        raise ValueError(f"{measure} was measured in {len(np.unique(groups))} infants of the "
-                         f"training split; {folds} are needed to choose a baseline")
+    if (count := len(np.unique(groups))) < folds:
+        return None, f"measured in {count} infants of training, {folds} needed", {}
     names, models = zip(*candidates.items(), strict=True)
     search = GridSearchCV(Pipeline([("regressor", models[0])]), {"regressor": list(models)},
                           scoring="neg_mean_absolute_error", cv=GroupKFold(folds),

@@ -2,14 +2,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from deps_jax.common.statistics.intervals import Number, wilson
+from deps_jax.common.statistics.intervals import Number
+from nurture_jax import growth
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals, bands
-from nurture_jax.evaluation.uncertainty import bootstrap
-from nurture_jax.measures import LABELS
+from nurture_jax.evaluation.groups import bands, gestation_of, inputs_of
+from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.evaluation.quantiles import shares
+from nurture_jax.evaluation.uncertainty import share
+from nurture_jax.measures import LABELS, TABULAR
+from nurture_jax.records.visit import Visit
+from nurture_jax.rules import TABLE, listed, say
+
+EVERYBODY, NOT_KNOWN = "all visits", "not known"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,38 +26,68 @@ class Coverage:
 
     Attributes:
       measure: One of LABELS.
-      band: A band of age, or ALL_AGES.
+      by, group: What divides the visits, and which part it is, such as "gestation" and "born
+        preterm".
       visits, infants: Number of those that were measured.
-      share: Share of the visits, with its Wilson interval, as if visits were independent.
-      by_infant: The same share with an interval from drawing infants.
-      mean_width: Mean width of the intervals, in the unit of the measure.
+      by_infant: Mean over infants of the share of their visits: what the calibration promises.
+      by_visit: Share of the visits. Intervals of both are of `uncertainty.share`.
+      mean_width: Mean width of the intervals over visits, in the unit of the measure.
     """
 
     measure: str
-    band: str
+    by: str
+    group: str
     visits: int
     infants: int
-    share: Number
     by_infant: Number
+    by_visit: Number
     mean_width: float
 
 
-def covered(intervals: Intervals, estimates: Estimates, seed: int = 0) -> list[Coverage]:
-    """Coverage on visits that calibrated nothing: by measure, over all ages and by band."""
+def covered(intervals: Intervals, estimates: Estimates) -> list[Coverage]:
+    """Coverage on visits that calibrated nothing, by measure and group.
+
+    Measures without interval are left out, and so are empty groups.
+    """
     low, high = intervals.bounds(estimates)
     truth, infants = estimates.truth, estimates.infants
-    inside, band_of = (low <= truth) & (truth <= high), np.array(bands(estimates.age_days))
+    inside, divisions = (low <= truth) & (truth <= high), groups(estimates.visits)
     results = []
     for column, name in enumerate(LABELS):
-        for band in (ALL_AGES, *AGE_BANDS):
-            rows = np.isfinite(truth[:, column] + low[:, column]) \
-                & ((band == ALL_AGES) | (band_of == band))
-            hits, count = inside[rows, column], int(rows.sum())
-            if not count:
-                continue
-            drawn, = bootstrap(infants[rows], np.stack([hits, np.ones(count)], 1),
-                               lambda hit, total: (hit / total,), seed)
-            results.append(Coverage(name, band, count, len(np.unique(infants[rows])),
-                                    wilson(int(hits.sum()), count), drawn,
-                                    float((high - low)[rows, column].mean())))
+        known = np.isfinite(truth[:, column] + low[:, column])
+        for by, names in divisions.items():
+            for group in dict.fromkeys(names):
+                rows = known & (np.array(names) == group)
+                if rows.any():
+                    hits, own = inside[rows, column], infants[rows]
+                    results.append(Coverage(
+                        name, by, group, len(hits), len(np.unique(own)),
+                        share(hits, own, shares(own)), share(hits, own),
+                        float((high - low)[rows, column].mean())))
     return results
+
+
+def groups(visits: Sequence[Visit]) -> dict[str, list[str]]:
+    """Names of the groups of n visits, [n] for each way in which coverage is told.
+
+    By what was known and what was measured: who relies on an interval asks for those he has.
+    """
+    def named(value: float | None, name: object) -> str:
+        return NOT_KNOWN if value is None else name(value)
+
+    ages = [np.nan if visit.age_days is None else visit.age_days for visit in visits]
+    return {
+        EVERYBODY: [EVERYBODY] * len(visits),
+        "visit day": bands(ages),
+        "birth weight": [inputs_of(visit) for visit in visits],
+        "inputs": [_lacking(visit) for visit in visits],
+        "gestation": [gestation_of(visit) for visit in visits],
+        "class of the birth weight": [named(visit.birth_weight_g, growth.birth_weight_class)
+                                      for visit in visits],
+        "weight at the visit": [named(visit.weight_g, growth.weight_band) for visit in visits]}
+
+
+def _lacking(visit: Visit) -> str:
+    """Which inputs a visit has not, in words."""
+    lacking = [TABLE["inputs"][name] for name in TABULAR if getattr(visit, name) in (None, "")]
+    return say("not_known", inputs=listed(lacking)) if lacking else "all known"

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nurture_jax.measures import LABELS
+from nurture_jax.measures import LABELS, WEIGHT
 from nurture_jax.records.visit import Visit
+
+# A scale is read twice to within this, and nobody weighs an infant twice in its first day for
+# nothing: such a weight is the birth weight, written down once more (our choice).
+SAME_WEIGHT_G, SAME_WEIGHT_DAYS = 10, 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Estimates:
 
     def of(self, measure: str) -> Column:
         """The column of one of LABELS."""
-        return Column(numbers(self.visits, measure), self.mean[:, LABELS.index(measure)])
+        return Column(truths(self.visits, measure), self.mean[:, LABELS.index(measure)])
 
     def take(self, rows: slice | np.ndarray | Sequence[int]) -> Estimates:
         """The visits at `rows` (integers, a mask or a slice), in that order."""
@@ -102,12 +106,38 @@ class Estimates:
                          self.scale[rows])
 
 
-def measured(visits: tuple[Visit, ...]) -> np.ndarray:
+def is_birth_weight(visit: Visit) -> bool:
+    """Whether the weight of a visit is the birth weight that the visit comes with.
+
+    Then whoever is told the one knows the other, and the visit is no evidence about the weight.
+    """
+    return (visit.weight_g is not None and visit.birth_weight_g is not None
+            and visit.age_days is not None and visit.age_days < SAME_WEIGHT_DAYS
+            and abs(visit.weight_g - visit.birth_weight_g) <= SAME_WEIGHT_G)
+
+
+def without_birth_weight(visit: Visit) -> Visit:
+    """The visit as of an infant whose birth weight is not known."""
+    return dataclasses.replace(visit, birth_weight_g=None)
+
+
+def measured(visits: Sequence[Visit]) -> np.ndarray:
     """What was measured, [n, 4] float64 in the order of LABELS; nan where nothing was."""
-    return np.stack([numbers(visits, name) for name in LABELS], axis=1)
+    return np.stack([truths(visits, name) for name in LABELS], axis=1)
 
 
-def numbers(visits: tuple[Visit, ...], name: str) -> np.ndarray:
+def truths(visits: Sequence[Visit], measure: str) -> np.ndarray:
+    """What an estimate of one of LABELS is compared with, [n] float64; nan where there is nothing.
+
+    A weight that is the birth weight is nothing, see `is_birth_weight`.
+    """
+    values = numbers(visits, measure)
+    if measure == WEIGHT.name:
+        values[[is_birth_weight(visit) for visit in visits]] = np.nan
+    return values
+
+
+def numbers(visits: Sequence[Visit], name: str) -> np.ndarray:
     """One numeric field of the visits, [n] float64; nan where it is not known."""
     values = (getattr(visit, name) for visit in visits)
     return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -1,36 +1,41 @@
-"""90 % intervals of the estimates by split conformal prediction, calibrated on other infants.
+"""Intervals that hold what was measured as often as they promise, calibrated by infant.
 
-The score of a visit is |measured - estimate| / predicted scale (normalised conformal prediction,
+Split conformal prediction (Vovk, Gammerman and Shafer 2005; Papadopoulos 2002). The score of a
+calibration visit is |estimate - measured| / scale (locally weighted split conformal prediction,
 Lei et al. 2018, doi 10.1080/01621459.2017.1307116, section 5.2). A factor q is a quantile of the
 scores of the calibration infants; the interval is estimate +- q x scale. No law of the errors is
-assumed, only that new infants are like the calibration infants.
+assumed, only that new infants are like the calibration infants. For a random visit of a new infant
+it then covers with at least the asked probability (`quantiles`).
 
-Visits of one infant are not exchangeable, infants are. So every infant has the weight 1 / (k + 1)
-of k infants, shared by its visits, and the missing one stands at infinity: for a random visit of
-a new infant the interval then covers with at least the asked probability (hierarchical conformal
-prediction, Lee, Barber and Willett, arXiv 2306.06342).
-
-Scores are pooled by band of age where enough infants have a visit in it, otherwise over all ages.
+There is one calibration for visits with a birth weight and one for those without: every infant is
+asked about twice, once with its birth weight withheld. In each, groups whose coverage is beyond
+chance have a factor of their own: bands of age, low weight, preterm birth.
 """
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.measures import LABELS
+from nurture_jax.evaluation.groups import GIVEN, WITHHELD, inputs_of, members
+from nurture_jax.evaluation.quantiles import fewest, group_factors, quantile_by_infant
+from nurture_jax.measures import LABELS, MEASURES, TABULAR, WEIGHT
+from nurture_jax.records.visit import Visit
+from nurture_jax.rules import TABLE, say
 
 COVERAGE = 0.9
-# A band takes a whole round of home visits; it ends where the curve of weight turns (our choice).
-AGE_BANDS = {"0-3 days": (0, 3), "4-10 days": (4, 10), "11-20 days": (11, 20),
-             "21-35 days": (21, 35), "36-60 days": (36, 60)}
-ALL_AGES = "all ages"
-UNKNOWN_AGE = "age not known"
+ALL = "all"
+# Smaller groups have no factor of their own; larger ones only beyond chance (our choice, by
+# simulation: docs/nurture_evaluation.md).
+INFANTS_PER_GROUP = 15
 # With 30 infants the true coverage of a 90 % interval has a standard deviation of 0.05
-# (Beta(28, 3), Vovk 2012, arXiv 1209.2673); fewer are pooled with the other bands.
-INFANTS_PER_BAND = 30
+# (Beta(28, 3), Vovk 2012, arXiv 1209.2673); of fewer nothing is promised.
+INFANTS_TO_RELY_ON = 30
+LEAST_SCORE = 1e-9  # of an estimate that is exactly what was measured; a logarithm is taken
+ByMeasure = dict[str, dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,100 +44,188 @@ class Intervals:
 
     Attributes:
       coverage: The asked probability.
-      infants_per_band: Fewest calibration infants for a factor of its own.
-      infants: Number of calibration infants by band and measure; ALL_AGES is one of the bands.
-      factors: Factors by band and measure, in units of the predicted scale; a band and measure
-        without enough infants is absent and takes ALL_AGES.
+      infants_per_group: Fewest calibration infants for a factor of its own.
+      infants: Number of calibration infants by GIVEN and WITHHELD, measure and group; ALL is one
+        of the groups.
+      factors: In units of the predicted scale, by GIVEN and WITHHELD, measure and group. That of a
+        visit is ALL times those of its groups; a measure that too few infants have is absent.
+      widths: Mean width of the intervals of calibration infants whose birth weight is known, with
+        and without it, by GIVEN and WITHHELD and measure.
+      lacking: Number of calibration infants at a visit of whom an input was not known, by input.
     """
 
     coverage: float
-    infants_per_band: int
-    infants: dict[str, dict[str, int]]
-    factors: dict[str, dict[str, float]]
+    infants_per_group: int
+    infants: dict[str, dict[str, dict[str, int]]]
+    factors: dict[str, ByMeasure]
+    widths: ByMeasure
+    lacking: dict[str, int]
 
     def bounds(self, estimates: Estimates) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends, [n, 4] each, in the units of LABELS; never below 0."""
-        factors = np.array([[self.factor(band, name) for name in LABELS]
-                            for band in bands(estimates.age_days)]).reshape(-1, len(LABELS))
-        half = factors * estimates.scale
+        """Lower and upper ends, [n, 4] each, in the units of LABELS; never below 0.
+
+        They are nan for a measure that was not calibrated.
+        """
+        groups = members(estimates.visits, estimates.of(WEIGHT.name).mean)
+        given = np.array([inputs_of(visit) for visit in estimates.visits])
+        half = np.full(estimates.mean.shape, np.nan)
+        for inputs in (GIVEN, WITHHELD):
+            rows = given == inputs
+            for column, name in enumerate(LABELS):
+                found = self.factors.get(inputs, {}).get(name)
+                if found and rows.any():
+                    factor = found[ALL] * _product(found, groups)
+                    half[rows, column] = (factor * estimates.scale[:, column])[rows]
         return np.maximum(estimates.mean - half, 0), estimates.mean + half
 
-    def factor(self, band: str, measure: str) -> float:
-        """Half width over the predicted scale; nan for a measure that nobody calibrated."""
-        return self.factors.get(band, {}).get(
-            measure, self.factors[ALL_AGES].get(measure, math.nan))
-
     def notes(self) -> list[str]:
-        """In words: which bands took the factor of all ages, and which measures have none."""
+        """In words: which measures have no interval, and what the birth weight is worth."""
+        lines = [f"{name}, {inputs}: {counts[ALL]} calibration infants, {fewest(self.coverage)} "
+                 f"needed; no interval"
+                 for inputs, by_measure in self.infants.items()
+                 for name, counts in by_measure.items()
+                 if name not in self.factors[inputs]]
+        own = {(inputs, group): None for inputs, by_measure in self.factors.items()
+               for found in by_measure.values() for group in found if group != ALL}
+        lines += [f"{inputs}, {group}: factors of its own" for inputs, group in own]
+        return lines + [f"without the birth weight intervals of {MEASURES[name].label} are "
+                        f"{cost:.2f} times as wide" for name, cost in self.costs().items()]
+
+    def costs(self) -> dict[str, float]:
+        """How many times as wide an interval is without the birth weight, by measure."""
+        given, withheld = (self.widths.get(inputs, {}) for inputs in (GIVEN, WITHHELD))
+        return {name: withheld[name] / given[name] for name in LABELS
+                if name in given and name in withheld and given[name] > 0}
+
+    def lacked(self, visit: Visit) -> list[str]:
+        """Which inputs a visit lacks, and what that costs, one sentence each."""
         lines = []
-        for name, count in self.infants[ALL_AGES].items():
-            if name not in self.factors[ALL_AGES]:
-                lines.append(f"{name}: {count} calibration infants, {_needed(self.coverage)} "
-                             f"needed; no interval")
+        for name in TABULAR:
+            if getattr(visit, name) not in (None, ""):
                 continue
-            lines += [f"{band}, {name}: {counts[name]} calibration infants, "
-                      f"{self.infants_per_band} needed; the factor of all ages is used"
-                      for band, counts in self.infants.items() if name not in self.factors[band]]
+            words = {"input": TABLE["inputs"][name]}
+            cost = self.costs().get(WEIGHT.name)
+            if name == "birth_weight_g" and cost:
+                lines.append(say("lacks_cost", **words, percent=f"{100 * (cost - 1):+.0f}"))
+            elif name != "birth_weight_g" and self.lacking.get(name, 0) < INFANTS_TO_RELY_ON:
+                lines.append(say("lacks_untried", **words, infants=self.lacking.get(name, 0),
+                                 needed=INFANTS_TO_RELY_ON))
+            else:
+                lines.append(say("lacks", **words))
         return lines
 
 
-def bands(age_days: np.ndarray) -> list[str]:
-    """Band of each age; an age that is nan or beyond the last band is UNKNOWN_AGE."""
-    return [next((name for name, (first, last) in AGE_BANDS.items()
-                  if first <= age < last + 1), UNKNOWN_AGE) for age in age_days]
-
-
-def calibrate(estimates: Estimates, *, coverage: float = COVERAGE,
-              infants_per_band: int = INFANTS_PER_BAND) -> Intervals:
-    """Factors from visits that trained nothing: the validation split.
-
-    It has chosen which weights were kept, though, so the guarantee holds only nearly.
+def calibrate(estimates: Estimates, withheld: Estimates | None = None, *,
+              coverage: float = COVERAGE, infants_per_group: int = INFANTS_PER_GROUP) -> Intervals:
+    """Factors from visits that trained nothing: the calibration split.
 
     Args:
       estimates: Estimates of those visits, with what was measured.
+      withheld: The same visits, estimated without their birth weights (`without_birth_weight`);
+        None calibrates one set of factors, from all visits, for use with and without.
       coverage: The asked probability.
-      infants_per_band: Fewest infants for a factor of its own.
+      infants_per_group: Fewest infants for a factor of its own.
+
+    Returns:
+      The intervals; a measure that too few infants have has none.
 
     Raises:
-      ValueError: If the infants are too few for any interval of this coverage.
+      ValueError: If the coverage is no probability.
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage {coverage} is not between 0 and 1; use 0.9")
-    needed = _needed(coverage)
-    scores = np.abs(estimates.truth - estimates.mean) / estimates.scale
-    band_of, infants = np.array(bands(estimates.age_days)), estimates.infants
-    counts, factors = {}, {}
-    for band in (ALL_AGES, *AGE_BANDS):
-        counts[band], factors[band] = {}, {}
-        for column, name in enumerate(LABELS):
-            rows = np.isfinite(scores[:, column]) & ((band == ALL_AGES) | (band_of == band))
-            count = len(np.unique(infants[rows]))
-            counts[band][name] = count
-            if count >= (needed if band == ALL_AGES else max(needed, infants_per_band)):
-                factors[band][name] = quantile_by_infant(scores[rows, column], infants[rows],
-                                                         coverage)
-    if "weight_g" not in factors[ALL_AGES]:
-        raise ValueError(f"{counts[ALL_AGES]['weight_g']} infants with a measured weight do not "
-                         f"calibrate {coverage:.0%} intervals; at least {needed} are needed in the "
-                         f"validation split")
-    return Intervals(coverage, infants_per_band, counts, factors)
+    given = estimates
+    if withheld is not None:
+        known = [visit.birth_weight_g is not None for visit in estimates.visits]
+        given = estimates.take(np.array(known, bool))
+    found = {inputs: _calibrate(part, coverage, infants_per_group)
+             for inputs, part in ((GIVEN, given), (WITHHELD, withheld or estimates))}
+    intervals = Intervals(
+        coverage, infants_per_group, {name: counts for name, (counts, _) in found.items()},
+        {name: factors for name, (_, factors) in found.items()}, {}, _lacking(estimates))
+    if withheld is None:
+        return intervals
+    both = {GIVEN: given, WITHHELD: withheld.take(np.array(known, bool))}
+    return dataclasses.replace(intervals, widths={
+        inputs: _widths(intervals, part) for inputs, part in both.items()})
 
 
-def _needed(coverage: float) -> int:
-    """Fewest infants with a finite quantile, as 1 / (k + 1) of the weight is at infinity."""
-    return math.ceil(coverage / (1 - coverage) - 1e-9)
+def recalibrate(intervals: Intervals, estimates: Estimates, withheld: Estimates) -> Intervals:
+    """Intervals for another place, from few of its infants: all factors of a measure by one number.
 
-
-def quantile_by_infant(scores: np.ndarray, infants: np.ndarray, coverage: float) -> float:
-    """Smallest score below which `coverage` of the weight lies; inf where infants are too few.
+    Scores are relative to the half width that was promised, so that what differs between groups is
+    kept from the larger calibration.
 
     Args:
-      scores: Scores of the visits, [n], not nan.
-      infants: Whose visit each is, [n].
-      coverage: The asked share of the weight.
+      intervals: Those of the first place.
+      estimates, withheld: Estimates of infants of the other, as for `calibrate`.
+
+    Returns:
+      The intervals; a measure that too few of the infants have, or that had no interval before,
+      has none.
     """
-    _, owner, visits = np.unique(infants, return_inverse=True, return_counts=True)
-    weight = 1 / ((len(visits) + 1) * visits[owner])
-    order = np.argsort(scores)
-    reached = np.cumsum(weight[order]) >= coverage - 1e-9
-    return float(scores[order][np.argmax(reached)]) if reached.any() else math.inf
+    known = np.array([visit.birth_weight_g is not None for visit in estimates.visits], bool)
+    parts = {GIVEN: estimates.take(known), WITHHELD: withheld}
+    counts, factors = {}, {}
+    for inputs, part in parts.items():
+        low, high = intervals.bounds(part)
+        # A measure that never erred has intervals of next to no width.
+        half = np.maximum(np.maximum(high - part.mean, part.mean - low), LEAST_SCORE)
+        counts[inputs], factors[inputs] = {}, {}
+        for column, name in enumerate(LABELS):
+            scores = np.abs(part.truth - part.mean)[:, column] / half[:, column]
+            rows = np.isfinite(scores)
+            counts[inputs][name] = {ALL: len(np.unique(part.infants[rows]))}
+            ratio = quantile_by_infant(scores[rows], part.infants[rows], intervals.coverage) \
+                if rows.any() else math.inf
+            if math.isfinite(ratio):
+                before = intervals.factors[inputs][name]
+                factors[inputs][name] = {**before, ALL: ratio * before[ALL]}
+    found = dataclasses.replace(intervals, infants=counts, factors=factors,
+                                lacking=_lacking(estimates))
+    both = {GIVEN: parts[GIVEN], WITHHELD: withheld.take(known)}
+    return dataclasses.replace(found, widths={
+        inputs: _widths(found, part) for inputs, part in both.items()})
+
+
+def _calibrate(estimates: Estimates, coverage: float, infants_per_group: int
+               ) -> tuple[dict[str, dict[str, int]], ByMeasure]:
+    """Numbers of infants and factors, by measure and group."""
+    scores = np.maximum(np.abs(estimates.truth - estimates.mean) / estimates.scale, LEAST_SCORE)
+    groups, infants = members(estimates.visits, estimates.of(WEIGHT.name).mean), estimates.infants
+    counts, factors = {}, {}
+    for column, name in enumerate(LABELS):
+        rows = np.isfinite(scores[:, column])
+        own, score = infants[rows], scores[rows, column]
+        inside = {group: which[rows] for group, which in groups.items()}
+        number = {ALL: len(np.unique(own))} | {
+            group: len(np.unique(own[which])) for group, which in inside.items()}
+        counts[name] = number
+        if number[ALL] < fewest(coverage):
+            continue
+        large = {group: which for group, which in inside.items()
+                 if number[group] >= infants_per_group}
+        found = group_factors(score, own, large, coverage)
+        # What is left to one factor keeps the promise over all, whatever the groups took.
+        rest = quantile_by_infant(score / _product(found, inside), own, coverage)
+        factors[name] = {ALL: rest, **found}
+    return counts, factors
+
+
+def _product(factors: Mapping[str, float], groups: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The factors of each visit's groups, multiplied, [n]; ALL is none of them."""
+    own = [np.where(groups[name], factor, 1.0) for name, factor in factors.items() if name != ALL]
+    return np.prod(own, axis=0) if own else np.ones(len(next(iter(groups.values()))))
+
+
+def _widths(intervals: Intervals, estimates: Estimates) -> dict[str, float]:
+    """Mean widths by measure."""
+    low, high = intervals.bounds(estimates)
+    return {name: float((high - low)[:, column].mean()) for column, name in enumerate(LABELS)
+            if len(estimates) and np.isfinite(high[:, column]).all()}
+
+
+def _lacking(estimates: Estimates) -> dict[str, int]:
+    """Number of infants without each input, at any visit."""
+    return {name: len({visit.infant_id for visit in estimates.visits
+                       if getattr(visit, name) in (None, "")}) for name in TABULAR}

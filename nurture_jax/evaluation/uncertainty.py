@@ -6,8 +6,9 @@ are the sums of an infant's visits.
 """
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy import stats
@@ -79,3 +80,52 @@ def limits_of_agreement(total: np.ndarray, squares: np.ndarray, count: np.ndarra
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean ** 2, 0) * count / (count - 1))
     return mean, mean - LIMITS_SD * deviation, mean + LIMITS_SD * deviation
+
+
+def draws(infants: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """How often each visit counts when infants are drawn, [r, n] at a time, for what is no sum.
+
+    Nothing is drawn below MINIMUM_INFANTS infants.
+    """
+    _, owner = np.unique(infants, return_inverse=True)
+    count, random = owner.max() + 1 if len(owner) else 0, np.random.default_rng(seed)
+    for start in range(0, resamples if count >= MINIMUM_INFANTS else 0, _BATCH):
+        size = min(_BATCH, resamples - start)
+        yield random.multinomial(count, np.full(count, 1 / count), size)[:, owner].astype(float)
+
+
+def percentiles(value: float, drawn: Sequence[np.ndarray]) -> Number:
+    """A value with the percentiles of its resamples; without interval where some are nan."""
+    if not drawn or np.isnan(np.concatenate(drawn)).any():
+        return Number(value)
+    tails = 50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)
+    return Number(value, *map(float, np.percentile(np.concatenate(drawn), tails)))
+
+
+def share(hits: np.ndarray, infants: np.ndarray, weights: np.ndarray | None = None) -> Number:
+    """Share of visits with a Wilson interval of their effective number; nan for none.
+
+    Visits of an infant are alike, so there are fewer by the design effect (Kish 1965): the variance
+    by infant over that of independent visits. Where all visits agree it cannot be told, and there
+    are as many as infants.
+
+    Args:
+      hits: Which visits count, [n] bool.
+      infants: Whose visit each is, [n].
+      weights: How much each visit counts, [n]; None counts all alike.
+    """
+    if not len(hits):
+        return Number(float("nan"))
+    _, owner = np.unique(infants, return_inverse=True)
+    weights = np.ones(len(hits)) if weights is None else weights
+    count, total, value = owner.max() + 1, len(hits), float(np.average(hits, weights=weights))
+    effective = float(count)
+    if 0 < value < 1 and count > 1:
+        away = np.bincount(owner, weights * (hits - value))
+        variance = (away ** 2).sum() / weights.sum() ** 2 * count / (count - 1)
+        effective = min(float(total), value * (1 - value) / variance) if variance else float(total)
+    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    middle = (value + z ** 2 / (2 * effective)) / (1 + z ** 2 / effective)
+    half = z / (1 + z ** 2 / effective) * math.sqrt(
+        value * (1 - value) / effective + z ** 2 / (4 * effective ** 2))
+    return Number(value, max(middle - half, 0.0), min(middle + half, 1.0))

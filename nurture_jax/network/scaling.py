@@ -21,6 +21,8 @@ from nurture_jax.records.visits import Records
 Array = jax.Array | np.ndarray
 _WEIGHT, _BIRTH_WEIGHT = LABELS.index("weight_g"), TABULAR.index("birth_weight_g")
 FEWEST = 2  # labelled visits without which a spread is no number
+LEAST_STD = 1e-9  # a smaller one is rounding: logarithms of equal values are not quite equal
+LOG_SCALE_RANGE = (-5.0, 3.0)  # of a standard deviation; keeps a likelihood from running away
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +90,13 @@ class Scaling:
     def measures(self, mean: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Estimates and their scales [b, 4] in the units of LABELS, from those of the network.
 
-        The estimate is the median; the scale is to first order, the logarithm's by the estimate.
+        The estimate is the median; the scale is to first order, the logarithm's by the estimate,
+        within the range that it was trained in.
         """
         chex.assert_equal_shape([mean, log_scale])
         std = jnp.array(self.label_std)[None]
         measures = jnp.exp(mean * std + jnp.array(self.label_mean)[None])
-        return measures, measures * std * jnp.exp(log_scale)
+        return measures, measures * std * jnp.exp(jnp.clip(log_scale, *LOG_SCALE_RANGE))
 
     def from_gain(self, gain: jax.Array, birth_weight_g: jax.Array, known: jax.Array
                   ) -> tuple[jax.Array, float]:
@@ -131,5 +134,6 @@ def _moments(values: np.ndarray, mask: np.ndarray, absent: float
         kept = column[present > 0]
         enough = len(kept) >= FEWEST
         means.append(float(kept.mean()) if enough else absent)
-        deviations.append(float(kept.std()) or 1.0 if enough else 1.0)
+        deviation = float(kept.std()) if enough else 0.0
+        deviations.append(deviation if deviation > LEAST_STD else 1.0)
     return tuple(means), tuple(deviations)

@@ -1,4 +1,4 @@
-"""Train, validation and test by infant: no newborn is in two of them."""
+"""Train, validation, calibration and test by infant: no newborn is in two of them."""
 from __future__ import annotations
 
 import hashlib
@@ -31,24 +31,24 @@ def split(records: Records, seed: int, fractions: Mapping[str, float] = FRACTION
             or not math.isclose(sum(fractions.values()), 1):
         raise ValueError(f"fractions {dict(fractions)} are not above 0 or do not add up to 1; "
                          f"give parts such as {FRACTIONS}")
-    infants = sorted(records.infants, key=lambda infant: (_place(seed, infant), infant))
+    order = sorted(records.infants, key=lambda infant: (_place(seed, infant), infant))
     ends, total = [], 0.0
     for part in fractions.values():
         total += part
-        ends.append(round(total * len(infants)))
+        ends.append(round(total * len(order)))
     starts = [0, *ends[:-1]]
     if any(start >= end for start, end in zip(starts, ends, strict=True)):
-        raise ValueError(f"{len(infants)} infants do not fill the splits {dict(fractions)}; record "
+        raise ValueError(f"{len(order)} infants do not fill the splits {dict(fractions)}; record "
                          f"more infants or ask for fewer splits")
-    return {name: records.of_infants(infants[start:end])
+    return {name: records.of_infants(order[start:end])
             for name, start, end in zip(fractions, starts, ends, strict=True)}
 
 
 def content(splits: Mapping[str, Records]) -> dict[str, list[str]]:
     """What is kept in `splits.json` in the folder of a run: the infants of every split."""
-    infants = {name: records.infants for name, records in splits.items()}
-    _check(infants)
-    return infants
+    placed = {name: records.infants for name, records in splits.items()}
+    _check(placed)
+    return placed
 
 
 def read(records: Records, folder: str | Path) -> dict[str, Records]:
@@ -58,23 +58,33 @@ def read(records: Records, folder: str | Path) -> dict[str, Records]:
       ValueError: If an infant is in two splits, with a usable video in none, or no longer in
         the records; or as `workdir.read`.
     """
+    path, kept = Path(folder) / FILE, infants(folder)
+    placed = {infant for part in kept.values() for infant in part}
+    usable = {visit.infant_id for visit in records.visits}
+    for wrong, what in ((usable - placed, "are in no split of"),
+                        (placed - set(records.infants), "are gone from the records but in")):
+        if wrong:
+            raise ValueError(f"infants {_some(wrong)} {what} {path}; use the records of that run "
+                             f"or start a new one")
+    return {name: records.of_infants(part) for name, part in kept.items()}
+
+
+def infants(folder: str | Path) -> dict[str, list[str]]:
+    """The infants of every split that a run has written.
+
+    Raises:
+      ValueError: If they are not there or an infant is in two splits; or as `workdir.read`.
+    """
     path = Path(folder) / FILE
     kept = workdir.read(folder, FILE)
     if kept is None:
         raise ValueError(f"{path} does not exist; start the run anew")
     try:
-        kept = {name: [str(infant) for infant in infants] for name, infants in kept.items()}
+        kept = {name: [str(infant) for infant in part] for name, part in kept.items()}
     except TypeError as error:
         raise ValueError(f"{path} cannot be read ({error}); start the run anew") from error
     _check(kept)
-    placed = {infant for infants in kept.values() for infant in infants}
-    usable = {visit.infant_id for visit in records.visits}
-    for infants, what in ((usable - placed, "are in no split of"),
-                          (placed - set(records.infants), "are gone from the records but in")):
-        if infants:
-            raise ValueError(f"infants {_some(infants)} {what} {path}; use the records of that run "
-                             f"or start a new one")
-    return {name: records.of_infants(infants) for name, infants in kept.items()}
+    return kept
 
 
 def _check(content: Mapping[str, list[str]]) -> None:

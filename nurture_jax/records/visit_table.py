@@ -1,17 +1,19 @@
 """visits.csv: one row a visit, every cell checked, every problem kept."""
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import io
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from nurture_jax.measures import MEASURES, RANGES, SEXES, Range
+from nurture_jax.records import across_rows, dates
 from nurture_jax.records.problems import Problem
 
 FILE = "visits.csv"
@@ -27,14 +29,29 @@ COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age
 
 
 def read(folder: Path) -> tuple[list[tuple[int, Row]], list[Problem]]:
+    """The rows of `visits.csv` in a folder, as `read_file`."""
+    return read_file(folder / FILE)
+
+
+def read_file(path: Path, required: Sequence[str] = REQUIRED
+              ) -> tuple[list[tuple[int, Row]], list[Problem]]:
     """Rows with their numbers in the file, and what is wrong with them.
 
     What is refused or stands for an empty cell is None or ""; rows without a video are left out.
+
+    Args:
+      path: The table.
+      required: Columns that have to be there.
     """
-    frame, problems = _read_cells(folder / FILE)
+    rows, problems = _read(path, required)
+    return rows, [dataclasses.replace(problem, file=path.name) for problem in problems]
+
+
+def _read(path: Path, required: Sequence[str]) -> tuple[list[tuple[int, Row]], list[Problem]]:
+    frame, problems = _read_cells(path)
     if frame is None:
         return [], problems
-    problems += _check_columns(frame.columns)
+    problems += _check_columns(frame.columns, required)
     rows, seen = [], {"visit": {}, "video": {}}
     for number, cells in enumerate(frame.to_dict("records"), start=2):
         cells = {name: str(cell).strip() for name, cell in cells.items()}
@@ -46,7 +63,7 @@ def read(folder: Path) -> tuple[list[tuple[int, Row]], list[Problem]]:
             rows.append((number, row))
     if not rows and not problems:
         problems.append(Problem(FILE, "holds no visits; write one row for each"))
-    return rows, problems
+    return rows, problems + across_rows.check(rows, FILE)
 
 
 def _read_cells(path: Path) -> tuple[pd.DataFrame | None, list[Problem]]:
@@ -90,16 +107,16 @@ def _decode(data: bytes) -> tuple[str | None, str]:
         return None, f"is not in UTF-8 (row {row}; Latin-1 or Windows-1252?); {SAVE_AS}"
 
 
-def _check_columns(columns: Iterable[str]) -> list[Problem]:
-    problems = []
-    missing = [name for name in REQUIRED if name not in columns]
+def _check_columns(columns: Iterable[str], required: Sequence[str]) -> list[Problem]:
+    problems, known = [], (*COLUMNS, *dates.COLUMNS)
+    missing = [name for name in required if name not in columns]
     if missing:
         problems.append(Problem(FILE, f"has no column {', '.join(missing)}; it has "
                                       f"{', '.join(map(str, columns))}", row=1))
     for name in columns:
         # A slip of the pen in an optional column would lose it without a word.
-        near = difflib.get_close_matches(str(name).lower(), COLUMNS, n=1, cutoff=0.75)
-        if name not in COLUMNS and near and near[0] not in columns:
+        near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.75)
+        if name not in known and near and near[0] not in columns:
             problems.append(Problem(FILE, f"is unknown; did you mean {near[0]!r}?", row=1,
                                     column=str(name)))
     return problems
@@ -127,6 +144,16 @@ def _check_row(number: int, cells: dict[str, str], seen: dict[str, dict[str, int
         row[name] = value
         if sentence:
             wrong(name, sentence)
+    by_dates, found = dates.age_days(*(_text(cells.get(name, "")) for name in dates.COLUMNS))
+    for column, sentence in found:
+        wrong(column, sentence)
+    if by_dates is not None and row["age_days"] is None and not cells.get("age_days", ""):
+        row["age_days"], sentence = _number(str(by_dates), RANGES["age_days"])
+        if sentence:
+            problems.append(Problem(FILE, sentence, number, dates.VISIT, f"{by_dates} days"))
+    elif None not in (by_dates, row["age_days"]) and (
+            sentence := dates.disagreement(by_dates, row["age_days"])):
+        wrong("age_days", sentence)
     if row["sex"] not in (*SEXES, ""):
         wrong("sex", "is not F or M; use one of them or leave it empty")
         row["sex"] = ""
@@ -154,6 +181,10 @@ def _number(text: str, allowed: Range) -> tuple[float | None, str]:
     try:
         value = float(text)
     except ValueError:
+        whole, comma, part = text.partition(",")
+        if comma and whole.isdigit() and len(part) == 3 and part.isdigit() \
+                and not allowed.sentence(float(whole + part)):
+            return None, f"is not a number; a thousands separator? Write {whole}{part}"
         if text.count(",") == 1 and text.replace(",", "").isdigit():
             return None, f"is not a number; a decimal comma? Write {text.replace(',', '.')}"
         return None, f"is not a number; give {allowed.unit} without the unit, or leave it empty"

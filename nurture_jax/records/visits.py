@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nurture_jax.records import annotations, visit_table
+from nurture_jax.records import across_rows, annotations, visit_table
 from nurture_jax.records.annotations import Frame
 from nurture_jax.records.problems import LeftOut, Problem, many
 from nurture_jax.records.video import MINIMUM_S, VideoInfo, probe
@@ -142,6 +142,9 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
     frames, found = annotations.read(folder)
     problems += found + _read_description(folder)[1]
     videos = _probe_all(folder, [row["video"] for _, row in rows], minimum_s)
+    problems += across_rows.same_videos(
+        folder, [row for row in rows if isinstance(videos[row[1]["video"]], VideoInfo)],
+        visit_table.FILE)
     visits, left_out = [], []
     for number, row in rows:
         video, seen = row["video"], videos[row["video"]]

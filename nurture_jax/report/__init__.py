@@ -2,6 +2,7 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "content": ["Report", "RunFacts"],
+    "content": ["Report"],
+    "facts": ["RunFacts"],
     "report": ["write"],
 })

@@ -7,25 +7,26 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import math
 from collections.abc import Iterable, Mapping
+
+import numpy as np
 
 from deps_jax.common.command.source import git_commit
 from deps_jax.common.statistics.intervals import CONFIDENCE
 from nurture_jax.clinic.assessment import Assessment, assess
-from nurture_jax.clinic.recording_gate import Gate, Limits, rejections
 from nurture_jax.evaluation.baselines import Baseline
 from nurture_jax.evaluation.coverage import Coverage, covered
-from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.evaluate import (
+from nurture_jax.evaluation.detection import (
+    NOT_TOLD,
+    Curve,
     Detection,
-    Difference,
-    Evaluation,
-    difference,
-    evaluate,
-    screening,
+    all_ways,
+    curve,
     spring_scale,
 )
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.evaluate import Difference, Evaluation, difference, evaluate
+from nurture_jax.evaluation.forecast import Forecast, forecasts
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.evaluation.reference_quality import (
     Heaping,
@@ -36,74 +37,12 @@ from nurture_jax.evaluation.reference_quality import (
 from nurture_jax.evaluation.uncertainty import RESAMPLES
 from nurture_jax.growth import NoStandard
 from nurture_jax.measures import LABELS
-from nurture_jax.records.visit import Visit
+from nurture_jax.report.facts import RunFacts
+from nurture_jax.report.flow import Compared, Flow, compare, flow
 
-VERSION = 2
-NO_GATE = "no gate used"
+VERSION = 3
+MODEL = "model"
 IF_TERM = "{} (gestation not known)"
-
-
-@dataclasses.dataclass(frozen=True)
-class RunFacts:
-    """What the report tells beside the estimates.
-
-    Attributes:
-      name: of the run.
-      synthetic: the recordings are rendered; the page then says so in its headline.
-      split: "test" or "validation".
-      eligible: visits of the split in the table.
-      left_out: videos that could not be used, by reason.
-      gated: every usable video with what the gate found; empty without a gate.
-      training: anything worth telling: data, backbone, steps, parameters, seed.
-      limits: of the gate.
-    """
-
-    name: str
-    synthetic: bool
-    split: str
-    eligible: int
-    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    gated: tuple[tuple[Visit, Gate], ...] = ()
-    training: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    limits: Limits = dataclasses.field(default_factory=Limits)
-
-
-@dataclasses.dataclass(frozen=True)
-class Flow:
-    """Counts of visits as STARD-AI (2025) asks for them.
-
-    Attributes:
-      left_out, rejected: by reason; a recording may be rejected for several.
-    """
-
-    eligible: int
-    left_out: dict[str, int]
-    captured: int
-    gated: bool
-    rejected: int
-    rejected_by_check: dict[str, int]
-    predicted: int
-
-    @property
-    def reject_rate(self) -> float:
-        """Share of the captured; nan where nothing was captured or no gate looked."""
-        return self.rejected / self.captured if self.gated and self.captured else math.nan
-
-    def rows(self) -> list[tuple[str, int | str, Mapping[str, int]]]:
-        """What is counted, from the table to the estimates: its name, how many, and why so many.
-
-        The last are counts by reason, empty where none are kept.
-        """
-        return [("eligible", self.eligible, {}),
-                ("left out", sum(self.left_out.values()), self.left_out),
-                ("captured", self.captured, {}),
-                ("rejected", self.rejected if self.gated else NO_GATE, self.rejected_by_check),
-                ("predicted", self.predicted, {})]
-
-
-def counts_text(counts: Mapping[str, int]) -> str:
-    """Counts in words, such as "damaged 2, truncated 1"."""
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +51,7 @@ class Report:
 
     facts: RunFacts
     flow: Flow
+    compared: tuple[Compared, ...]  # the rejected with the estimated
     estimates: Estimates
     intervals: Intervals
     assessments: tuple[Assessment, ...]
@@ -119,8 +59,12 @@ class Report:
     evaluation: Evaluation  # of the estimates
     of_baselines: Mapping[str, Evaluation]
     differences: tuple[Difference, ...]
-    screening: Detection
+    ways: tuple[Detection, ...]  # other ways to find low weight than by the estimate itself
+    curves: tuple[Curve, ...]
+    forecasts: tuple[Forecast, ...]
     coverage: tuple[Coverage, ...]
+    coverage_withheld: tuple[Coverage, ...]  # without birth weights, of infants who have one
+    coverage_before: tuple[Coverage, ...]  # by the intervals before they were calibrated again
     heaping: tuple[Heaping, ...]
     technical_errors: tuple[TechnicalError, ...]
     standards: dict[str, dict[str, int]]  # of the z-scores, counted by measure
@@ -135,19 +79,25 @@ class Report:
         plain = lambda rows: [dataclasses.asdict(row) for row in rows]
         return {
             "version": VERSION, "run": self.facts.name, "synthetic": self.facts.synthetic,
-            "split": self.facts.split, "date": self.date, "git_commit": self.git_commit,
+            "split": self.facts.split, "other_data_set": self.facts.other,
+            "recalibrated_infants": self.facts.recalibrated,
+            "date": self.date, "git_commit": self.git_commit,
             "visits": len(self.estimates), "infants": self.infants, "confidence": CONFIDENCE,
             "bootstrap_resamples": RESAMPLES, "seed": self.seed,
             "flow": {**dataclasses.asdict(self.flow), "reject_rate": self.flow.reject_rate},
+            "estimated_and_rejected": plain(self.compared),
             "model": dataclasses.asdict(self.evaluation),
             "baselines": {name: {"description": self.baselines[name].description,
                                  **dataclasses.asdict(each)}
                           for name, each in self.of_baselines.items()},
-            "differences": plain(self.differences),
-            "screening": dataclasses.asdict(self.screening),
+            "differences": plain(self.differences), "forecasts": plain(self.forecasts),
+            "detection_otherwise": plain(self.ways), "roc": plain(self.curves),
             "spring_scale": dataclasses.asdict(spring_scale()),
             "interval_coverage_asked": self.intervals.coverage,
-            "coverage": plain(self.coverage), "interval_notes": self.intervals.notes(),
+            "coverage": plain(self.coverage), "coverage_withheld": plain(self.coverage_withheld),
+            "coverage_before": plain(self.coverage_before),
+            "interval_notes": self.intervals.notes(),
+            "width_without_birth_weight": self.intervals.costs(),
             "reference": {"heaping": plain(self.heaping),
                           "technical_errors": plain(self.technical_errors)},
             "standards": self.standards, "advice": self.advice,
@@ -161,17 +111,27 @@ class Report:
 
 
 def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: Intervals,
-          facts: RunFacts, seed: int = 0) -> Report:
+          facts: RunFacts, seed: int = 0, *, withheld: Estimates | None = None,
+          before: Intervals | None = None) -> Report:
     """Evaluates the estimates of a split; `report.write` tells the arguments and errors."""
     assessments = tuple(assess(estimates, intervals))
+    methods = {MODEL: estimates, **({NOT_TOLD: withheld} if withheld else {}),
+               **{name: each.estimates for name, each in baselines.items()}}
     return Report(
-        facts=facts, flow=_flow(estimates, facts), estimates=estimates, intervals=intervals,
-        assessments=assessments, baselines=baselines, evaluation=evaluate(estimates, seed),
+        facts=facts, flow=flow(estimates, facts), compared=compare(estimates, facts.rejected),
+        estimates=estimates, intervals=intervals, assessments=assessments, baselines=baselines,
+        evaluation=evaluate(estimates, seed),
         of_baselines={name: evaluate(each.estimates, seed) for name, each in baselines.items()},
         differences=tuple(row for name, each in baselines.items()
                           for row in difference(estimates, each.estimates, name, seed)),
-        screening=screening(estimates, intervals.bounds(estimates)[0]),
-        coverage=tuple(covered(intervals, estimates, seed)), heaping=heaping(estimates),
+        ways=all_ways(estimates, intervals.bounds(estimates)[0], withheld, facts.rejected),
+        curves=tuple(curve(each, name, seed) for name, each in methods.items()),
+        forecasts=tuple(row for name, each in methods.items() for row in forecasts(
+            each, name, None if name in baselines else intervals, seed)),
+        coverage=tuple(covered(intervals, estimates)),
+        coverage_withheld=_of_withheld(intervals, estimates, withheld),
+        coverage_before=tuple(covered(before, estimates)) if before else (),
+        heaping=heaping(estimates),
         technical_errors=technical_errors(estimates), standards=_standards(assessments),
         advice=dict(collections.Counter(found.advice.line for found in assessments)),
         not_judged=dict(collections.Counter(each.short for found in assessments
@@ -179,20 +139,13 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
         seed=seed, date=datetime.date.today().isoformat(), git_commit=git_commit())
 
 
-def _flow(estimates: Estimates, facts: RunFacts) -> Flow:
-    rejected = [gate for _, gate in facts.gated if not gate.accepted]
-    captured = facts.eligible - sum(facts.left_out.values())
-    flow = Flow(facts.eligible, dict(facts.left_out), captured, bool(facts.gated), len(rejected),
-                rejections(rejected), len(estimates))
-    if flow.captured != flow.rejected + flow.predicted:
-        raise ValueError(f"{flow.captured} visits were captured ({facts.eligible} eligible), but "
-                         f"{flow.rejected} rejected and {flow.predicted} estimated; count every "
-                         f"visit of the split once")
-    accepted = {visit.key for visit, gate in facts.gated if gate.accepted}
-    if facts.gated and (wrong := accepted ^ {visit.key for visit in estimates.visits}):
-        raise ValueError(f"visit {min(wrong)} is estimated but not accepted by the gate, or the "
-                         f"other way round; estimate the accepted visits")
-    return flow
+def _of_withheld(intervals: Intervals, estimates: Estimates, withheld: Estimates | None
+                 ) -> tuple[Coverage, ...]:
+    """Coverage of infants whose birth weight is known, where the model was not told it."""
+    if withheld is None:
+        return ()
+    known = np.array([visit.birth_weight_g is not None for visit in estimates.visits], bool)
+    return tuple(covered(intervals, withheld.take(known))) if known.any() else ()
 
 
 def _standards(assessments: Iterable[Assessment]) -> dict[str, dict[str, int]]:

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from deps_jax.common.command.page import render
 from deps_jax.common.command.source import package_version
 from deps_jax.common.statistics.intervals import Number
-from nurture_jax.evaluation.intervals import ALL_AGES
+from nurture_jax.evaluation.coverage import EVERYBODY
+from nurture_jax.evaluation.detection import NOT_TOLD
 from nurture_jax.growth import INTERGROWTH, PRETERM, WHO
 from nurture_jax.measures import LABELS, MEASURES, TABULAR
-from nurture_jax.report.content import Flow, Report, counts_text
+from nurture_jax.report.content import Report
+from nurture_jax.report.flow import Flow, counts_text
 from nurture_jax.rules import LINES, RULES
 
-VERSION = 2
+VERSION = 3
 USE = ("Research on estimating weight, length, head and chest circumference of newborns up to 60 "
        "days from a phone video beside a reference object of known length.")
 NOT_FOR = (
@@ -24,14 +26,16 @@ NOT_FOR = (
 SYNTHETIC = ("Trained or measured on rendered recordings: nothing here says how good it is on "
              "real newborns.")
 COUNTED = {"left out": "left out, video not usable",
-           "rejected": "rejected by the gate; one may fail several checks"}
+           "rejected": "rejected by the gate; one may fail several checks",
+           "weighed": "weighed, so that the estimate can be judged"}
 
 
 def fill(report: Report) -> dict:
     """The card as plain values; every number is of the run's own evaluation."""
     rows = [row for measure in LABELS if (row := report.evaluation.overall(measure))]
-    coverage = {row.measure: row for row in report.coverage if row.band == ALL_AGES}
+    coverage = {row.measure: row for row in report.coverage if row.by == EVERYBODY}
     everybody = report.evaluation.detection[0]
+    untold = next((row for row in report.ways if row.what.endswith(NOT_TOLD)), None)
     return {
         "card_version": VERSION, "name": report.facts.name, "date": report.date,
         "package_version": package_version(), "git_commit": report.git_commit,
@@ -49,9 +53,10 @@ def fill(report: Report) -> dict:
                 "unit": row.unit, "visits": row.visits, "mae": dataclasses.asdict(row.mae),
                 "relative_error_percent": dataclasses.asdict(row.relative_error_percent),
                 "bias": dataclasses.asdict(row.bias)} for row in rows},
-            "interval_coverage": {name: dataclasses.asdict(row.share)
+            "interval_coverage": {name: dataclasses.asdict(row.by_infant)
                                   for name, row in coverage.items()},
             "below_2500_g": dataclasses.asdict(everybody),
+            "below_2500_g_birth_weight_withheld": untold and dataclasses.asdict(untold),
             "mae_minus_baseline": [dataclasses.asdict(row) for row in report.differences]},
         "gate": dataclasses.asdict(report.facts.limits),
         "advice": [dataclasses.asdict(rule) for rule in RULES]}
@@ -71,7 +76,7 @@ def markdown(card: Mapping) -> str:
         errors=errors, interval=card["outputs"]["interval"],
         coverage=[f"{name} {_shown(share, 100)} %"
                   for name, share in found["interval_coverage"].items()],
-        low=found["below_2500_g"],
+        low=found["below_2500_g"], untold=found["below_2500_g_birth_weight_withheld"],
         differences=[[row["measure"], row["baseline"],
                       f"{_shown(row['mae_difference'])} {row['unit']}"]
                      for row in found["mae_minus_baseline"]],
@@ -82,9 +87,9 @@ def markdown(card: Mapping) -> str:
 
 
 def _flow(flow: Flow) -> list[list[object]]:
-    """Counts of visits from the table to the estimates, with the reasons of those lost."""
-    return [[COUNTED.get(name, name), f"{count} ({counts_text(reasons)})" if reasons else count]
-            for name, count, reasons in flow.rows()]
+    """Counts from the table to the estimates, with the reasons of those lost."""
+    return [[COUNTED.get(name, name), f"{count} ({counts_text(reasons)})" if reasons else count,
+             infants] for name, count, infants, reasons in flow.rows()]
 
 
 def _shown(number: Mapping, factor: float = 1) -> str:

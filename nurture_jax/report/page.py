@@ -5,21 +5,24 @@ What stands where, and all text, is in `templates/report.html.j2`; here its numb
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from deps_jax.common.command.page import inline, png, render
 from deps_jax.common.statistics.intervals import Number
-from nurture_jax.evaluation.evaluate import EVERYBODY, Errors, spring_scale
+from nurture_jax.evaluation.coverage import EVERYBODY, Coverage
+from nurture_jax.evaluation.detection import spring_scale
+from nurture_jax.evaluation.evaluate import Errors
 from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.report import plots
-from nurture_jax.report.content import Report, counts_text
+from nurture_jax.report.content import Report
+from nurture_jax.report.flow import counts_text
 from nurture_jax.rules import LINES, RULES
 
 ERROR_NAMES = ("mean absolute\nerror", "relative\nerror", "bias", "within\n5 %", "within\n10 %")
-COUNTED = {"eligible": "visits of the split", "left out": "all usable",
+COUNTED = {"eligible": "in the table", "left out": "all usable",
            "captured": "videos that can be read", "rejected": "nothing was rejected",
-           "predicted": "all numbers here are of these"}
+           "predicted": "estimated", "weighed": "all can be judged by their weight"}
 Rows = list[list[object]]
 
 
@@ -37,10 +40,16 @@ def page(report: Report) -> str:
         baselines=[f"{name}: {each.description}" for name, each in report.baselines.items()],
         flow=_flow(report), agreement=_agreement(report),
         agreement_plot=inline(png(plots.bland_altman(report.estimates, agreement)))
-        if agreement else "",
+        if agreement else "", proportional=_proportional(report),
         low_weight=_low_weight(report), weight_plot=inline(png(plots.weights(report.estimates))),
-        coverage_asked=f"{report.intervals.coverage:.0%}", coverage=_coverage(report),
-        coverage_plot=inline(png(plots.coverage(report.coverage, report.intervals.coverage))),
+        areas=_areas(report),
+        roc_plot=inline(png(plots.roc(report.curves, report.evaluation.detection[0])))
+        if any(each.points for each in report.curves) else "",
+        forecasts=_forecasts(report), compared=_compared(report),
+        coverage_asked=f"{report.intervals.coverage:.0%}",
+        coverage=[(title, _coverage(rows)) for title, rows in _coverages(report) if rows],
+        coverage_plot=inline(png(plots.coverage(report.coverage, report.intervals.coverage)))
+        if report.coverage else "", other=facts.other, recalibrated=facts.recalibrated,
         interval_notes=report.intervals.notes(), groups=_groups(report),
         advice=[[line, report.advice.get(line, 0)] for line in LINES.values()],
         not_judged=[list(row) for row in report.not_judged.items()],
@@ -67,12 +76,13 @@ def _headline(report: Report) -> Rows:
 
 
 def _flow(report: Report) -> Rows:
-    """Boxes: name, count, and the reasons or what is counted."""
+    """Boxes: name, visits, infants, and the reasons or what is counted."""
     rows = []
-    for name, count, reasons in report.flow.rows():
+    for name, count, infants, reasons in report.flow.rows():
         if name == "rejected" and report.flow.gated:
             count = f"{count} ({report.flow.reject_rate:.1%})"
-        rows.append([name, count, counts_text(reasons).replace("_", " ") or COUNTED[name]])
+        rows.append([name, count, infants,
+                     counts_text(reasons).replace("_", " ") or COUNTED[name]])
     return rows
 
 
@@ -83,16 +93,50 @@ def _agreement(report: Report) -> Rows:
             for row in report.evaluation.agreement]
 
 
+def _proportional(report: Report) -> Rows:
+    return [[MEASURES[row.measure].label, row.visits, _percent(row.slope, 1, sign=True),
+             _percent(row.spread_slope, 1, sign=True), "yes" if row.grows else "not shown",
+             *(_percent(each, 1, sign=True) for each in (
+                 row.mean_percent, row.lower_percent, row.upper_percent))]
+            for row in report.evaluation.proportional]
+
+
 def _low_weight(report: Report) -> Rows:
+    rows = (*report.evaluation.detection, *report.ways, spring_scale())
     return [[row.what, row.found, row.missed, row.false_alarms, row.rightly_left,
-             _percent(row.sensitivity, 100), _percent(row.specificity, 100)]
-            for row in (*report.evaluation.detection, report.screening, spring_scale())]
+             *(_percent(each, 100) for each in (
+                 row.sensitivity, row.specificity, row.ppv, row.npv))] for row in rows]
 
 
-def _coverage(report: Report) -> Rows:
-    return [[MEASURES[row.measure].label, row.band, row.visits, row.infants,
-             _percent(row.share, 100), _percent(row.by_infant, 100),
-             MEASURES[row.measure].error(row.mean_width)] for row in report.coverage]
+def _areas(report: Report) -> Rows:
+    return [[row.what, row.visits, row.low, _shown(row.area, "{:.3f}".format, "")]
+            for row in report.curves]
+
+
+def _forecasts(report: Report) -> Rows:
+    return [[MEASURES[row.measure].label, row.method, row.visits,
+             *(_number(each, row.measure) if math.isfinite(each.value) else "no interval"
+               for each in (row.crps, row.interval_score))]
+            for measure in LABELS for row in report.forecasts if row.measure == measure]
+
+
+def _compared(report: Report) -> Rows:
+    return [[row.what, row.of_estimated, _percent(row.estimated, 100), row.of_rejected,
+             _percent(row.rejected, 100)] for row in report.compared]
+
+
+def _coverages(report: Report) -> list[tuple[str, Sequence[Coverage]]]:
+    """Tables of coverage, each with its title."""
+    return [("Coverage" + (" after the intervals were calibrated again" if report.coverage_before
+                           else ""), report.coverage),
+            ("Coverage before that", report.coverage_before),
+            ("Coverage of infants whose birth weight was withheld", report.coverage_withheld)]
+
+
+def _coverage(rows: Sequence[Coverage]) -> Rows:
+    return [[MEASURES[row.measure].label, row.by, row.group, row.visits, row.infants,
+             _percent(row.by_infant, 100), _percent(row.by_visit, 100),
+             MEASURES[row.measure].error(row.mean_width)] for row in rows]
 
 
 def _groups(report: Report) -> list[tuple[str, Rows]]:
@@ -140,8 +184,8 @@ def _number(number: Number, measure: str, *, sign: bool = False) -> str:
     return _shown(number, MEASURES[measure].error_text, MEASURES[measure].unit, sign)
 
 
-def _percent(number: Number, factor: float, digits: int = 1) -> str:
-    return _shown(number, lambda value: f"{factor * value:.{digits}f}", "%")
+def _percent(number: Number, factor: float, digits: int = 1, *, sign: bool = False) -> str:
+    return _shown(number, lambda value: f"{factor * value:.{digits}f}", "%", sign)
 
 
 def _shown(number: Number, show: Callable[[float], str], unit: str, sign: bool = False) -> str:

@@ -1,15 +1,18 @@
 """Plots of an evaluation. Colours are those of Okabe and Ito, told apart by the colour-blind."""
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
 
-from nurture_jax.evaluation.coverage import Coverage
+from nurture_jax.evaluation.agreement import Agreement
+from nurture_jax.evaluation.coverage import EVERYBODY, Coverage
+from nurture_jax.evaluation.detection import Curve, Detection
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.evaluate import Agreement
+from nurture_jax.evaluation.groups import AGE_BANDS, UNKNOWN_AGE
 from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 
@@ -61,16 +64,18 @@ def weights(estimates: Estimates) -> Figure:
 
 
 def coverage(rows: Sequence[Coverage], asked: float) -> Figure:
-    """Share of measured values within their interval, by measure and band of age."""
+    """Share of measured values within their interval by infant, by measure and band of age."""
+    rows = [row for row in rows if row.by in (EVERYBODY, "visit day")]
     measures = list(dict.fromkeys(row.measure for row in rows))
-    bands = list(dict.fromkeys(row.band for row in rows))
+    bands = [name for name in (EVERYBODY, *AGE_BANDS, UNKNOWN_AGE)
+             if any(row.group == name for row in rows)]
     figure = _figure(9.6, 3.2)
     axes = figure.add_subplot(ylabel="within the interval, %")
     marks = dict(zip(LABELS, zip((BLUE, ORANGE, GREEN, GREY), "o^sD", strict=True), strict=True))
     for i, measure in enumerate(measures):
         own = [row for row in rows if row.measure == measure]
-        x = [bands.index(row.band) + 0.14 * (i - (len(measures) - 1) / 2) for row in own]
-        share = np.array([[row.share.value, row.share.low, row.share.high] for row in own]).T
+        x = [bands.index(row.group) + 0.14 * (i - (len(measures) - 1) / 2) for row in own]
+        share = np.array([[*dataclasses.astuple(row.by_infant)] for row in own]).T
         colour, mark = marks[measure]
         axes.errorbar(x, 100 * share[0], 100 * np.abs(share[1:] - share[0]), fmt=mark,
                       color=colour, markersize=5, capsize=2, label=MEASURES[measure].label)
@@ -78,6 +83,22 @@ def coverage(rows: Sequence[Coverage], asked: float) -> Figure:
     axes.set_xticks(range(len(bands)), bands)
     axes.set_ylim(min(axes.get_ylim()[0], 80), 101)
     axes.legend(ncols=len(measures), fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return figure
+
+
+def roc(curves: Sequence[Curve], at_limit: Detection) -> Figure:
+    """Sensitivity over false alarms of every method, and where 2500 g of the estimate lies."""
+    figure = _figure(5.4, 4.8)
+    axes = figure.add_subplot(xlabel="others taken for low, %", ylabel="low weight found, %")
+    for row, (colour, style) in zip(curves, zip((BLUE, ORANGE, GREEN, GREY), ("-", "--", "-.", ":"),
+                                                strict=True), strict=False):
+        if row.points:
+            x, y = zip(*row.points, strict=True)
+            axes.plot(100 * np.array(x), 100 * np.array(y), style, color=colour,
+                      label=f"{row.what}: {row.area.value:.3f}")
+    axes.plot(100 - 100 * at_limit.specificity.value, 100 * at_limit.sensitivity.value, "o",
+              color=BLUE, label=f"estimate below {LOW_BIRTH_WEIGHT_G} g")
+    axes.legend(fontsize=9, loc="lower right")
     return figure
 
 

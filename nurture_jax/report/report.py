@@ -24,22 +24,27 @@ from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.records.visit import Visit
 from nurture_jax.report import model_card
 from nurture_jax.report import page as report_page
-from nurture_jax.report.content import Report, RunFacts, build
+from nurture_jax.report.content import Report, build
+from nurture_jax.report.facts import RunFacts
 
 
 def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
-          intervals: Intervals, facts: RunFacts, seed: int = 0) -> Report:
+          intervals: Intervals, facts: RunFacts, seed: int = 0, *,
+          withheld: Estimates | None = None, before: Intervals | None = None) -> Report:
     """Evaluates the estimates of a split and writes all files into `folder`.
 
     Args:
       estimates: of the visits that the gate let through.
       baselines: of the same visits, by name (`fit_baselines`).
-      intervals: calibrated on the validation split.
+      intervals: calibrated on other infants.
+      withheld: the same visits estimated without their birth weights; None where they were not.
+      before: intervals before they were calibrated again for this data set; None where they are
+        the same.
 
     Raises:
       ValueError: where counts of visits do not add up, or no weight was measured.
     """
-    report = build(estimates, baselines, intervals, facts, seed)
+    report = build(estimates, baselines, intervals, facts, seed, withheld=withheld, before=before)
     folder, card = Path(folder), model_card.fill(report)
     for name, content in (("predictions.csv", predictions(report.assessments, facts.gated)),
                           ("evaluation.json", _json(report.numbers())),
@@ -52,15 +57,15 @@ def write(folder: Path, estimates: Estimates, baselines: Mapping[str, Baseline],
 
 def predictions(assessments: Sequence[Assessment], gated: Sequence[tuple[Visit, Gate]] = ()) -> str:
     """CSV, one row a visit: those estimated, then those the gate rejected, with its reasons."""
-    rows = [{**_known(found.visit), **_estimated(found), "gate": "accepted" if gated else "none"}
+    rows = [{**known(found.visit), **estimated(found), "gate": "accepted" if gated else "none"}
             for found in assessments]
-    rows += [{**_known(visit), "gate": "rejected",
+    rows += [{**known(visit), "gate": "rejected",
               "gate_reasons": "; ".join(map(str, gate.failures))}
              for visit, gate in gated if not gate.accepted]
     return sealed.rows(rows)
 
 
-def _known(visit: Visit) -> dict:
+def known(visit: Visit) -> dict:
     """What was known and measured without the video; empty cells for None."""
     names = ("infant_id", "visit_id", "age_days", "sex", "gestational_age_days", "birth_weight_g",
              "site", "device", "body")
@@ -71,7 +76,8 @@ def _known(visit: Visit) -> dict:
         if visit.birth_weight_g else None}
 
 
-def _estimated(found: Assessment) -> dict:
+def estimated(found: Assessment) -> dict:
+    """What is said of a visit, as cells by column."""
     row, told = {}, found.plain()
     for measure in LABELS:
         plain = told["measures"].get(measure, {"standard": "none: not estimated"})
@@ -85,7 +91,7 @@ def _estimated(found: Assessment) -> dict:
     change = "change_from_birth_weight_percent"
     return row | {
         "standard_because": why, "weight_band_estimated": told["weight_band"],
-        change: _rounded(told[change], 2),
+        change: _rounded(told[change], 2), "lacks": "; ".join(told["lacks"]),
         "advice": told["advice"], "advice_reasons": "; ".join(told["advice_reasons"]),
         "advice_not_judged": "; ".join(told["advice_not_judged"]),
         "advice_notes": "; ".join(told["advice_notes"])}

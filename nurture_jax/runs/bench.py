@@ -18,7 +18,8 @@ from deps_jax.common.loop.parallel import check_batch_size
 from nurture_jax.clinic.recording_gate import Limits
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource, tabular_of
-from nurture_jax.evaluation.intervals import AGE_BANDS, ALL_AGES, Intervals
+from nurture_jax.evaluation.groups import GIVEN, WITHHELD
+from nurture_jax.evaluation.intervals import ALL, Intervals
 from nurture_jax.measures import KEYPOINTS, LABELS
 from nurture_jax.network.model import NurtureNet, zero_inputs
 from nurture_jax.network.scaling import Scaling
@@ -173,9 +174,9 @@ def untrained(experiment: Experiment, folder: Path) -> TrainedNurture:
 
 def _any_intervals() -> Intervals:
     """Intervals that nothing was calibrated on."""
-    bands = (ALL_AGES, *AGE_BANDS)
-    return Intervals(0.9, 30, {band: dict.fromkeys(LABELS, 0) for band in bands},
-                     {band: dict.fromkeys(LABELS, 2.0) for band in bands})
+    inputs = (GIVEN, WITHHELD)
+    return Intervals(0.9, 30, {name: {measure: {ALL: 0} for measure in LABELS} for name in inputs},
+                     {name: {measure: {ALL: 2.0} for measure in LABELS} for name in inputs}, {}, {})
 
 
 def _fastest(function: Callable, rounds: int) -> float:

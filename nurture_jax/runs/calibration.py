@@ -55,10 +55,21 @@ def load(folder: Path) -> Calibration:
         version, which did not say what the intervals belong to.
     """
     path = Path(folder) / FILE
+    return load_file(path, Path(folder))
+
+
+def load_file(path: Path, folder: Path) -> Calibration:
+    """Intervals of the run in `folder` out of any file, such as that of another hospital.
+
+    Raises:
+      ValueError: As `load`.
+    """
     content = sealed.read(path, _evaluate(folder))
     if missing := {field.name for field in dataclasses.fields(Calibration)} - content.keys():
         raise ValueError(f"{path} does not say which {', '.join(sorted(missing))} it belongs to; "
                          f"{_evaluate(folder)}")
+    if content["intervals"].keys() != {field.name for field in dataclasses.fields(Intervals)}:
+        raise ValueError(f"{path} is of another version of this program; {_evaluate(folder)}")
     return Calibration(build_settings(Intervals, content["intervals"], f"{path}: intervals"),
                        content["model_sha256"],
                        build_settings(Limits, content["limits"], f"{path}: limits"))

@@ -1,62 +1,68 @@
 """From a trained model and the clips of its splits to the files of a report.
 
-    WORKDIR/intervals.json          calibrated on validation, read for prediction: `calibration`
+    WORKDIR/intervals.json          calibrated on a split of its own, read for prediction
     WORKDIR/evaluation/SPLIT/       the report, see `report`
 
-The gate looks at every clip; intervals are calibrated on the accepted visits of validation and
-everything is measured on those of test.
+The gate looks at every clip; intervals are calibrated on the accepted visits of the calibration
+split and everything is measured on those of test. Another data set is in `other_data`.
 """
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
 
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
 from nurture_jax import records
-from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
-from nurture_jax.clips.clip_batches import ClipSource, eval_batches
-from nurture_jax.clips.clip_cache import ClipCache
+from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.baselines import fit_baselines
-from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.coverage import EVERYBODY
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
-from nurture_jax.records.visit import Visit
 from nurture_jax.report import report
-from nurture_jax.report.content import Report, RunFacts
+from nurture_jax.report.content import Report
+from nurture_jax.report.facts import RunFacts
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.training import experiment
+from nurture_jax.runs.observed import Observe, observe_split
+from nurture_jax.runs.other_data import CALIBRATION, evaluate_other
+from nurture_jax.training import experiment, training_data
 
 SPLITS = ("test", "validation")
-# What a model says of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and,
-# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
-Observe = Callable[[dict], Mapping[str, np.ndarray]]
 
 
 def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
-                 gate: Mapping[str, float] | None = None, seed: int = 0) -> Report:
-    """Opens a finished run and writes the report of one split.
+                 gate: Mapping[str, float] | None = None, seed: int = 0,
+                 recalibrate: float = 0.0) -> Report:
+    """Opens a finished run and writes the report of one split, or of another data set.
 
     Args:
       folder: Folder of the run.
-      split: "test" or "validation"; intervals of the latter are too narrow, as it calibrates them.
-      data_dir: Folder of the data set, where it has moved; "" takes the config's.
+      split: "test" or "validation", whose errors are too small, as it has chosen the weights.
+      data_dir: Folder of the data set, where it has moved, or of another one; "" takes that of
+        the config.
       gate: Limits by name that replace those in force, see `gate_limits`.
       seed: Seed of the bootstrap and the baselines.
+      recalibrate: Part of the infants of another data set that calibrate the intervals again.
 
     Raises:
       ValueError: If the run, its data or the split are not there, the visits that it was trained
         with have changed, or all visits are rejected.
     """
     folder, trained = Path(folder), TrainedNurture.open(folder)
+    other = bool(data_dir) and not training_data.is_of(Path(data_dir), folder)
+    if other and (gate or split != "test"):
+        raise ValueError(f"{data_dir} is another data set than that of {folder}; it has no "
+                         f"--split, and its --gate is that of the run's own evaluation")
+    if other:
+        return evaluate_other(trained, data_dir, share=recalibrate, seed=seed)
+    if recalibrate:
+        raise ValueError("--recalibrate is for another data set: give its folder as --data; a "
+                         "run's own intervals are calibrated at every evaluation")
     limits = gate_limits(folder, trained.experiment.gate, gate or {})
     data = trained.experiment.data
     data = dataclasses.replace(data, dir=data_dir or data.dir)
@@ -110,7 +116,8 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     Args:
       folder: Folder that the report and the intervals are written to.
       observe: The model, a network or an exported file.
-      sources: Clips by split: "train" (only its table is read), "validation", and `split`.
+      sources: Clips by split: "train" (only its table is read), "calibration", and `split`;
+        without a split for calibration, that of validation calibrates, and the report says so.
       name: Name of the run.
       synthetic: Whether the recordings are rendered.
       model_sha256: Hash of the model; the intervals belong to it.
@@ -123,59 +130,25 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     Raises:
       ValueError: If a split is not there, or the gate rejects all visits of one.
     """
-    if missing := [part for part in ("train", "validation", split) if not len(
+    calibrating = CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
+    if missing := [part for part in ("train", calibrating, split) if not len(
             sources.get(part, ()))]:
         raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
                          f"train with data.{missing[0]}_fraction above 0")
     limits = limits or Limits()
-    accepted, _ = observe_split(observe, sources["validation"], batch_size, limits)
-    factors = intervals.calibrate(accepted)
-    estimates, gates = observe_split(observe, sources[split], batch_size, limits)
-    left_out = _left_out(sources[split].cache)
-    facts = RunFacts(name, synthetic, split, len(gates) + sum(left_out.values()), left_out, gates,
-                     training or {}, limits)
-    baselines = fit_baselines(sources["train"].cache.records.visits, estimates.visits, seed)
-    written = report.write(folder / "evaluation" / split, estimates, baselines, factors, facts,
-                           seed)
+    accepted = observe_split(observe, sources[calibrating], batch_size, limits)
+    factors = intervals.calibrate(accepted.estimates, accepted.withheld)
+    seen = observe_split(observe, sources[split], batch_size, limits)
+    table = sources[split].cache.records
+    facts = RunFacts(
+        name, synthetic, split,
+        tuple(visit.infant_id for visit in (*table.visits, *table.left_out)), table.left_out,
+        seen.gates, {**(training or {}), "intervals calibrated on": calibrating}, limits)
+    baselines = fit_baselines(sources["train"].cache.records.visits, seen.estimates.visits, seed)
+    written = report.write(folder / "evaluation" / split, seen.estimates, baselines, factors, facts,
+                           seed, withheld=seen.withheld)
     calibration.save(Calibration(factors, model_sha256, limits), folder)
     return written
-
-
-def observe_split(observe: Observe, source: ClipSource, batch_size: int,
-                  limits: Limits | None = None
-                  ) -> tuple[Estimates, tuple[tuple[Visit, Gate], ...]]:
-    """Estimates of the visits that pass the gate, and what it found of every visit.
-
-    Args:
-      observe: The model.
-      source: Clips of the split.
-      batch_size: Clips that are estimated at a time.
-      limits: Limits of the gate; None takes the defaults.
-
-    Raises:
-      ValueError: If no visit passes.
-    """
-    visits, gates, kept = source.cache.records.visits, [], []
-    batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
-                   desc="estimating", unit="batch", leave=False)
-    for batch in batches:
-        found = observe(batch)
-        for row, mean in enumerate(found["mean"]):
-            place = int(batch["index"][row])
-            seen = (found[name][row] if name in found else None
-                    for name in ("shares", "keypoints"))
-            gate = inspect(batch["frames"][row], source.cache[place].duration_s, *seen, limits,
-                           fit=source.cache.settings.fit)
-            gates.append((visits[place], gate))
-            if gate.accepted:
-                kept.append((visits[place], mean, found["scale"][row]))
-    if not kept:
-        reasons = ", ".join(f"{check} {count}" for check, count in
-                            rejections(gate for _, gate in gates).items())
-        raise ValueError(f"the gate rejects all {len(gates)} recordings ({reasons}); train longer, "
-                         f"or look at them")
-    chosen, mean, scale = zip(*kept, strict=True)
-    return Estimates(tuple(chosen), np.stack(mean), np.stack(scale)), tuple(gates)
 
 
 def training_facts(trained: TrainedNurture, parts: Mapping[str, records.Records]) -> dict:
@@ -207,10 +180,24 @@ def summary(found: Report, folder: Path) -> str:
               + row.mae_difference.text("{:+.0f}".format, unit=row.unit)
               for row in found.differences if row.measure == WEIGHT.name]
     flow, kind = found.flow, "synthetic recordings" if found.facts.synthetic else "recordings"
-    page = Path(folder) / "evaluation" / found.facts.split / "report.html"
+    name = f"other_{found.facts.split}" if found.facts.other else found.facts.split
+    page = Path(folder) / "evaluation" / name / "report.html"
+    lines += _covered(found)
     return "\n".join([*lines, "", f"{flow.predicted} of {flow.captured} {kind} estimated, "
                       f"{flow.rejected} rejected by the gate", *_changed_limits(found, folder),
                       f"report: {page}"])
+
+
+def _covered(found: Report) -> list[str]:
+    """A line with the coverage of every measure, and one with that before a recalibration."""
+    after = f" after {found.facts.recalibrated} infants calibrated again"
+    tables = {"before": found.coverage_before,
+              after.strip() if found.coverage_before else "": found.coverage}
+    shares = {when: ", ".join(f"{row.measure} {100 * row.by_infant.value:.1f} %"
+                              for row in rows if row.by == EVERYBODY)
+              for when, rows in tables.items()}
+    return [f"{found.intervals.coverage:.0%} intervals cover{when and f', {when}'}: {told}"
+            for when, told in shares.items() if told]
 
 
 def _changed_limits(found: Report, folder: Path) -> list[str]:
@@ -222,8 +209,3 @@ def _changed_limits(found: Report, folder: Path) -> list[str]:
     changed = [f"{name} {value:g} (config: {getattr(config, name):g})"
                for name, value in now.items() if value != getattr(config, name)]
     return [f"limits of the gate: {', '.join(changed)}"] if changed else []
-
-
-def _left_out(cache: ClipCache) -> dict[str, int]:
-    """Counts of the visits of a split whose video could not be used, by reason."""
-    return dict(collections.Counter(out.reason for out in cache.records.left_out).most_common())

@@ -79,18 +79,24 @@ class Predictor:
                                _visit("")))  # compiles
 
     @classmethod
-    def open(cls, folder: str | Path) -> Predictor:
+    def open(cls, folder: str | Path, intervals: str | Path = "") -> Predictor:
         """The predictor of a run in `folder`.
+
+        Args:
+          folder: Folder of the run.
+          intervals: File of intervals that were calibrated again for another hospital; "" takes
+            those of the run.
 
         Raises:
           ValueError: If it is not there, or was not evaluated with the weights it has now.
         """
-        return cls(TrainedNurture.open(folder), calibration.load(Path(folder)))
+        path = Path(intervals) if intervals else Path(folder) / calibration.FILE
+        return cls(TrainedNurture.open(folder), calibration.load_file(path, Path(folder)))
 
     def __call__(self, video: Path, *, age_days: float | None = None,
                  birth_weight_g: float | None = None, sex: str = "",
-                 gestational_age_days: float | None = None,
-                 earlier: Sequence[Earlier] = ()) -> Prediction:
+                 gestational_age_days: float | None = None, infant_id: str = "",
+                 visit_id: str = "", earlier: Sequence[Earlier] = ()) -> Prediction:
         """Decodes, looks, and estimates unless the gate rejects.
 
         Args:
@@ -99,6 +105,7 @@ class Predictor:
           birth_weight_g: Weight at birth.
           sex: "F", "M" or "".
           gestational_age_days: Gestation at birth.
+          infant_id, visit_id: Whose visit it is, for the audit.
           earlier: Earlier visits, which the advice compares with; the network is not told.
 
         Raises:
@@ -106,7 +113,8 @@ class Predictor:
             video cannot be used.
         """
         visit = recording(video, earlier, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
-                          gestational_age_days=gestational_age_days)
+                          gestational_age_days=gestational_age_days, infant_id=infant_id,
+                          visit_id=visit_id)
         data = self._trained.experiment.data
         clip = sample_clip(video, data.frames, data.size, fit=data.fit, minimum_s=data.minimum_s)
         found = {name: value[0] for name, value in
@@ -120,6 +128,7 @@ class Predictor:
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "video": {"name": Path(video).name, "sha256": checksums.of_file(Path(video)),
                       "duration_s": clip.duration_s, "width": clip.width, "height": clip.height},
+            "visit": {"infant_id": infant_id, "visit_id": visit_id},
             "inputs": {name: getattr(visit, name) for name in
                        ("age_days", "sex", "birth_weight_g", "gestational_age_days")}
             | {"earlier": [dataclasses.asdict(each) for each in earlier]},
@@ -192,7 +201,7 @@ def text(prediction: Prediction) -> str:
 
 
 def _visit(video: str, **known: float | str | None) -> Visit:
-    return Visit(infant_id="", visit_id="", video=video, **known)
+    return Visit(video=video, **{"infant_id": "", "visit_id": "", **known})
 
 
 def _batch(frames: np.ndarray, visit: Visit) -> dict[str, np.ndarray]:

@@ -52,6 +52,7 @@ MODEL = "model.json"
 RECORDS = "records.txt"
 # Fields that a continued run may change: where and how, not what.
 MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence")
+HELD_OUT = ("validation", "calibration", "test")
 GATE = "gate"  # trains nothing, but intervals are calibrated on what it accepts
 
 
@@ -66,7 +67,8 @@ class Data:
       read_workers: Number of processes that read decoded clips; 0 reads in threads of this one,
         which give 600 clips of 25 frames and 224 px in a second.
       frames, size, fit, minimum_s: See `ClipSettings`.
-      validation_fraction, test_fraction: Parts of the infants that are held out.
+      validation_fraction, calibration_fraction, test_fraction: Parts of the infants that choose
+        weights, calibrate intervals (0: those of validation do both), and are measured.
       split_seed: Seed that says which infants.
 
     Raises:
@@ -82,6 +84,7 @@ class Data:
     fit: str = "crop"
     minimum_s: float = MINIMUM_S
     validation_fraction: float = 0.15
+    calibration_fraction: float = 0.0
     test_fraction: float = 0.15
     split_seed: int = 0
 
@@ -294,12 +297,12 @@ def open_data(data: Data, folder: Path
 
 
 def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, records.Records]:
-    """Train, validation and test: as the run has written them, or drawn anew.
+    """Train, validation, calibration and test: as the run has written them, or drawn anew.
 
     Raises:
       ValueError: If no visit for validation has a weight; or as `splits.read` and `splits.split`.
     """
-    held_out = {"validation": data.validation_fraction, "test": data.test_fraction}
+    held_out = {name: getattr(data, f"{name}_fraction") for name in HELD_OUT}
     fractions = {"train": 1 - sum(held_out.values()), **held_out}
     if is_begun(folder):
         parts = splits.read(found, folder)
@@ -316,9 +319,7 @@ def open_sources(data: Data, found: records.Records, parts: Mapping[str, records
                  ) -> dict[str, ClipSource]:
     """Clips of every split; videos that are not yet in the cache are decoded.
 
-    Only the training split is moved to annotated frames: what is validated and tested is what a
-    prediction would see.
-    """
+    Only those of training are moved to annotated frames; a prediction sees what the others do."""
     cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
     return {name: ClipSource(cache.of_infants(part.infants), exact=name == "train")
             for name, part in parts.items()}

@@ -19,12 +19,11 @@ from nurture_jax.clips.clip_augment import Batch
 from nurture_jax.measures import LABELS
 from nurture_jax.network import geometry
 from nurture_jax.network.model import Outputs
-from nurture_jax.network.scaling import Scaling
+from nurture_jax.network.scaling import LOG_SCALE_RANGE, Scaling
 
 Term = tuple[str, jax.Array, jax.Array, float]  # name, losses, their mask and weight
 REGRESSIONS = ("laplace", "huber")
 FARTHEST_CELLS = 4.0  # a peak at another place altogether is the heatmap's affair
-LOG_SCALE_RANGE = (-5.0, 3.0)  # of a standard deviation; keeps a likelihood from running away
 
 
 @dataclasses.dataclass(frozen=True)

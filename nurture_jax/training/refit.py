@@ -107,7 +107,7 @@ def fit(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Arr
     fusion = recipe.model.settings.fusion(recipe.model.scaling)
     transform = optax.adamw(
         optax.cosine_decay_schedule(settings.learning_rate, steps * settings.epochs),
-        weight_decay=settings.weight_decay)
+        weight_decay=settings.weight_decay, mask=decayed)
 
     def loss(params: Tree, batch: Batch) -> jax.Array:
         outputs = Outputs(*fusion.apply(
@@ -128,3 +128,12 @@ def fit(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Arr
     seen = jax.tree.map(jnp.asarray, seen)
     keys = jax.random.split(key, settings.epochs)
     return jax.lax.scan(epoch, (params, transform.init(params)), keys)[0][0]
+
+
+def decayed(params: Tree) -> Tree:
+    """A tree of booleans: False for biases and what stands for a number, which decay spares.
+
+    A decay to 0 would bring scales to one standard deviation, and what is missing to nothing.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: path[-1].key not in ("bias", "missing", "offset"), params)

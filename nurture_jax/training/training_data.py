@@ -15,9 +15,9 @@ from pathlib import Path
 
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
-from nurture_jax.clips.clip_cache import fingerprints
+from nurture_jax.clips.clip_cache import fingerprint, fingerprints
 from nurture_jax.measures import LABELS, TABULAR
-from nurture_jax.records import annotations, visit_table
+from nurture_jax.records import annotations, splits, visit_table
 from nurture_jax.records.visit import Visit
 from nurture_jax.records.visits import Records
 
@@ -64,6 +64,24 @@ def check(parts: Mapping[str, Records], folder: Path) -> None:
     if measuring := _sentence({name: changed[name] for name in changed if name not in MAKING}):
         tell(f"{where} has changed since the run in {folder} was begun, in visits that trained "
              f"nothing: {measuring}")
+
+
+def is_of(data_dir: Path, folder: Path) -> bool:
+    """Whether a data set is the one that the run in `folder` was made of, moved or changed.
+
+    It is if they have a video in common; a run of an older version is asked for an infant. Infants
+    of other places may have the same ids.
+    """
+    rows, _ = visit_table.read(Path(data_dir))
+    before = workdir.read(folder, FILE)
+    if not rows:
+        return True  # nobody's; what is wrong with it is told where it is opened
+    if before is None:
+        kept = {infant for part in splits.infants(folder).values() for infant in part}
+        return any(row["infant_id"] in kept for _, row in rows)
+    videos = {visit["video"] for part in before.values() for visit in part.values()}
+    paths = (Path(data_dir) / row["video"] for _, row in rows)
+    return any(fingerprint(path) in videos for path in paths if path.is_file())
 
 
 def changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]

@@ -26,7 +26,7 @@ from damages import (
     truncate,
 )
 from launch_here import launch_here
-from make_records import write_csv, write_records
+from make_records import mark, write_csv, write_records
 from make_videos import write_video
 from nurture_flags import CONFIG as NUMBERS_ALONE
 from nurture_flags import KNOWN
@@ -223,8 +223,8 @@ def add_a_visit(data, infant, of):
     """Another visit of `infant`, filmed as the first one of `of`."""
     rows = rows_of(data)
     first = next(row for row in rows if row["infant_id"] == of)
-    shutil.copy(data / first["video"], data / "videos" / "new.mp4")
-    write_csv(data, [*rows, {**first, "infant_id": infant, "visit_id": "9",
+    mark(shutil.copy(data / first["video"], data / "videos" / "new.mp4"), 99)
+    write_csv(data, [*rows, {**first, "infant_id": infant, "visit_id": "9", "age_days": "9",
                              "video": "videos/new.mp4"}])
 
 

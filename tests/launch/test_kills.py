@@ -25,6 +25,7 @@ def test_a_killed_run_comes_to_the_same(tmp_path, monkeypatch):
         "kill_test", "--command=train_nurture", f"--config={ROOT}/configs/nurture.py:runlocal",
         f"--config.data.dir={data}", "--config.model.use_video=false",
         "--config.data.validation_fraction=0.25", "--config.data.test_fraction=0.125",
+        "--config.data.calibration_fraction=0.0",
         "--config.training.epochs=6.0", "--config.cadence.checkpoint_every=1",
         f"--out={tmp_path / 'runs'}", "--kills=3")
     assert code == 0, err

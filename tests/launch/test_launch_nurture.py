@@ -2,6 +2,7 @@
 
 The network reads numbers only, which compiles in seconds; videos are decoded all the same.
 """
+import csv
 import json
 import shutil
 
@@ -39,6 +40,13 @@ def evaluated(workdir):
     code, out, err = launch_here("evaluate_nurture", f"--workdir={workdir}")
     assert code == 0, err
     return out
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Another hospital, whose infants have the same ids."""
+    return write_records(tmp_path_factory.mktemp("other") / "ward", infants=16, marks=False,
+                         first=1000)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +143,62 @@ def test_limits_are_set_again_by_the_evaluation(data, workdir, evaluated, videos
                           ("90", "--gate holds '90'; write NAME=NUMBER")):
         code, _, err = launch_here("evaluate_nurture", f"--workdir={folder}", f"--gate={gate}")
         assert code == 2 and message in err
+
+
+def test_another_hospital_is_evaluated_and_calibrated_again(data, workdir, evaluated, other,
+                                                           tmp_path):
+    folder = shutil.copytree(workdir, tmp_path / "run")
+    before = (folder / "intervals.json").read_bytes()
+    command = ("evaluate_nurture", f"--workdir={folder}", f"--data={other}")
+    code, out, err = launch_here(*command)
+    assert code == 0 and "32 of 32 recordings estimated" in out, err
+    assert "90% intervals cover: weight_g" in out
+    place = folder / "evaluation" / "other_ward"
+    assert not (place / "intervals.json").exists()
+    code, out, err = launch_here(*command, "--recalibrate=0.7")
+    assert code == 0 and "10 of 10 recordings estimated" in out, err
+    assert "intervals cover, before: weight_g" in out
+    assert "intervals cover, after 11 infants calibrated again: weight_g" in out
+    found = json.loads((place / "evaluation.json").read_text())
+    assert found["other_data_set"] and found["recalibrated_infants"] == 11
+    assert found["flow"]["infants"]["eligible"] == 5 and len(found["baselines"]) == 2
+    assert (folder / "intervals.json").read_bytes() == before
+    again = sealed.read(place / "intervals.json", "")["intervals"]
+    assert again["factors"] != sealed.read(folder / "intervals.json", "")["intervals"]["factors"]
+    # Where the run's own data set is not at hand there are no baselines, and that is told.
+    moved = data.rename(data.with_name("moved"))
+    try:
+        code, out, err = launch_here(*command)
+    finally:
+        moved.rename(data)
+    assert code == 0 and "so the report has no baselines" in err
+    for arguments, message in ((["--recalibrate=2"], "--recalibrate 2 is not 0 to below 1"),
+                               (["--gate=most_brightness=200"], "is another data set than that of"),
+                               (["--split=validation"], "is another data set than that of"),
+                               ([f"--data={data}", "--recalibrate=0.5"],
+                                "--recalibrate is for another data set")):
+        code, _, err = launch_here(*command, *arguments)
+        assert code == 2 and message in err
+
+
+def test_a_table_of_visits(workdir, evaluated, other, tmp_path):
+    out = tmp_path / "answer.csv"
+    command = ("predict_nurture_table", f"--workdir={workdir}", f"--table={other / 'visits.csv'}")
+    audit = tmp_path / "audit.jsonl"
+    code, said, err = launch_here(*command, f"--out={out}", f"--audit={audit}")
+    assert code == 0 and "32 visits of 16 infants: 32 estimated" in said, err
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["infant_id"] for row in rows] == [f"n{i}" for i in range(16) for _ in range(2)]
+    assert all(float(row["weight_g_low"]) < float(row["weight_g_high"]) for row in rows)
+    told = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert told[1]["visit"] == {"infant_id": "n0", "visit_id": "1"}
+    assert told[1]["inputs"]["earlier"][0]["weight_g"] == 2750  # of the scale, on day 1
+    for arguments, message in (([f"--out={tmp_path / 'a.txt'}"], "does not end with .csv"),
+                               ([f"--out={out}", "--table=nothing.csv"], "does not exist"),
+                               ([f"--out={out}", "--intervals=no.json"], "no.json does not exist")):
+        code, _, err = launch_here(*command, *arguments)
+        assert code == 2 and message in err and "Traceback" not in err
 
 
 def test_weights_that_were_not_evaluated_predict_nothing(workdir, evaluated, videos, tmp_path):

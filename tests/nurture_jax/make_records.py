@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,19 @@ def coco(width: int = 96, height: int = 64) -> dict:
                 categories=[dict(id=1, name="newborn"), dict(id=2, name="reference_object")])
 
 
-def write_records(folder: Path, infants: int = 4, marks: bool = True) -> Path:
+def mark(video: Path, number: int) -> None:
+    """Makes a file of its own out of a copy: a box that players skip holds the number."""
+    with video.open("ab") as file:
+        file.write(struct.pack(">I4sI", 12, b"free", number))
+
+
+def write_records(folder: Path, infants: int = 4, marks: bool = True, first: int = 0) -> Path:
+    """`first`: number of the first recording; other numbers are other files."""
     (folder / "videos").mkdir(parents=True)
     table = rows(infants)
     for i, row in enumerate(table):
         write_video(folder / row["video"], times_s=np.arange(20 + i % 3) / 15)
+        mark(folder / row["video"], first + i)
     write_csv(folder, table)
     if marks:
         (folder / "annotations.json").write_text(json.dumps(coco()))

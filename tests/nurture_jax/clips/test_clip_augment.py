@@ -107,6 +107,19 @@ def test_colour_is_one_draw_and_within_its_limits(batch):
     np.testing.assert_array_equal(plain["masks"], batch["masks"])
 
 
+def test_bars_beside_a_picture_stay_black_and_change_no_colour(batch):
+    """As they are in use, where nothing is recoloured."""
+    settings = ClipAugment(**PLAIN, brightness=0.2, contrast=0.3, colour=0.1)
+    frames = np.maximum(np.asarray(batch["frames"]), 1).astype(np.uint8)
+    wide = np.pad(frames, ((0, 0), (0, 0), (0, 0), (8, 8), (0, 0)))
+    alone, barred = (np.asarray(augment(jax.random.key(3), {"frames": each}, settings)["frames"])
+                     for each in (frames, wide))
+    np.testing.assert_allclose(barred[:, :, :, 8:-8], alone, atol=1e-5)
+    black = (0 - np.array(PLAIN["mean"])) / np.array(PLAIN["std"])
+    np.testing.assert_allclose(barred[:, :, :, :8], np.broadcast_to(black, barred[
+        :, :, :, :8].shape), atol=1e-6)
+
+
 def test_draws_do_not_depend_on_the_devices(batch):
     whole = jax.jit(partial(augment, settings=CHANGED))(jax.random.key(5), batch)
     half = {name: value[4:] for name, value in batch.items()}

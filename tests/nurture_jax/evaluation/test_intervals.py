@@ -6,11 +6,49 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_estimates import make_estimates, make_visits
+from make_population import population
 
-from nurture_jax.evaluation import intervals
-from nurture_jax.evaluation.coverage import covered
-from nurture_jax.evaluation.intervals import ALL_AGES, UNKNOWN_AGE, bands, calibrate
+from nurture_jax.evaluation import coverage, quantiles
+from nurture_jax.evaluation.coverage import EVERYBODY, covered
+from nurture_jax.evaluation.groups import (
+    AGE_BANDS,
+    GIVEN,
+    LIGHT,
+    PRETERM,
+    UNKNOWN_AGE,
+    WITHHELD,
+    bands,
+    members,
+)
+from nurture_jax.evaluation.intervals import ALL, calibrate, recalibrate
 from nurture_jax.measures import LABELS
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    return calibrate(*population(400, 1))
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return population(2000, 2)
+
+
+def shares(intervals, estimates):
+    """Coverage by infant of the measures, by (how the visits are divided, group)."""
+    low, high = intervals.bounds(estimates)
+    inside, found = (low <= estimates.truth) & (estimates.truth <= high), {}
+    for by, names in coverage.groups(estimates.visits).items():
+        for group in set(names):
+            rows = np.array(names) == group
+            found[by, group] = np.average(inside[rows], axis=0,
+                                          weights=quantiles.shares(estimates.infants[rows]))
+    return found
+
+
+def width(intervals, estimates):
+    low, high = intervals.bounds(estimates)
+    return (high - low).mean(0)
 
 
 def test_bands():
@@ -19,17 +57,28 @@ def test_bands():
                            "36-60 days", UNKNOWN_AGE, UNKNOWN_AGE]
 
 
+def test_groups_are_told_apart_by_what_is_known_at_the_visit():
+    first = make_visits(1, 1)[0]
+    visits = [dataclasses.replace(first, birth_weight_g=weight, gestational_age_days=gestation)
+              for weight, gestation in ((2400, 258), (2600, 259), (None, None), (None, 300))]
+    found = members(visits, np.array([2600, 2400, 2400, 2600]))
+    assert found[LIGHT].tolist() == [True, False, True, False]
+    assert found[PRETERM].tolist() == [True, False, False, False]
+    assert found["gestation not known"].tolist() == [False, False, True, False]
+    assert sum(found[band] for band in (*AGE_BANDS, UNKNOWN_AGE)).tolist() == [1] * 4
+
+
 def test_one_visit_each_is_the_usual_conformal_quantile():
     scores = np.random.default_rng(0).permutation(99).astype(float)
     # The (n + 1) 0.9 = 90th smallest of 99.
-    assert intervals.quantile_by_infant(scores, np.arange(99), 0.9) == 89
-    assert intervals.quantile_by_infant(scores[:9], np.arange(9), 0.9) == scores[:9].max()
-    assert intervals.quantile_by_infant(scores[:8], np.arange(8), 0.9) == np.inf
+    assert quantiles.quantile_by_infant(scores, np.arange(99), 0.9) == 89
+    assert quantiles.quantile_by_infant(scores[:9], np.arange(9), 0.9) == scores[:9].max()
+    assert quantiles.quantile_by_infant(scores[:8], np.arange(8), 0.9) == np.inf
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)  # a statistical bound
 @given(st.integers(9, 40), st.sampled_from([0.5, 0.8, 0.9]), st.integers(0, 2 ** 32 - 1))
-def test_coverage_of_exchangeable_infants(infants, coverage, seed):
+def test_coverage_of_exchangeable_infants(infants, asked, seed):
     """A random visit of a new infant is covered: at least as often as asked, a bit more at most.
 
     Infants have their own bias and 1 to 4 visits; so visits are not exchangeable.
@@ -42,69 +91,145 @@ def test_coverage_of_exchangeable_infants(infants, coverage, seed):
         bias = random.standard_cauchy(infants + 1) * (visits > 2)
         scores = np.abs(bias[owner] + random.normal(size=len(owner)))
         known = owner < infants
-        limit = intervals.quantile_by_infant(scores[known], owner[known], coverage)
+        limit = quantiles.quantile_by_infant(scores[known], owner[known], asked)
         hits += random.choice(scores[~known]) <= limit
-    deviation = np.sqrt(coverage * (1 - coverage) / rounds)
-    assert hits / rounds > coverage - 4.5 * deviation
-    assert hits / rounds < min(1, coverage + 2 / (infants + 1)) + 4.5 * deviation
+    deviation = np.sqrt(asked * (1 - asked) / rounds)
+    assert hits / rounds > asked - 4.5 * deviation
+    assert hits / rounds < min(1, asked + 2 / (infants + 1)) + 4.5 * deviation
 
 
-def test_bands_get_their_own_factor_and_few_infants_that_of_all_ages():
-    visits = make_visits(60, 3)
+def test_a_group_has_a_factor_of_its_own_only_beyond_chance():
+    random = np.random.default_rng(0)
+    infants, group = np.arange(1000), np.arange(1000) % 4 == 0
+    scores = random.exponential(1, 1000)
+    alike = quantiles.group_factors(scores, infants, {"g": group}, 0.9)
+    assert abs(alike.get("g", 1) - 1) < 0.15
+    apart = quantiles.group_factors(np.where(group, 2 * scores, scores), infants, {"g": group}, 0.9)
+    assert 1.6 < apart["g"] < 2.1
+    # What is left is within the tolerated error of the count.
+    factor = np.where(group, apart["g"], 1)
+    adjusted = np.where(group, 2 * scores, scores) / factor
+    limit = quantiles.quantile_by_infant(adjusted, infants, 0.9)
+    tolerated = quantiles.CHANCE * np.sqrt(0.09 * 250)
+    assert abs((adjusted[group] <= limit).sum() - 225) <= tolerated + 2
+    assert quantiles.group_factors(scores[:8], infants[:8], {"g": group[:8]}, 0.9) == {}
+    assert quantiles.group_factors(scores, infants, {"all": infants >= 0}, 0.9) == {}
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(9, 60), st.integers(1, 4), st.integers(0, 2 ** 32 - 1))
+def test_groups_that_divide_all_visits_have_finite_factors(infants, parts, seed):
+    random = np.random.default_rng(seed)
+    part = random.integers(0, parts, infants)
+    found = quantiles.group_factors(random.exponential(1, infants), np.arange(infants),
+                                    {str(i): part == i for i in range(parts)}, 0.9)
+    assert all(1e-3 < factor < 1e3 for factor in found.values())
+
+
+def test_new_infants_are_covered_by_pattern_and_class(calibrated, fresh):
+    """With 400 infants: of 2,000 new ones, as often as promised in every group."""
+    found = shares(calibrated, fresh[0])
+    for key in ((EVERYBODY, EVERYBODY), ("birth weight", GIVEN), ("birth weight", WITHHELD)):
+        assert all(0.86 < share < 0.94 for share in found[key]), (key, found[key])
+    for key in (("class of the birth weight", "LBW"), ("gestation", "born preterm"),
+                ("visit day", "0-3 days")):
+        assert all(0.85 < share < 0.95 for share in found[key]), (key, found[key])
+    untold = shares(calibrated, fresh[1])
+    assert all(0.87 < share < 0.94 for share in untold[EVERYBODY, EVERYBODY])
+
+
+def test_one_factor_for_all_would_not_do(calibrated, fresh):
+    pooled = calibrate(population(400, 1)[0])
+    assert pooled.factors[GIVEN] == pooled.factors[WITHHELD]
+    assert np.mean(shares(pooled, fresh[0])["birth weight", WITHHELD]) < 0.87
+    assert (width(calibrated, fresh[0]) < 1.1 * width(pooled, fresh[0])).all()
+
+
+def test_what_the_birth_weight_is_worth_is_told(calibrated):
+    costs = calibrated.costs()
+    assert set(costs) == set(LABELS) and all(1.2 < cost < 2 for cost in costs.values())
+    visit = make_visits(1, 1)[0]
+    assert calibrated.lacked(visit) == []
+    cost = f"{100 * (costs['weight_g'] - 1):+.0f} %"
+    told, = calibrated.lacked(dataclasses.replace(visit, birth_weight_g=None))
+    assert told.startswith("birth weight, which changes the width") and told.endswith(cost)
+    told, = calibrated.lacked(dataclasses.replace(visit, sex=""))
+    assert told == ("sex, as did 0 of the infants that intervals were calibrated on (30 needed to "
+                    "rely on it)")
+    assert any("times as wide" in note for note in calibrated.notes())
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_another_hospital_is_covered_again_by_fifty_of_its_infants(calibrated, seed):
+    """Errors are half as large again, and three in ten are preterm; nothing is trained."""
+    there = population(1000, seed, preterm=0.3, worse=1.5)
+    some = [row < 150 for row in range(len(there[0]))]
+    few = tuple(part.take(np.array(some)) for part in there)
+    rest = there[0].take(~np.array(some))
+    before = shares(calibrated, rest)[EVERYBODY, EVERYBODY]
+    again = recalibrate(calibrated, *few)
+    after = shares(again, rest)[EVERYBODY, EVERYBODY]
+    assert np.mean(before) < 0.8
+    assert all(0.82 < share < 0.98 for share in after) and 0.87 < np.mean(after) < 0.95
+    assert again.factors[GIVEN]["weight_g"].keys() == calibrated.factors[GIVEN]["weight_g"].keys()
+    assert 40 <= again.infants[WITHHELD]["weight_g"][ALL] <= 60
+
+
+def test_coverage_is_of_infants_and_not_of_visits():
+    visits = make_visits(40, 5)[:100] + make_visits(80, 1)[40:]  # 20 infants of 5, 40 of one
     estimates = make_estimates(visits)
-    wide = np.array([visit.age_days == 14 for visit in visits])
-    estimates = dataclasses.replace(estimates, scale=np.where(wide[:, None], estimates.scale / 4,
-                                                              estimates.scale))
-    found = calibrate(estimates)
-    assert found.factor("11-20 days", "weight_g") > 2.5 * found.factor("0-3 days", "weight_g")
-    assert found.infants["36-60 days"]["weight_g"] == 0
-    assert found.factor("36-60 days", "head_cm") == found.factors[ALL_AGES]["head_cm"]
-    assert found.factor(UNKNOWN_AGE, "head_cm") == found.factors[ALL_AGES]["head_cm"]
-    assert ("36-60 days, weight_g: 0 calibration infants, 30 needed; the factor of all ages is "
-            "used") in found.notes()
-    low, high = found.bounds(estimates)
-    assert (low >= 0).all()
-    np.testing.assert_allclose((high - estimates.mean)[:, 0], [
-        found.factor(band, "weight_g") * scale
-        for band, scale in zip(bands(estimates.age_days), estimates.scale[:, 0], strict=True)])
-
-
-def test_coverage_on_other_infants():
-    found = calibrate(make_estimates(make_visits(80, 3, seed=1)))
-    test = make_estimates(make_visits(200, 3, seed=2, missing=0.1), seed=3)
-    results = covered(found, test)
-    assert {result.measure for result in results} == set(LABELS)
-    for result in results:
-        if result.band == ALL_AGES:
-            assert 0.82 < result.share.value < 0.97
-            assert result.share.low < result.share.value < result.share.high
-            assert result.by_infant.value == pytest.approx(result.share.value)
-    weight = results[0]
-    assert weight.visits == np.isfinite(test.truth[:, 0]).sum()
-    by_band = [r for r in results if r.measure == "weight_g" and r.band != ALL_AGES]
-    assert sum(result.visits for result in by_band) == weight.visits
+    mean = np.array([row if visit.infant_id < "n020" else truth + 99 * scale for visit, row, truth,
+                     scale in zip(visits, estimates.truth, estimates.truth, estimates.scale,
+                                  strict=True)])
+    estimates = dataclasses.replace(estimates, mean=mean)
+    weight = covered(calibrate(make_estimates(make_visits(60, 3))), estimates)[0]
+    assert weight.by_visit.value == pytest.approx(100 / 140)
+    assert weight.by_infant.value == pytest.approx(20 / 60)
+    assert weight.by_infant.low < 1 / 3 < weight.by_infant.high
 
 
 def test_order_of_visits_does_not_matter():
     estimates = make_estimates(make_visits(50, 3, missing=0.2))
     shuffled = estimates.take(np.random.default_rng(0).permutation(len(estimates)))
-    assert calibrate(estimates) == calibrate(shuffled)
+    ours, theirs = calibrate(estimates), calibrate(shuffled)
+    assert ours.infants == theirs.infants
+    np.testing.assert_allclose(ours.bounds(estimates), theirs.bounds(estimates), rtol=1e-6)
 
 
-def test_a_measure_that_nobody_measured_has_no_interval():
-    visits = tuple(dataclasses.replace(visit, chest_cm=None) for visit in make_visits(40, 2))
-    estimates = make_estimates(make_visits(40, 2))
-    estimates = dataclasses.replace(estimates, visits=visits)
+def test_a_rare_measure_has_no_interval():
+    visits = tuple(visit if visit.infant_id < "n008" else dataclasses.replace(visit, chest_cm=None)
+                   for visit in make_visits(40, 2))
+    estimates = dataclasses.replace(make_estimates(make_visits(40, 2)), visits=visits)
     found = calibrate(estimates)
-    assert [note for note in found.notes() if "chest" in note] \
-        == ["chest_cm: 0 calibration infants, 9 needed; no interval"]
+    assert [note for note in found.notes() if "chest" in note] == [
+        f"chest_cm, {inputs}: 8 calibration infants, 9 needed; no interval"
+        for inputs in (GIVEN, WITHHELD)]
     low, _ = found.bounds(estimates)
     assert np.isnan(low[:, 3]).all() and np.isfinite(low[:, :3]).all()
     assert all(result.measure != "chest_cm" for result in covered(found, estimates))
 
 
+def test_a_small_pilot_has_no_interval_at_all():
+    estimates = make_estimates(make_visits(8, 5))
+    found = calibrate(estimates, estimates)
+    assert found.factors == {GIVEN: {}, WITHHELD: {}} and covered(found, estimates) == []
+    assert np.isnan(found.bounds(estimates)).all() and len(found.notes()) == 8
+    assert recalibrate(found, estimates, estimates).factors == found.factors
+
+
+def test_a_weight_that_is_the_birth_weight_calibrates_nothing():
+    visits = make_visits(20, 1)
+    newborn = tuple(dataclasses.replace(visit, age_days=0.0, weight_g=visit.birth_weight_g + 10)
+                    for visit in visits)
+    estimates = make_estimates(visits)
+    told = calibrate(dataclasses.replace(estimates, visits=newborn))
+    assert told.infants[GIVEN]["weight_g"][ALL] == 0 and told.infants[GIVEN]["head_cm"][ALL] == 20
+    untold = tuple(dataclasses.replace(visit, birth_weight_g=None) for visit in newborn)
+    both = calibrate(dataclasses.replace(estimates, visits=newborn),
+                     dataclasses.replace(estimates, visits=untold))
+    assert both.infants[WITHHELD]["weight_g"][ALL] == 20
+
+
 def test_refusals():
-    with pytest.raises(ValueError, match=r"8 infants .* at least 9 are needed"):
-        calibrate(make_estimates(make_visits(8, 5)))
     with pytest.raises(ValueError, match="between 0 and 1"):
         calibrate(make_estimates(make_visits(20, 1)), coverage=90)

@@ -1,9 +1,14 @@
-"""Bootstrap by infant."""
+"""Bootstrap by infant, and intervals of shares of visits that are alike."""
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, bootstrap
+from deps_jax.common.statistics.intervals import wilson
+from nurture_jax.evaluation import uncertainty
+from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, bootstrap, draws, share
 
 
 def mean_of(total, count):
@@ -102,3 +107,32 @@ def test_too_few_infants_have_no_interval():
     assert number.value == few.mean() and np.isnan([number.low, number.high]).all()
     nothing, = bootstrap(np.zeros(0), np.zeros((0, 2)), mean_of)
     assert np.isnan(nothing.value)
+
+
+def test_a_share_of_alike_visits_has_a_wider_interval():
+    random = np.random.default_rng(0)
+    infants, own = np.repeat(np.arange(40), 5), random.random(40) < 0.7
+    alike, free = share(own[infants], infants), share(own[infants], np.arange(200))
+    assert alike.value == free.value == own.mean()
+    ours, theirs = (number.high - number.low for number in (alike, free))
+    assert 1.8 < ours / theirs < 2.4  # as of 40, sqrt(5) = 2.2
+    for hits in (28, 199):
+        single = share(np.arange(200) < hits, np.arange(200))
+        np.testing.assert_allclose(dataclasses.astuple(single),
+                                   dataclasses.astuple(wilson(hits, 200)), rtol=2e-3)
+
+
+def test_where_all_visits_agree_there_are_as_many_as_infants():
+    found = share(np.ones(200, bool), np.repeat(np.arange(40), 5))
+    np.testing.assert_allclose(dataclasses.astuple(found), dataclasses.astuple(wilson(40, 40)))
+    assert math.isnan(share(np.array([], bool), np.array([])).value)
+
+
+def test_drawn_infants_bring_all_their_visits():
+    infants = np.repeat(np.arange(20), 3)
+    weights = np.concatenate(list(draws(infants, 0, 450)))
+    assert weights.shape == (450, 60) and (weights.sum(1) == 60).all()
+    assert (weights[:, ::3] == weights[:, 2::3]).all() and weights.max() > 1
+    assert list(draws(infants[:9], 0)) == []
+    assert dataclasses.astuple(uncertainty.percentiles(0.5, []))[0] == 0.5
+    assert math.isnan(uncertainty.percentiles(0.5, []).low)

@@ -176,6 +176,13 @@ def test_standard_is_of_what_is_there():
     assert np.isnan(absent.label_mean[2])
     mean, _ = absent.measures(jnp.zeros((2, 4)), jnp.zeros((2, 4)))
     assert np.isnan(mean[:, 2]).all() and np.isfinite(mean[:, 0]).all()
+    # A scale is used within the range that it was trained in.
+    scales = [scaling.measures(jnp.zeros((1, 4)), jnp.full((1, 4), log))[1] for log in (
+        -50, -5, 3, 50)]
+    np.testing.assert_allclose(scales[0], scales[1])
+    np.testing.assert_allclose(scales[2], scales[3])
+    alike = tuple(dataclasses.replace(visit, weight_g=3210.1) for visit in visits)
+    assert Scaling.of(Records("", alike)).label_std[0] == 1.0
     assert not np.isnan(absent.targets(jnp.zeros((2, 4)), jnp.array([[1.0, 1, 0, 1]] * 2))).any()
     bare = tuple(dataclasses.replace(visit, weight_g=None) for visit in visits[1:])
     with pytest.raises(ValueError, match="1 of 8 training visits have a weight_g; at least 2"):

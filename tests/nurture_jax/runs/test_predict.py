@@ -26,7 +26,7 @@ from tiny_nurture_run import config_of
 from deps_jax.common.loop.checkpoint import Checkpoints
 from nurture_jax.clinic.recording_gate import Limits
 from nurture_jax.clinic.thresholds import Earlier
-from nurture_jax.evaluation import intervals
+from nurture_jax.evaluation import groups, intervals
 from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
@@ -95,10 +95,11 @@ def written(watched):
 def run(watched, written):
     folder = watched / "run"
     half = {name: 2.0 for name in ("weight_g", "length_cm", "head_cm", "chest_cm")}
-    counts = dict.fromkeys(half, 40)
-    empty = {band: {} for band in intervals.AGE_BANDS}
-    factors = intervals.Intervals(0.9, 30, {intervals.ALL_AGES: counts, **{
-        band: dict.fromkeys(half, 0) for band in empty}}, {intervals.ALL_AGES: half, **empty})
+    inputs = (groups.GIVEN, groups.WITHHELD)
+    factors = intervals.Intervals(
+        0.9, 30, {name: {measure: {intervals.ALL: 40} for measure in half} for name in inputs},
+        {name: {measure: {intervals.ALL: factor} for measure, factor in half.items()}
+         for name in inputs}, {}, {})
     calibration.save(Calibration(factors, TrainedNurture.open(folder).sha256, LENIENT), folder)
     return folder
 

@@ -10,7 +10,7 @@ from make_batches import PLAIN, SCALING, net
 
 from deps_jax.common.loop.optim import Optimizer
 from nurture_jax.training.losses import Losses
-from nurture_jax.training.refit import Refit, fit
+from nurture_jax.training.refit import Refit, decayed, fit
 from nurture_jax.training.train import Recipe
 
 KEY = jax.random.key(3)
@@ -79,3 +79,12 @@ def test_fewer_visits_than_a_batch(recipe, params, seen):
 def test_settings_are_checked(fields, sentence):
     with pytest.raises(ValueError, match=sentence):
         dataclasses.replace(Refit(), **fields)
+
+
+def test_decay_spares_biases_and_what_stands_for_a_number(params):
+    spared = {"/".join(entry.key for entry in path) for path, is_decayed in
+              jax.tree_util.tree_leaves_with_path(decayed(params)) if not is_decayed}
+    assert {"measures/bias", "fuse1/bias"} <= spared
+    assert {name for name in spared if name.startswith("tabular/")} <= {
+        "tabular/missing", "tabular/offset", "tabular/mix/bias"}
+    assert not any(name.endswith(("kernel", "slope")) for name in spared)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
-from make_records import write_csv, write_records
+from make_records import mark, write_csv, write_records
 from make_videos import write_video
 
 from deps_jax.common.files import workdir
@@ -107,7 +107,7 @@ def test_a_new_visit_and_many_changes_at_once(data, run):
         rows = list(csv.DictReader(file))
     for row in rows[:6]:
         row["head_cm"] = "33"
-    shutil.copy(data / "videos/n1_1.mp4", data / "videos/n1_2.mp4")
+    mark(shutil.copy(data / "videos/n1_1.mp4", data / "videos/n1_2.mp4"), 99)
     rows.append({**rows[3], "visit_id": "2", "video": "videos/n1_2.mp4"})
     write_csv(data, rows)
     with pytest.raises(ValueError, match=r"train: n0/0 has another row in visits.csv; .*and 4 more;"

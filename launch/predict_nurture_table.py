@@ -1,0 +1,46 @@
+"""Estimates all visits of a table; the visits of a child stand together in the answer.
+
+    python -m launch.predict_nurture_table --workdir runs/newborns --table ward/visits.csv \\
+        --out estimates.csv
+
+Paths of videos are inside the folder of the table. Nothing leaves the machine.
+"""
+import json
+from pathlib import Path
+
+from absl import flags
+
+from deps_jax.common.command.cli import output_file, run
+from deps_jax.common.command.extras import needs
+
+with needs("nurture"):
+    from deps_jax.common.files import sealed
+    from nurture_jax.runs import predict_table
+    from nurture_jax.runs.predict import Predictor
+
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of an evaluated training run", required=True)
+TABLE = flags.DEFINE_string("table", None, "visits, one a row (docs/nurture_data.md)",
+                            required=True)
+OUT = flags.DEFINE_string("out", None, "file of the answer, a .csv", required=True)
+INTERVALS = flags.DEFINE_string("intervals", "", "intervals.json of another hospital, as "
+                                "launch.evaluate_nurture --data --recalibrate writes it")
+AUDIT = flags.DEFINE_string("audit", "", "file to which audit records are added, one JSON a line")
+
+
+def main(_):
+    table = Path(TABLE.value)
+    visits = predict_table.read(table)
+    out = output_file("out", OUT.value, (".csv",))
+    audit = output_file("audit", AUDIT.value) if AUDIT.value else None
+    predictor = Predictor.open(Path(WORKDIR.value), INTERVALS.value)
+    answers = list(predict_table.predict(predictor, visits, table.parent))
+    sealed.replace(out, predict_table.table(answers))
+    if audit:
+        with audit.open("a") as file:
+            file.writelines(json.dumps(answer.prediction.audit) + "\n"
+                            for answer in answers if answer.prediction)
+    print(f"{predict_table.summary(answers)}\nanswer: {out}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,56 @@
+"""Into which parts visits are divided, by what is known of them before they are measured."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nurture_jax import growth
+from nurture_jax.records.visit import Visit
+from nurture_jax.rules import PRETERM_BELOW_DAYS
+
+# A band takes a whole round of home visits; it ends where the curve of weight turns (our choice).
+AGE_BANDS = {"0-3 days": (0, 3), "4-10 days": (4, 10), "11-20 days": (11, 20),
+             "21-35 days": (21, 35), "36-60 days": (36, 60)}
+UNKNOWN_AGE = "age not known"
+GIVEN, WITHHELD = "birth weight given", "birth weight not given"
+LIGHT = "of low weight"
+PRETERM, TERM, GESTATION_UNKNOWN = "born preterm", "born at term", "gestation not known"
+
+
+def bands(age_days: Sequence[float] | np.ndarray) -> list[str]:
+    """Band of each age; an age that is nan or beyond the last band is UNKNOWN_AGE."""
+    return [next((name for name, (first, last) in AGE_BANDS.items()
+                  if first <= age < last + 1), UNKNOWN_AGE) for age in age_days]
+
+
+def inputs_of(visit: Visit) -> str:
+    """GIVEN or WITHHELD."""
+    return WITHHELD if visit.birth_weight_g is None else GIVEN
+
+
+def gestation_of(visit: Visit) -> str:
+    """PRETERM, TERM or GESTATION_UNKNOWN."""
+    days = visit.gestational_age_days
+    if days is None:
+        return GESTATION_UNKNOWN
+    return PRETERM if days < PRETERM_BELOW_DAYS else TERM
+
+
+def members(visits: Sequence[Visit], estimated_g: np.ndarray) -> dict[str, np.ndarray]:
+    """Groups that may have intervals of their own: which of n visits are in each, [n] bool.
+
+    Only what is known when a visit is estimated tells them apart. A visit is of low weight by its
+    birth weight, or by the estimate where that is not given.
+
+    Args:
+      visits: The visits.
+      estimated_g: Estimates of their weight, [n].
+    """
+    band_of = np.array(bands([np.nan if v.age_days is None else v.age_days for v in visits]))
+    gestation = np.array([gestation_of(visit) for visit in visits])
+    weight_g = np.array([each if visit.birth_weight_g is None else visit.birth_weight_g
+                         for visit, each in zip(visits, estimated_g, strict=True)])
+    return {**{band: band_of == band for band in (*AGE_BANDS, UNKNOWN_AGE)},
+            LIGHT: weight_g < growth.LOW_BIRTH_WEIGHT_G,
+            **{name: gestation == name for name in (PRETERM, GESTATION_UNKNOWN)}}

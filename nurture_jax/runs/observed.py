@@ -1,0 +1,80 @@
+"""What a model says of the clips of a split, with the birth weights and without, and the gate."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from tqdm import tqdm
+
+from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
+from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
+from nurture_jax.measures import TABULAR
+from nurture_jax.records.visit import Visit
+
+# What a model says of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and,
+# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
+Observe = Callable[[dict], Mapping[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What is known of a split after a model has looked at it.
+
+    Attributes:
+      estimates: Estimates of the visits that pass the gate.
+      withheld: The same without the birth weights, of visits that have none.
+      gates: What the gate found of every visit.
+    """
+
+    estimates: Estimates
+    withheld: Estimates
+    gates: tuple[tuple[Visit, Gate], ...]
+
+
+def observe_split(observe: Observe, source: ClipSource, batch_size: int,
+                  limits: Limits | None = None) -> Observed:
+    """Asks the model twice about every clip, the second time without the birth weight.
+
+    Args:
+      observe: The model.
+      source: Clips of the split.
+      batch_size: Clips that are estimated at a time.
+      limits: Limits of the gate; None takes the defaults.
+
+    Raises:
+      ValueError: If no visit passes.
+    """
+    visits, gates, kept = source.cache.records.visits, [], []
+    batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
+                   desc="estimating", unit="batch", leave=False)
+    for batch in batches:
+        found, untold = observe(batch), observe(withhold(batch))
+        for row, mean in enumerate(found["mean"]):
+            place = int(batch["index"][row])
+            seen = (found[name][row] if name in found else None
+                    for name in ("shares", "keypoints"))
+            gate = inspect(batch["frames"][row], source.cache[place].duration_s, *seen, limits,
+                           fit=source.cache.settings.fit)
+            gates.append((visits[place], gate))
+            if gate.accepted:
+                kept.append((visits[place], mean, found["scale"][row], untold["mean"][row],
+                             untold["scale"][row]))
+    if not kept:
+        reasons = ", ".join(f"{check} {count}" for check, count in
+                            rejections(gate for _, gate in gates).items())
+        raise ValueError(f"the gate rejects all {len(gates)} recordings ({reasons}); train longer, "
+                         f"or look at them")
+    chosen, mean, scale, untold_mean, untold_scale = zip(*kept, strict=True)
+    return Observed(
+        Estimates(tuple(chosen), np.stack(mean), np.stack(scale)),
+        Estimates(tuple(map(without_birth_weight, chosen)), np.stack(untold_mean),
+                  np.stack(untold_scale)), tuple(gates))
+
+
+def withhold(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The batch as of infants whose birth weight is not known."""
+    kept = (np.array(TABULAR) != "birth_weight_g").astype(np.float32)[None]
+    return {**batch, "tabular": batch["tabular"] * kept,
+            "tabular_mask": batch["tabular_mask"] * kept}

@@ -1,0 +1,101 @@
+"""A finished run on the infants of another hospital: evaluated, and calibrated again, not trained.
+
+    WORKDIR/evaluation/other_NAME/                   the report, NAME the folder of the data set
+    WORKDIR/evaluation/other_NAME/intervals.json     where they were calibrated again, for
+                                                     predictions of infants of that place
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+from deps_jax.common.files.sealed import tell
+from nurture_jax import records
+from nurture_jax.clips import clip_cache
+from nurture_jax.clips.clip_batches import ClipSource
+from nurture_jax.evaluation.baselines import Baseline, fit_baselines
+from nurture_jax.evaluation.intervals import recalibrate
+from nurture_jax.records import splits, visit_table
+from nurture_jax.records.visit import Visit
+from nurture_jax.report import report
+from nurture_jax.report.content import Report
+from nurture_jax.report.facts import RunFacts
+from nurture_jax.runs import calibration
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.runs.observed import observe_split
+
+CALIBRATION, TEST = "calibration", "test"
+
+
+def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: float = 0.0,
+                   seed: int = 0) -> Report:
+    """Writes the report of a run on all infants of another data set, or on those of a part.
+
+    Args:
+      trained: The run, which has been evaluated on its own infants.
+      data_dir: Folder of the other data set.
+      share: Part of its infants that calibrate the intervals again, and are in no number of the
+        report; 0 keeps the intervals.
+      seed: Seed of the bootstrap and the baselines, and that says which infants calibrate.
+
+    Raises:
+      ValueError: If the run was not evaluated, the data set has problems, or all visits are
+        rejected.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"--recalibrate {share:g} is not 0 to below 1; give the part of the "
+                         f"infants that calibrate, such as 0.2")
+    folder = trained.folder
+    calibrated = calibration.load(folder)
+    calibrated.check(trained.sha256, folder)
+    parts = _open(trained, Path(data_dir), share, seed)
+    look = lambda part: observe_split(trained.observe, part, trained.experiment.training
+                                      .eval_batch_size, calibrated.limits)
+    seen, found = look(parts[TEST]), calibrated.intervals
+    recalibrated = 0
+    if share:
+        some = look(parts[CALIBRATION])
+        found = recalibrate(found, some.estimates, some.withheld)
+        recalibrated = len(set(some.estimates.infants.tolist()))
+    table = parts[TEST].cache.records
+    facts = RunFacts(
+        folder.name, records.is_synthetic(data_dir), Path(data_dir).resolve().name,
+        tuple(visit.infant_id for visit in (*table.visits, *table.left_out)), table.left_out,
+        seen.gates, {"trained on": Path(trained.experiment.data.dir).name, "step": trained.step},
+        calibrated.limits, other=True, recalibrated=recalibrated)
+    place = report_folder(folder, data_dir)
+    written = report.write(
+        place, seen.estimates, _baselines(trained, seen.estimates.visits, seed), found, facts,
+        seed, withheld=seen.withheld, before=calibrated.intervals if share else None)
+    if share:
+        calibration.save(Calibration(found, trained.sha256, calibrated.limits), place)
+    return written
+
+
+def report_folder(folder: Path, data_dir: str | Path) -> Path:
+    """Where the report of another data set lies."""
+    return Path(folder) / "evaluation" / f"other_{Path(data_dir).resolve().name}"
+
+
+def _open(trained: TrainedNurture, data_dir: Path, share: float, seed: int
+          ) -> dict[str, ClipSource]:
+    """Clips of both parts."""
+    settings = trained.experiment.data
+    found = records.load(data_dir, minimum_s=settings.minimum_s, workdir=trained.folder)
+    parts = {TEST: found}
+    if share:
+        parts = splits.split(found, seed, {CALIBRATION: share, TEST: 1 - share})
+    cache = clip_cache.build(found, data_dir / "cache", settings.clip, workers=settings.workers)
+    return {name: ClipSource(cache.of_infants(part.infants)) for name, part in parts.items()}
+
+
+def _baselines(trained: TrainedNurture, visits: tuple[Visit, ...], seed: int
+               ) -> dict[str, Baseline]:
+    """Baselines fitted to the run's own table; none where that is not here."""
+    home, train = Path(trained.experiment.data.dir), set(splits.infants(trained.folder)["train"])
+    rows, problems = visit_table.read(home) if home.is_dir() else ([], ["gone"])
+    training = tuple(Visit(**row) for _, row in rows if row["infant_id"] in train)
+    if problems or not training:
+        tell(f"{home} is not here as the run was trained on it, so the report has no baselines")
+        return {}
+    return fit_baselines(training, visits, seed)

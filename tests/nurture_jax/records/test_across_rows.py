@@ -1,0 +1,96 @@
+"""What only two rows together, or two cells, show to be wrong; and dates."""
+import shutil
+
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+from make_records import COLUMNS, rows, write_csv, write_records
+
+from nurture_jax import records
+from nurture_jax.records import dates, visit_table
+
+DATED = [*COLUMNS, *dates.COLUMNS]
+
+
+def read(folder, table, columns=DATED):
+    write_csv(folder, table, columns)
+    return visit_table.read(folder)
+
+
+def problems(folder, changes):
+    """What is wrong with a table of which some cells are changed: {row: {column: cell}}."""
+    table = rows()
+    for row, cells in changes.items():
+        table[row].update(cells)
+    return [str(problem) for problem in read(folder, table)[1]]
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({1: {"sex": "M"}}, "row 3, column sex: 'M' of infant 'n0' is F in row 2; correct one"),
+    ({3: {"birth_weight_g": "3900"}}, "column birth_weight_g: '3900' of infant 'n1' is 2900"),
+    ({3: {"gestational_age_days": "240"}}, "column gestational_age_days: '240' of infant 'n1' is"),
+    ({0: {"age_days": "9"}}, "row 3, column age_days: '8' is younger than the 9 days of visit '0' "
+                             "in row 2; correct an age or a visit_id"),
+    ({2: {"infant_id": "N0", "visit_id": "7", "sex": "F", "gestational_age_days": "",
+          "birth_weight_g": ""}},
+     "row 4, column infant_id: 'N0' differs from 'n0' of row 2 in case or blanks only; write one"),
+    ({2: {"infant_id": "n 0", "visit_id": "7"}}, "'n 0' differs from 'n0' of row 2 in case"),
+    ({2: {"infant_id": "\uff4e0", "visit_id": "7"}}, "differs from 'n0' of row 2"),  # wide n
+    ({4: {"head_cm": "48.5"}}, "row 6, column head_cm: '48.5' is not less than length_cm 48.5; are "
+                               "they in each other's column?"),
+    ({4: {"weight_g": "6000"}}, "row 6, column weight_g: '6000' on day 1 does not follow from "
+                                "birth_weight_g 3000; correct one of them"),
+    ({4: {"weight_g": "1700"}}, "'1700' on day 1 does not follow from birth_weight_g 3000"),
+    ({4: {"weight_g": "3,200"}}, "'3,200' is not a number; a thousands separator? Write 3200"),
+    ({4: {"length_cm": "48,5"}}, "'48,5' is not a number; a decimal comma? Write 48.5"),
+    ({4: {"length_cm": "48,500"}}, "'48,500' is not a number; a decimal comma? Write 48.500"),
+    ({4: {"birth_date": "3.9.2026"}}, "row 6, column birth_date: '3.9.2026' is not a date; write "
+                                      "year, month and day like 2026-03-09"),
+    ({4: {"birth_date": "2026-03-09", "visit_date": "2026-03-01"}},
+     "'2026-03-01' is before the birth_date 2026-03-09; correct one of them"),
+    ({4: {"birth_date": "2026-03-01", "visit_date": "2026-03-09"}},
+     "column age_days: '1' is 8 days by birth_date and visit_date; correct one of the three"),
+    ({4: {"age_days": "", "birth_date": "2026-03-01", "visit_date": "2026-06-09"}},
+     "column visit_date: '100 days' is not 0 to 60 days"),
+])
+def test_it_is_told_in_one_sentence(tmp_path, changes, sentence):
+    found = problems(tmp_path, changes)
+    assert len(found) == 1 and sentence in found[0], found
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {1: {"sex": "", "birth_weight_g": ""}}, {0: {"visit_id": "first"}, 1: {"visit_id": "9"}},
+    {0: {"age_days": ""}}, {1: {"weight_g": "2500"}},
+    {4: {"birth_date": "2026-03-08", "visit_date": "2026-03-09"}},
+    {4: {"birth_date": "2026-03-09", "visit_date": "2026-03-09"}},
+    {4: {"birth_date": "2026-03-09"}},
+])
+def test_what_may_be_is_not_refused(tmp_path, changes):
+    assert problems(tmp_path, changes) == []
+
+
+def test_an_age_out_of_dates_leaves_no_date_behind(tmp_path):
+    table = rows()
+    for row in table:
+        row.update(birth_date="2026-02-25", visit_date=f"2026-03-0{1 + int(row['visit_id'])}",
+                   age_days="")
+    found, wrong = read(tmp_path, table)
+    assert not wrong and [row["age_days"] for _, row in found] == [4.0, 5.0] * 4
+    assert not any(name in row for _, row in found for name in dates.COLUMNS)
+
+
+def test_a_slip_in_the_name_of_a_date_is_noticed(tmp_path):
+    write_csv(tmp_path, rows(), [*COLUMNS, "birthdate"])
+    assert any("did you mean 'birth_date'?" in str(each) for each in visit_table.read(tmp_path)[1])
+
+
+def test_the_same_recording_under_two_names(tmp_path):
+    folder = write_records(tmp_path / "set", marks=False)
+    shutil.copy(folder / "videos" / "n0_0.mp4", folder / "videos" / "n3_1.mp4")
+    found, = records.validate(folder).problems
+    assert str(found) == ("visits.csv, row 9, column video: 'videos/n3_1.mp4' is the same "
+                          "recording as 'videos/n0_0.mp4' of row 2; keep one")
+    with pytest.raises(ValueError, match="is the same recording as"):
+        records.load(folder)
