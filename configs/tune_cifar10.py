@@ -20,7 +20,7 @@ Options after a colon, separated by commas:
 """
 from ml_collections import ConfigDict
 
-from configs import deps_cifar10, deps_digits, parts
+from configs import brisk_cifar10, deps_cifar10, deps_digits, parts
 
 FRESH = (11, 12, 13, 14, 15)  # seeds of the final runs; trials have 0
 # What is tuned of DepS: the peak of the rate around the published 0.1, and the part of the run
@@ -74,12 +74,13 @@ def get_config(arg: str = "") -> ConfigDict:
 def _run(config: ConfigDict, method: str, trial: dict) -> dict:
     """The sections of a trial."""
     rates = {name: value for name, value in trial.items() if name not in OF_METHOD}
+    ours = method == "deps_brisk"
+    optimizer = (brisk_cifar10.get_config() if ours else config.base).optimizer
     run = {"method": parts.method(method, ramp_target_epochs=0.0),
-           "optimizer": ConfigDict({**config.base.optimizer, **rates})}
+           "optimizer": ConfigDict({**optimizer, **rates})}
     run["method"]["ramp_epochs"] = config.get_ref("budget_epochs") * RAMP
     for name in trial.keys() - rates.keys():
         run["method"][name] = trial[name]
-    if method == "deps_brisk":
-        run["optimizer"].update(name="muon", schedule="linear", min_learning_rate=0.0)
+    if ours:
         run["augment"] = {"alternating": config.base.augment.flip}
     return run

@@ -2,6 +2,7 @@
 import pytest
 
 from configs import (
+    brisk_cifar10,
     compare_cifar10,
     deps_cifar10,
     deps_digits,
@@ -47,6 +48,7 @@ def kernels(config):
         lambda c: f"{len(c.seeds) * len(c.chosen)} runs")),
     (compare_cifar10, "digits", (
         lambda c: f"{c.budget_epochs:g} epochs", lambda c: f"{len(c.seeds)} seeds, the budget")),
+    (brisk_cifar10, "", (width, training, lambda c: f"{c.data.train_images:,} images")),
     (tune_cifar10, "", (
         lambda c: width(c.base), lambda c: f"{c.budget_epochs:g} epochs of the full model",
         lambda c: f"{c.base.data.train_images:,} images")),
