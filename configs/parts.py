@@ -88,7 +88,8 @@ def method(name: str, **fields) -> ConfigDict:
     kinds = {"full_model_fraction": float, "ramp_epochs": float, "ramp_target_epochs": float,
              "subnets_per_step": int, "sampling": str, "loss": str, "temperature": float,
              "weight": str, "aggregation": str, "sort_channels": bool, "smallest_weight": float,
-             "sampled_weight": float, "teacher": str, "teacher_epochs": float}
+             "sampled_weight": float, "warm_up": tuple, "full_model_share": float, "teacher": str,
+             "teacher_epochs": float}
     config = ConfigDict({"name": name})
     for field, kind in kinds.items():
         config[field] = config_dict.placeholder(kind)
@@ -101,7 +102,8 @@ def optimizer(*, learning_rate: float, **fields) -> ConfigDict:
     return ConfigDict({
         "name": "sgd",
         "learning_rate": learning_rate,  # for the global batch
-        "schedule": "cosine",  # or exponential
+        "matrix_rate": 0.2,  # of muon
+        "schedule": "cosine",  # or linear, or exponential
         "min_learning_rate": 2.5e-3,
         "decay": 0.97,  # of exponential, with the next: BigNAS
         "decay_epochs": 2.4,
@@ -129,6 +131,7 @@ def training(*, epochs: float, batch_size: int, dropout_rate: float = 0.0) -> Co
         "average_decay": 0.0,  # 0: no moving average
         "accumulation": 1,
         "resolutions": (),  # the space's alone
+        "rate_tables": False,
     })
 
 

@@ -2,12 +2,14 @@
 import pytest
 
 from configs import (
+    brisk_cifar10,
     compare_cifar10,
     deps_cifar10,
     deps_digits,
     deps_imagenet,
     deps_imagenet100,
     nurture,
+    tune_cifar10,
 )
 from deps_jax.space.families import SPACES
 
@@ -46,6 +48,11 @@ def kernels(config):
         lambda c: f"{len(c.seeds) * len(c.chosen)} runs")),
     (compare_cifar10, "digits", (
         lambda c: f"{c.budget_epochs:g} epochs", lambda c: f"{len(c.seeds)} seeds, the budget")),
+    (brisk_cifar10, "", (width, training, lambda c: f"{c.data.train_images:,} images")),
+    (tune_cifar10, "", (
+        lambda c: width(c.base), lambda c: f"{c.budget_epochs:g} epochs of the full model",
+        lambda c: f"{c.base.data.train_images:,} images")),
+    (tune_cifar10, "digits", (lambda c: f"{c.budget_epochs:g} epochs",)),
     (nurture, "synthetic", (lambda c: f"at {c.data.size} px",)),
     (nurture, "demo", (lambda c: f"at {c.data.size} px",)),
     (nurture, "real", (lambda c: f"ResNet-{c.backbone.depth}, {c.data.size} px, {c.data.frames}",)),

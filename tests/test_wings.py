@@ -28,7 +28,7 @@ WINGS = {
         "training": "losses samplers rates phases method sandwich progressive methods shrink task "
                     "gradients train trainer run_records experiment",
         "runs": "trained evaluate_run finetune own_photos measured",
-        "comparison": "equal_cost plan one_run summary picture report run_all",
+        "comparison": "equal_cost plan one_run tuning summary picture report run_all",
         "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
                   "export_front",
         "search": "front_report latency ofa_files gaussian_process accuracy_predictor local_search "

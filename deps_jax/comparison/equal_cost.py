@@ -2,7 +2,8 @@
 
 The cost is the number of multiply-adds of all forward and backward passes over all images of the
 run: of every subnet that a step trains, of a frozen teacher, of subnets that were tried and not
-kept, in all phases, so that of a teacher's own training, too. It does not depend on the machine.
+kept, in all phases, so that of a teacher's own training, too; and of an optimizer's matrix products
+(Muon). It does not depend on the machine.
 """
 from __future__ import annotations
 
@@ -20,26 +21,27 @@ from deps_jax.training.phases import BACKWARD, Phase, expected_step_macs
 TOLERANCE = 0.02  # of the budget: runs have whole steps
 
 
-def run_macs(phases: Sequence[Phase], space: SearchSpace, resolutions: Sequence[int] = ()) -> float:
+def run_macs(phases: Sequence[Phase], space: SearchSpace, resolutions: Sequence[int] = (),
+             update: float = 0.0) -> float:
     """Multiply-adds of a run for each image of its batches, on average over the subnets it draws.
 
     Args:
       resolutions: Sides of the images in pixels, each as often as the others; () is the space's.
+      update: Those of the optimizer in a step, for each image of its batch.
     """
     sizes = tuple(resolutions) or (space.resolution,)
-    return sum((phase.stop - phase.start)
-               * float(np.mean([expected_step_macs(phase, space, size) for size in sizes]))
-               for phase in phases)
+    return sum((phase.stop - phase.start) * (update + float(
+        np.mean([expected_step_macs(phase, space, size) for size in sizes]))) for phase in phases)
 
 
 def equal_steps(budget: float, phases_of: Callable[[int], Sequence[Phase]], space: SearchSpace,
-                resolutions: Sequence[int] = ()) -> int:
+                resolutions: Sequence[int] = (), update: float = 0.0) -> int:
     """The number of steps of the run whose cost is the nearest to a budget.
 
     Args:
       budget: Multiply-adds for each image of a batch, as `run_macs` counts them.
       phases_of: Returns the phases of a run of so many steps; ValueError if it is too short.
-      resolutions: See `run_macs`.
+      resolutions, update: See `run_macs`.
 
     Raises:
       ValueError: If no run costs that within TOLERANCE, because the phases need more steps; or if
@@ -49,7 +51,7 @@ def equal_steps(budget: float, phases_of: Callable[[int], Sequence[Phase]], spac
 
     def spent(total: int) -> float:
         try:
-            return run_macs(phases_of(total), space, resolutions)
+            return run_macs(phases_of(total), space, resolutions, update)
         except ValueError as error:
             refusals.append(error)
             return 0.0

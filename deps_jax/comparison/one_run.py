@@ -1,4 +1,4 @@
-"""One run of a comparison: trained, evaluated on the test images, and its record written.
+"""One run of a comparison: trained, evaluated, and its record written.
 
     FOLDER/runs/NAME-seedN/        an ordinary run, which `launch.train_supernet` could have made
     FOLDER/runs/NAME-seedN.json    what the comparison needs of it, once it is finished
@@ -82,7 +82,7 @@ def _made(run: PlannedRun, place: Path) -> dict:
     except Diverged as error:
         diverged = str(error)
     else:
-        subnets = _evaluated(experiment, place)
+        subnets = _evaluated(experiment, place, run.measured_on)
     spent = goodput.read(place)
     seconds = dict(spent.seconds) if spent else {}
     return {"name": run.name, "seed": run.seed, "method": experiment.method.name,
@@ -96,11 +96,11 @@ def _made(run: PlannedRun, place: Path) -> dict:
             "subnets": subnets}
 
 
-def _evaluated(experiment: Experiment, place: Path) -> list[dict]:
-    """Results on the test images: of a run that has trained one network, of that one."""
+def _evaluated(experiment: Experiment, place: Path, split: str) -> list[dict]:
+    """Results on the images of a split: of a run that has trained one network, of that one."""
     space = read_space(place)
     names = [encode(space, largest(space))]
     if experiment.method.trains_space:
         names = list(dict.fromkeys((*experiment.evaluation.names(space), *names)))
-    evaluate_run(place, subnets=tuple(names), data_dir=experiment.data.dir)
-    return [dataclasses.asdict(result) for result in report.read_results(place, "test")["subnets"]]
+    evaluate_run(place, subnets=tuple(names), split=split, data_dir=experiment.data.dir)
+    return [dataclasses.asdict(result) for result in report.read_results(place, split)["subnets"]]

@@ -10,14 +10,19 @@ from deps_jax.common.command.page import png
 from deps_jax.comparison.summary import ALL, Spread, names, subnets, top1
 
 
-def picture(records: Sequence[Mapping], reference: str) -> bytes:
-    """The figure as PNG; its third part is there where runs were validated on the way."""
+def picture(records: Sequence[Mapping], reference: str, split: str) -> bytes:
+    """The figure as PNG; its third part is there where runs were validated on the way.
+
+    Args:
+      split: Split that the runs were measured on.
+    """
     validated = any(record["largest_on_validation"] for record in records)
     widths = [1.6, 0.8] + [1.2] * validated
     figure = matplotlib.figure.Figure(figsize=(3.6 * sum(widths), 4.4), layout="constrained")
     axes = figure.subplots(1, len(widths), width_ratios=widths)
     runs = names(records, reference)
     _accuracy(axes[0], records, runs)
+    axes[0].set_ylabel(f"top-1 accuracy on {split} images, %")
     _cost(axes[1], records, runs)
     if validated:
         _on_the_way(axes[2], records, runs)
@@ -38,7 +43,7 @@ def _accuracy(axes: Axes, records: Sequence[Mapping], runs: Sequence[str]) -> No
         axes.errorbar([macs[subnet] / 1e6 for subnet in shown], [100 * mean for mean in means],
                       (below, above), fmt="o-" if len(shown) > 1 else "D", capsize=3,
                       color=f"C{i % 10}", label=name)
-    axes.set(xlabel="million MACs", ylabel="top-1 accuracy on test images, %")
+    axes.set(xlabel="million MACs")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
 

@@ -6,8 +6,11 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+import jax
+
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.loop.batches import Order
+from deps_jax.common.loop.optim import update_macs
 from deps_jax.comparison.equal_cost import equal_steps, run_macs
 from deps_jax.data.load import check_placement
 from deps_jax.data.pipeline import check_calibration
@@ -15,6 +18,7 @@ from deps_jax.space.cost import macs
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import largest
+from deps_jax.supernet.supernet import init
 from deps_jax.training.experiment import (
     Experiment,
     build,
@@ -24,13 +28,14 @@ from deps_jax.training.experiment import (
 )
 from deps_jax.training.phases import BACKWARD, Plan
 
-# Sections of a run's config that a method may have its own of, and what must be common in them.
-OWN = ("method", "optimizer", "training", "cadence")
-COMMON = ("epochs", "batch_size", "dtype")  # of training
+# Sections of a run's config that a run may have its own of, and what must be common in them.
+OWN = ("method", "optimizer", "training", "augment", "cadence")
+COMMON = {"training": ("epochs", "batch_size", "dtype"), "augment": ("mean", "std")}
 # What may change when a comparison goes on: which of its runs, and where and how they are done. Not
 # how they are evaluated, for all are to be evaluated alike.
 MAY_DIFFER = ("seeds", "chosen", "reference", "base.data.dir", "base.data.workers",
               "base.data.placement", "base.cadence")
+MEASURED_ON = ("test", "validation")
 _NAME = re.compile(r"\w[\w.+]*")  # of folders on every system
 
 
@@ -45,6 +50,7 @@ class Comparison:
       chosen: Names of the runs that are made.
       seeds: Each run is made once with each.
       reference: Name of the run that differences are taken to.
+      measured_on: Split that subnets are evaluated on, "test" or, for trials, "validation".
     """
 
     budget_epochs: float
@@ -53,6 +59,7 @@ class Comparison:
     chosen: tuple[str, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
     reference: str = "deps"
+    measured_on: str = "test"
 
     def __post_init__(self) -> None:
         if not self.budget_epochs > 0:
@@ -63,6 +70,9 @@ class Comparison:
                              f"seeds; give at least one of each")
         if wrong := [seed for seed in self.seeds if not isinstance(seed, int) or seed < 0]:
             raise ValueError(f"seed {wrong[0]!r} is no whole number of 0 or more; give such as 0,1")
+        if self.measured_on not in MEASURED_ON:
+            raise ValueError(f"measured_on {self.measured_on!r} is unknown; use one of "
+                             f"{MEASURED_ON}")
         for names, what in ((self.chosen, "run"), (self.seeds, "seed")):
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ValueError(f"{what} {twice[0]!r} is named twice; name each once")
@@ -86,7 +96,8 @@ class Comparison:
             raise ValueError(f"run {name!r} cannot be the name of a folder; use letters, digits, "
                              f"'_', '.' and '+'")
         common = [section for section in changes if section not in OWN]
-        common += [f"training.{field}" for field in COMMON if field in changes.get("training", {})]
+        common += [f"{section}.{field}" for section, fields in COMMON.items() for field in fields
+                   if field in changes.get(section, {})]
         if common:
             raise ValueError(f"run {name!r} sets {common[0]}, which all runs share; set it in base")
 
@@ -107,6 +118,7 @@ class PlannedRun:
       config: Its config, whose epochs follow from the budget.
       steps: Number of its steps.
       macs, budget_macs: Its cost and the budget: multiply-adds over all images.
+      measured_on: Split that its subnets are evaluated on.
     """
 
     name: str
@@ -115,6 +127,7 @@ class PlannedRun:
     steps: int
     macs: float
     budget_macs: float
+    measured_on: str = "test"
 
     @property
     def label(self) -> str:
@@ -141,9 +154,10 @@ def plan(comparison: Comparison) -> list[PlannedRun]:
             space, splits = build(experiment)
             check_calibration(len(splits.train), experiment.evaluation.calibration_images,
                               experiment.evaluation.calibration_batch_size)
-            if not len(splits.test):
-                raise ValueError(f"data set {experiment.data.name!r} has no test images, which the "
-                                 f"runs are compared on; use one that has")
+            if not len(getattr(splits, comparison.measured_on)):
+                raise ValueError(f"data set {experiment.data.name!r} has no "
+                                 f"{comparison.measured_on} images, which the runs are compared "
+                                 f"on; use one that has, or set base.data.validation_images")
         check_batches(experiment)
         check_parts(experiment)
         try:
@@ -180,16 +194,19 @@ def _length(experiment: Experiment, space: SearchSpace, images: int, budget_epoc
     budget = budget_epochs * per_epoch * full
     phases_of = lambda total: experiment.method.phases(
         Plan(space, experiment.optimizer, total, per_epoch))
-    steps = equal_steps(budget, phases_of, space, resolutions)
+    update = update_macs(experiment.optimizer, jax.eval_shape(
+        lambda key: init(key, space)[0], jax.random.key(0))) / size
+    steps = equal_steps(budget, phases_of, space, resolutions, update)
     epochs = steps / per_epoch
     recipe = build_recipe(dataclasses.replace(experiment, training=dataclasses.replace(
         experiment.training, epochs=epochs)), space, images)
     assert (recipe.total, recipe.steps_per_epoch) == (steps, per_epoch), (recipe.total, steps)
-    return steps, per_epoch, size * run_macs(recipe.phases, space, resolutions), size * budget
+    cost = run_macs(recipe.phases, space, resolutions, update)
+    return steps, per_epoch, size * cost, size * budget
 
 
 def _planned(comparison: Comparison, name: str, seed: int, steps: int, per_epoch: int,
              run: float, budget: float) -> PlannedRun:
     config = comparison.config(name, seed)
     config["training"] = {**config["training"], "epochs": steps / per_epoch}
-    return PlannedRun(name, seed, config, steps, run, budget)
+    return PlannedRun(name, seed, config, steps, run, budget, comparison.measured_on)

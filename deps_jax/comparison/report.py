@@ -44,15 +44,16 @@ def write_report(folder: Path) -> str:
     reference = comparison.reference
     order = names(records, reference)
     records.sort(key=lambda record: (order.index(record["name"]), record["seed"]))
-    image = picture(records, reference)
+    image = picture(records, reference, comparison.measured_on)
     missing = _missing(comparison, records)
     sealed.replace(folder / CSV, sealed.rows(rows(records)))
     sealed.replace(folder / FIGURE, image)
     sealed.replace(folder / PAGE, render(
         __package__, "comparison.html.j2", title="Methods at equal cost",
         budget=_power(records[0]["budget_macs"]), budget_epochs=f"{comparison.budget_epochs:g}",
-        data=comparison.base["data"]["name"], images=_images(records),
-        few=warning(_least_images(records), "test images"), level=f"{LEVEL:.0%}",
+        data=comparison.base["data"]["name"], measured_on=comparison.measured_on,
+        images=_images(records), few=warning(_least_images(records), f"{comparison.measured_on} images"),
+        level=f"{LEVEL:.0%}",
         reference=reference, missing=missing, accuracies=accuracies(records, reference),
         minus=minus(records, reference), costs=costs(records, reference), factor=_factor(records),
         changes=[(name, own_settings(comparison.runs[name], comparison.base)) for name in order],

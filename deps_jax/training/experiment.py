@@ -102,6 +102,7 @@ class Training:
     average_decay: float = 0.0
     accumulation: int = 1
     resolutions: tuple[int, ...] = ()
+    rate_tables: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolutions", tuple(self.resolutions))
@@ -342,7 +343,7 @@ def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) 
         dtype=training.dtype, subnet=experiment.subnet or "largest",
         drop_connect_rate=training.drop_connect_rate, zero_scales=training.zero_scales,
         average_decay=training.average_decay, accumulation=training.accumulation,
-        resolutions=training.resolutions)
+        resolutions=training.resolutions, rate_tables=training.rate_tables)
 
 
 def build_method(section: Mapping) -> Method:

@@ -23,6 +23,9 @@ ATTENTIVE_BEST = dataclasses.replace(BIGNAS, name="attentive_best", sampling="at
 ATTENTIVE_WORST = dataclasses.replace(BIGNAS, name="attentive_worst", sampling="attentive_worst")
 DEPS_COMPOUND = dataclasses.replace(DEPS, name="deps_compound", sampling="compound")
 DEPS_CALR = dataclasses.replace(DEPS, name="deps_calr", weight="complexity")
+# Ours: what cheap steps and little time call for (docs/methods.md); its config is tune_cifar10.
+DEPS_BRISK = dataclasses.replace(DEPS, name="deps_brisk", sampling="strata",
+                                 subnets_per_step=3, ramp_target_epochs=0.0)
 
 # Lengths and rates of OFA's and CompOFA's training scripts, for 2048 images a step.
 OFA = Progressive("ofa", openings=(
@@ -46,4 +49,4 @@ COMPOFA_LARGEST = dataclasses.replace(COMPOFA, name="compofa_largest", sampling=
 
 METHODS: dict[str, Method] = {method.name: method for method in (
     DEPS, BIGNAS, PLAIN, SANDWICH, ALPHANET, ATTENTIVE_BEST, ATTENTIVE_WORST, DEPS_COMPOUND,
-    DEPS_CALR, OFA, COMPOFA, COMPOFA_LARGEST)}
+    DEPS_CALR, DEPS_BRISK, OFA, COMPOFA, COMPOFA_LARGEST)}

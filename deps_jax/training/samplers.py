@@ -140,6 +140,53 @@ class Opened(Sampler):
 
 
 @dataclasses.dataclass(frozen=True)
+class Stratified(Sampler):
+    """Uniform over strata of equal width in MACs, then uniform over what is in the stratum.
+
+    Uniform choices of settings crowd around the middle cost. Both draws are from a pool of uniform
+    samples that is made once; a stratum without any is left out.
+
+    Attributes:
+      strata: Number of strata between the smallest and the largest subnet.
+      pool: Number of uniform samples in the pool.
+    """
+
+    strata: int = 16
+    pool: int = 10_000
+
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """Draws a stratum, then a subnet of it."""
+        pool, first, last = _pool_by_cost(space, self.pool, self.strata)
+        starts, ends = np.unique(first), np.unique(last)
+        chosen, near = jax.random.split(key)
+        one = jax.random.randint(chosen, (), 0, len(starts))
+        place = jax.random.randint(near, (), jnp.asarray(starts)[one], jnp.asarray(ends)[one])
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[place].astype(jnp.int32), pool)
+
+
+@dataclasses.dataclass(frozen=True)
+class Either(Sampler):
+    """Draws from one of two samplers, at random.
+
+    Attributes:
+      one, other: The samplers.
+      share: Probability of the first one.
+    """
+
+    one: Sampler
+    other: Sampler
+    share: float
+
+    def draw(self, key: jax.Array, space: SearchSpace) -> Subnet:
+        """Draws from both, and keeps one."""
+        which, *keys = jax.random.split(key, 3)
+        is_one = jax.random.bernoulli(which, self.share)
+        drawn = [sampler.draw(key, space)
+                 for sampler, key in zip((self.one, self.other), keys, strict=True)]
+        return jax.tree.map(lambda a, b: jnp.where(is_one, jnp.asarray(a), jnp.asarray(b)), *drawn)
+
+
+@dataclasses.dataclass(frozen=True)
 class Attentive(Choosing):
     """AttentiveNAS (arXiv 2011.09011): of subnets that cost about the same, the best or the worst.
 
@@ -193,6 +240,6 @@ def _pool_by_cost(space: SearchSpace, count: int, bins: int) -> tuple[Subnet, np
 
 
 SAMPLERS: dict[str, Sampler] = {
-    "uniform": Uniform(), "compound": Compound(),
+    "uniform": Uniform(), "strata": Stratified(), "compound": Compound(),
     "compound_mixed": Compound(kernels=(3, 5, 3, 3, 5)),  # CompOFA's: MobileNetV3's kernels
     "attentive_best": Attentive(), "attentive_worst": Attentive(best=False)}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 from deps_jax.training.losses import Hard
 from deps_jax.training.method import Method
 from deps_jax.training.phases import Phase, Plan, Slot
 from deps_jax.training.rates import ramp
-from deps_jax.training.samplers import Named, Sampler
+from deps_jax.training.samplers import Choosing, Either, Named, Sampler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Sandwich(Method):
       sort_channels: Whether channels are reordered by importance when sandwiches start.
       smallest_weight, sampled_weight: Factor on the rate of the smallest and of sampled subnets
         during and after the ramp; 1 takes them to the base rate.
+      warm_up: Names of the networks that are trained alone before sandwiches, one after the other,
+        in equal parts: "largest" in DepS; to grow, "smallest", or others before it.
+      full_model_share: Part of the sandwiches, drawn at random, whose first network is the full
+        model. In the others it is a sampled one; it learns from labels and teaches, too.
     """
 
     full_model_fraction: float = 0.55
@@ -38,6 +43,8 @@ class Sandwich(Method):
     sort_channels: bool = True
     smallest_weight: float = 1.0
     sampled_weight: float = 1.0
+    warm_up: tuple[str, ...] = ("largest",)
+    full_model_share: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,6 +56,19 @@ class Sandwich(Method):
                              f"0 for a ramp that ends at the base rate, 1 for the reference's")
         if self.ramp_epochs < 0:
             raise ValueError(f"ramp_epochs {self.ramp_epochs} is below 0; use 5")
+        object.__setattr__(self, "warm_up", tuple(self.warm_up))
+        if not self.warm_up or len(set(self.warm_up)) < len(self.warm_up):
+            raise ValueError(f"warm_up {self.warm_up} must name networks, each once; use "
+                             f"('largest',) for the paper's")
+        if self.sort_channels and self.trains_space and self.warm_up[-1] != "largest":
+            raise ValueError(f"warm_up ends with {self.warm_up[-1]!r}, so channels that were never "
+                             f"trained could be sorted before others; set sort_channels=False")
+        if not 0 <= self.full_model_share <= 1:
+            raise ValueError(f"full_model_share {self.full_model_share} is not in [0, 1]; use 1 "
+                             f"for the full model in every sandwich")
+        if self.full_model_share < 1 and isinstance(self.sampler, Choosing):
+            raise ValueError(f"sampling {self.sampling!r} chooses among candidates, which cannot "
+                             f"stand in for the full model; use 'uniform', or full_model_share 1")
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -56,7 +76,7 @@ class Sandwich(Method):
         return () if self.full_model_fraction else ("full_model_fraction", "ramp_epochs")
 
     def phases(self, plan: Plan) -> tuple[Phase, ...]:
-        """The phase of the full model alone, then that of sandwiches.
+        """The phases of networks alone, of the full model in DepS, then that of sandwiches.
 
         One that has no steps is left out.
 
@@ -65,11 +85,25 @@ class Sandwich(Method):
         """
         start, end = self.ramp_steps(plan)
         full = Slot("largest", Named(plan.subnet), Hard(), dropout=True)
-        found = (Phase("full-model step", 0, start, (full,), plan.learning_rate),
-                 Phase("supernet step", start, plan.total, (full, *self._subnets(plan, start, end)),
+        teacher = full if self.full_model_share == 1 else Slot(
+            "teacher", Either(full.subnet, self.sampler, self.full_model_share), Hard(),
+            dropout=True)
+        found = (*self._alone(plan, start, full),
+                 Phase("supernet step", start, plan.total,
+                       (teacher, *self._subnets(plan, start, end)),
                        plan.learning_rate, sort_channels=self.sort_channels,
                        note=f"subnets at full rate from {end}"))
         return tuple(phase for phase in found if phase.start < phase.stop)
+
+    def _alone(self, plan: Plan, stop: int, full: Slot) -> Iterator[Phase]:
+        """Phases of one network each, up to step `stop`."""
+        for i, name in enumerate(self.warm_up):
+            ends = [round(part * stop / len(self.warm_up)) for part in (i, i + 1)]
+            if name == "largest":
+                yield Phase("full-model step", *ends, (full,), plan.learning_rate)
+            else:
+                own = Slot(f"{name} alone", Named(name), Hard(), dropout=True)
+                yield Phase(f"{name} alone step", *ends, (own,), plan.learning_rate)
 
     def ramp_steps(self, plan: Plan) -> tuple[int, int]:
         """The first step that trains subnets, and the first at which they train at full rate.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from deps_jax.common.loop.metrics import Mean
-from deps_jax.common.loop.optim import Optimizer, base_optimizer
+from deps_jax.common.loop.optim import Optimizer, base_optimizer, update_macs
 from deps_jax.common.loop.parallel import first_index, mean_over_devices
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
@@ -61,6 +61,9 @@ class Recipe:
         loss looks at the first part.
       resolutions: Sides of the images in pixels, of which one is drawn for every step
         (multi-resolution training of OFA); () is the space's own alone. Each is compiled once.
+      rate_tables: Whether the steps read rates out of tables, see `trainer.tabled_step`, so that
+        runs that differ in rates and lengths alone share their programs; by default rates are part
+        of the program, and may differ from those of a table in the last bit.
     """
 
     space: SearchSpace
@@ -79,6 +82,7 @@ class Recipe:
     average_decay: float = 0.0
     accumulation: int = 1
     resolutions: tuple[int, ...] = ()
+    rate_tables: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -201,7 +205,7 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
 
     Returns:
       What `update` returns, and the metric "macs": multiply-adds of the step for each image, see
-      `phases.step_macs`.
+      `phases.step_macs`, with the share of what the optimizer takes (`optim.update_macs`).
     """
     draw_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
     size = batch["label"].shape[0] // recipe.accumulation  # of this device's share of a part
@@ -226,6 +230,7 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
         found = _learn_in_parts(recipe, phase, state, parts, prepared, subnets, axis_name)
         new_state, metrics = finish(recipe, phase, state, found, subnets, axis_name)
     macs = step_macs(phase, recipe.space, resolution or recipe.space.resolution, subnets)
+    macs += update_macs(recipe.optimizer, state.params) / (batch["label"].shape[0] * devices)
     return new_state, {**metrics, "macs": Mean.of(macs[None])}
 
 
@@ -322,7 +327,7 @@ def apply_gradients(recipe: Recipe, phase: Phase, state: TrainState, found: Lear
     updates, opt_state = recipe.transform().update(
         found.slots, packing.pack_all(state.opt_state), old,
         weights=_weights(recipe, phase, state.step, subnets),
-        masks=_masks(recipe, phase, state.params, subnets, packing))
+        masks=_masks(recipe, phase, state.params, subnets, packing), packing=packing)
     new = optax.apply_updates(old, updates)
     batch_stats, momentum = state.batch_stats, recipe.norm_momentum
     if phase.keeps_statistics:

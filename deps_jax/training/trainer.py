@@ -1,10 +1,11 @@
 """The steps of a run, each compiled once, and what stands between its phases."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +15,23 @@ import optax
 from deps_jax.common.compiled.machine import cores
 from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean
+from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import data_parallel
 from deps_jax.common.loop.state import TrainState
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet.channel_sorting import sort_channels
-from deps_jax.training.phases import Phase
+from deps_jax.training.method import Method
+from deps_jax.training.phases import FULL_RATE, Phase, Plan
 from deps_jax.training.shrink import ShrinkingState
 from deps_jax.training.task import Tree
 from deps_jax.training.train import Recipe, train_step
 
 _BY_STEP = optax.ScaleByScheduleState
+TABLE_ROWS = 2**14  # of rate tables, at least
+# Fields of an optimizer that its schedule alone depends on, and numbers that a step may be given.
+RATES = ("learning_rate", "schedule", "min_learning_rate", "decay", "decay_epochs",
+         "warmup_epochs", "warmup_learning_rate")
+CONSTANTS = ("matrix_rate", "weight_decay")
 
 
 class Trainer:
@@ -38,6 +46,8 @@ class Trainer:
 
     Attributes:
       steps: Training steps, by the name of a phase and the side of the images in pixels.
+      extra: What every step takes beside its state and batch: the key of the run, with its rates
+        where the recipe has them in tables.
       entries: What happens to the state before the first step of a phase, by the phase's name.
     """
 
@@ -46,11 +56,15 @@ class Trainer:
         self.recipe, self.key = recipe, key
         self._sizes = recipe.resolutions or (recipe.space.resolution,)
         self._seed = np.asarray(jax.random.key_data(key)).tolist()
+        step, shared, self.extra = train_step, recipe, key
+        if recipe.rate_tables:
+            step, shared, self.extra = tabled_step, without_rates(recipe), Run.of(recipe, key)
         self.steps = {(phase.name, size): data_parallel(
-            partial(train_step, recipe, phase, resolution=size), devices=devices, donate=True,
+            partial(step, shared, same, resolution=size), devices=devices, donate=True,
             name=f"{phase.name} at {size} px" if len(self._sizes) > 1 else phase.name,
-            made_of=(train_step, recipe, phase.name, size))
-            for phase in recipe.phases for size in self._sizes}
+            made_of=(step, shared, phase.name, size))
+            for phase, same in zip(recipe.phases, shared.phases, strict=True)
+            for size in self._sizes}
         self.entries = {phase.name: jax.jit(partial(enter, recipe, phase), donate_argnums=0)
                         for phase in recipe.phases if phase.changes_state}
         self._devices = len(devices or jax.local_devices())
@@ -75,7 +89,7 @@ class Trainer:
         spending = spending or Spending()
         left = [phase for phase in self.recipe.phases if start_step < phase.stop]
         with ThreadPoolExecutor(cores()) as pool:
-            ready = [self.steps[phase.name, size].prepare(state, batch, self.key, spending, pool)
+            ready = [self.steps[phase.name, size].prepare(state, batch, self.extra, spending, pool)
                      for phase in left for size in self._sizes]
             with spending.on("compile"):
                 for phase in left:
@@ -107,7 +121,7 @@ class Trainer:
         run = self.steps[phase.name, self.resolution_of(step)]
         if step == phase.start and phase.changes_state:
             state = self.entries[phase.name](run.place(state))
-        return run(state, self._in_parts(batch), self.key)
+        return run(state, self._in_parts(batch), self.extra)
 
     def _in_parts(self, batch: Tree) -> Tree:
         """The batch in the order in which devices get their share of its first part, its second...
@@ -120,6 +134,105 @@ class Trainer:
             return batch
         return jax.tree.map(lambda leaf: leaf.reshape(parts, devices, -1, *leaf.shape[1:]).swapaxes(
             0, 1).reshape(leaf.shape), batch)
+
+
+class Now(NamedTuple):
+    """Numbers of a step that depend on schedules; of a whole run, with an axis of steps in front.
+
+    Attributes:
+      learning_rate: The base rate, [].
+      progress: The part of the run that is over, [] from 0 to 1.
+      slots: Factor on the base rate by the name of a slot, [] each.
+    """
+
+    learning_rate: jax.Array
+    progress: jax.Array
+    slots: dict[str, jax.Array]
+
+
+class Run(NamedTuple):
+    """What the steps of a run with rate tables share.
+
+    Attributes:
+      key: Key of the run.
+      constants: Fields CONSTANTS of its optimizer by name, [] each.
+      table: Its rates, [n] each, with n at least the number of its steps.
+    """
+
+    key: jax.Array
+    constants: dict[str, jax.Array]
+    table: Now
+
+    @classmethod
+    def of(cls, recipe: Recipe, key: jax.Array) -> Run:
+        """The tables of a recipe, as long as those of other runs of similar length."""
+        schedule, rates = recipe.schedule(), recipe.rates()
+
+        def at(step: jax.Array) -> Now:
+            numbers = Now(schedule(step), step / recipe.total,
+                          {name: rate(step) for name, rate in rates.items()})
+            return jax.tree.map(lambda number: jnp.asarray(number, float), numbers)
+
+        rows = max(TABLE_ROWS, 1 << recipe.total.bit_length())
+        constants = {name: jnp.asarray(getattr(recipe.optimizer, name), float)
+                     for name in CONSTANTS}
+        return cls(key, constants, jax.jit(jax.vmap(at))(jnp.arange(rows)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given(Method):
+    """A method whose phases are given."""
+
+    found: tuple[Phase, ...] = ()
+
+    def phases(self, plan: Plan) -> tuple[Phase, ...]:
+        """Those, whatever the plan."""
+        del plan
+        return self.found
+
+
+def without_rates(recipe: Recipe) -> Recipe:
+    """The recipe with every rate 1 and every phase of one step: what `tabled_step` compiles.
+
+    Equal ones are of runs whose programs are the same.
+    """
+    optimizer = dataclasses.replace(recipe.optimizer, **{
+        field.name: field.default for field in dataclasses.fields(Optimizer)
+        if field.name in (*RATES, *CONSTANTS)})
+    return _replaced(recipe, dataclasses.replace(recipe, optimizer=optimizer), lambda _: FULL_RATE,
+                     lambda weight: weight)
+
+
+def tabled_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, run: Run, *,
+                axis_name: str | None = None, resolution: int | None = None
+                ) -> tuple[TrainState, dict[str, Mean]]:
+    """`train_step` of a recipe that is `without_rates`, with those of the run's tables."""
+    now = jax.tree.map(lambda column: column[state.step], run.table)
+    constant = lambda number: lambda step: number
+    rates = {name: constant(rate) for name, rate in now.slots.items()}
+    optimizer = dataclasses.replace(recipe.optimizer, **run.constants)
+    filled = _replaced(
+        recipe, dataclasses.replace(recipe, optimizer=optimizer),
+        {**rates, "": constant(now.learning_rate)}.get,
+        lambda weight: weight and (lambda progress, size: weight(now.progress, size)))
+    (own,) = (one for one in filled.phases if one.name == phase.name)
+    return train_step(filled, own, state, batch, run.key, axis_name=axis_name,
+                      resolution=resolution)
+
+
+def _replaced(recipe: Recipe, base: Recipe, rate_of: Callable, weight_of: Callable) -> Recipe:
+    """`base` with the phases of a recipe, one step each, and other rates and weights.
+
+    Args:
+      rate_of: Returns the rate of a slot by its name, and the base rate for "".
+      weight_of: Returns what stands in for the weight of a slot.
+    """
+    phases = tuple(dataclasses.replace(
+        phase, start=i, stop=i + 1, learning_rate=rate_of(""), note="", slots=tuple(
+            dataclasses.replace(slot, rate=rate_of(slot.name), weight=weight_of(slot.weight))
+            for slot in phase.slots)) for i, phase in enumerate(recipe.phases))
+    method = _Given("given", aggregation=recipe.method.aggregation, found=phases)
+    return dataclasses.replace(base, method=method, total=len(phases))
 
 
 def _check_step(step: int, state: TrainState) -> None:

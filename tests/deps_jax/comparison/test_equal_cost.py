@@ -46,6 +46,15 @@ def test_expected_is_the_mean_of_what_steps_count(name):
         assert expected == pytest.approx(float(counted.mean()), rel=0.02)
 
 
+def test_an_optimizer_that_multiplies_leaves_fewer_steps():
+    own = lambda total: phases(METHODS["bignas"], total=total)
+    budget = run_macs(own(200), TINY)
+    step = budget / 200
+    assert equal_steps(budget, own, TINY) == 200
+    assert equal_steps(budget, own, TINY, update=0.25 * step) == pytest.approx(160, abs=1)
+    assert run_macs(own(200), TINY, update=step) == pytest.approx(2 * budget)
+
+
 def test_the_whole_run_holds_the_teacher_and_its_training():
     full = macs(layers(TINY, largest(TINY)))
     teacher, *openings = phases(OFA)

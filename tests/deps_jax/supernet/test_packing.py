@@ -52,7 +52,8 @@ def test_every_optimizer_takes_the_same_steps_on_vectors(params, name):
     @jax.jit
     def by_vector(params, state):
         old = packing.pack(params)
-        updates, state = transform.update(packing.pack(gradient), packing.pack_all(state), old)
+        updates, state = optax.with_extra_args_support(transform).update(
+            packing.pack(gradient), packing.pack_all(state), old, packing=packing)
         return packing.unpack(optax.apply_updates(old, updates)), packing.unpack_all(state)
 
     expected = found = params, transform.init(params)

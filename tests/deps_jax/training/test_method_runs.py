@@ -14,7 +14,7 @@ from tiny_spaces import PIXELS
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.space.families import MOBILENET_V3_CIFAR, PROXYLESS, RESNET50D
 from deps_jax.space.search_space import SearchSpace, Stage
-from deps_jax.training.methods import METHODS
+from deps_jax.training.methods import DEPS, METHODS
 from deps_jax.training.train import Recipe, init_state
 from deps_jax.training.trainer import Trainer
 
@@ -45,7 +45,10 @@ FAMILIES = {
     "proxyless": small(PROXYLESS, (PROXYLESS.stages[0], PROXYLESS.stages[-1]), resolution=8),
     "resnet50d": small(RESNET50D, RESNET50D.stages[:3], resolution=16, stem_widths=(0.65, 1.0)),
 }
-CASES = [pytest.param(method, family, marks=() if family == "least" or (
+GROWN = dataclasses.replace(DEPS, name="grown", warm_up=("smallest",), sort_channels=False,
+                            full_model_share=0.5, sampling="strata")
+CASES = [pytest.param(GROWN, "least", id="grown-least")]
+CASES += [pytest.param(method, family, marks=() if family == "least" or (
     method.name == "bignas") else pytest.mark.long, id=f"{method.name}-{family}")
     for method in METHODS.values() for family in FAMILIES]
 

@@ -18,7 +18,7 @@ from deps_jax.training.losses import Distillation, Hard
 from deps_jax.training.method import Method
 from deps_jax.training.methods import BIGNAS, COMPOFA, DEPS, METHODS, OFA, PLAIN
 from deps_jax.training.phases import FROZEN, FULL_RATE, Phase, Plan, Slot, step_macs
-from deps_jax.training.samplers import Choosing, Named
+from deps_jax.training.samplers import Choosing, Either, Named
 from deps_jax.training.train import init_state
 from deps_jax.training.trainer import enter
 
@@ -69,6 +69,27 @@ def test_deps_is_full_model_then_sandwiches_with_rising_rates():
     assert {slot.loss for slot in subnets} == {Distillation()}
     assert float(subnets[0].rate(147 * PER_EPOCH)) == pytest.approx(0.378964, rel=1e-5)
     assert float(full.rate(147 * PER_EPOCH)) == 1
+
+
+def test_networks_are_grown_before_sandwiches():
+    method = dataclasses.replace(DEPS, warm_up=("smallest", "d3e3k7", "largest"), ramp_epochs=0.0,
+                                 full_model_fraction=1 / 3)
+    *alone, last = phases(method)
+    assert [phase.alone.name for phase in alone] == ["smallest", "d3e3k7", "largest"]
+    assert [(phase.start // PER_EPOCH, phase.stop // PER_EPOCH) for phase in alone] == [
+        (0, 30), (30, 60), (60, 90)]
+    assert all(phase.slots[0].loss == Hard() for phase in alone)
+    assert last.start == 90 * PER_EPOCH and last.sort_channels and len(last.slots) == 4
+    dataclasses.replace(RECIPE, method=dataclasses.replace(
+        method, warm_up=("smallest",), sort_channels=False))  # rates of no slot are mixed up
+
+
+def test_a_part_of_the_sandwiches_has_the_full_model():
+    *_, last = phases(dataclasses.replace(DEPS, full_model_share=0.5))
+    teacher, *others = last.slots
+    assert teacher.subnet == Either(Named("largest"), DEPS.sampler, 0.5)
+    assert teacher.loss == Hard() and {slot.loss for slot in others} == {Distillation()}
+    assert not last.keeps_statistics  # it is not always the same network
 
 
 def test_bignas_and_plain_training_have_one_phase():
@@ -193,6 +214,10 @@ def test_runs_that_are_too_short_are_refused():
 @pytest.mark.parametrize(("section", "message"), [
     ({"full_model_fraction": 1.0}, "full_model_fraction"), ({"ramp_epochs": -1}, "ramp_epochs"),
     ({"ramp_target_epochs": -0.5}, "ramp_target_epochs"),
+    ({"warm_up": ()}, "warm_up"), ({"warm_up": ("largest", "largest")}, "each once"),
+    ({"warm_up": ("smallest",)}, "set sort_channels=False"),
+    ({"full_model_share": 1.5}, "full_model_share"),
+    ({"full_model_share": 0.5, "sampling": "attentive_best"}, "cannot stand in for the full"),
     ({"ramp_target_epochs": float("nan")}, "ramp_target_epochs"),
     ({"temperature": 0}, "temperature"), ({"subnets_per_step": 0}, "subnets_per_step"),
     ({"sampling": "best"}, "method.sampling 'best' is unknown"),

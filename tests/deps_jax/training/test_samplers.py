@@ -6,10 +6,19 @@ import pytest
 from other_blocks import RESNET
 from tiny_spaces import TINY
 
-from deps_jax.space.cost import CostModel
+from deps_jax.space.cost import BlockTable, CostModel, macs
 from deps_jax.space.subnet import largest, smallest, stack
 from deps_jax.training.rates import ByComplexity, Sizes
-from deps_jax.training.samplers import SAMPLERS, Attentive, Compound, Opened
+from deps_jax.training.samplers import (
+    SAMPLERS,
+    Attentive,
+    Compound,
+    Either,
+    Named,
+    Opened,
+    Stratified,
+    Uniform,
+)
 
 KEYS = jax.random.split(jax.random.key(0), 300)
 
@@ -45,6 +54,23 @@ def test_attentive_candidates_cost_about_the_same_and_one_is_kept():
     assert np.ptp(macs[:, 0]) > (ends[1] - ends[0]) / 2  # costs are drawn from the whole range
     losses = np.array([2.0, 1.0, 3.0])
     assert (sampler.keep(losses), dataclasses.replace(sampler, best=False).keep(losses)) == (1, 2)
+
+
+def test_strata_of_cost_are_drawn_alike():
+    strata, table = 4, BlockTable.build(TINY, macs)
+    ends = table(stack([smallest(TINY), largest(TINY)]))
+    edges = np.linspace(*ends, strata + 1)
+    share = lambda sampler: np.histogram(table(draws(sampler, TINY)), edges)[0] / len(KEYS)
+    even, usual = share(Stratified(strata, pool=2000)), share(Uniform())
+    assert np.abs(even - 1 / strata).max() < 0.09 < np.abs(usual - 1 / strata).max()
+
+
+def test_one_of_two_samplers_is_drawn_from_as_often_as_asked():
+    drawn = draws(Either(Named("largest"), Named("smallest"), 0.3), TINY)
+    most = (drawn.depth == largest(TINY).depth).all(1)
+    assert 0.2 < most.mean() < 0.4
+    np.testing.assert_array_equal(drawn.expand[most][0], largest(TINY).expand)
+    np.testing.assert_array_equal(drawn.expand[~most][0], smallest(TINY).expand)
 
 
 def test_compound_kernels_that_a_space_has_not_are_refused():
