@@ -33,4 +33,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, together=True)

@@ -23,4 +23,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, together=True)

@@ -13,6 +13,7 @@ WINGS = {
     "deps_jax": {
         "common.files": "sealed locks checksums workdir tensors",
         "common.compiled": "machine cpp described programs",
+        "common.processes": "together start",
         "common.loop": "metrics goodput peak optim parallel profile reading batches state "
                        "saved_steps checkpoint writer fit run kills",
         "common.nn": "by_platform dispatch precision depthwise_shifted depthwise_native "

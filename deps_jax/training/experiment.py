@@ -23,6 +23,7 @@ from deps_jax.common.loop.peak import peak_macs_per_second
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.loop.state import TrainState
+from deps_jax.common.processes.together import my_places
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, check_placement, squares, train_batches
 from deps_jax.data.pipeline import check_calibration
@@ -219,6 +220,7 @@ def train(experiment: Experiment, folder: Path, config: dict, splits_of: Path | 
     with claim(folder, config, **same, records=run_records.RunRecords.of(space, splits).files()):
         batches = train_batches(experiment.data, splits.train, experiment.training.batch_size,
                                 experiment.seed, space.resolution)
+        batches.places = my_places(experiment.training.batch_size, experiment.training.accumulation)
         with continue_or_start(folder, shapes, new_state, batches) as run:
             _print_plan(experiment, recipe, len(splits.train), run.start_step)
             trainer = Trainer(recipe, step_key)
@@ -284,8 +286,8 @@ def may_differ(data: Data) -> tuple[str, ...]:
 
 
 def batch_shapes(experiment: Experiment, space: SearchSpace) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and types of a training batch, over all devices."""
-    size = experiment.training.batch_size
+    """Shapes and types of a training batch, over all devices of this process."""
+    size = experiment.training.batch_size // jax.process_count()
     return {"image": jax.ShapeDtypeStruct((size, space.resolution, space.resolution, 3), "uint8"),
             "label": jax.ShapeDtypeStruct((size,), "int32"),
             "example": jax.ShapeDtypeStruct((size,), "int32")}
@@ -293,7 +295,7 @@ def batch_shapes(experiment: Experiment, space: SearchSpace) -> dict[str, jax.Sh
 
 def check_batches(experiment: Experiment) -> None:
     """Raises ValueError unless every batch divides by the devices."""
-    check_batch_size(experiment.training.batch_size)
+    check_batch_size(experiment.training.batch_size, jax.device_count())
     check_batch_size(experiment.evaluation.batch_size)
     check_batch_size(experiment.evaluation.calibration_batch_size)
 
@@ -301,7 +303,7 @@ def check_batches(experiment: Experiment) -> None:
 def check_parts(experiment: Experiment) -> None:
     """Raises ValueError unless a step's batch divides by its parts, and those by pairs."""
     size, parts = experiment.training.batch_size, experiment.training.accumulation
-    devices = jax.local_device_count()
+    devices = jax.device_count()
     at_once, rest = divmod(size, devices * max(parts, 1))
     if rest:
         on = "1 device" if devices == 1 else f"{devices} devices"

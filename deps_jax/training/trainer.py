@@ -42,7 +42,7 @@ class Trainer:
     Args:
       recipe: Settings of the run.
       key: Key of the run, from which every step draws its random numbers.
-      devices: Devices that share the batches; None takes all local ones.
+      devices: Devices that share the batches; None takes all, those of other processes, too.
 
     Attributes:
       steps: Training steps, by the name of a phase and the side of the images in pixels.
@@ -54,6 +54,7 @@ class Trainer:
     def __init__(self, recipe: Recipe, key: jax.Array,
                  devices: Sequence[jax.Device] | None = None) -> None:
         self.recipe, self.key = recipe, key
+        devices = devices or jax.devices()
         self._sizes = recipe.resolutions or (recipe.space.resolution,)
         self._seed = np.asarray(jax.random.key_data(key)).tolist()
         step, shared, self.extra = train_step, recipe, key
@@ -67,7 +68,7 @@ class Trainer:
             for size in self._sizes}
         self.entries = {phase.name: jax.jit(partial(enter, recipe, phase), donate_argnums=0)
                         for phase in recipe.phases if phase.changes_state}
-        self._devices = len(devices or jax.local_devices())
+        self._devices = sum(one.process_index == jax.process_index() for one in devices)
         self._next_step = None
 
     def compile(self, state: TrainState, batch: Tree, start_step: int = 0,
@@ -108,6 +109,9 @@ class Trainer:
     def __call__(self, step: int, state: TrainState, batch: Tree
                  ) -> tuple[TrainState, dict[str, Mean]]:
         """The state after the step, and the metrics of the step.
+
+        Args:
+          batch: The examples that this process's devices take of the batch.
 
         Raises:
           ValueError: If the state is at another step; this is asked at the first call, after a

@@ -12,6 +12,7 @@ import jax
 
 from deps_jax.common.files import sealed
 from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.processes.together import as_first
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.training.refit import Refit, refit
 from nurture_jax.training.train import Recipe, TrainState, Validator
@@ -45,7 +46,7 @@ class Best:
         """
         self.latest_step = step
         errors = self._validator(state, eval_batches(self._source, self.batch_size))
-        errors = {name: value for name, value in errors.items() if math.isfinite(value)}
+        errors = as_first({name: value for name, value in errors.items() if math.isfinite(value)})
         if errors.get(_JUDGED_BY, math.inf) < self.errors.get(_JUDGED_BY, math.inf):
             self._checkpoints.save(step, {"params": state.params,
                                           "batch_stats": state.batch_stats}, record=errors)

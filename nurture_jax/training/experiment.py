@@ -28,6 +28,7 @@ from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import Tree, check_batch_size
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
+from deps_jax.common.processes.together import my_places
 from nurture_jax import records
 from nurture_jax.clinic.recording_gate import Limits
 from nurture_jax.clips import clip_cache
@@ -184,7 +185,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
         changed since, or another process trains in the folder.
     """
     folder, training = Path(folder), experiment.training
-    check_batch_size(training.batch_size)
+    check_batch_size(training.batch_size, jax.device_count())
     check_batch_size(training.eval_batch_size)
     check_gate(experiment.gate, folder)
     start = None if saved(folder).any() else starting_backbone(experiment)
@@ -224,6 +225,7 @@ def _train(experiment: Experiment, folder: Path, recipe: Recipe,
     best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
     batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
                           workers=data.read_workers)
+    batches.places = my_places(training.batch_size)
     with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
         _print_plan(experiment, recipe, sources, shapes, run.start_step)
         trainer = Trainer(recipe, step_key)

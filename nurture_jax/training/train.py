@@ -135,8 +135,9 @@ class Trainer:
     def __init__(self, recipe: Recipe, key: jax.Array,
                  devices: Sequence[jax.Device] | None = None) -> None:
         self._key = key
-        self._step = data_parallel(partial(train_step, recipe), devices=devices, donate=True,
-                                   name="training step", made_of=(train_step, recipe))
+        self._step = data_parallel(
+            partial(train_step, recipe), devices=devices or jax.devices(), donate=True,
+            name="training step", made_of=(train_step, recipe))
 
     def compile(self, state: Tree, example: Batch, batch_size: int, spending: Spending) -> None:
         """Compiles the step, and prints how much memory it takes.
@@ -144,14 +145,15 @@ class Trainer:
         Args:
           state: Shapes and types of the state.
           example: An example of `ClipSource`, for shapes and types.
+          batch_size: Number of examples of a batch, those of other processes included.
           spending: Counts the time.
 
         Raises:
           ValueError: If the step needs more memory than a device has.
         """
         with ThreadPoolExecutor(1) as pool:
-            ready = self._step.prepare(state, _shapes(example, batch_size), self._key, spending,
-                                       pool)
+            own = batch_size // jax.process_count()
+            ready = self._step.prepare(state, _shapes(example, own), self._key, spending, pool)
             with spending.on("compile"):
                 ready.result()
 

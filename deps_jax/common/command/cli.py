@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,36 +14,71 @@ from absl import app, flags, logging
 from deps_jax.common.command.vectors import prefer_wide_vectors
 from deps_jax.common.files.sealed import FullDisk, is_full
 from deps_jax.common.loop.fit import Interrupted
+from deps_jax.common.processes import start
 
 BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
+def run(main: Callable[[Sequence[str]], int | None], together: bool = False) -> None:
     """Parses flags and runs `main(argv)`, whose result is the exit code.
 
     A ValueError, or a file or folder that cannot be used, is the user's to mend, so it is one
     sentence and exit code 2. With DEPS_JAX_TRACEBACK=1 in the environment the traceback is shown
-    all the same. An interrupted run ends with exit code 130.
+    all the same. A run that was interrupted (SIGINT) ends with exit code 130; one that the system
+    has asked to end (SIGTERM, of spot machines and schedulers), with 0: it has saved.
 
     JAX is set up by `prepare_jax` first, so a launcher must make no array where it is imported.
+
+    Args:
+      together: Whether several processes may run this as one (`processes.start`); it has flags
+        of its own then.
     """
+    if together:
+        _define_meeting()
+
     def guarded(argv: Sequence[str]) -> int | None:
         if len(argv) > 1:
             fail(f"unexpected argument {argv[1]!r}; every option is a flag, see --help")
         logging.set_verbosity(logging.WARNING)
         prepare_jax()
-        try:
-            return main(argv)
-        except Interrupted as stop:
-            print(stop, file=sys.stderr)
-            return INTERRUPTED
-        except (OSError, ValueError) as error:
-            if os.environ.get("DEPS_JAX_TRACEBACK"):
-                raise
-            fail(sentence(error))
+        if together:
+            _meet()
+        with start.leaving_at_once():
+            return _guarded(main, argv)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int | None:
+    """The exit code; what the user can mend is one sentence."""
+    try:
+        return main(argv)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return INTERRUPTED if stop.signal == signal.SIGINT else None
+    except (OSError, ValueError) as error:
+        if os.environ.get("DEPS_JAX_TRACEBACK"):
+            raise
+        fail(sentence(error))
+
+
+def _define_meeting() -> None:
+    flags.DEFINE_enum("distributed", "auto", start.WAYS,
+                      "whether the environment (SLURM, MPI, Kubernetes, TPU pod) names other "
+                      "processes of this run")
+    flags.DEFINE_string("coordinator", "", "HOST:PORT of the first process, where none does")
+    flags.DEFINE_integer("processes", 0, "number of processes, with --coordinator")
+    flags.DEFINE_integer("process", -1, "which of them this is, from 0, with --coordinator")
+
+
+def _meet() -> None:
+    given = flags.FLAGS
+    try:
+        start.meet(start.Meeting(given.distributed, given.coordinator, given.processes,
+                                 given.process))
+    except ValueError as error:
+        fail(str(error))
 
 
 def prepare_jax() -> None:

@@ -27,17 +27,27 @@ def check(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),
     _refuse_file(Path(folder))
     if not (Path(folder) / CONFIG).exists():
         return
-    old, now = (flatten(json.loads(json.dumps(content)))
-                for content in (understood(folder, meaning), meaning(config)))
-    differing = sorted(
-        name for name in old.keys() | now.keys()
-        if (name not in old or name not in now or old[name] != now[name])
-        and not any(name == m or name.startswith(m + ".") for m in may_differ))
+    old = compared(understood(folder, meaning), may_differ=may_differ)
+    now = compared(config, may_differ=may_differ, meaning=meaning)
+    differing = sorted(name for name in old.keys() | now.keys()
+                       if name not in old or name not in now or old[name] != now[name])
     if differing:
         shown = "; ".join(f"{name} is {old.get(name, 'absent')!r} there and "
                           f"{now.get(name, 'absent')!r} now" for name in differing[:3])
         raise ValueError(f"{folder} belongs to another experiment: {shown}; use another "
                          f"--workdir, or the same config to continue")
+
+
+def compared(config: dict, *, may_differ: tuple[str, ...] = (),
+             meaning: Callable[[dict], dict] = dict, **_: Any) -> dict:
+    """What must be the same wherever the experiment goes on; arguments are as in `claim`.
+
+    Returns:
+      Plain values by dotted name.
+    """
+    flat = flatten(json.loads(json.dumps(meaning(config))))
+    return {name: value for name, value in flat.items()
+            if not any(name == m or name.startswith(m + ".") for m in may_differ)}
 
 
 def claim(folder: Path, config: dict, *, may_differ: tuple[str, ...] = (),

@@ -108,6 +108,8 @@ class Batches:
     Attributes:
       steps_per_epoch: Number of whole batches in an epoch.
       position: Number of batches taken; `seek(position)` goes back or forth to that place.
+      places: Which examples of every batch are taken, [n] ascending; None is all. It may be set
+        before the first batch.
 
     Raises:
       ValueError: If a batch is larger than the data or the seed is negative.
@@ -118,9 +120,10 @@ class Batches:
                  ) -> None:
         order = Order(len(examples), batch_size, seed, unit)
         self.steps_per_epoch = order.steps_per_epoch
-        self._batches = grain.MapDataset.source(_Run(examples, order, change))
+        self._run = _Run(examples, order, change)
         self._workers, self._threads = workers, threads
         self.position = 0
+        self.places: np.ndarray | None = None
         self._reader = None  # started by the first batch that is asked for
 
     def __iter__(self) -> Iterator[dict]:
@@ -155,7 +158,8 @@ class Batches:
     def _read(self) -> Iterator:
         options = grain.ReadOptions(num_threads=self._threads,
                                     prefetch_buffer_size=max(self._threads, 1))
-        batches = self._batches[self.position:].to_iter_dataset(options)
+        run = dataclasses.replace(self._run, places=self.places)
+        batches = grain.MapDataset.source(run)[self.position:].to_iter_dataset(options)
         if self._workers:
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers),
                                           worker_init_fn=reading.outlive_signals)
@@ -164,18 +168,20 @@ class Batches:
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """The endless run, batch by batch."""
+    """The endless run, batch by batch; `places` of each, None is all."""
 
     examples: Examples
     order: Order
     change: Callable | None
+    places: np.ndarray | None = None
 
     def __len__(self) -> int:
         return sys.maxsize
 
     def __getitem__(self, position: int) -> np.ndarray | dict[str, np.ndarray]:
         first = position * self.order.batch_size
-        examples = [self._example(first + i) for i in range(self.order.batch_size)]
+        places = range(self.order.batch_size) if self.places is None else self.places.tolist()
+        examples = [self._example(first + i) for i in places]
         if not isinstance(examples[0], dict):
             return np.stack(examples)
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}

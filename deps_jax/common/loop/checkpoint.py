@@ -3,7 +3,8 @@
     FOLDER/STEP/state/       arrays, as orbax writes them
     FOLDER/STEP/meta.json    their shapes, the place in the data, what was recorded
 
-`saved_steps` says how they are protected from damage.
+`saved_steps` says how they are protected from damage. Where several processes train one run, all
+have the same state: the first writes it, and each reads it for itself.
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import contextlib
 import logging
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from deps_jax.common.files.sealed import digest
 from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.loop.saved_steps import Step, Steps
+from deps_jax.common.processes.together import first, first_does
 
 
 class Checkpoints:
@@ -83,14 +85,21 @@ class Checkpoints:
         Raises:
           FullDisk: If the disk is full; the checkpoints that were there stay.
         """
-        if step == self.latest_step():
-            return
         meta = {"shapes": _shapes(state), "record": record or {},
                 "position": step if position is None else position}
-        with _quiet():
-            self._steps.put(step, meta, lambda folder: ocp.Checkpointer(
-                ocp.StandardCheckpointHandler()).save(
-                    folder / "state", args=ocp.args.StandardSave(state)))
+
+        def write(folder: Path) -> None:
+            _checkpointer(ocp.StandardCheckpointHandler).save(
+                folder / "state", args=ocp.args.StandardSave(_writable(state)))
+
+        def put() -> None:
+            if step != self.latest_step():
+                with _quiet():
+                    self._steps.put(step, meta, write)
+
+        first_does(put)
+        if not first():
+            self._steps.forget()
 
     def restore(self, state: Tree, batches: Batches) -> Tree:
         """The newest state, with `batches` set to where they were.
@@ -132,7 +141,7 @@ class Checkpoints:
         """
         folder = self._newest().folder / "state"
         with _quiet():
-            reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+            reader = _checkpointer(ocp.PyTreeCheckpointHandler)
             as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
                                      reader.metadata(folder).item_metadata.tree)
             state = reader.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_arrays))
@@ -179,7 +188,7 @@ class Checkpoints:
             self._check_shapes(found, state, fields)
             try:
                 with _quiet():
-                    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+                    reader = _checkpointer(ocp.PyTreeCheckpointHandler)
                     return reader.restore(found.folder / "state", args=args)
             except Exception as error:  # orbax and TensorStore raise all kinds
                 why = f"orbax cannot read it ({str(error).splitlines()[0]:.200})"
@@ -218,6 +227,20 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _checkpointer(handler: Callable) -> ocp.Checkpointer:
+    """Orbax in this process alone, whether others train, too, or not."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()},
+        barrier_sync_key_prefix=f"process_{jax.process_index()}")
+    return ocp.Checkpointer(handler(multiprocessing_options=alone),
+                            multiprocessing_options=alone)
+
+
+def _writable(state: Tree) -> Tree:
+    """Orbax takes arrays on the devices of one process among several for shares of larger ones."""
+    return state if jax.process_count() == 1 else jax.device_get(state)
 
 
 def _named(state: Tree) -> Iterator[tuple[str, Any]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 import jax
 from tqdm import tqdm
@@ -19,6 +17,7 @@ from deps_jax.common.loop.metrics import Mean, compute, counted, merge
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.loop.profile import Tracer
 from deps_jax.common.loop.writer import Writer
+from deps_jax.common.processes.together import first, stop_signals
 
 
 class Diverged(ValueError):
@@ -26,7 +25,15 @@ class Diverged(ValueError):
 
 
 class Interrupted(Exception):
-    """The user or the system asked the run to stop; everything is saved."""
+    """The user or the system asked the run to stop; everything is saved.
+
+    Attributes:
+      signal: The signal that asked.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +108,7 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
     def due(step: int, every: int) -> bool:
         return every > 0 and step % every == 0
 
-    with told.progress, contextlib.closing(tracer), _stop_signals() as stop_asked:
+    with told.progress, contextlib.closing(tracer), stop_signals() as stop:
         for step in range(start_step, total_steps):
             batch = feeder.next(told.pending[-1:])
             with tracer.step(step) as results:
@@ -109,7 +116,7 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
                 results.append(metrics)
             told.pending.append(metrics)
             done = step + 1
-            stopping = bool(stop_asked) and done < total_steps
+            stopping = stop(done) and done < total_steps
             saving = done == total_steps or stopping or due(done, cadence.checkpoint_every)
             if saving or due(done, cadence.log_every):
                 told.flush(done)
@@ -124,7 +131,7 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
                 spending.write(done)
             if stopping:
                 raise Interrupted(f"stopped after step {done} of {total_steps}, everything is "
-                                  f"saved; run the same command to continue")
+                                  f"saved; run the same command to continue", stop.signal)
     return state
 
 
@@ -142,7 +149,7 @@ class _Told:
         self.pending: list[dict[str, Mean]] = []
         self.progress = tqdm(
             total=total_steps * batch_size, initial=start_step * batch_size, unit=f" {unit}",
-            unit_scale=True, desc="training", dynamic_ncols=True)
+            unit_scale=True, desc="training", dynamic_ncols=True, disable=not first())
         self.progress.set_postfix_str("compiling")
         self._batch_size, self._unit, self._shown = batch_size, unit, shown
         self._clock, self._feeder = Stopwatch(start_step), feeder
@@ -232,23 +239,3 @@ def _check_finite(step: int, metrics: dict[str, Mean], checkpoints: Checkpoints)
             kept = f"the checkpoint of step {last} is kept" if last else "no checkpoint was written"
             raise Diverged(f"{name} is {value} at step {step}, so training stopped ({kept}); lower "
                            f"the learning rate or set optimizer.clip_norm")
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that is no longer empty once SIGINT or SIGTERM has come; a second one kills."""
-    asked = []
-
-    def handler(number: int, _: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(number, previous[number])
-
-    try:
-        previous = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: the caller handles its own signals
-        previous = {}
-    try:
-        yield asked
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)

@@ -23,7 +23,6 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)  # in turn
 EARLY = 0.2  # share of the kills that come before a process has saved anything
 LATER = 0.4  # the others come after it has, by up to this part of what the whole run takes then
 TIMEOUT_S = 600.0
-INTERRUPTED = 130  # the exit code of a run that has saved and stopped, see `cli`
 BEFORE, STARTING, SAVING = "before the first checkpoint", "while starting", "while saving"
 EVALUATING, LAST, STOPPED = "while evaluating", "after the last step", "saved and stopped by itself"
 
@@ -141,11 +140,11 @@ def _kill(command: Sequence[str], workdir: Path, how: signal.Signals, draw: rand
         time.sleep(0.005)
     process.send_signal(how)
     code = process.wait(TIMEOUT_S)
-    if code == 0:
-        return None
-    if code not in (-how, INTERRUPTED):
+    if code == 0:  # of a run that has come to its end, or has saved and stopped: see `cli`
+        return None if max(_steps(workdir), default=0) == pace.last_step else STOPPED
+    if code != -how:
         _check_end(code, workdir)
-    return STOPPED if code == INTERRUPTED else _place(workdir, before, pace.last_step)
+    return _place(workdir, before, pace.last_step)
 
 
 def _place(workdir: Path, before: set[int], last_step: int) -> str:

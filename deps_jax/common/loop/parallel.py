@@ -82,25 +82,22 @@ def shard_batch(batch: Tree, device_count: int) -> Tree:
 
 def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
                   donate: bool = False, name: str = "", made_of: tuple = ()) -> DataParallel:
-    """Maps `fn(state, batch, extra, *, axis_name) -> outputs` over the local devices.
+    """Maps `fn(state, batch, extra, *, axis_name) -> outputs` over devices.
 
     On one device this is `jax.jit`; on several, `jax.pmap` over `AXIS` with `state`, `extra` and
     outputs replicated (the function must make its results equal on all devices) and the batch
-    divided.
+    divided. Devices may be those of several processes, which then call it together, each with its
+    own share of the batch (see `processes.together.my_places`); what comes back lies on its own.
 
     Args:
       fn: Function written for one device's share; it receives `axis_name=AXIS`, or None on a single
         device.
-      devices: The devices; None is all local ones.
+      devices: The devices; None is all of this process.
       donate: Whether the state's memory is reused, so that the caller keeps only what comes back.
       name: What it is called where compilation is told.
       made_of: All that `fn` depends on beside its arguments, `fn` included; of one device, its
         programs are then kept on disk, see `programs`. () keeps none.
-
-    Raises:
-      ValueError: If several processes take part (`jax.distributed`).
     """
-    _check_one_process()
     devices = list(devices or jax.local_devices())
     donated = (0,) if donate else ()
     if len(devices) == 1:
@@ -123,8 +120,9 @@ class DataParallel:
                  program: Program | None = None) -> None:
         self._mapped, self._devices, self._name = mapped, devices, name
         self._program, self._ready = program, {}
+        self._own = [one for one in devices if one.process_index == jax.process_index()]
         self._sharding = SingleDeviceSharding(devices[0]) if len(devices) == 1 else NamedSharding(
-            Mesh(np.array(devices), (AXIS,)), PartitionSpec())
+            Mesh(np.array(self._own), (AXIS,)), PartitionSpec())
 
     def __call__(self, state: Tree, batch: Tree, extra: Tree) -> Tree:
         state, extra = self.place((state, extra))
@@ -181,7 +179,7 @@ class DataParallel:
                 raise
             raise ValueError(f"the program does not fit the device ({str(error).splitlines()[0]}); "
                              f"use a smaller batch or network") from error
-        needed, limit = memory_bytes(compiled), (self._devices[0].memory_stats() or {}).get(
+        needed, limit = memory_bytes(compiled), (self._own[0].memory_stats() or {}).get(
             "bytes_limit", math.inf)
         if needed > limit:
             raise ValueError(f"the program needs {needed / 1e6:.1f} MB and a device has "
@@ -212,6 +210,8 @@ class DataParallel:
         if programs.is_kept(key):
             return pool.submit(self._read, key, settings, arguments, signature)
         self._announce(settings)
+        if len(self._own) < len(self._devices):  # shapes do not do for `jax.pmap` then
+            arguments = jax.tree.map(self._anything, arguments)
         with spending.on("trace"):
             lowered = self._mapped.lower(*arguments)
         traced = time.monotonic() - started
@@ -277,8 +277,15 @@ class DataParallel:
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype,
                                                               sharding=self._sharding), tree)
 
+    def _anything(self, shape: jax.ShapeDtypeStruct) -> jax.Array | np.ndarray:
+        """An array of such a shape, whose values do not matter."""
+        if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
+            return self.place(jax.random.split(jax.random.key(0), shape.shape))
+        zeros = np.zeros(shape.shape, shape.dtype)
+        return self.place(jnp.asarray(zeros)) if shape.sharding else zeros
+
     def _shares(self, batch: Tree) -> Tree:
-        return batch if len(self._devices) == 1 else shard_batch(batch, len(self._devices))
+        return batch if len(self._devices) == 1 else shard_batch(batch, len(self._own))
 
 
 def _signature(arguments: tuple[Tree, ...]) -> tuple:
@@ -294,22 +301,14 @@ def memory_bytes(compiled: jax.stages.Compiled) -> int:
             + memory.generated_code_size_in_bytes)
 
 
-def _check_one_process() -> None:
-    if jax.process_count() > 1:
-        raise ValueError(f"{jax.process_count()} processes take part (jax.distributed), but each "
-                         f"would train on its own and write into the same folder; use one process "
-                         f"with the devices of one host")
-
-
 def check_batch_size(batch_size: int, device_count: int | None = None) -> None:
-    """Raises ValueError unless this one process can share the batch among its devices.
+    """Raises ValueError unless the batch can be shared among the devices.
 
     It costs little, so it can be asked before a run.
 
     Args:
-      device_count: Number of devices; None is that of all local ones.
+      device_count: Number of devices; None is that of all of this process.
     """
-    _check_one_process()
     if batch_size < 1:
         raise ValueError(f"batch size {batch_size} must be 1 or more")
     device_count = device_count or jax.local_device_count()

@@ -1,8 +1,11 @@
-"""The frame of every training: one process in one folder, continued where an earlier one stopped.
+"""The frame of every training: one run in one folder, continued where an earlier one stopped.
 
     with claim(folder, config, may_differ=MAY_DIFFER, records={"splits.json": splits}):
         with continue_or_start(folder, shapes, new_state, batches) as run:
             state = run.fit(step_fn, total_steps=1000, batch_size=64, cadence=Cadence())
+
+Several processes may train one run (`processes`): the folder lies on a drive that they share, the
+first of them writes there, and all are seen to train the same.
 """
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from deps_jax.common.compiled.described import own_sources
 from deps_jax.common.files import workdir
 from deps_jax.common.files.locks import training
 from deps_jax.common.files.sealed import tell
@@ -21,6 +27,7 @@ from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.fit import fit
 from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.writer import Writer
+from deps_jax.common.processes.together import check_alike, first, first_does
 
 CHECKPOINTS = "checkpoints"  # folder of them in that of the run
 
@@ -72,9 +79,16 @@ def claim(folder: Path, config: dict, **rest: Any) -> Iterator[None]:
     Raises:
       ValueError: If another process trains in the folder, or `workdir.claim` raises one.
     """
-    workdir.make(folder)
-    with training(Path(folder)):
-        workdir.claim(folder, config, **rest)
+    with contextlib.ExitStack() as held:
+        def take() -> None:
+            workdir.make(folder)
+            held.enter_context(training(Path(folder)))
+            workdir.claim(folder, config, **rest)
+
+        first_does(take)
+        if jax.process_count() > 1:
+            check_alike(config=workdir.compared(config, **rest), version=own_sources(),
+                        data=rest.get("records"))
         yield
 
 
@@ -97,10 +111,12 @@ def continue_or_start(folder: Path, shapes: Any, new_state: Callable[[], Any], b
         checkpoints = saved(folder)
         checkpoints.check_disk(shapes)
         start_step = checkpoints.latest_step() or 0
+        check_alike(checkpoint=start_step)
         if not start_step and (lines := writer.read(folder)):
             tell(f"{folder} holds metrics up to step {lines[-1]['step']} but no checkpoint, so "
                  f"training starts anew")
         state = checkpoints.restore(shapes, batches) if start_step else new_state()
-        with contextlib.closing(Writer(Path(folder), start_step)) as opened:
+        told = Path(folder) if first() else None
+        with contextlib.closing(Writer(told, start_step)) as opened:
             yield Run(state, start_step, batches, checkpoints, opened,
-                      Spending(folder, start_step))
+                      Spending(told, start_step))

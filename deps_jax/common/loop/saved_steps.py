@@ -87,6 +87,10 @@ class Steps:
         """Whether something was ever saved, whole or not."""
         return bool(self._there() or self._listed())
 
+    def forget(self) -> None:
+        """Looks for the newest step anew, as another process may have written one."""
+        self._found = None
+
     def refuse(self, step: int, why: str) -> None:
         """Leaves a step out from now on, as only its reader could see that it is damaged."""
         if (self.folder / str(step)).is_dir():  # else another process has replaced it meanwhile

@@ -19,14 +19,17 @@ class Writer:
     """Appends to `metrics.jsonl` and `tensorboard/` in a folder.
 
     Args:
-      folder: Folder of the run.
+      folder: Folder of the run; None writes nothing, as all processes of a run but its first.
       start_step: Step at which a run continues; what was written at later steps is dropped.
 
     Raises:
       FullDisk: If the disk is full, here and in `write`; earlier lines stay.
     """
 
-    def __init__(self, folder: Path, start_step: int = 0) -> None:
+    def __init__(self, folder: Path | None, start_step: int = 0) -> None:
+        self._file = self._events = None
+        if folder is None:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / FILE
         lines = [sealed.line(line) for line in read(folder) if line["step"] <= start_step]
@@ -42,6 +45,8 @@ class Writer:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Records `values` after `step` steps."""
+        if self._file is None:
+            return
         with sealed.told_if_full(self._path, "the last checkpoint is kept"):
             self._file.write(sealed.line({"step": step, **values}))
             self._file.flush()
@@ -51,7 +56,7 @@ class Writer:
 
     def close(self) -> None:
         """Closes the files; a full disk has been told already, and is not told again."""
-        for file in (self._file, self._events):
+        for file in filter(None, (self._file, self._events)):
             with contextlib.suppress(OSError):  # a full disk has been told already
                 file.close()
 

@@ -68,14 +68,6 @@ def test_a_function_is_compiled_once_and_before_its_first_call(count):
     np.testing.assert_allclose(elsewhere["w"], np.arange(5) + 1 + jax.random.normal(key), rtol=1e-6)
 
 
-def test_several_processes_are_refused(monkeypatch):
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    for call in (lambda: data_parallel(lambda state, batch, extra, axis_name: state),
-                 lambda: check_batch_size(8)):
-        with pytest.raises(ValueError, match=r"2 processes take part .* use one process"):
-            call()
-
-
 class SmallDevice:
     platform = "gpu"
 
@@ -89,7 +81,7 @@ def test_what_does_not_fit_a_device_is_refused_before_it_runs(monkeypatch):
     shapes = jax.ShapeDtypeStruct((300,), np.float32), jax.ShapeDtypeStruct((2,), np.float32)
     needed = memory_bytes(function.compile(function.lower(*shapes, None)))
     assert 2 * 1200 + 8 <= needed < 4000
-    monkeypatch.setattr(function, "_devices", [SmallDevice()])
+    monkeypatch.setattr(function, "_own", [SmallDevice()])
     with pytest.raises(ValueError, match=r"needs 0\.0 MB and a device has 0\.0 MB; use a"):
         function.compile(function.lower(*shapes, None))
 
