@@ -35,6 +35,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model = parts.nurture_model()
     config.model.update(neck_width=32, hidden_width=32, dropout_rate=0.5)
     config.gate = parts.gate()
+    config.negatives = {"share": 0.5, "leave_out": ()}  # a third of all clips; ours
     config.losses = {
         "regression": "huber",  # ours; the paper does not name its loss
         "huber_delta": 0.1,  # nearly the absolute error, which is what is reported

@@ -17,7 +17,7 @@ SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "whose visits")
 DATA = flags.DEFINE_string("data", "", "where the data set lies now, if it has moved")
 GATE = flags.DEFINE_list("gate", [], "limits of the gate that replace those in force, such as "
                          "least_sharpness=0.004; the names are in "
-                         "nurture_jax/clinic/recording_gate.py")
+                         "nurture_jax/clinic/checks.py")
 SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the baselines")
 
 

@@ -40,16 +40,18 @@ WINGS = {
         "": "measures rules",
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
-        "records": "problems video annotations visit visit_table visits splits",
-        "clips": "clip_augment clip_cache clip_batches",
+        "records": "problems video annotations visit visit_table visits negatives splits",
+        "clips": "clip_augment clip_cache clip_batches panning textures negatives",
         "synthetic.world": "population pose paint dress render scene",
         "synthetic.ellipsoids": "body parts measures skin hits lying",
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
-        "synthetic": "bodies video visit dataset sheet __main__",
+        "synthetic.objects": "things",
+        "synthetic": "bodies video visit dataset negatives sheet __main__",
         "network": "backbones backbone_weights geometry scaling fusion model",
         "evaluation": "estimates baselines reference_quality uncertainty intervals coverage "
                       "evaluate",
-        "clinic": "thresholds advice assessment plain_text recording_gate",
+        "clinic": "thresholds advice assessment plain_text evidence familiarity checks "
+                  "recording_gate",
         "training": "losses train refit best training_data experiment",
         "report": "content model_card plots page report",
         "runs": "calibration inference ablation evaluate_run predict bench",

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from deps_jax.common.command.source import git_commit
 from nurture_jax.clinic.assessment import Assessment, assess
-from nurture_jax.clinic.recording_gate import Gate, Limits, rejections
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.recording_gate import Gate, rejections
 from nurture_jax.evaluation.baselines import Baseline
 from nurture_jax.evaluation.coverage import Coverage, covered
 from nurture_jax.evaluation.estimates import Estimates

@@ -20,7 +20,10 @@ from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
 from nurture_jax import records
-from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
+from nurture_jax.clinic import familiarity
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.recording_gate import Gate, inspect, rejections
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.clips.clip_cache import ClipCache
 from nurture_jax.evaluation import intervals
@@ -37,7 +40,8 @@ from nurture_jax.training import experiment
 
 SPLITS = ("test", "validation")
 # What a model says of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and,
-# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
+# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; "features" [b, f] where it gives them;
+# padding left out.
 Observe = Callable[[dict], Mapping[str, np.ndarray]]
 
 
@@ -128,21 +132,50 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
         raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
                          f"train with data.{missing[0]}_fraction above 0")
     limits = limits or Limits()
-    accepted, _ = observe_split(observe, sources["validation"], batch_size, limits)
+    familiar = learn_familiar(observe, sources, batch_size, limits.familiar_recordings)
+    accepted, _ = observe_split(observe, sources["validation"], batch_size, limits, familiar)
     factors = intervals.calibrate(accepted)
-    estimates, gates = observe_split(observe, sources[split], batch_size, limits)
+    estimates, gates = observe_split(observe, sources[split], batch_size, limits, familiar)
     left_out = _left_out(sources[split].cache)
     facts = RunFacts(name, synthetic, split, len(gates) + sum(left_out.values()), left_out, gates,
                      training or {}, limits)
     baselines = fit_baselines(sources["train"].cache.records.visits, estimates.visits, seed)
     written = report.write(folder / "evaluation" / split, estimates, baselines, factors, facts,
                            seed)
-    calibration.save(Calibration(factors, model_sha256, limits), folder)
+    calibration.save(Calibration(factors, model_sha256, limits, familiar), folder)
     return written
 
 
+def learn_familiar(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int,
+                   share: float) -> Familiarity | None:
+    """What the recordings of the training split look like, its limit set on those of validation.
+
+    Args:
+      observe: The model.
+      sources: Clips by split: "train" and "validation".
+      batch_size: Clips that are looked at at a time.
+      share: Share of the recordings of validation that count as familiar.
+
+    Returns:
+      None for a model that gives no features.
+    """
+    found = {}
+    for name in ("train", "validation"):
+        # As they are seen in use, not with annotated frames in their places.
+        source = dataclasses.replace(sources[name], exact=False)
+        batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
+                       desc=f"looking at {name}", unit="batch", leave=False)
+        found[name] = []
+        for batch in batches:
+            if "features" not in (seen := observe(batch)):
+                return None
+            found[name].append(seen["features"])
+    return familiarity.fit(*(np.concatenate(found[name]) for name in ("train", "validation")),
+                           share)
+
+
 def observe_split(observe: Observe, source: ClipSource, batch_size: int,
-                  limits: Limits | None = None
+                  limits: Limits | None = None, familiar: Familiarity | None = None
                   ) -> tuple[Estimates, tuple[tuple[Visit, Gate], ...]]:
     """Estimates of the visits that pass the gate, and what it found of every visit.
 
@@ -151,6 +184,7 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
       source: Clips of the split.
       batch_size: Clips that are estimated at a time.
       limits: Limits of the gate; None takes the defaults.
+      familiar: What the recordings of training look like; None compares nothing.
 
     Raises:
       ValueError: If no visit passes.
@@ -162,10 +196,11 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
         found = observe(batch)
         for row, mean in enumerate(found["mean"]):
             place = int(batch["index"][row])
-            seen = (found[name][row] if name in found else None
-                    for name in ("shares", "keypoints"))
-            gate = inspect(batch["frames"][row], source.cache[place].duration_s, *seen, limits,
-                           fit=source.cache.settings.fit)
+            seen = {name: found[name][row] for name in found}
+            gate = inspect(batch["frames"][row], source.cache[place].duration_s,
+                           seen.get("shares"), seen.get("keypoints"), limits,
+                           fit=source.cache.settings.fit, features=seen.get("features"),
+                           familiarity=familiar)
             gates.append((visits[place], gate))
             if gate.accepted:
                 kept.append((visits[place], mean, found["scale"][row]))

@@ -29,10 +29,11 @@ from deps_jax.common.loop.parallel import Tree, check_batch_size
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from nurture_jax import records
-from nurture_jax.clinic.recording_gate import Limits
-from nurture_jax.clips import clip_cache
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clips import clip_cache, negatives
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
+from nurture_jax.clips.negatives import Negatives
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import Backbone, Start
@@ -50,8 +51,9 @@ from nurture_jax.training.train import Recipe, Trainer, TrainState, Validator, i
 
 MODEL = "model.json"
 RECORDS = "records.txt"
+NEGATIVES = "negatives"  # of a data set: recordings without a newborn
 # Fields that a continued run may change: where and how, not what.
-MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence")
+MAY_DIFFER = ("data.dir", "data.cache", "data.negatives", "data.workers", "data.read_workers", "cadence")
 GATE = "gate"  # trains nothing, but intervals are calibrated on what it accepts
 
 
@@ -62,6 +64,8 @@ class Data:
     Attributes:
       dir: Folder of the records.
       cache: Folder of decoded clips; "" is DIR/cache.
+      negatives: Folder of videos and photographs without a newborn, see `records.negatives`, which
+        are trained on beside those of DIR/negatives; "" is none.
       workers: Number of processes that decode videos; 0 decodes in this one.
       read_workers: Number of processes that read decoded clips; 0 reads in threads of this one,
         which give 600 clips of 25 frames and 224 px in a second.
@@ -75,6 +79,7 @@ class Data:
 
     dir: str = ""
     cache: str = ""
+    negatives: str = ""
     workers: int = 0
     read_workers: int = 0
     frames: int = 25
@@ -94,6 +99,12 @@ class Data:
     def clip(self) -> ClipSettings:
         """How clips are cut from the videos."""
         return ClipSettings(self.frames, self.size, self.fit, self.minimum_s)
+
+    @property
+    def negative_folders(self) -> list[Path]:
+        """Folders of recordings without a newborn: that of the data set, if there, and the given."""
+        own = Path(self.dir) / NEGATIVES
+        return ([own] if own.is_dir() else []) + ([Path(self.negatives)] if self.negatives else [])
 
     @property
     def cache_folder(self) -> Path:
@@ -146,6 +157,7 @@ class Experiment:
     seed: int = 0
     refit: Refit = dataclasses.field(default_factory=Refit)
     gate: Limits = dataclasses.field(default_factory=Limits)
+    negatives: Negatives = dataclasses.field(default_factory=Negatives)
 
     @classmethod
     def from_dict(cls, config: dict) -> Experiment:
@@ -188,7 +200,8 @@ def train(experiment: Experiment, folder: Path, config: dict,
     found, parts = read_data(experiment.data, folder)
     scaling, backbone = read_model(folder, start) if is_begun(folder) else (
         Scaling.of(parts["train"]), start.module)
-    planned = build_recipe(experiment, scaling, backbone, len(parts["train"]))
+    planned = build_recipe(experiment, scaling, backbone,
+                           clips_of_an_epoch(experiment, len(parts["train"])))
     traced = Profile.parse(profile, planned.total_steps)
     made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(scaling, backbone),
                training_data.FILE: training_data.describe(parts)}
@@ -196,7 +209,8 @@ def train(experiment: Experiment, folder: Path, config: dict,
         scaling, backbone = read_model(folder, start)
         sources = open_sources(experiment.data, found, parts)
         _tell_left_out(folder, found, sources["train"].cache.left_out)
-        recipe = build_recipe(experiment, scaling, backbone, len(sources["train"]))
+        recipe = build_recipe(experiment, scaling, backbone, clips_of_an_epoch(
+            experiment, len(sources["train"])))
         return _train(experiment, folder, recipe, sources, start.variables if start else None,
                       Tracer(traced, folder))
 
@@ -219,8 +233,11 @@ def _train(experiment: Experiment, folder: Path, recipe: Recipe,
 
     shapes = jax.eval_shape(new_state)
     best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
-    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
-                          workers=data.read_workers)
+    source = negatives.mixed(sources["train"], experiment.negatives, negatives.of_folders(
+        data.negative_folders if experiment.negatives.share else (), data.cache_folder, data.clip,
+        sources["train"].mask_stride, workers=data.workers))
+    batches = ClipBatches(source, training.batch_size, experiment.seed,
+                          workers=data.read_workers, change=source.change)
     with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
         _print_plan(experiment, recipe, sources, shapes, run.start_step)
         trainer = Trainer(recipe, step_key)
@@ -322,6 +339,11 @@ def open_sources(data: Data, found: records.Records, parts: Mapping[str, records
     cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
     return {name: ClipSource(cache.of_infants(part.infants), exact=name == "train")
             for name, part in parts.items()}
+
+
+def clips_of_an_epoch(experiment: Experiment, newborns: int) -> int:
+    """Number of training clips, those without a newborn among them."""
+    return newborns + round(experiment.negatives.share * newborns)
 
 
 def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, clips: int

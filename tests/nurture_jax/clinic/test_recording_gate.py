@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_estimates import make_visits  # noqa: F401, skips where the extra 'nurture' is missing
 
-from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections, sharpness
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.recording_gate import Gate, inspect, rejections, sharpness
 
 SIZE, CELLS, FRAMES = 96, 24, 6
 

@@ -4,7 +4,7 @@ import json
 import pytest
 from make_estimates import make_estimates, make_visits  # skips where the extra 'nurture' is missing
 
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
 from nurture_jax.evaluation.intervals import calibrate
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration

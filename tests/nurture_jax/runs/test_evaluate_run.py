@@ -7,7 +7,7 @@ import pytest
 from make_estimates import make_visits  # skips where the extra 'nurture' is missing
 from make_videos import write_video
 
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.records.problems import LeftOut

@@ -24,7 +24,7 @@ from make_videos import write_sound, write_video
 from tiny_nurture_run import config_of
 
 from deps_jax.common.loop.checkpoint import Checkpoints
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
 from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.evaluation import intervals
 from nurture_jax.records.visit import Visit
