@@ -224,7 +224,7 @@ def gate() -> ConfigDict:
         "least_sharpness": 0.005,
         "least_newborn_share": 0.03,
         "least_reference_share": 0.003,
-        "least_body_confidence": 0.3,
+        "least_body_confidence": 0.4,
         "least_found_frames": 0.5,
         "least_on_mask": 0.7,
         "least_proportions": 0.7,

@@ -52,9 +52,9 @@ WINGS = {
                       "evaluate",
         "clinic": "thresholds advice assessment plain_text evidence familiarity checks "
                   "recording_gate",
-        "training": "losses train refit best training_data experiment",
+        "training": "losses train refit best training_data messages experiment",
         "report": "content model_card plots page report",
-        "runs": "calibration inference ablation evaluate_run predict bench",
+        "runs": "calibration inference ablation evaluate_run predict gate_test bench",
     },
 }
 MOST_FILES = 15

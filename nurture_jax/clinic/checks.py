@@ -60,7 +60,7 @@ class Limits:
     least_sharpness: float = 0.005
     least_newborn_share: float = 0.03
     least_reference_share: float = 0.003
-    least_body_confidence: float = 0.3
+    least_body_confidence: float = 0.4
     least_found_frames: float = 0.5
     least_on_mask: float = 0.7
     least_proportions: float = 0.7

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 KEPT = 16  # leading directions; of what lies outside them there is one variance
-# The limit over the calibrated quantile: newborns that are unlike those of training must pass. Ours.
+# The limit over the calibrated quantile: newborns of another kind than those of training must pass.
 ROOM = 2.0
 
 

@@ -117,8 +117,8 @@ def sharpness(grey: np.ndarray) -> float:
     """Variance of the Laplacian (Pech-Pacheco 2000) over that of the grey values.
 
     Divided by the contrast, so that a dim scene does not pass for a blurred one; smoothed by one
-    pixel first, so that the noise of a dim one does not pass for edges. A larger clip is brought to SHARPNESS_PX
-    before that, so that the limit does not depend on the size of clips.
+    pixel first, so that the noise of a dim one does not pass for edges. A larger clip is brought to
+    SHARPNESS_PX before that, so that the limit does not depend on the size of clips.
 
     Args:
       grey: Grey values of the clip, [t h w] uint8.

@@ -62,7 +62,8 @@ def patterns(rng: np.random.Generator, side: int) -> Picture:
     y, x = np.mgrid[:side, :side].astype(np.float32)
     layers = []
     for _ in range(int(rng.integers(1, 4))):
-        angle, period = rng.uniform(0, np.pi), side * np.exp(rng.uniform(np.log(0.015), np.log(0.3)))
+        angle = rng.uniform(0, np.pi)
+        period = side * np.exp(rng.uniform(np.log(0.015), np.log(0.3)))
         u = (x * np.cos(angle) + y * np.sin(angle)) / period + rng.random()
         v = (y * np.cos(angle) - x * np.sin(angle)) / period * rng.uniform(0.5, 2) + rng.random()
         fill = rng.uniform(0.15, 0.6)
@@ -72,7 +73,8 @@ def patterns(rng: np.random.Generator, side: int) -> Picture:
     picture = np.empty((side, side, 3), np.float32)
     picture[:] = _colour(rng)
     for layer in layers:
-        picture[layer] = picture[layer] * (share := rng.uniform(0, 0.8)) + (1 - share) * _colour(rng)
+        share = rng.uniform(0, 0.8)
+        picture[layer] = picture[layer] * share + (1 - share) * _colour(rng)
     for _ in range(int(rng.integers(0, 4))):
         _bar(rng, picture)
     return _lit(rng, picture)
@@ -95,8 +97,8 @@ def _paint(rng: np.random.Generator, picture: np.ndarray, middle: np.ndarray, si
     mask = np.zeros((side, side), np.uint8)
     angle, thin = rng.uniform(0, 360), np.exp(rng.uniform(np.log(0.2), 0))
     if rng.random() < 0.6:
-        cv2.ellipse(mask, middle.astype(int).tolist(), (max(int(size), 1), max(int(size * thin), 1)),
-                    angle, 0, 360, 255, -1, cv2.LINE_AA)
+        radii = (max(int(size), 1), max(int(size * thin), 1))
+        cv2.ellipse(mask, middle.astype(int).tolist(), radii, angle, 0, 360, 255, -1, cv2.LINE_AA)
     else:
         count = int(rng.integers(3, 8))
         around = np.sort(rng.uniform(0, 2 * np.pi, count))

@@ -1,4 +1,4 @@
-"""Recordings that show no newborn, or no reference object beside one: a folder of videos and pictures.
+"""Recordings that show no newborn, or no reference object: a folder of videos and pictures.
 
     FOLDER/KIND/*.mp4, *.jpg, ...   any names; files of FOLDER itself are of the kind "others"
     FOLDER/annotations.json         reference objects and newborns in some of the videos, in the

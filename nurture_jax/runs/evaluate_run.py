@@ -40,8 +40,8 @@ from nurture_jax.training import experiment
 
 SPLITS = ("test", "validation")
 # What a model says of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and,
-# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; "features" [b, f] where it gives them;
-# padding left out.
+# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; with video,
+# "features" [b, f]; padding left out.
 Observe = Callable[[dict], Mapping[str, np.ndarray]]
 
 

@@ -16,7 +16,7 @@ from jax import lax
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import mean_over_devices
 from nurture_jax.clips.clip_augment import Batch
-from nurture_jax.measures import LABELS, NEWBORN, REFERENCE_POINTS
+from nurture_jax.measures import BODY_POINTS, LABELS, NEWBORN
 from nurture_jax.network import geometry
 from nurture_jax.network.model import Outputs
 from nurture_jax.network.scaling import Scaling
@@ -243,7 +243,7 @@ def told(batch: Batch) -> jax.Array:
     A point of a newborn that is not marked may only have been left out.
     """
     marked = batch["keypoints"][..., 2] > 0
-    is_end = jnp.arange(marked.shape[-1]) >= marked.shape[-1] - len(REFERENCE_POINTS)
-    nobody = ~(batch["masks"] == NEWBORN).any((2, 3)) & ~marked[..., :-len(REFERENCE_POINTS)].any(-1)
+    is_end = jnp.arange(marked.shape[-1]) >= len(BODY_POINTS)
+    nobody = ~((batch["masks"] == NEWBORN).any((2, 3)) | marked[..., :len(BODY_POINTS)].any(-1))
     known = marked | is_end[None, None] | nobody[..., None]
     return known * batch["annotated"][..., None]

@@ -56,7 +56,8 @@ def test_after_training_too(module, arguments, message, tmp_path):
 EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "latency_table",
                            "search", "specialize"), "export"),
           **dict.fromkeys(("bench_nurture", "count_programs", "evaluate_nurture",
-                           "nurture_ablation", "predict_nurture", "train_nurture"), "nurture")}
+                           "nurture_ablation", "predict_nurture", "test_gate", "train_nurture"),
+                          "nurture")}
 
 
 def test_a_missing_extra_is_named_and_others_do_without():

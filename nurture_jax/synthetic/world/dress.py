@@ -143,7 +143,8 @@ def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict[str
     pattern = np.zeros(len(PATTERNS))
     pattern[rng.choice(len(PATTERNS), p=(0.15, 0.17, 0.17, 0.17, 0.17, 0.17))] = 1
     strong = rng.random() < 0.5
-    colours = [linear(draw_colour(rng, 0.05, 0.75 if strong else 0.3, 0.45, 0.98)) for _ in range(3)]
+    most = 0.75 if strong else 0.3
+    colours = [linear(draw_colour(rng, 0.05, most, 0.45, 0.98)) for _ in range(3)]
     turn = rng.uniform(0, np.pi)
     wave = length * np.exp(rng.uniform(np.log(0.12), np.log(0.9), 6))
     angle = rng.uniform(0, np.pi, 6)

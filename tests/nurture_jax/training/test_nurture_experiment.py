@@ -27,7 +27,7 @@ from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.records.splits import FILE
 from nurture_jax.records.visits import load
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.training import experiment
+from nurture_jax.training import experiment, messages
 from nurture_jax.training.best import REFIT
 from nurture_jax.training.experiment import Experiment, open_sources, read_splits
 from nurture_jax.training.train import Trainer
@@ -57,7 +57,7 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
     assert validated[-1] != validated[-2]
     assert all(0 <= r["data_wait_fraction"] <= 1 for r in records if "loss" in r)
     assert any("loss_segmentation" in r for r in records)  # one video of training is annotated
-    table = experiment.summary(errors)
+    table = messages.summary(errors)
     assert f"{errors['mae_weight_g']:.0f} g" in table and "no label" not in table
 
     trained = TrainedNurture.open(folder)
