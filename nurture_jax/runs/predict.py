@@ -124,8 +124,8 @@ class Predictor:
                        ("age_days", "sex", "birth_weight_g", "gestational_age_days")}
             | {"earlier": [dataclasses.asdict(each) for each in earlier]},
             "gate": {"accepted": gate.accepted, "measured": dict(gate.measured),
-                     "limits": {**dataclasses.asdict(self.limits),
-                                "unfamiliarity": gate.limit_unfamiliarity},
+                     "limits": dataclasses.asdict(self.limits),
+                     "limit_unfamiliarity": gate.limit_unfamiliarity,
                      "not_done": list(gate.not_done),
                      "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
             "estimate": assessment.plain() if assessment else None}

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_estimates import make_visits  # noqa: F401, skips where the extra 'nurture' is missing
+from newborn_points import newborn_points
 
 from nurture_jax.clinic.checks import NEEDED, Limits, failing
 from nurture_jax.clinic.familiarity import fit
 from nurture_jax.clinic.recording_gate import inspect, rejections, sharpness
-from nurture_jax.measures import KEYPOINTS
 
 SIZE, CELLS, FRAMES = 96, 24, 6
 
@@ -39,17 +39,7 @@ def look(frames=None, masks=None, duration_s=5.0, **more):
 
 
 def body(confidence=1.0):
-    """[t 19 3] joints of a newborn on the mask of `recording`, and the ends of its ruler."""
-    points = np.zeros((FRAMES, 19, 3))
-    at = {"nose": (48, 22), "left_eye": (50, 20), "right_eye": (46, 20), "left_ear": (53, 22),
-          "right_ear": (43, 22), "left_shoulder": (56, 34), "right_shoulder": (40, 34),
-          "left_elbow": (61, 40), "right_elbow": (35, 40), "left_wrist": (61, 47),
-          "right_wrist": (35, 47), "left_hip": (53, 56), "right_hip": (43, 56),
-          "left_knee": (58, 65), "right_knee": (38, 65), "left_ankle": (54, 74),
-          "right_ankle": (42, 74), "reference_start": (80, 25), "reference_end": (80, 71)}
-    for name, place in at.items():
-        points[:, KEYPOINTS.index(name)] = (*place, confidence)
-    return points
+    return newborn_points(FRAMES, SIZE, confidence)
 
 
 def test_a_good_recording_passes():

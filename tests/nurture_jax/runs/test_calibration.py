@@ -47,5 +47,5 @@ def test_what_is_missing_damaged_or_of_an_older_version(found, tmp_path):
             calibration.load(tmp_path)
     old = {"coverage": 0.9, "infants_per_band": 30, "infants": {}, "factors": {}}
     path.write_text(json.dumps(old))
-    with pytest.raises(ValueError, match="does not say which intervals, limits, model_sha256 it"):
+    with pytest.raises(ValueError, match="does not say which familiarity, intervals, limits, mo"):
         calibration.load(tmp_path)
