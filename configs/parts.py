@@ -233,5 +233,5 @@ def gate() -> ConfigDict:
         "least_reference_frames": 0.5,
         "most_cut_frames": 0.5,
         "least_contact": 0.05,
-        "least_end_confidence": 0.4,
+        "least_end_confidence": 0.3,
     })

@@ -69,7 +69,7 @@ class Limits:
     least_reference_frames: float = 0.5
     most_cut_frames: float = 0.5
     least_contact: float = 0.05
-    least_end_confidence: float = 0.4
+    least_end_confidence: float = 0.3
 
     def __post_init__(self) -> None:
         highest = {"least_duration_s": np.inf, "least_brightness": 255, "most_brightness": 255,

@@ -56,7 +56,7 @@ def test_after_training_too(module, arguments, message, tmp_path):
 EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "latency_table",
                            "search", "specialize"), "export"),
           **dict.fromkeys(("bench_nurture", "count_programs", "evaluate_nurture",
-                           "nurture_ablation", "predict_nurture", "test_gate", "train_nurture"),
+                           "nurture_ablation", "predict_nurture", "train_nurture", "try_gate"),
                           "nurture")}
 
 

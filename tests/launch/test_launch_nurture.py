@@ -94,7 +94,7 @@ def test_a_rejected_recording_is_exit_code_3(workdir, evaluated, videos, tmp_pat
 
 
 def test_the_gate_is_tried_on_pictures_and_videos_of_ones_own(workdir, evaluated, videos):
-    code, out, err = launch_here("test_gate", f"--workdir={workdir}", f"--photos={videos}",
+    code, out, err = launch_here("try_gate", f"--workdir={workdir}", f"--photos={videos}",
                                  "--clips=2", "--kinds=noise,cut")
     assert code == 0, err
     rows = {cells[1]: cells[2:] for line in out.splitlines()
@@ -117,7 +117,7 @@ def test_the_gate_is_tried_on_pictures_and_videos_of_ones_own(workdir, evaluated
     (["--photos=/nowhere"], "/nowhere is no folder"),
 ])
 def test_what_the_gate_cannot_be_tried_on(workdir, evaluated, arguments, message):
-    code, _, err = launch_here("test_gate", f"--workdir={workdir}", *arguments)
+    code, _, err = launch_here("try_gate", f"--workdir={workdir}", *arguments)
     assert code == 2 and message in err
 
 

@@ -1,6 +1,6 @@
 """Tries the gate of an evaluated run on what it must refuse, and on newborns of its test split.
 
-    python -m launch.test_gate --workdir runs/newborns --photos FOLDER
+    python -m launch.try_gate --workdir runs/newborns --photos FOLDER
 
 FOLDER holds your own pictures and videos without a newborn; pictures are panned and zoomed.
 """
