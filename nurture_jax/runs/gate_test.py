@@ -11,7 +11,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,12 @@ def _made(test: ClipSource, count: int, kinds: Sequence[str]) -> Iterator[tuple[
     for name, make in makers.items():
         if name in kinds:
             yield (name, NO_RULER if name == negatives.CUT else NO_NEWBORN,
-                   ((make(), _LONG_S) for _ in range(count)))
+                   _times(count, lambda _, make=make: (make(), _LONG_S)))
+
+
+def _times(count: int, make: Callable[[int], tuple[np.ndarray, float]]) -> Clips:
+    """Clips `make(0)` and so on, made when they are asked for."""
+    yield from map(make, range(count))
 
 
 def _rendered(data: experiment.Data, count: int, kinds: Sequence[str]
@@ -153,7 +159,7 @@ def _rendered(data: experiment.Data, count: int, kinds: Sequence[str]
     for kind in rendered.KINDS if count else ():
         if kind in kinds:
             yield (f"rendered {kind}", NO_RULER if kind == rendered.NO_RULER else NO_NEWBORN,
-                   (clip(kind, index) for index in range(count)))
+                   _times(count, partial(clip, kind)))
 
 
 def _files(found: folders.Negatives | None, data: experiment.Data, count: int
@@ -162,9 +168,8 @@ def _files(found: folders.Negatives | None, data: experiment.Data, count: int
     rng = np.random.default_rng(SEED)
     for kind, paths in (found.pictures if found else {}).items():
         pictures = [read_picture(path, data.size) for path in paths]
-        yield (f"pictures {kind}", NO_NEWBORN,
-               ((film(rng, pictures[i % len(pictures)], data.frames, data.size), _LONG_S)
-                for i in range(max(count, len(pictures)))))
+        make = lambda i, of=pictures: (film(rng, of[i % len(of)], data.frames, data.size), _LONG_S)
+        yield f"pictures {kind}", NO_NEWBORN, _times(max(count, len(pictures)), make)
     for visit in found.videos.visits if found else ():
         try:
             clip = sample_clip(found.videos.folder / visit.video, data.frames, data.size,
