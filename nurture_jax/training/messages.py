@@ -39,10 +39,10 @@ def tell_left_out(folder: Path, found: records.Records, undecodable: tuple[LeftO
 
 def print_plan(recipe: Recipe, sources: Mapping[str, ClipSource], batch_size: int, others: int,
                shapes: TrainState, start_step: int) -> None:
-    """Tells how much is trained on; `others` of the clips of an epoch show no newborn."""
+    """Tells how much is trained on; `others` of the clips of an epoch are none of newborns."""
     counts = ", ".join(f"{len(source)} {name}" for name, source in sources.items())
     weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
-    counts += f", {others} without a newborn" if others else ""
+    counts += f", {others} other" if others else ""
     print(f"{counts} clips; {weights / 1e6:.2f} million weights; {recipe.total_steps} steps of "
           f"{batch_size}"
           + (f"; continuing at step {start_step}" if start_step else ""), flush=True)
