@@ -215,7 +215,9 @@ def pieces(rng: np.random.Generator, example: Example) -> Example:
     side = -(-size // count)
     whole = np.pad(frames, ((0, 0), *[(0, count * side - size)] * 2, (0, 0)), mode="edge")
     tiles = whole.reshape(len(frames), count, side, count, side, 3).swapaxes(2, 3)
-    tiles = tiles.reshape(len(frames), count * count, side, side, 3)[:, rng.permutation(count**2)]
+    order, places = rng.permutation(count**2), np.empty(count**2, int)
+    places[order] = np.roll(order, 1)  # one round through all of them: none stays
+    tiles = tiles.reshape(len(frames), count * count, side, side, 3)[:, places]
     moved = tiles.reshape(len(frames), count, count, side, side, 3).swapaxes(2, 3)
     moved = moved.reshape(len(frames), count * side, count * side, 3)[:, :size, :size]
     masks = example["masks"]
