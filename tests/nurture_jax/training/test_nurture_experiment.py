@@ -85,6 +85,7 @@ def test_clips_without_a_newborn_are_trained_on_beside_the_others(data, tmp_path
     (tmp_path / "own").mkdir()
     shutil.copy(data / "videos" / "n0_0.mp4", tmp_path / "own" / "v.mp4")
     changes = {"negatives.share": 0.5, "negatives.leave_out": MADE, "training.epochs": 1.0,
+               "optimizer.warmup_epochs": 0.0,
                "data.negatives": str(tmp_path / "own")}
     errors = run(tmp_path / "run", data, **changes)
     assert errors["mae_weight_g"] > 0
