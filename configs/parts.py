@@ -153,6 +153,7 @@ def clips(*, frames: int, size: int, test_fraction: float = 0.15) -> ConfigDict:
     return ConfigDict({
         "dir": "",  # --data
         "cache": "",  # of decoded clips; empty: in the data set's folder
+        "negatives": "",  # videos and photographs without a newborn, beside those of DIR/negatives
         "workers": 0,
         "read_workers": 0,  # threads of this process read 600 clips/s (docs/results.md)
         "frames": frames,
@@ -219,7 +220,7 @@ def nurture_model() -> ConfigDict:
 
 
 def gate() -> ConfigDict:
-    """See nurture_jax.clinic.recording_gate.Limits; all are ours, set on synthetic recordings."""
+    """See nurture_jax.clinic.checks.Limits; all are ours, set on synthetic recordings."""
     return ConfigDict({
         "least_duration_s": 1.5,
         "least_brightness": 40.0,
@@ -227,9 +228,14 @@ def gate() -> ConfigDict:
         "least_sharpness": 0.005,
         "least_newborn_share": 0.03,
         "least_reference_share": 0.003,
+        "least_body_confidence": 0.4,
         "least_found_frames": 0.5,
+        "least_on_mask": 0.7,
+        "least_proportions": 0.7,
+        "most_size_change": 0.25,
+        "familiar_recordings": 0.98,  # of those that calibrate
         "least_reference_frames": 0.5,
         "most_cut_frames": 0.5,
         "least_contact": 0.05,
-        "least_end_confidence": 0.4,
+        "least_end_confidence": 0.3,
     })

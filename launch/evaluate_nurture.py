@@ -24,7 +24,7 @@ RECALIBRATE = flags.DEFINE_float("recalibrate", 0.0, "part of the infants of ano
                                  "calibrate the intervals again, such as 0.2")
 GATE = flags.DEFINE_list("gate", [], "limits of the gate that replace those in force, such as "
                          "least_sharpness=0.004; the names are in "
-                         "nurture_jax/clinic/recording_gate.py")
+                         "nurture_jax/clinic/checks.py")
 SEED = flags.DEFINE_integer("seed", 0, "of the bootstrap and the baselines")
 
 

@@ -12,7 +12,7 @@ from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.training import experiment
+    from nurture_jax.training import experiment, messages
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py or FILE.py:OPTION")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of checkpoints, metrics and splits")
@@ -29,7 +29,7 @@ def main(_):
         raise ValueError("there is no data set; give its folder with --data")
     settings = experiment.Experiment.from_dict(config)
     errors = experiment.train(settings, Path(WORKDIR.value), config, PROFILE.value)
-    print(experiment.summary(errors))
+    print(messages.summary(errors))
 
 
 if __name__ == "__main__":

@@ -43,21 +43,23 @@ WINGS = {
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
         "records": "problems orientation colour video_file video annotations visit dates "
-                   "across_rows visit_table visits splits frame_list coco_exports",
-        "clips": "clip_augment clip_cache clip_batches",
+                   "across_rows visit_table visits negatives splits frame_list coco_exports",
+        "clips": "clip_augment clip_cache clip_batches panning textures negatives",
         "synthetic.world": "population pose paint dress render scene",
         "synthetic.ellipsoids": "body parts measures skin hits lying",
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
-        "synthetic": "bodies video visit dataset sheet __main__",
+        "synthetic.objects": "things",
+        "synthetic": "bodies video visit dataset negatives sheet __main__",
         "network": "backbones backbone_weights geometry scaling fusion model",
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",
-        "clinic": "thresholds advice assessment plain_text recording_gate",
-        "training": "losses train refit best training_data experiment",
+        "clinic": "thresholds advice assessment plain_text evidence familiarity checks "
+                  "recording_gate",
+        "training": "losses train refit best training_data messages experiment",
         "report": "facts flow content model_card plots page report",
         "runs": "calibration inference ablation observed other_data evaluate_run predict "
-                "predict_table bench",
+                "predict_table gate_test bench",
     },
 }
 MOST_FILES = 15

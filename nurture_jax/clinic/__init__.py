@@ -5,5 +5,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
     "advice": ["Advice", "advise"],
     "thresholds": ["Earlier"],
     "assessment": ["Assessment", "assess"],
-    "recording_gate": ["Gate", "Limits", "inspect"],
+    "checks": ["Limits"],
+    "recording_gate": ["Gate", "inspect"],
 })

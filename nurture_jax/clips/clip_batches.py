@@ -14,12 +14,12 @@ Units are grams, centimetres and days; sex is 0 for F and 1 for M. Standardising
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from deps_jax.common.loop.batches import Batches
+from deps_jax.common.loop.batches import Batches, Examples
 from nurture_jax.clips.clip_cache import ClipCache
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, LABELS, SEXES, TABULAR
 from nurture_jax.records.annotations import Frame
@@ -74,9 +74,10 @@ class ClipSource:
 class ClipBatches(Batches):
     """Endless shuffled batches of visits; one of 16 clips of 25 frames and 224 px has 60 MB."""
 
-    def __init__(self, source: ClipSource, batch_size: int, seed: int, *, workers: int = 0,
-                 threads: int = 2) -> None:
-        super().__init__(source, batch_size, seed, workers=workers, threads=threads, unit="visits")
+    def __init__(self, source: Examples, batch_size: int, seed: int, *, workers: int = 0,
+                 threads: int = 2, change: Callable | None = None) -> None:
+        super().__init__(source, batch_size, seed, workers=workers, threads=threads,
+                         change=change, unit="visits")
 
 
 def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict[str, np.ndarray]]:

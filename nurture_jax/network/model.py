@@ -113,12 +113,15 @@ class Seen(NamedTuple):
         MASK_STRIDE; None without that head.
       heatmaps: Heatmaps of KEYPOINTS, [b, t, h', w', 19] float32 at MASK_STRIDE, about 1 at a sure
         point; None without that head.
+      features: Features of the frames before anything is made of them, their mean over time,
+        [b, f] float32: what a recording looks like; None without video.
     """
 
     pooled: jax.Array | None = None
     sizes: jax.Array | None = None
     segmentation: jax.Array | None = None
     heatmaps: jax.Array | None = None
+    features: jax.Array | None = None
 
 
 @struct.dataclass
@@ -128,7 +131,7 @@ class Outputs:
     Attributes:
       mean: Measures of unit scale, [b, 4] float32, in the order of LABELS.
       log_scale: Logarithms of the scales of their Laplace distributions, [b, 4] float32.
-      pooled, sizes, segmentation, heatmaps: See `Seen`.
+      pooled, sizes, segmentation, heatmaps, features: See `Seen`.
     """
 
     mean: jax.Array
@@ -137,6 +140,7 @@ class Outputs:
     sizes: jax.Array | None = None
     segmentation: jax.Array | None = None
     heatmaps: jax.Array | None = None
+    features: jax.Array | None = None
 
 
 class NurtureNet(nn.Module):
@@ -219,12 +223,14 @@ class Video(nn.Module):
                 if not settings.geometry_gradient:
                     sizes = jax.lax.stop_gradient(sizes)
         per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled], -1)
+        features = per_frame.mean(1)
         per_frame = nn.relu(ExactDense(settings.hidden_width, name="frame")(per_frame))
         if settings.time_pooling == "attention":
             attention = nn.softmax(ExactDense(1, name="attention")(per_frame), axis=1)  # b t 1
         else:
             attention = jnp.full((b, t, 1), 1 / t)
-        return Seen((per_frame * attention).sum(1), sizes, segmentation, heatmaps)
+        return Seen((per_frame * attention).sum(1), sizes, segmentation, heatmaps,
+                    features)
 
 
 class Neck(nn.Module):

@@ -141,7 +141,7 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
     rows, problems = visit_table.read(folder)
     frames, found = annotations.read(folder)
     problems += found + _read_description(folder)[1]
-    videos = _probe_all(folder, [row["video"] for _, row in rows], minimum_s)
+    videos = probe_all(folder, [row["video"] for _, row in rows], minimum_s)
     problems += across_rows.same_videos(
         folder, [row for row in rows if isinstance(videos[row[1]["video"]], VideoInfo)],
         visit_table.FILE)
@@ -150,7 +150,7 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
         video, seen = row["video"], videos[row["video"]]
         visit = Visit(**row)
         if isinstance(seen, VideoInfo):
-            placed, found = _place_all(frames.get(video, ()), seen, video)
+            placed, found = place_all(frames.get(video, ()), seen, video)
             problems += found
             visits.append(dataclasses.replace(visit, frames=placed))
         elif seen.reason in REFUSED_REASONS:
@@ -199,7 +199,7 @@ def _read_description(folder: Path) -> tuple[bool, list[Problem]]:
     return synthetic, []
 
 
-def _probe_all(folder: Path, videos: list[str], minimum_s: float
+def probe_all(folder: Path, videos: list[str], minimum_s: float
                ) -> dict[str, VideoInfo | VideoError]:
     """What every video holds or why it cannot be used.
 
@@ -218,7 +218,7 @@ def _probe_all(folder: Path, videos: list[str], minimum_s: float
     return dict(zip(distinct, seen, strict=True))
 
 
-def _place_all(frames: Iterable[tuple[int | str, Frame]], info: VideoInfo, video: str
+def place_all(frames: Iterable[tuple[int | str, Frame]], info: VideoInfo, video: str
                ) -> tuple[tuple[Frame, ...], list[Problem]]:
     """The annotated frames of a video with their times, ascending, and which cannot be in it.
 

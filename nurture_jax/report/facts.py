@@ -4,7 +4,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from nurture_jax.clinic.recording_gate import Gate, Limits
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.records.problems import LeftOut
 from nurture_jax.records.visit import Visit
 

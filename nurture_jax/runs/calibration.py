@@ -13,7 +13,8 @@ from pathlib import Path
 
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.familiarity import Familiarity
 from nurture_jax.evaluation.intervals import Intervals
 
 FILE = "intervals.json"
@@ -27,11 +28,14 @@ class Calibration:
       intervals: The calibrated factors.
       model_sha256: Hash of the model whose estimates were calibrated, see `TrainedNurture.sha256`.
       limits: Limits of the gate that chose the visits.
+      familiarity: What the recordings of training look like, with the limit that the gate has of
+        it; None for a model without features.
     """
 
     intervals: Intervals
     model_sha256: str
     limits: Limits
+    familiarity: Familiarity | None = None
 
     def check(self, model_sha256: str, folder: Path) -> None:
         """Raises ValueError unless the intervals are of this model, the one in `folder`."""
@@ -72,7 +76,16 @@ def load_file(path: Path, folder: Path) -> Calibration:
         raise ValueError(f"{path} is of another version of this program; {_evaluate(folder)}")
     return Calibration(build_settings(Intervals, content["intervals"], f"{path}: intervals"),
                        content["model_sha256"],
-                       build_settings(Limits, content["limits"], f"{path}: limits"))
+                       build_settings(Limits, content["limits"], f"{path}: limits"),
+                       _familiarity(content["familiarity"], path))
+
+
+def _familiarity(content: dict | None, path: Path) -> Familiarity | None:
+    if content is None:
+        return None
+    directions = tuple(tuple(row) for row in content["directions"])
+    return build_settings(Familiarity, {**content, "directions": directions},
+                          f"{path}: familiarity")
 
 
 def _evaluate(folder: Path) -> str:

@@ -16,7 +16,7 @@ from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
 from nurture_jax import records
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.baselines import fit_baselines
@@ -28,7 +28,7 @@ from nurture_jax.report.facts import RunFacts
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.observed import Observe, observe_split
+from nurture_jax.runs.observed import Observe, learn_familiar, observe_split
 from nurture_jax.runs.other_data import CALIBRATION, evaluate_other
 from nurture_jax.training import experiment, training_data
 
@@ -136,9 +136,11 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
         raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
                          f"train with data.{missing[0]}_fraction above 0")
     limits = limits or Limits()
-    accepted = observe_split(observe, sources[calibrating], batch_size, limits)
+    familiar = learn_familiar(observe, sources, batch_size, limits.familiar_recordings)
+    look = lambda part: observe_split(observe, sources[part], batch_size, limits, familiar)
+    accepted = look(calibrating)
     factors = intervals.calibrate(accepted.estimates, accepted.withheld)
-    seen = observe_split(observe, sources[split], batch_size, limits)
+    seen = look(split)
     table = sources[split].cache.records
     facts = RunFacts(
         name, synthetic, split,
@@ -147,7 +149,7 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     baselines = fit_baselines(sources["train"].cache.records.visits, seen.estimates.visits, seed)
     written = report.write(folder / "evaluation" / split, seen.estimates, baselines, factors, facts,
                            seed, withheld=seen.withheld)
-    calibration.save(Calibration(factors, model_sha256, limits), folder)
+    calibration.save(Calibration(factors, model_sha256, limits, familiar), folder)
     return written
 
 

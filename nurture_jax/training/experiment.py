@@ -14,7 +14,6 @@ The first two lines are written once, when a run is begun, and read back when it
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import flax.linen as nn
 import jax
 
 from deps_jax.common.command.settings import build_settings, build_tree
-from deps_jax.common.files import sealed, workdir
+from deps_jax.common.files import workdir
 from deps_jax.common.loop.fit import Cadence
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import Tree, check_batch_size
@@ -30,29 +29,29 @@ from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.processes.together import my_places
 from nurture_jax import records
-from nurture_jax.clinic.recording_gate import Limits
-from nurture_jax.clips import clip_cache
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clips import clip_cache, negatives
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
-from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.clips.negatives import Negatives
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import Backbone, Start
 from nurture_jax.network.backbones import describe, from_description
 from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.records import splits
-from nurture_jax.records.problems import LeftOut
 from nurture_jax.records.video import MINIMUM_S, ClipSettings
-from nurture_jax.training import training_data
+from nurture_jax.training import messages, training_data
 from nurture_jax.training.best import Best, refit_once
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.refit import Refit
 from nurture_jax.training.train import Recipe, Trainer, TrainState, Validator, init_state
 
 MODEL = "model.json"
-RECORDS = "records.txt"
+NEGATIVES = "negatives"  # of a data set: recordings without a newborn
 # Fields that a continued run may change: where and how, not what.
-MAY_DIFFER = ("data.dir", "data.cache", "data.workers", "data.read_workers", "cadence")
+MAY_DIFFER = ("data.dir", "data.cache", "data.negatives", "data.workers", "data.read_workers",
+              "cadence")
 HELD_OUT = ("validation", "calibration", "test")
 GATE = "gate"  # trains nothing, but intervals are calibrated on what it accepts
 
@@ -64,6 +63,8 @@ class Data:
     Attributes:
       dir: Folder of the records.
       cache: Folder of decoded clips; "" is DIR/cache.
+      negatives: Folder of videos and photographs without a newborn, see `records.negatives`, which
+        are trained on beside those of DIR/negatives; "" is none.
       workers: Number of processes that decode videos; 0 decodes in this one.
       read_workers: Number of processes that read decoded clips; 0 reads in threads of this one,
         which give 600 clips of 25 frames and 224 px in a second.
@@ -78,6 +79,7 @@ class Data:
 
     dir: str = ""
     cache: str = ""
+    negatives: str = ""
     workers: int = 0
     read_workers: int = 0
     frames: int = 25
@@ -98,6 +100,12 @@ class Data:
     def clip(self) -> ClipSettings:
         """How clips are cut from the videos."""
         return ClipSettings(self.frames, self.size, self.fit, self.minimum_s)
+
+    @property
+    def negative_folders(self) -> list[Path]:
+        """Folders of recordings without a newborn: the data set's own, and `negatives`."""
+        folders = [Path(self.dir) / NEGATIVES] if (Path(self.dir) / NEGATIVES).is_dir() else []
+        return [*folders, *([Path(self.negatives)] if self.negatives else [])]
 
     @property
     def cache_folder(self) -> Path:
@@ -137,6 +145,7 @@ class Experiment:
     Attributes:
       seed: Seed of initial weights, shuffling, augmentation and drop-out.
       gate: Limits of the recordings that evaluation and prediction accept.
+      negatives: Clips without a newborn that are mixed into the training.
     """
 
     data: Data
@@ -150,6 +159,13 @@ class Experiment:
     seed: int = 0
     refit: Refit = dataclasses.field(default_factory=Refit)
     gate: Limits = dataclasses.field(default_factory=Limits)
+    negatives: Negatives = dataclasses.field(default_factory=Negatives)
+
+    @property
+    def negatives_in_use(self) -> Negatives:
+        """Settings of the clips without a newborn: none where no head would learn from them."""
+        learns = self.model.use_video and (self.model.segmentation or self.model.keypoints)
+        return self.negatives if learns else Negatives()
 
     @classmethod
     def from_dict(cls, config: dict) -> Experiment:
@@ -192,15 +208,17 @@ def train(experiment: Experiment, folder: Path, config: dict,
     found, parts = read_data(experiment.data, folder)
     scaling, backbone = read_model(folder, start) if is_begun(folder) else (
         Scaling.of(parts["train"]), start.module)
-    planned = build_recipe(experiment, scaling, backbone, len(parts["train"]))
+    planned = build_recipe(experiment, scaling, backbone,
+                           clips_of_an_epoch(experiment, len(parts["train"])))
     traced = Profile.parse(profile, planned.total_steps)
     made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(scaling, backbone),
                training_data.FILE: training_data.describe(parts)}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
         scaling, backbone = read_model(folder, start)
         sources = open_sources(experiment.data, found, parts)
-        _tell_left_out(folder, found, sources["train"].cache.left_out)
-        recipe = build_recipe(experiment, scaling, backbone, len(sources["train"]))
+        messages.tell_left_out(folder, found, sources["train"].cache.left_out)
+        recipe = build_recipe(experiment, scaling, backbone, clips_of_an_epoch(
+            experiment, len(sources["train"])))
         return _train(experiment, folder, recipe, sources, start.variables if start else None,
                       Tracer(traced, folder))
 
@@ -223,11 +241,16 @@ def _train(experiment: Experiment, folder: Path, recipe: Recipe,
 
     shapes = jax.eval_shape(new_state)
     best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
-    batches = ClipBatches(sources["train"], training.batch_size, experiment.seed,
-                          workers=data.read_workers)
+    wanted = experiment.negatives_in_use
+    source = negatives.mixed(sources["train"], wanted, negatives.of_folders(
+        data.negative_folders if wanted.share else (), data.cache_folder, data.clip,
+        sources["train"].mask_stride, workers=data.workers))
+    batches = ClipBatches(source, training.batch_size, experiment.seed,
+                          workers=data.read_workers, change=source.change)
     batches.places = my_places(training.batch_size)
     with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
-        _print_plan(experiment, recipe, sources, shapes, run.start_step)
+        messages.print_plan(recipe, sources, training.batch_size, source.places, shapes,
+                            run.start_step)
         trainer = Trainer(recipe, step_key)
         if run.start_step < recipe.total_steps:
             trainer.compile(shapes, sources["train"][0], training.batch_size, run.spending)
@@ -327,6 +350,11 @@ def open_sources(data: Data, found: records.Records, parts: Mapping[str, records
             for name, part in parts.items()}
 
 
+def clips_of_an_epoch(experiment: Experiment, newborns: int) -> int:
+    """Number of clips of an epoch, those without a newborn among them."""
+    return newborns + round(experiment.negatives_in_use.share * newborns)
+
+
 def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, clips: int
                  ) -> Recipe:
     """The settings of the training step for so many training clips.
@@ -371,32 +399,3 @@ def read_model(folder: Path, start: Start | None = None) -> tuple[Scaling, nn.Mo
         raise ValueError(f"the backbone of {folder} is another network than the config gives now; "
                          f"if its own run has changed, train in another --workdir")
     return scaling, backbone
-
-
-def summary(errors: dict[str, float]) -> str:
-    """The errors of every measure as a small table."""
-    lines = [f"{'validation':<12}{'mean absolute error':>20}"]
-    for name in LABELS:
-        value = errors.get(f"mae_{name}")
-        shown = "no label" if value is None else MEASURES[name].error(value)
-        lines.append(f"{name.rsplit('_', 1)[0]:<12}{shown:>20}")
-    return "\n".join(lines)
-
-
-def _tell_left_out(folder: Path, found: records.Records, undecodable: tuple[LeftOut, ...]) -> None:
-    """Tells the visits without a usable video: all in `records.txt`, the first on the screen."""
-    left_out = (*found.left_out, *undecodable)
-    tell = lambda shown: records.describe(found.folder, len(found) - len(undecodable),
-                                          len(found) + len(found.left_out), left_out, shown)
-    sealed.replace(folder / RECORDS, tell(None) + "\n")
-    if left_out:
-        print(f"{tell(5)}\nlist: {folder / RECORDS}", flush=True)
-
-
-def _print_plan(experiment: Experiment, recipe: Recipe, sources: Mapping[str, ClipSource],
-                shapes: TrainState, start_step: int) -> None:
-    counts = ", ".join(f"{len(source)} {name}" for name, source in sources.items())
-    weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
-    print(f"{counts} clips; {weights / 1e6:.2f} million weights; {recipe.total_steps} steps of "
-          f"{experiment.training.batch_size}"
-          + (f"; continuing at step {start_step}" if start_step else ""), flush=True)

@@ -16,7 +16,7 @@ from jax import lax
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import mean_over_devices
 from nurture_jax.clips.clip_augment import Batch
-from nurture_jax.measures import LABELS
+from nurture_jax.measures import BODY_POINTS, LABELS, NEWBORN
 from nurture_jax.network import geometry
 from nurture_jax.network.model import Outputs
 from nurture_jax.network.scaling import LOG_SCALE_RANGE, Scaling
@@ -111,7 +111,7 @@ def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: f
     """Squared distance of each heatmap from a Gaussian peak of height 1, [b, t, k].
 
     It is summed over the map and divided by that of an empty one, so that predicting nothing
-    costs 1.
+    costs 1. Of a point with visibility 0 the map should be empty.
 
     Args:
       heatmaps: Predicted heatmaps, [b, t, h, w, k].
@@ -127,6 +127,7 @@ def heatmap_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, cells: f
                     for at, size in ((x, width), (y, height)))  # b t k w, b t k h
     # One product a cell, and no sum: nothing for a matrix unit, which would round it.
     target = down.swapaxes(2, 3)[:, :, :, None] * across.swapaxes(2, 3)[:, :, None]  # b t h w k
+    target *= (keypoints[..., 2] > 0)[:, :, None, None]
     return jnp.square(heatmaps - target).sum((2, 3)) / (jnp.pi * cells**2)
 
 
@@ -139,7 +140,7 @@ def point_distance(heatmaps: jax.Array, keypoints: jax.Array, side: int) -> jax.
     """
     at = keypoints[..., :2] * heatmaps.shape[3] / side
     distance = jnp.abs(geometry.peaks(heatmaps) - at).sum(-1)
-    height = lax.stop_gradient(jnp.clip(heatmaps.max((2, 3)), 0, 1))
+    height = lax.stop_gradient(jnp.clip(heatmaps.max((2, 3)), 0, 1)) * (keypoints[..., 2] > 0)
     return height * jnp.minimum(distance, FARTHEST_CELLS)
 
 
@@ -160,7 +161,7 @@ def keypoint_error(heatmaps: jax.Array, keypoints: jax.Array, side: int, setting
     straight = error(heatmaps, keypoints)
     ends = keypoints[..., -2:, :]
     turned = error(heatmaps[..., :-3:-1], ends)
-    gain = jnp.where(ends[..., 2] > 0, straight[..., -2:] - turned, 0).sum(-1, keepdims=True)
+    gain = (straight[..., -2:] - turned).sum(-1, keepdims=True)
     return jnp.concatenate([straight[..., :-2],
                             jnp.where(gain > 0, turned, straight[..., -2:])], -1)
 
@@ -229,6 +230,19 @@ def _proxies(settings: Losses, outputs: Outputs, batch: Batch) -> Iterator[Term]
         yield "segmentation", both, batch["annotated"], settings.segmentation
     if outputs.heatmaps is not None:
         keypoints = batch["keypoints"]
-        seen = (keypoints[..., 2] > 0) * batch["annotated"][..., None]
         errors = keypoint_error(outputs.heatmaps, keypoints, batch["frames"].shape[2], settings)
-        yield "keypoints", errors, seen, settings.keypoints
+        yield "keypoints", errors, told(batch), settings.keypoints
+
+
+def told(batch: Batch) -> jax.Array:
+    """Of which keypoints it is known where they are, or that they are not there; [b, t, 19].
+
+    An annotated frame is wholly annotated: an end of the reference object that is not marked is
+    not in it (there is none, or it has left the crop), and without a newborn no point of one is.
+    A point of a newborn that is not marked may only have been left out.
+    """
+    marked = batch["keypoints"][..., 2] > 0
+    is_end = jnp.arange(marked.shape[-1]) >= len(BODY_POINTS)
+    nobody = ~((batch["masks"] == NEWBORN).any((2, 3)) | marked[..., :len(BODY_POINTS)].any(-1))
+    known = marked | is_end[None, None] | nobody[..., None]
+    return known * batch["annotated"][..., None]

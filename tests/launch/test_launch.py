@@ -73,7 +73,7 @@ EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "
           **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture",
                            "count_programs", "evaluate_nurture", "import_annotations",
                            "nurture_ablation", "predict_nurture", "predict_nurture_table",
-                           "train_nurture"), "nurture")}
+                           "train_nurture", "try_gate"), "nurture")}
 
 
 def test_a_missing_extra_is_named_and_others_do_without():

@@ -101,6 +101,34 @@ def test_a_rejected_recording_is_exit_code_3(workdir, evaluated, videos, tmp_pat
     assert code == 3 and json.loads(out)["gate"]["failures"][0]["check"] == "too_dark"
 
 
+def test_the_gate_is_tried_on_pictures_and_videos_of_ones_own(workdir, evaluated, videos):
+    code, out, err = launch_here("try_gate", f"--workdir={workdir}", f"--photos={videos}",
+                                 "--clips=2", "--kinds=noise,cut")
+    assert code == 0, err
+    rows = {cells[1]: cells[2:] for line in out.splitlines()
+            if len(cells := [cell.strip() for cell in line.split("|")]) > 3}
+    assert rows["test split (newborns)"][0] == "8"
+    assert rows["noise (no newborn)"][0] == rows["cut (newborn, no whole ruler)"][0] == "2"
+    assert rows["pictures others (no newborn)"][0] == "2"  # of one picture
+    assert rows["video dark.mp4 (no newborn)"][:2] == ["1", "0.0 %"]
+    # This network reads no pictures: it finds nobody missing, and nothing unfamiliar.
+    assert rows["newborn_not_found"][0] == rows["unfamiliar"][0] == "0.0 %, 0.0 %"
+    assert rows["too_dark"][1] != "0.0 %, 0.0 %"
+    content = json.loads((workdir / "gate_test" / "gate_test.json").read_text())
+    assert {each["name"] for each in content["tried"]} >= {"noise", "cut", "video good.mp4"}
+    assert (workdir / "gate_test" / "gate_test.md").read_text().strip() in out
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--kinds=unicorns"], "--kinds holds 'unicorns'; it takes noise, leaves, things"),
+    (["--clips=0"], "--clips 0 must be 1 or more"),
+    (["--photos=/nowhere"], "/nowhere is no folder"),
+])
+def test_what_the_gate_cannot_be_tried_on(workdir, evaluated, arguments, message):
+    code, _, err = launch_here("try_gate", f"--workdir={workdir}", *arguments)
+    assert code == 2 and message in err
+
+
 @pytest.mark.parametrize(("video", "arguments", "message"), [
     ("good.mp4", ["--birth_weight_g=2.85"], "birth_weight_g 2.85 is not 500 to 8000 grams; kilo"),
     ("good.mp4", ["--age_days=-1"], "age_days -1 is not 0 to 60 days"),

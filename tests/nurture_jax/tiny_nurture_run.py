@@ -9,7 +9,8 @@ def config_of(data, **changes):
     config = nurture.get_config("runlocal")
     changes = {"data.dir": str(data), "training.epochs": 4.0, "data.validation_fraction": 0.25,
                "data.calibration_fraction": 0.0, "data.test_fraction": 0.125,
-               "cadence.evaluate_every": 5, "cadence.checkpoint_every": 6, **changes}
+               "cadence.evaluate_every": 5, "cadence.checkpoint_every": 6, "negatives.share": 0.0,
+               **changes}
     config.update_from_flattened_dict(changes)
     return config.to_dict()
 

@@ -129,12 +129,12 @@ def _infant_colours(rng: np.random.Generator) -> dict[str, Value]:
     skin = linear(SKINS[low]) * (1 - tone + low) + linear(SKINS[low + 1]) * (tone - low)
     skin = skin * np.array([1.04, 0.93, 0.92]) * np.exp(0.04 * rng.standard_normal(3))
     cap = float(rng.random() < 0.45)
-    nappy = linear(_colour(rng, 0.02, 0.12, 0.9, 1.0)) if rng.random() < 0.9 else np.zeros(3)
+    nappy = linear(draw_colour(rng, 0.02, 0.12, 0.9, 1.0)) if rng.random() < 0.9 else np.zeros(3)
     return {
         "skin": skin, "blush": skin * np.array([1.02, 0.62, 0.60]),
         "hair": linear(HAIRS[rng.integers(len(HAIRS))]), "hair_amount": rng.uniform(0.35, 0.95),
         "cap": cap, "cap_stripes": rng.choice([0.0, rng.uniform(12, 30)]),
-        "cap_colours": np.stack([linear(_colour(rng, 0.1, 0.6, 0.6, 1.0)) for _ in range(2)]),
+        "cap_colours": np.stack([linear(draw_colour(rng, 0.1, 0.6, 0.6, 1.0)) for _ in range(2)]),
         "nappy_colours": np.stack([nappy, nappy * rng.uniform(0.5, 0.95, 3)])}
 
 
@@ -143,7 +143,8 @@ def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict[str
     pattern = np.zeros(len(PATTERNS))
     pattern[rng.choice(len(PATTERNS), p=(0.15, 0.17, 0.17, 0.17, 0.17, 0.17))] = 1
     strong = rng.random() < 0.5
-    colours = [linear(_colour(rng, 0.05, 0.75 if strong else 0.3, 0.45, 0.98)) for _ in range(3)]
+    most = 0.75 if strong else 0.3
+    colours = [linear(draw_colour(rng, 0.05, most, 0.45, 0.98)) for _ in range(3)]
     turn = rng.uniform(0, np.pi)
     wave = length * np.exp(rng.uniform(np.log(0.12), np.log(0.9), 6))
     angle = rng.uniform(0, np.pi, 6)
@@ -155,7 +156,7 @@ def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict[str
         "cloth_period": max(length * np.exp(rng.uniform(np.log(0.03), np.log(0.28))), 4 * pixel_cm),
         "cloth_fill": rng.uniform(0.25, 0.6), "cloth_soft": pixel_cm,
         "cloth_half": length * rng.uniform(0.62, 1.6, 2),
-        "floor_colour": linear(_colour(rng, 0.05, 0.5, 0.2, 0.7)),
+        "floor_colour": linear(draw_colour(rng, 0.05, 0.5, 0.2, 0.7)),
         "waves": np.stack([number * np.cos(angle), number * np.sin(angle),
                            rng.uniform(0, 2 * np.pi, 6), slope / number], -1)}
 
@@ -206,7 +207,7 @@ def draw_ink(rng: np.random.Generator, pixel_cm: float) -> np.ndarray:
     return cv2.resize(soft, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
-def _colour(rng: np.random.Generator, low_saturation: float, high_saturation: float,
+def draw_colour(rng: np.random.Generator, low_saturation: float, high_saturation: float,
             low_value: float, high_value: float) -> np.ndarray:
     """A colour of any hue, sRGB [3] 0..255."""
     return 255 * np.array(colorsys.hsv_to_rgb(

@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_estimates import make_visits  # noqa: F401, skips where the extra 'nurture' is missing
+from newborn_points import newborn_points
 
-from nurture_jax.clinic.recording_gate import Gate, Limits, inspect, rejections, sharpness
+from nurture_jax.clinic.checks import NEEDED, Limits, failing
+from nurture_jax.clinic.familiarity import fit
+from nurture_jax.clinic.recording_gate import inspect, rejections, sharpness
 
 SIZE, CELLS, FRAMES = 96, 24, 6
 
@@ -35,8 +38,15 @@ def look(frames=None, masks=None, duration_s=5.0, **more):
                    probabilities(good_masks if masks is None else masks), **more)
 
 
+def body(confidence=1.0):
+    return newborn_points(FRAMES, SIZE, confidence)
+
+
 def test_a_good_recording_passes():
-    assert look() == Gate(()) and look().accepted
+    assert look().accepted and look(keypoints=body()).accepted
+    assert look(keypoints=body()).not_done == ("unfamiliar",)
+    assert look().not_done == ("newborn_disagrees", "newborn_out_of_proportion",
+                               "newborn_unsteady", "unfamiliar")
 
 
 def test_light():
@@ -94,7 +104,8 @@ def test_reference_by_its_ends_or_without_them_by_its_mask():
     _, masks = recording()
     hidden = np.where(masks == 2, 0, masks)
     assert checks(look(masks=hidden)) == ["reference_not_seen"]
-    keypoints = np.zeros((FRAMES, 19, 3))
+    keypoints = body()
+    keypoints[:, 17:, 2] = 0
     assert checks(look(masks=hidden, keypoints=keypoints)) == ["reference_not_seen"]
     keypoints[:, 17, 2] = 1
     assert not look(masks=hidden, keypoints=keypoints).accepted  # one end is no ruler
@@ -129,8 +140,60 @@ def test_everything_wrong_is_told_at_once():
 
 def test_without_masks_the_gate_says_what_it_did_not_look_at():
     gate = inspect(recording()[0], 5.0)
-    assert gate.accepted and gate.not_done == ("newborn_not_found", "newborn_cut_off",
-                                               "reference_not_seen")
+    assert gate.accepted and set(gate.not_done) == set(NEEDED)
+    # Points alone tell whether a newborn and a ruler are there, not what is cut off.
+    frames, _ = recording()
+    points = inspect(frames, 5.0, keypoints=body())
+    assert points.accepted
+    assert points.not_done == ("newborn_cut_off", "newborn_disagrees", "unfamiliar")
+    assert checks(inspect(frames, 5.0, keypoints=body(0.1))) == ["newborn_not_found",
+                                                                  "reference_not_seen"]
+
+
+def test_a_mask_without_a_body_is_no_newborn():
+    faint = body()
+    faint[:, :17, 2] = 0.1
+    assert checks(look(keypoints=faint)) == ["newborn_not_found"]
+
+
+def test_points_and_mask_and_frames_have_to_agree():
+    _, masks = recording()
+    beside = np.roll(masks, 7, 2)
+    assert "newborn_disagrees" in checks(look(masks=np.where(masks == 2, 2, beside * (beside == 1)),
+                                              keypoints=body()))
+    rng = np.random.default_rng(0)
+    scattered = body()
+    scattered[:, :17, :2] = np.stack([rng.uniform(32, 64, (FRAMES, 17)),
+                                      rng.uniform(16, 80, (FRAMES, 17))], -1)
+    assert "newborn_unsteady" in checks(look(keypoints=scattered))
+    straight = body()  # all joints in one place but those of the trunk
+    straight[:, [7, 8, 9, 10, 13, 14, 15, 16], :2] = 48
+    assert "newborn_out_of_proportion" in checks(look(keypoints=straight))
+
+
+def test_what_is_unfamiliar_is_refused_beside_its_limit():
+    rng = np.random.default_rng(0)
+    known = fit(rng.normal(size=(80, 6)), rng.normal(size=(20, 6)), 0.9)
+    near, far = np.zeros(6), np.full(6, 9.0)
+    gate = look(keypoints=body(), features=near, familiarity=known)
+    assert gate.accepted and gate.not_done == () and gate.limit_unfamiliarity == known.limit
+    gate = look(keypoints=body(), features=far, familiarity=known)
+    assert checks(gate) == ["unfamiliar"] and gate.failures[0].limit == known.limit
+
+
+def test_each_check_is_looked_at_alone():
+    nobody = look(masks=np.zeros((FRAMES, CELLS, CELLS), int), keypoints=body())
+    assert checks(nobody) == ["newborn_not_found"]
+    assert failing(nobody.measured, Limits(), None) == {"newborn_not_found", "newborn_disagrees"}
+
+
+def test_sharpness_does_not_depend_on_the_size_of_the_clip():
+    rng = np.random.default_rng(0)
+    scene = cv2.GaussianBlur(rng.uniform(0, 255, (448, 448)).astype(np.float32), (0, 0), 6)
+    scene = np.clip(128 + 6 * (scene - scene.mean()), 0, 255)
+    at = lambda side: sharpness(cv2.resize(scene, (side, side), interpolation=cv2.INTER_AREA
+                                           ).astype(np.uint8)[None])
+    np.testing.assert_allclose([at(224), at(448)], at(96), rtol=0.1)
 
 
 def test_what_passed_is_measured_too():

@@ -11,7 +11,8 @@ import pytest
 from html_pages import Page
 from make_estimates import make_estimates, make_visits
 
-from nurture_jax.clinic.recording_gate import Failure, Gate, Limits
+from nurture_jax.clinic.checks import Failure, Limits
+from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.estimates import without_birth_weight
 from nurture_jax.evaluation.intervals import calibrate, recalibrate

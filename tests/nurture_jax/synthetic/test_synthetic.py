@@ -219,6 +219,7 @@ def test_other_folders_are_refused(folder, tmp_path, capsys):
     (["--out", "x", "--short_sides_px", "96,a"], "is not numbers of pixels"),
     (["--out", "x", "--short_sides_px", "97"], "short_sides_px (97,)"),
     (["--out", "x", "--workers", "0"], "workers 0"),
+    (["--out", "x", "--negatives", "-1"], "negatives -1 is negative"),
     (["--out", "x", "--body", "smil"], "body 'smil' is not one of ellipsoids, anny, both"),
     (["--out", "x", "--infant", "3"], "unrecognized arguments"),
     (["--contact_sheet", "sheet.jpg"], "does not end in .png"),

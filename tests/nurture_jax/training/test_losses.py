@@ -124,8 +124,37 @@ def test_an_unlabelled_measure_gives_no_gradient(outputs, regression):
     for name, seen in (("segmentation", some["annotated"]), ("heatmaps", some["annotated"])):
         moved = np.abs(np.asarray(getattr(gradient, name))).sum((2, 3, 4)) > 0
         np.testing.assert_array_equal(moved, seen > 0)
-    unlabelled = some["keypoints"][..., 2] == 0
-    assert not np.asarray(gradient.heatmaps).sum((2, 3))[unlabelled].any()
+    # Of an annotated newborn a point that is not marked may only have been left out.
+    moved = np.asarray(np.abs(gradient.heatmaps)).sum((2, 3)) > 0
+    marked = some["keypoints"][..., :17, 2] > 0
+    np.testing.assert_array_equal(moved[..., :17], marked & (some["annotated"] > 0)[..., None])
+
+
+def test_ends_that_are_not_marked_are_taught_to_be_absent_and_so_is_a_whole_newborn(outputs):
+    """With an end out of the picture its map should be empty; without a newborn all of its maps."""
+    some = batch()
+    some["keypoints"][:, :, 17:, 2] = 0
+    some["masks"][0] = 2
+    some["keypoints"][0, :, :, 2] = 0
+    gradient = jax.grad(
+        lambda outputs: total_loss(Losses(), SCALING, outputs, some)[0])(outputs).heatmaps
+    # Downhill is towards 0 in every cell.
+    towards = np.asarray(gradient * outputs.heatmaps)
+    assert (towards[..., 17:] >= 0).all() and (towards[..., 17:].sum((2, 3)) > 0).all()
+    assert (towards[0, ..., :17] >= 0).all() and (towards[0, ..., :17].sum((1, 2)) > 0).all()
+    assert (towards[1:, ..., :17] < 0).any()
+
+
+def test_one_end_is_enough_to_be_seen_at_either_map():
+    """The other end has left the picture: one map has a peak, either one, and one is empty."""
+    points = np.zeros((1, 1, 19, 3), np.float32)
+    points[0, 0, 17] = (10, 14, 2)
+    for peak in (17, 18):
+        maps = np.zeros((1, 1, 8, 8, 19), np.float32)
+        y, x = np.mgrid[:8, :8] + 0.5
+        maps[0, 0, ..., peak] = np.exp(-((x - 2.5) ** 2 + (y - 3.5) ** 2) / 2)
+        found = keypoint_error(maps, jnp.asarray(points), 32, Losses(points=0.0))
+        np.testing.assert_allclose(found[0, 0, 17:], 0, atol=1e-6)
 
 
 def test_scales_follow_a_huber_loss_without_moving_the_means(outputs):

@@ -24,10 +24,11 @@ from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.fit import Interrupted
 from deps_jax.common.loop.writer import read
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.clips.negatives import MADE
 from nurture_jax.records.splits import FILE
 from nurture_jax.records.visits import load
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.training import experiment
+from nurture_jax.training import experiment, messages
 from nurture_jax.training.best import REFIT
 from nurture_jax.training.experiment import Experiment, open_sources, read_splits
 from nurture_jax.training.train import Trainer
@@ -57,7 +58,7 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
     assert validated[-1] != validated[-2]
     assert all(0 <= r["data_wait_fraction"] <= 1 for r in records if "loss" in r)
     assert any("loss_segmentation" in r for r in records)  # one video of training is annotated
-    table = experiment.summary(errors)
+    table = messages.summary(errors)
     assert f"{errors['mae_weight_g']:.0f} g" in table and "no label" not in table
 
     trained = TrainedNurture.open(folder)
@@ -77,6 +78,21 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
     np.testing.assert_allclose(found["shares"].sum(-1), 1, rtol=1e-5)
     places = found["keypoints"][..., :2]
     assert (places >= 0).all() and (places <= 32).all()
+
+
+def test_clips_without_a_newborn_are_trained_on_beside_the_others(data, tmp_path, capsys):
+    """10 clips of newborns and 5 others: 7 steps of 2; a folder of one's own gives a kind, too."""
+    (tmp_path / "own").mkdir()
+    shutil.copy(data / "videos" / "n0_0.mp4", tmp_path / "own" / "v.mp4")
+    changes = {"negatives.share": 0.5, "negatives.leave_out": MADE, "training.epochs": 1.0,
+               "optimizer.warmup_epochs": 0.0,
+               "data.negatives": str(tmp_path / "own")}
+    errors = run(tmp_path / "run", data, **changes)
+    assert errors["mae_weight_g"] > 0
+    assert ", 5 other clips; " in (out := capsys.readouterr().out)
+    assert "7 steps of 2" in out
+    with pytest.raises(ValueError, match=r"negatives\.share is 0.5 there and 0.25 now"):
+        run(tmp_path / "run", data, **{**changes, "negatives.share": 0.25})
 
 
 def test_splits_are_kept(finished, data):

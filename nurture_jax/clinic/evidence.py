@@ -1,0 +1,76 @@
+"""What the masks and points of a network say together about whether there is a newborn.
+
+Each number is one that a picture of something else does not easily have by chance: points that are
+sure, points that lie on the mask, lengths between them as a newborn has them, and all of it the
+same from frame to frame. Limits are those of `checks`.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from nurture_jax.measures import BODY_POINTS, KEYPOINTS, NEWBORN
+
+_POINT = KEYPOINTS.index
+_BODY = slice(0, len(BODY_POINTS))
+_TRUNK = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+# Lengths between (means of) points over that of the trunk as a camera sees them, and what they may
+# be. In 3931 annotated frames of rendered newborns of ellipsoids 99.8 % were within 0.43-0.70 (nose
+# to shoulders), 0.44-0.78, 0.17-0.57, 0.27-0.50, 0.18-0.42, 0.22-0.66, 0.20-0.66. A newborn of
+# another build, or bent limbs seen end on, must pass, too: about half below and above again; ours.
+PROPORTIONS = (
+    ((("nose",), _TRUNK[0]), (0.2, 1.2)),
+    ((("left_shoulder",), ("right_shoulder",)), (0.25, 1.3)),
+    ((("left_hip",), ("right_hip",)), (0.08, 1.0)),
+    *(((((f"{side}_{upper}",), (f"{side}_{lower}",)), allowed))
+      for side in ("left", "right") for upper, lower, allowed in (
+          ("shoulder", "elbow", (0.12, 0.9)), ("elbow", "wrist", (0.08, 0.8)),
+          ("hip", "knee", (0.1, 1.2)), ("knee", "ankle", (0.1, 1.2)))))
+
+
+def of_points(keypoints: np.ndarray) -> dict[str, np.ndarray]:
+    """What the points say, frame by frame.
+
+    Args:
+      keypoints: Places x, y in clip pixels and confidence 0-1, [t, 19, 3].
+
+    Returns:
+      "confidence" [t], the mean over the points of the body; "proportions" [t], the share of
+      PROPORTIONS that are a newborn's; "trunk" [t], its length in clip pixels.
+    """
+    points = np.asarray(keypoints, np.float64)
+    middle = lambda names: points[:, [_POINT(name) for name in names], :2].mean(1)
+    length = lambda ends: np.linalg.norm(middle(ends[0]) - middle(ends[1]), axis=-1)  # t
+    trunk = np.maximum(length(_TRUNK), 1e-6)
+    right = [(low <= (ratio := length(ends) / trunk)) & (ratio <= high)
+             for ends, (low, high) in PROPORTIONS]
+    return {"confidence": points[:, _BODY, 2].clip(0, 1).mean(1),
+            "proportions": np.mean(right, 0), "trunk": trunk}
+
+
+def on_mask(keypoints: np.ndarray, shares: np.ndarray, size: int) -> np.ndarray:
+    """Share of the points of the body that lie on the newborn, by frame, [t].
+
+    A joint lies inside, an ear at the rim: a point counts where the newborn is within one cell.
+
+    Args:
+      keypoints: As of `of_points`.
+      shares: Shares of nothing, newborn and reference object, [t, h', w', 3].
+      size: Side of the frames in clip pixels.
+    """
+    there = np.asarray(shares).argmax(-1) == NEWBORN
+    wide = np.pad(there, ((0, 0), (1, 1), (1, 1)))
+    near = sum(wide[:, 1 + y:wide.shape[1] - 1 + y, 1 + x:wide.shape[2] - 1 + x]
+               for y in (-1, 0, 1) for x in (-1, 0, 1)) > 0
+    cells = (np.asarray(keypoints)[:, _BODY, :2] * near.shape[1] / size).astype(int)
+    cells = cells.clip(0, near.shape[1] - 1)
+    return near[np.arange(len(near))[:, None], cells[..., 1], cells[..., 0]].mean(1)
+
+
+def change(lengths: np.ndarray) -> float:
+    """How much a length differs from frame to frame: the spread of its logarithm.
+
+    Half of what lies between the sixth parts at both ends, which is one standard deviation of a
+    normal spread and is not moved by a single bad frame.
+    """
+    low, high = np.percentile(np.log(np.maximum(lengths, 1e-6)), (100 / 6, 500 / 6))
+    return float(high - low) / 2

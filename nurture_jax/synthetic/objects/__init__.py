@@ -1,0 +1,1 @@
+"""What lies where a newborn might: things, and nothing at all."""
