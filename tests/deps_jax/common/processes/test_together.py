@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deps_jax.common.loop import writer
 from deps_jax.common.loop.run import saved
 
 ROOT = Path(__file__).parents[4]
@@ -31,7 +32,7 @@ def train_together(what, count, folder):
         [sys.executable, str(MEMBER), what, str(count), str(index), str(port), str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         for index in range(count)]
-    said = [member.communicate(timeout=300)[0] for member in members]
+    said = [member.communicate(timeout=600)[0] for member in members]
     assert [member.returncode for member in members] == [0] * count, said
     with np.load(out) as found:
         return dict(found)
@@ -78,28 +79,39 @@ def start_training(workdir, count):
 
 
 def ends(members):
-    said = [member.communicate(timeout=500)[0] for member in members]
+    said = [member.communicate(timeout=600)[0] for member in members]
     assert [member.returncode for member in members] == [0] * len(members), said
     return said
 
 
+def losses(workdir):
+    """Losses by step, as far as they were written."""
+    return {line["step"]: line["loss"] for line in writer.read(workdir) if "loss" in line}
+
+
 @pytest.mark.long
-def test_the_stop_of_one_is_the_stop_of_all(tmp_path):
-    """SIGTERM to either of two: both save the same step, and go on as two, or as one."""
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_stop_of_one_is_the_stop_of_all(index, tmp_path):
+    """SIGTERM to either of two: both save the same step; two go on to the bit, one as they would.
+
+    One process sums in another order, which thirty steps make large; so its next step is compared.
+    """
     ends(start_training(tmp_path / "undisturbed", 2))
-    whole = saved(tmp_path / "undisturbed").arrays()
-    for index in range(2):
-        members = start_training(tmp_path / f"stopped_{index}", 2)
-        checkpoints = tmp_path / f"stopped_{index}" / "checkpoints"
-        while not checkpoints.is_dir() and all(member.poll() is None for member in members):
-            time.sleep(0.01)
-        time.sleep(random.Random(index).uniform(0, 1))
-        members[index].send_signal(signal.SIGTERM)
-        said = ends(members)
-        step = saved(tmp_path / f"stopped_{index}").latest_step()
-        assert all(f"stopped after step {step} of" in text for text in said), said
-        ends(start_training(tmp_path / f"stopped_{index}", 2 - index))
-        found = saved(tmp_path / f"stopped_{index}").arrays()
-        for name, value in whole.items():  # of two to the bit
-            np.testing.assert_allclose(found[name], value, rtol=0, atol=2e-3 * index,
-                                       err_msg=name)
+    members = start_training(tmp_path / "stopped", 2)
+    while not (tmp_path / "stopped/checkpoints").is_dir() and all(
+            member.poll() is None for member in members):
+        time.sleep(0.01)
+    time.sleep(random.Random(index).uniform(0, 1))
+    members[index].send_signal(signal.SIGTERM)
+    said = ends(members)
+    step = saved(tmp_path / "stopped").latest_step()
+    assert all(f"stopped after step {step} of" in text for text in said), said
+    ends(start_training(tmp_path / "stopped", 2 - index))
+    whole, found = (saved(tmp_path / name) for name in ("undisturbed", "stopped"))
+    assert found.latest_step() == whole.latest_step() > step
+    if index == 0:
+        arrays = found.arrays()
+        for name, value in whole.arrays().items():
+            np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+    once, again = (losses(tmp_path / name) for name in ("undisturbed", "stopped"))
+    assert again[step + 1] == pytest.approx(once[step + 1], rel=1e-5)
