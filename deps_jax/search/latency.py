@@ -333,7 +333,7 @@ def _between(plan: TimingPlan, names: Sequence[str], measured: np.ndarray,
     parts = np.array([[count[name] * own[name] for name in own] for count in counts])
     sums = _latency(latencies, CALL, statistic) + parts.sum(1)
     scale = float(np.mean(measured / sums))
-    parts /= sums[:, None]
+    parts = parts / sums[:, None]
     kernel = parts @ parts.T + NOISE_TO_FACTORS * np.eye(len(sums))
     factors = 1 + parts.T @ np.linalg.solve(kernel, measured / (scale * sums) - 1)
     return scale, dict(zip(own, np.maximum(factors, 0).tolist(), strict=True))

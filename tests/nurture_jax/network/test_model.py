@@ -44,6 +44,8 @@ def test_full_size(backbone):
     outputs, variables = shapes(model, (25, 224, 224, 3))
     assert outputs.pop("pooled") == (2, 128)
     assert outputs.pop("sizes")[0] == 2
+    features = {"resnet50": 2048 + 128, "mobilenet": 960 + 128}  # of the frame, and twice of a neck
+    assert outputs.pop("features") == (2, features[backbone])
     assert outputs == {"mean": (2, 4), "log_scale": (2, 4), "segmentation": (2, 25, 56, 56, 3),
                        "heatmaps": (2, 25, 56, 56, 19)}
     assert set(variables["params"]) == {"backbone", "video", "fusion"}
@@ -65,8 +67,9 @@ def test_sides_that_no_stride_divides(size):
     (dict(segmentation=False, keypoints=False), set(), {"backbone", "video"})])
 def test_switches(switches, heads, parts):
     outputs, variables = shapes(net(**switches), (FRAMES, SIZE, SIZE, 3))
-    assert set(outputs) - {"mean", "log_scale", "pooled", "sizes"} == heads
+    assert set(outputs) - {"mean", "log_scale", "pooled", "sizes", "features"} == heads
     assert ("pooled" in outputs, "sizes" in outputs) == ("video" in parts, bool(heads))
+    assert ("features" in outputs) == ("video" in parts)
     assert set(variables["params"]) - {"fusion"} == parts
     fusion = variables["params"]["fusion"]
     assert ("from_sizes" in fusion) == bool(heads)

@@ -49,6 +49,7 @@ def test_what_is_missing_damaged_or_of_an_older_version(found, tmp_path):
     path.write_text(json.dumps(old))
     with pytest.raises(ValueError, match="does not say which familiarity, intervals, limits, mo"):
         calibration.load(tmp_path)
-    path.write_text(json.dumps({"intervals": old, "model_sha256": MODEL, "limits": {}}))
+    path.write_text(json.dumps({"intervals": old, "model_sha256": MODEL, "limits": {},
+                                "familiarity": None}))
     with pytest.raises(ValueError, match=f"is of another version of this program; {AGAIN}"):
         calibration.load(tmp_path)

@@ -124,7 +124,8 @@ def test_a_split_of_its_own_calibrates(sources, tmp_path):
     found = evaluate_model(tmp_path, observe, own, name="", synthetic=True, model_sha256="",
                            limits=LIMITS)
     assert found.facts.training["intervals calibrated on"] == "calibration"
-    assert found.intervals.infants["birth weight not given"]["head_cm"]["all"] == 10
+    # Ten, but for one whose features are unlike those of the 14 infants of training.
+    assert found.intervals.infants["birth weight not given"]["head_cm"]["all"] == 9
     assert "90% intervals cover: weight_g" in summary(found, tmp_path)
 
 
