@@ -9,13 +9,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-TESTS = Path(__file__).parents[3]
+TESTS = Path(__file__).parents[3]  # holds folders named like the packages: those come first
 STEPS = 5
 
 
 def supernet_run():
     """Two steps of the full model, a ramp of two steps, one at full rate."""
-    sys.path[:0] = [str(TESTS), str(TESTS / "deps_jax"), str(TESTS / "deps_jax/training")]
+    sys.path[:0] = map(str, (TESTS.parent, TESTS, TESTS / "deps_jax",
+                             TESTS / "deps_jax/training"))
     from small_run import RECIPE, fresh_state
     from test_train import batch
 
@@ -30,7 +31,8 @@ def supernet_run():
 
 def newborn_run():
     """Clips of which some have labels, masks and points, so that processes count differently."""
-    sys.path[:0] = [str(TESTS), str(TESTS / "nurture_jax"), str(TESTS / "nurture_jax/training")]
+    sys.path[:0] = map(str, (TESTS.parent, TESTS, TESTS / "nurture_jax",
+                             TESTS / "nurture_jax/training"))
     from make_batches import batch
     from test_nurture_train import CLIP, RECIPE, float64
 

@@ -39,9 +39,7 @@ def train_together(what, count, folder):
 
 
 @pytest.mark.parametrize(("what", "count"), [
-    ("DEPS", 2), pytest.param("DEPS", 4, marks=pytest.mark.long),
-    pytest.param("NURTURE", 2, marks=pytest.mark.long),
-    pytest.param("NURTURE", 4, marks=pytest.mark.long)])
+    ("DEPS", 2), pytest.param("NURTURE", 2, marks=pytest.mark.long)])
 def test_processes_together_train_what_one_trains(what, count, tmp_path):
     """Five steps across all phases, in float64; NurtureNet normalises its clips in float32."""
     alone, together = (train_together(what, n, tmp_path) for n in (1, count))
