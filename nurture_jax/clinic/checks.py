@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -159,32 +160,20 @@ def _sharp(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
     return _failure("too_blurred", measured["sharpness"], limits.least_sharpness)
 
 
-def _found(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
-    found = measured.get("found_frames", 1)
-    if found >= limits.least_found_frames:
+def _share(check: str, measure: str, limit: str, measured: Mapping[str, float], limits: Limits
+           ) -> list[Failure]:
+    """A check of a share, reported in %: of at least a limit, or of at most one by its name."""
+    value, bound = measured.get(measure), getattr(limits, limit)
+    if value is None or (value <= bound if limit.startswith("most_") else value >= bound):
         return []
-    return _failure("newborn_not_found", 100 * found, 100 * limits.least_found_frames)
+    return _failure(check, 100 * value, 100 * bound)
 
 
-def _agrees(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
-    on_mask = measured.get("on_mask", 1)
-    if on_mask >= limits.least_on_mask:
-        return []
-    return _failure("newborn_disagrees", 100 * on_mask, 100 * limits.least_on_mask)
-
-
-def _proportioned(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
-    right = measured.get("proportions", 1)
-    if right >= limits.least_proportions:
-        return []
-    return _failure("newborn_out_of_proportion", 100 * right, 100 * limits.least_proportions)
-
-
-def _steady(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
-    change = measured.get("size_change", 0)
-    if change <= limits.most_size_change:
-        return []
-    return _failure("newborn_unsteady", 100 * change, 100 * limits.most_size_change)
+_found = partial(_share, "newborn_not_found", "found_frames", "least_found_frames")
+_agrees = partial(_share, "newborn_disagrees", "on_mask", "least_on_mask")
+_proportioned = partial(_share, "newborn_out_of_proportion", "proportions", "least_proportions")
+_steady = partial(_share, "newborn_unsteady", "size_change", "most_size_change")
+_beside = partial(_share, "reference_not_seen", "reference_frames", "least_reference_frames")
 
 
 def _cut_off(measured: Mapping[str, float], limits: Limits, sentences: str = "") -> list[Failure]:
@@ -192,13 +181,6 @@ def _cut_off(measured: Mapping[str, float], limits: Limits, sentences: str = "")
     if cut <= limits.most_cut_frames:
         return []
     return _failure("newborn_cut_off", 100 * cut, 100 * limits.most_cut_frames, sentences)
-
-
-def _beside(measured: Mapping[str, float], limits: Limits) -> list[Failure]:
-    seen = measured.get("reference_frames", 1)
-    if seen >= limits.least_reference_frames:
-        return []
-    return _failure("reference_not_seen", 100 * seen, 100 * limits.least_reference_frames)
 
 
 def _familiar(measured: Mapping[str, float], highest: float | None) -> list[Failure]:

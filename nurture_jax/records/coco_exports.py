@@ -103,6 +103,12 @@ class _Merge:
         self.boxes = 0
 
     def add(self, file: str, images: list[dict], categories: list[dict], marks: list[dict]) -> None:
+        """Adds the pictures of one file, and what is drawn on them; what is wrong is collected.
+
+        Args:
+          file: Name of the file, for messages.
+          images, categories, marks: Its lists in the form of COCO.
+        """
         by_image: dict[object, list[dict]] = {}
         for mark in marks:
             by_image.setdefault(_key(mark.get("image_id")), []).append(mark)
