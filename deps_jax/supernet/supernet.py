@@ -10,7 +10,7 @@ the leading blocks and the centre of the kernels.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -79,33 +79,78 @@ def apply(
       subnet has no channel; an empty dict in evaluation).
     """
     mode = Mode(train, axis_name)
-    stats = None if train else batch_stats
-    statistics = {}
-    with jax.named_scope("stem"):
-        x, statistics["stem"] = _stem(space, mode, subnet.width_at(space, 0), params["stem"],
-                                      _of(stats, "stem"), images.astype(dtype))
-        if space.first_block:
-            x, statistics["first_block"] = run_block(
-                space.first_block, 0, mode, True, params["first_block"], x, 0,
-                Given(_of(stats, "first_block")))
     survival = [None] * len(space.blocks)
     if drop_connect_key is not None:
-        survival = _survival(space, drop_connect_key, drop_connect_rate, x.shape[0], axis_name)
-    for s, blocks in enumerate(space.blocks):
-        name = f"stage{s}"
-        with jax.named_scope(name):
-            x, statistics[name] = _stage(blocks, mode, params[name], Given(
-                _of(stats, name), survival[s]), x, _choices(space, subnet, s))
+        survival = _survival(space, drop_connect_key, drop_connect_rate, images.shape[0], axis_name)
+    statistics = {}
+    for part in _trunk(space, params, None if train else batch_stats, images.astype(dtype), subnet,
+                       mode, survival):
+        x, statistics[part.name] = part.output, part.statistics
     with jax.named_scope("head"):
-        x, statistics["head"] = _features(space, params.get("head"), _of(stats, "head"), x, mode)
-    if not space.head_width:
-        del statistics["head"]
+        x = _features(space, params, x)
     if dropout_key is not None:
         x = dropout(dropout_key, x, dropout_rate, axis_name)
     # Never rounded to bfloat16: near 10 its steps are 1/16, and the best two classes would tie.
     classifier = {**params["classifier"], "kernel": params["classifier"]["kernel"][:x.shape[-1]]}
     logits = dense(x, classifier, jnp.promote_types(x.dtype, jnp.float32))
     return logits, statistics if train else {}
+
+
+def feature_maps(space: SearchSpace, params: Tree, batch_stats: Tree | None, images: jax.Array,
+                 subnet: Subnet, *, train: bool, axis_name: str | None = None,
+                 dtype: jnp.dtype = jnp.float32) -> tuple[dict[int, jax.Array], Tree]:
+    """The last map of every stride of one subnet, for heads that look at more than classes.
+
+    Arguments are those of `apply`; parameters behind the last map need not be there.
+
+    Returns:
+      ({stride: map [b, h / stride, w / stride, c]}, batch statistics up to the last map, as those
+      of `apply`). Of a stage with several widths a traced subnet gives the widest, with zeros in
+      the channels that it has not.
+    """
+    maps, statistics, stride = {}, {}, 1
+    for part in _trunk(space, params, None if train else batch_stats, images.astype(dtype), subnet,
+                       Mode(train, axis_name), [None] * len(space.blocks)):
+        stride *= part.stride
+        maps[stride], statistics[part.name] = part.output, part.statistics
+    return maps, statistics if train else {}
+
+
+class _Part(NamedTuple):
+    """A part that has run: its key in parameters and statistics, and its own stride."""
+
+    name: str
+    stride: int
+    output: jax.Array
+    statistics: Tree
+
+
+def _trunk(space: SearchSpace, params: Tree, stats: Tree | None, images: jax.Array,
+           subnet: Subnet, mode: Mode, survival: list[jax.Array | None]) -> Iterator[_Part]:
+    """Runs all that comes before the pooling, part by part; `survival` is that of each stage."""
+    with jax.named_scope("stem"):
+        x, own = _stem(space, mode, subnet.width_at(space, 0), params["stem"],
+                       _of(stats, "stem"), images)
+    yield _Part("stem", space.stem_stride, x, own)
+    if space.first_block:
+        with jax.named_scope("stem"):
+            x, own = run_block(space.first_block, 0, mode, True, params["first_block"], x, 0,
+                               Given(_of(stats, "first_block")))
+        yield _Part("first_block", 1, x, own)
+    for s, (stage, blocks) in enumerate(zip(space.stages, space.blocks, strict=True)):
+        name = f"stage{s}"
+        with jax.named_scope(name):
+            x, own = _stage(blocks, mode, params[name], Given(_of(stats, name), survival[s]), x,
+                            _choices(space, subnet, s))
+        yield _Part(name, stage.stride, x, own)
+    if space.head_width:
+        with jax.named_scope("head"):
+            expand = params["head"]["expand"]
+            x, own = pointwise_norm(
+                x, {**expand, "kernel": expand["kernel"][:x.shape[-1]]},
+                _of(_of(stats, "head"), "expand"), mode, space.norm_epsilon)
+            x = activate(x, space.head_activation)
+        yield _Part("head", 1, x, {"expand": own})
 
 
 class _StageChoices(NamedTuple):
@@ -267,20 +312,13 @@ def _elastic(block: Block, mode: Mode) -> Elastic:
                      for branch in block.compiled])
 
 
-def _features(space: SearchSpace, params: Tree | None, stats: Tree | None, x: jax.Array,
-              mode: Mode) -> tuple[jax.Array, Tree]:
-    """The last 1x1 convolutions and the global mean: [b, h, w, c] -> [b, features]."""
-    statistics = {}
-    if space.head_width:
-        expand = {**params["expand"], "kernel": params["expand"]["kernel"][:x.shape[-1]]}
-        x, statistics["expand"] = pointwise_norm(x, expand, _of(stats, "expand"), mode,
-                                                 space.norm_epsilon)
-        x = activate(x, space.head_activation)
+def _features(space: SearchSpace, params: Tree, x: jax.Array) -> jax.Array:
+    """The global mean of the last map and the 1x1 convolution behind it: [b, features]."""
     x = x.mean((1, 2))
     if space.feature_width:
-        kernel = params["features"]["kernel"][:x.shape[-1]]
+        kernel = params["head"]["features"]["kernel"][:x.shape[-1]]
         x = activate(pointwise(x, kernel), space.head_activation)
-    return x, statistics
+    return x
 
 
 def _survival(space: SearchSpace, key: jax.Array, rate: float | jax.Array, b: int,

@@ -12,7 +12,6 @@ from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, largest
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.packing import Packed, Packing
-from deps_jax.training.losses import Loss, Target
 from deps_jax.training.phases import FIRST_SLOT, Phase
 from deps_jax.training.samplers import Choosing
 from deps_jax.training.task import Inputs, Task, Tree
@@ -99,7 +98,7 @@ def gradients_alone(phase: Phase, space: SearchSpace, task: Task, params: Tree, 
     def loss_fn(params: Tree) -> tuple[jax.Array, Found]:
         outputs, statistics = task.forward(params, inputs, subnet, dropout=slot.dropout,
                                            axis_name=axis_name)
-        losses = slot.loss(outputs, task.target(inputs, teacher))
+        losses = task.loss(slot.loss, outputs, task.target(inputs, teacher), axis_name)
         return losses.mean(), (losses, statistics, outputs)
 
     with jax.named_scope("slot"):
@@ -130,7 +129,8 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
         def loss_fn(params: Tree) -> tuple[jax.Array, Found]:
             outputs, statistics = task.forward(params, inputs, subnet, dropout=dropout,
                                                axis_name=axis_name)
-            losses = _chosen(kinds, kind, outputs, task.target(inputs, taught))
+            target = task.target(inputs, taught)
+            losses = _chosen([task.loss(one, outputs, target, axis_name) for one in kinds], kind)
             return losses.mean(), (losses, statistics, outputs)
 
         with jax.named_scope("slot"):
@@ -147,12 +147,12 @@ def gradients_of_slots(phase: Phase, task: Task, params: Tree, inputs: Inputs, s
                      nth(statistics, 0), nth(outputs, 0))
 
 
-def _chosen(kinds: list[Loss], kind: jax.Array, outputs: Tree, target: Target) -> jax.Array:
-    """Losses [b] of the kind that a slot has."""
-    losses = kinds[-1](outputs, target)
-    for i in range(len(kinds) - 2, -1, -1):
-        losses = jnp.where(kind == i, kinds[i](outputs, target), losses)
-    return losses
+def _chosen(losses: list[jax.Array], kind: jax.Array) -> jax.Array:
+    """Of losses [b] of several kinds those of the kind that a slot has."""
+    chosen = losses[-1]
+    for i in range(len(losses) - 2, -1, -1):
+        chosen = jnp.where(kind == i, losses[i], chosen)
+    return chosen
 
 
 def _where(condition: jax.Array, this: Tree, other: Tree) -> Tree:

@@ -14,7 +14,7 @@ from deps_jax.data.mix import mix
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
 from deps_jax.supernet import supernet
-from deps_jax.training.losses import Hard, Target, smoothed
+from deps_jax.training.losses import Hard, Loss, Target, smoothed
 
 Tree = Any
 
@@ -25,7 +25,7 @@ class Moment(NamedTuple):
     Attributes:
       epoch: Epoch of the step, [] integer counted from 0.
       resolution: Side of the images that the network sees, in pixels.
-      first: Position in the global batch of the first image of this device.
+      first: Position in the global batch of the first example of this device.
       run: Key of the run, the same at every step.
       augment: Key of this step's augmentation.
       dropout: Key of drop-out in this step, or in one part of its batch (`Recipe.accumulation`).
@@ -43,23 +43,29 @@ class Inputs(NamedTuple):
     """A batch as a step sees it, this device's share.
 
     Attributes:
-      images: Images as the network takes them, [b, h, w, 3] float.
+      images: Images as the network takes them, [b, h, w, 3] float for classes.
       labels: What the outputs are measured by; [b] integers for classes.
       targets: What the outputs are compared with in training; [b, classes] float for classes.
       key: Key of drop-out and drop-connect.
     """
 
-    images: jax.Array
-    labels: jax.Array
-    targets: jax.Array
+    images: Tree
+    labels: Tree
+    targets: Tree
     key: jax.Array
 
 
 class Task(Protocol):
     """Inputs from a batch, outputs of a subnet, what they are compared with and measured by.
 
-    Outputs may be any tree; the losses of the method's slots take them.
+    Outputs may be any tree. The slots of a method have losses of classification; what stands for
+    them in another task, the task says.
+
+    Attributes:
+      images: Number of images of an example, for what a step costs.
     """
+
+    images: int
 
     def prepare(self, moment: Moment, batch: Tree) -> Inputs:
         """The inputs of a step, from this device's share of a batch."""
@@ -78,6 +84,17 @@ class Task(Protocol):
 
         Args:
           teacher: Outputs of the teacher; None where nobody teaches.
+        """
+
+    def loss(self, kind: Loss, outputs: Tree, target: Target, axis_name: str | None) -> jax.Array:
+        """The loss of each example, [b], whose mean over all devices is the loss of the step.
+
+        Args:
+          kind: The loss of a slot.
+          axis_name: Mapped axis of the devices that share the batch; None on one device.
+
+        Raises:
+          ValueError: If the task has nothing that stands for this kind.
         """
 
     def judge(self, outputs: Tree, inputs: Inputs) -> jax.Array:
@@ -109,6 +126,7 @@ class Classification:
     dropout_rate: float = 0.0
     dtype: str = "float32"
     drop_connect_rate: float = 0.0
+    images = 1  # of an example
 
     def prepare(self, moment: Moment, batch: Tree) -> Inputs:
         """Augments, resizes and mixes the images of a batch, as far as the settings ask for it.
@@ -160,6 +178,11 @@ class Classification:
     def target(self, inputs: Inputs, teacher: Tree | None) -> Target:
         """The targets of the inputs, and the teacher's logits."""
         return Target(inputs.targets, teacher)
+
+    def loss(self, kind: Loss, outputs: Tree, target: Target, axis_name: str | None) -> jax.Array:
+        """The loss of each example, [b] float; on any number of devices it is the same."""
+        del axis_name
+        return kind(outputs, target)
 
     def judge(self, outputs: Tree, inputs: Inputs) -> jax.Array:
         """The cross entropy of each example with its target, [b] float."""

@@ -36,7 +36,7 @@ from deps_jax.training.method import Method
 from deps_jax.training.phases import Phase, Plan, step_macs
 from deps_jax.training.rates import Sizes
 from deps_jax.training.shrink import epsilon_shrinking
-from deps_jax.training.task import Classification, Inputs, Moment, Tree
+from deps_jax.training.task import Classification, Inputs, Moment, Task, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Recipe:
       rate_tables: Whether the steps read rates out of tables, see `trainer.tabled_step`, so that
         runs that differ in rates and lengths alone share their programs; by default rates are part
         of the program, and may differ from those of a table in the last bit.
+      other_task: What the subnets are trained for where it is not classification; the settings of
+        `task.Classification` are then not read.
     """
 
     space: SearchSpace
@@ -83,6 +85,7 @@ class Recipe:
     accumulation: int = 1
     resolutions: tuple[int, ...] = ()
     rate_tables: bool = False
+    other_task: Task | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -119,10 +122,11 @@ class Recipe:
                                        self.steps_per_epoch, self.subnet))
 
     @cached_property
-    def task(self) -> Classification:
+    def task(self) -> Task:
         """The task that the subnets are trained for."""
-        return Classification(self.space, self.augment, self.label_smoothing, self.dropout_rate,
-                              self.dtype, self.drop_connect_rate)
+        return self.other_task or Classification(
+            self.space, self.augment, self.label_smoothing, self.dropout_rate, self.dtype,
+            self.drop_connect_rate)
 
     @property
     def keeps_teacher(self) -> bool:
@@ -208,7 +212,8 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
       `phases.step_macs`, with the share of what the optimizer takes (`optim.update_macs`).
     """
     draw_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
-    size = batch["label"].shape[0] // recipe.accumulation  # of this device's share of a part
+    examples = len(jax.tree.leaves(batch)[0])
+    size = examples // recipe.accumulation  # of this device's share of a part
     devices = jax.lax.psum(1, axis_name) if axis_name else 1
 
     def prepared(i: jax.Array | int, part: Tree) -> Inputs:
@@ -230,7 +235,8 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
         found = _learn_in_parts(recipe, phase, state, parts, prepared, subnets, axis_name)
         new_state, metrics = finish(recipe, phase, state, found, subnets, axis_name)
     macs = step_macs(phase, recipe.space, resolution or recipe.space.resolution, subnets)
-    macs += update_macs(recipe.optimizer, state.params) / (batch["label"].shape[0] * devices)
+    macs *= recipe.task.images
+    macs += update_macs(recipe.optimizer, state.params) / (examples * devices)
     return new_state, {**metrics, "macs": Mean.of(macs[None])}
 
 
@@ -262,8 +268,9 @@ def update(recipe: Recipe, phase: Phase, state: TrainState, inputs: Inputs,
         known before (`Phase.alone`).
 
     Returns:
-      The next state, and metrics by name as Means: "loss", "top1" and "grad_norm" of the first
-      slot, "subnet_loss" of the others where there are any, "update_norm" and "learning_rate".
+      The next state, and metrics by name as Means: "loss", what the task tells ("top1") and
+      "grad_norm" of the first slot, "subnet_loss" of the others where there are any,
+      "update_norm" and "learning_rate".
     """
     found = learn(recipe, phase, state, inputs, subnets, axis_name)
     return finish(recipe, phase, state, found, subnets, axis_name)
