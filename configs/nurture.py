@@ -1,4 +1,4 @@
-"""NurtureNet (arXiv 2405.05530): weight, length, head and chest of newborns from a video.
+"""NurtureNet (arXiv 2405.05530): weight, length, head, chest and arm of newborns from a video.
 
     python -m launch.train_nurture --config configs/nurture.py:demo --data DATASET --workdir runs/n
 
@@ -38,7 +38,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.losses = {
         "regression": "huber",  # ours; the paper does not name its loss
         "huber_delta": 0.1,  # nearly the absolute error, which is what is reported
-        "measures": (1.0, 0.5, 0.5, 0.5),  # the weight comes first
+        "measures": (1.0, 0.5, 0.5, 0.5, 0.5),  # the weight comes first
         "segmentation": 0.5,
         "keypoints": 2.0,  # without them nothing has a scale
         "heatmap_cells": 1.0,

@@ -180,6 +180,8 @@ def clip_augment() -> ConfigDict:
         "colour": 0.1,
         "frames": 0,  # all
         "annotated_first": 0.5,
+        "forget": 0.15,  # of each input; every pattern of missing ones is trained
+        "forget_all": 0.05,
     })
 
 
@@ -207,6 +209,7 @@ def nurture_model() -> ConfigDict:
         "segmentation": True,
         "keypoints": True,
         "geometry": True,
+        "thickness": True,
         "geometry_gradient": False,
         "pooling": "mask",
         "time_pooling": "attention",

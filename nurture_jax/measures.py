@@ -96,8 +96,9 @@ CHEST = Measure("chest_cm", "chest circumference", allowed=Range(15, 50, "cm", _
 ARM = Measure("arm_cm", "arm circumference", allowed=Range(4, 20, "cm", _LENGTHS), **_TAPE)
 
 MEASURES = {measure.name: measure for measure in (WEIGHT, LENGTH, HEAD, CHEST, ARM)}
-# What a network estimates, in the order of its outputs; the arm is read and checked only.
-LABELS = tuple(measure.name for measure in (WEIGHT, LENGTH, HEAD, CHEST))
+# What a network estimates, in the order of its outputs; those of older runs have no arm.
+LABELS = tuple(MEASURES)
+FORMER_LABELS = LABELS[:4]
 
 # What a network is told beside the video, in the order of its inputs.
 TABULAR = ("birth_weight_g", "age_days", "gestational_age_days", "sex")

@@ -50,7 +50,7 @@ WINGS = {
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
         "synthetic.objects": "things",
         "synthetic": "bodies video visit dataset negatives sheet __main__",
-        "network": "backbones backbone_weights geometry scaling fusion model",
+        "network": "backbones backbone_weights geometry thickness scaling fusion model",
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",

@@ -114,7 +114,7 @@ def assess(estimates: Estimates, intervals: Intervals,
 
 def _assess(visit: Visit, mean: np.ndarray, low: np.ndarray, high: np.ndarray,
             earlier: Sequence[Earlier]) -> Assessment:
-    """The assessment of one visit from its rows of estimates and ends, [4] each."""
+    """The assessment of one visit from its rows of estimates and ends, [5] each."""
     findings = {}
     for i, name in enumerate(LABELS):
         if math.isfinite(mean[i]):

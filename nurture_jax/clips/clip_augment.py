@@ -13,11 +13,10 @@ import jax.numpy as jnp
 
 from deps_jax.common.loop.parallel import keys_of
 from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
-from nurture_jax.measures import KEYPOINTS
+from nurture_jax.measures import KEYPOINTS, TABULAR
 
 Batch = Mapping[str, jax.Array]  # arrays of `clip_batches` by name
-
-
+_FORGET = 0x666F7267  # sets its draws apart from the others of a clip
 
 def _mirrored_order() -> tuple[int, ...]:
     """Where each keypoint's mirror image stands: left and right change places.
@@ -48,6 +47,9 @@ class ClipAugment:
       contrast, colour: Largest relative change of the contrast, and of one channel.
       frames: Number of a clip's frames in a step, drawn anew; 0 takes all. An estimate sees all.
       annotated_first: How much sooner an annotated frame is drawn, 0 (as any other) to 1 (always).
+      forget: Probability of each number of the table to be taken for unknown, whatever the others
+        are, so that an estimate without it is learnt also where every table is full.
+      forget_all: Probability of all of them to be unknown, beside that.
 
     Raises:
       ValueError: If a setting is out of its range.
@@ -63,6 +65,8 @@ class ClipAugment:
     colour: float = 0.0
     frames: int = 0
     annotated_first: float = 0.5
+    forget: float = 0.0
+    forget_all: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -71,6 +75,9 @@ class ClipAugment:
         if len(self.zoom) != 2 or not 0.25 <= self.zoom[0] <= self.zoom[1] <= 4:
             raise ValueError(f"zoom {self.zoom} is not (smallest, largest) between 0.25 and 4; use "
                              f"(1.0, 1.0) to leave it out")
+        if not (0 <= self.forget < 1 and 0 <= self.forget_all < 1):
+            raise ValueError(f"forget {self.forget} and forget_all {self.forget_all} must be 0 or "
+                             f"more and below 1; use 0 to train on the table as it is")
         if self.frames < 0:
             raise ValueError(f"frames {self.frames} is negative; use 0 to take all of a clip")
         for name, limit in (("shift", 0.5), ("brightness", 1), ("contrast", 0.9), ("colour", 0.9),
@@ -85,6 +92,11 @@ class ClipAugment:
         return self.flip or tuple(self.zoom) != (1, 1) or self.shift > 0
 
     @property
+    def forgets(self) -> bool:
+        """Whether numbers of the table are taken for unknown at all."""
+        return self.forget > 0 or self.forget_all > 0
+
+    @property
     def in_use(self) -> ClipAugment:
         """What happens to a clip that is estimated from: it is normalised, and nothing else."""
         return ClipAugment(mean=self.mean, std=self.std)
@@ -97,7 +109,8 @@ def augment(key: jax.Array, batch: Batch, settings: ClipAugment, first: jax.Arra
     Args:
       key: Key of the step, the same on all devices.
       batch: Arrays of `clip_batches`: "frames" [b, t, h, w, 3] uint8, and if there, "masks"
-        [b, t, h', w'], "keypoints" [b, t, 19, 3] in pixels of the frames and "annotated" [b, t].
+        [b, t, h', w'], "keypoints" [b, t, 19, 3] in pixels of the frames, "annotated" [b, t],
+        and "tabular" and "tabular_mask" [b, 4].
       first: Position of the first clip in the global batch.
 
     Returns:
@@ -119,7 +132,23 @@ def augment(key: jax.Array, batch: Batch, settings: ClipAugment, first: jax.Arra
         if "keypoints" in batch:
             move = lambda points, s, o: _move_points(points, s, o, frames.shape[2:4])
             changed["keypoints"] = jax.vmap(move)(batch["keypoints"], scale, offset)
-    return {**batch, **changed, "frames": _unit_scale(changed["frames"], settings)}
+    changed["frames"] = _unit_scale(changed["frames"], settings)
+    return {**batch, **changed, **(forget(keys, batch, settings) if settings.forgets else {})}
+
+
+def forget(keys: jax.Array, batch: Batch, settings: ClipAugment) -> Batch:
+    """"tabular" and "tabular_mask" [b, 4] with some of what is known taken for unknown.
+
+    Args:
+      keys: A key of every example, [b].
+      batch: Both as of `clip_batches`, and anything else.
+    """
+    chance = jnp.array([settings.forget] * len(TABULAR) + [settings.forget_all])
+    # Folded, not split off: frames of runs that forget nothing are those they have always been.
+    draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, _FORGET), chance.shape))
+    kept = draw(keys) >= chance[None]
+    kept = (kept[:, :-1] & kept[:, -1:]).astype(jnp.float32)
+    return {name: batch[name] * kept for name in ("tabular", "tabular_mask")}
 
 
 def normalise(frames: jax.Array, settings: ClipAugment) -> jax.Array:

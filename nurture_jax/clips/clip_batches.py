@@ -2,7 +2,7 @@
 
     frames         [b, t, h, w, 3] uint8
     tabular        [b, 4] float32, TABULAR; 0 where tabular_mask [b, 4] is 0
-    labels         [b, 4] float32, LABELS; 0 where labels_mask [b, 4] is 0
+    labels         [b, 5] float32, LABELS; 0 where labels_mask [b, 5] is 0
     masks          [b, t, h', w'] uint8: 0 neither, 1 newborn, 2 reference object
     keypoints      [b, t, 19, 3] float32: x, y in clip pixels, visibility 0, 1 or 2
     annotated      [b, t] float32: 1 where masks and keypoints were drawn on the frame
@@ -90,7 +90,7 @@ def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict[str, np.n
 
 
 def tabular_of(visit: Visit) -> dict[str, np.ndarray]:
-    """Inputs and labels of one visit with their masks, [4] each."""
+    """Inputs [4] and labels [5] of one visit with their masks."""
     inputs = [getattr(visit, name) for name in TABULAR[:-1]] + [SEXES.get(visit.sex)]
     labels = [getattr(visit, name) for name in LABELS]
     arrays = {}

@@ -33,9 +33,9 @@ class CarryForward:
     """The weight at birth taken for the weight of today; the median where it is not known.
 
     Attributes:
-      median: Medians of the training split, [4] float64 in the order of LABELS; the other measures
+      median: Medians of the training split, [5] float64 in the order of LABELS; the other measures
         have no value at birth to carry.
-      scale: Mean absolute errors of the medians in training, [4] float64.
+      scale: Mean absolute errors of the medians in training, [5] float64.
       carried_scale: The same of the carried weight, in g.
     """
 
@@ -65,7 +65,7 @@ class CarryForward:
     def describe(self, visits: tuple[Visit, ...]) -> str:
         """Says for the report what stands where."""
         missing = int(np.isnan(numbers(visits, "birth_weight_g")).sum())
-        text = ("weight: the birth weight; length, head and chest: the median of the training "
+        text = ("weight: the birth weight; all others: the median of the training "
                 "split")
         return text if not missing else (
             f"{text}; birth weight not known at {missing} of {len(visits)} visits, there the "

@@ -97,7 +97,7 @@ def screening(estimates: Estimates, low: np.ndarray) -> Detection:
 
     Args:
       estimates: What is evaluated.
-      low: Lower ends of the intervals, [n, 4] in the order of LABELS.
+      low: Lower ends of the intervals, [n, 5] in the order of LABELS.
     """
     weight, low_g = estimates.of(WEIGHT.name), low[:, LABELS.index(WEIGHT.name)]
     return _detection(f"{EVERYBODY}, {BY_LOWER_END}", weight.truth,
@@ -129,7 +129,7 @@ def all_ways(estimates: Estimates, low: np.ndarray, withheld: Estimates | None,
 
     Args:
       estimates: What is evaluated.
-      low: Lower ends of the intervals, [n, 4] in the order of LABELS.
+      low: Lower ends of the intervals, [n, 5] in the order of LABELS.
       withheld: The same visits estimated without their birth weights; None where they were not.
       rejected: Visits that the gate let not through.
     """

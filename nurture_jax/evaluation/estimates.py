@@ -47,8 +47,8 @@ class Estimates:
 
     Attributes:
       visits: The visits, in the order of the rows.
-      mean: The estimates, [n, 4] float64; a column of nan is a measure that is not estimated.
-      scale: The predicted spread, [n, 4] float64 above 0: a Laplace scale, the expected absolute
+      mean: The estimates, [n, 5] float64; a column of nan is a measure that is not estimated.
+      scale: The predicted spread, [n, 5] float64 above 0: a Laplace scale, the expected absolute
         error if the model is right about itself.
 
     Raises:
@@ -82,7 +82,7 @@ class Estimates:
 
     @property
     def truth(self) -> np.ndarray:
-        """What was measured, [n, 4] float64; nan where nothing was."""
+        """What was measured, [n, 5] float64; nan where nothing was."""
         return measured(self.visits)
 
     @property
@@ -122,7 +122,7 @@ def without_birth_weight(visit: Visit) -> Visit:
 
 
 def measured(visits: Sequence[Visit]) -> np.ndarray:
-    """What was measured, [n, 4] float64 in the order of LABELS; nan where nothing was."""
+    """What was measured, [n, 5] float64 in the order of LABELS; nan where nothing was."""
     return np.stack([truths(visits, name) for name in LABELS], axis=1)
 
 

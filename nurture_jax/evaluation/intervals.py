@@ -62,7 +62,7 @@ class Intervals:
     lacking: dict[str, int]
 
     def bounds(self, estimates: Estimates) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends, [n, 4] each, in the units of LABELS; never below 0.
+        """Lower and upper ends, [n, 5] each, in the units of LABELS; never below 0.
 
         They are nan for a measure that was not calibrated.
         """

@@ -1,6 +1,6 @@
-"""What was seen and the numbers of the table, joined to four measures and their uncertainty.
+"""What was seen and the numbers of the table, joined to the measures and their uncertainty.
 
-    pooled b c, sizes b g, tabular b 4 -> mean, log scale of each measure b 4
+    pooled b c, sizes b g, tabular b 4 -> mean, log scale of each measure b m
 
 A module of its own, since `refit` trains it on after the rest.
 """
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from deps_jax.common.nn.precision import EXACT
-from nurture_jax.measures import LABELS, TABULAR
+from nurture_jax.measures import TABULAR
 from nurture_jax.network.scaling import Scaling
 
 # A few numbers of every clip are all that measures are made of: to round them would save nothing.
@@ -38,7 +38,7 @@ class Fusion(nn.Module):
     @nn.compact
     def __call__(self, pooled: jax.Array | None, sizes: jax.Array | None, tabular: jax.Array,
                  tabular_mask: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Measures of unit scale and the logarithms of their scales, [b, 4] each.
+        """Measures of unit scale and the logarithms of their scales, [b, m] of `scaling.labels`.
 
         Args:
           pooled, sizes: What the frames show, [b, c] and [b, g], see `model.Seen`; None where there
@@ -57,21 +57,22 @@ class Fusion(nn.Module):
 
     def _measures(self, x: jax.Array, sizes: jax.Array | None, birth_weight_g: jax.Array,
                   is_known: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The last layer; its fifth output is the gain since birth, of its own unit scale.
+        """The last layer; its last output is the gain since birth, of its own unit scale.
 
         Args:
           x: Hidden features, [b, c].
           birth_weight_g, is_known: Weight at birth and whether it is known, [b, 1] each.
         """
-        width = 2 * (len(LABELS) + 1)
+        measures = len(self.scaling.labels)
+        width = 2 * (measures + 1)
         raw = ExactDense(width, kernel_init=nn.initializers.normal(0.01), name="measures")(x)
         if sizes is not None:  # logarithms of sizes add up to those of measures
             raw = raw + ExactDense(width, use_bias=False, kernel_init=nn.initializers.zeros,
                                  name="from_sizes")(sizes)
-        mean, log_scale = jnp.split(raw, 2, -1)  # b 5
+        mean, log_scale = jnp.split(raw, 2, -1)  # b m+1
         if not self.predict_gain:
             return mean[:, :-1], log_scale[:, :-1]
-        known = jnp.concatenate([is_known, jnp.zeros((x.shape[0], len(LABELS) - 1))], -1)
+        known = jnp.concatenate([is_known, jnp.zeros((x.shape[0], measures - 1))], -1)
         gained, shift = self.scaling.from_gain(mean[:, -1:], birth_weight_g, is_known)
         return (jnp.where(known > 0, gained, mean[:, :-1]),
                 jnp.where(known > 0, log_scale[:, -1:] + shift, log_scale[:, :-1]))

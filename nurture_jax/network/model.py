@@ -1,8 +1,8 @@
-"""NurtureNet: frames and a few numbers in, four measures and their uncertainty out.
+"""NurtureNet: frames and a few numbers in, measures of the body and their uncertainty out.
 
     frames b t h w 3 -> backbone -> top-down maps at stride 4 -> masks, heatmaps (proxy heads)
                                  -> pooled over space and time -> video b c
-    masks, heatmaps -> sizes relative to the reference object b g (geometry.py)
+    masks, heatmaps -> sizes relative to the reference object b g (geometry.py, thickness.py)
     video, sizes, tabular b 4 -> mean, log scale of each measure (fusion.py)
 
 "NurtureNet" (arXiv 2405.05530) fixes the inputs, the outputs and the two proxy tasks; everything
@@ -24,7 +24,7 @@ from deps_jax.common.nn.precision import exact_einsum, full_precision
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
-from nurture_jax.network import geometry
+from nurture_jax.network import geometry, thickness
 from nurture_jax.network.backbones import ConvNorm
 from nurture_jax.network.fusion import ExactDense, Fusion
 from nurture_jax.network.scaling import Scaling
@@ -43,6 +43,8 @@ class ModelSettings:
       segmentation, keypoints: Which proxy heads there are.
       geometry: Whether sizes relative to the reference object, out of the proxy heads, join the
         features; the heads are then needed in use, not only in training.
+      thickness: Whether thickness and volume (`thickness.features`) join those sizes; it takes both
+        heads and `geometry`, and changes nothing without. Off in runs that do not tell.
       geometry_gradient: Whether the measures move the proxy heads through these sizes. While
         nothing is seen yet the sizes change wildly, and keypoints are learnt far later.
       pooling: How features are pooled over space: "mask" adds means over the predicted newborn and
@@ -66,6 +68,7 @@ class ModelSettings:
     segmentation: bool = True
     keypoints: bool = True
     geometry: bool = True
+    thickness: bool = False
     geometry_gradient: bool = False
     pooling: str = "mask"
     time_pooling: str = "attention"
@@ -108,7 +111,7 @@ class Seen(NamedTuple):
     Attributes:
       pooled: Features of every clip, [b, c] float32; None without video.
       sizes: Sizes relative to the reference object, [b, g] float32, see `geometry`; None where the
-        settings do not ask for them.
+        settings do not ask for them; with thickness, its NAMES are the last.
       segmentation: Logits of nothing, newborn and reference object, [b, t, h', w', 3] float32 at
         MASK_STRIDE; None without that head.
       heatmaps: Heatmaps of KEYPOINTS, [b, t, h', w', 19] float32 at MASK_STRIDE, about 1 at a sure
@@ -129,8 +132,8 @@ class Outputs:
     """What the network says of clips; `Scaling.measures` brings the measures to their units.
 
     Attributes:
-      mean: Measures of unit scale, [b, 4] float32, in the order of LABELS.
-      log_scale: Logarithms of the scales of their Laplace distributions, [b, 4] float32.
+      mean: Measures of unit scale, [b, m] float32, those of `Scaling.labels`.
+      log_scale: Logarithms of the scales of their Laplace distributions, [b, m] float32.
       pooled, sizes, segmentation, heatmaps, features: See `Seen`.
     """
 
@@ -219,9 +222,7 @@ class Video(nn.Module):
             if shares is not None and settings.pooling == "mask":
                 pooled += _means_by_mask(neck, shares.reshape(b * t, *shares.shape[2:]))
             if settings.geometry:
-                sizes = geometry.over_frames(geometry.features(shares, heatmaps), heatmaps)
-                if not settings.geometry_gradient:
-                    sizes = jax.lax.stop_gradient(sizes)
+                sizes = self._sizes(shares, heatmaps)
         per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled], -1)
         features = per_frame.mean(1)
         per_frame = nn.relu(ExactDense(settings.hidden_width, name="frame")(per_frame))
@@ -231,6 +232,16 @@ class Video(nn.Module):
             attention = jnp.full((b, t, 1), 1 / t)
         return Seen((per_frame * attention).sum(1), sizes, segmentation, heatmaps,
                     features)
+
+    def _sizes(self, shares: jax.Array | None, heatmaps: jax.Array | None) -> jax.Array:
+        """Sizes relative to the reference object, [b, g], of what the heads say of the frames."""
+        if not self.settings.geometry_gradient:
+            shares, heatmaps = jax.lax.stop_gradient((shares, heatmaps))
+        sizes = geometry.over_frames(geometry.features(shares, heatmaps), heatmaps)
+        if not self.settings.thickness or shares is None or heatmaps is None:
+            return sizes
+        thick = thickness.features(shares[..., geometry.NEWBORN], heatmaps)
+        return jnp.concatenate([sizes, thick], -1)
 
 
 class Neck(nn.Module):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nurture_jax.clips.clip_batches import tabular_of
-from nurture_jax.measures import LABELS, TABULAR
+from nurture_jax.measures import FORMER_LABELS, LABELS, TABULAR
 from nurture_jax.records.visits import Records
 
 Array = jax.Array | np.ndarray
@@ -27,12 +27,13 @@ LOG_SCALE_RANGE = (-5.0, 3.0)  # of a standard deviation; keeps a likelihood fro
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """Means and standard deviations, in the order of `clip_batches`.
+    """Which measures a network has, and means and standard deviations.
 
     Never trained; part of the model, kept beside its weights. A measure that no training visit
-    has is NaN, and so is every estimate of it.
+    has is NaN, and so is every estimate of it; so is one that the network has no output for.
 
     Attributes:
+      labels: The measures of the outputs, some of LABELS in their order; m of them.
       label_mean, label_std: Those of the logarithms of the measures.
       tabular_mean, tabular_std: Those of the inputs in their units, but of the logarithm of the
         birth weight.
@@ -45,6 +46,18 @@ class Scaling:
     tabular_std: tuple[float, ...]
     gain_mean: float
     gain_std: float
+    labels: tuple[str, ...] = FORMER_LABELS  # of a run that does not say
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.labels if name not in LABELS]:
+            raise ValueError(f"the measure {unknown[0]!r} of a network is unknown, {LABELS} are "
+                             f"known; is the run of a newer version?")
+        assert len(self.labels) == len(self.label_mean) == len(self.label_std)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Where the measures of the network are among LABELS, [m] integers."""
+        return np.array([LABELS.index(name) for name in self.labels])
 
     @classmethod
     def of(cls, records: Records) -> Scaling:
@@ -67,11 +80,11 @@ class Scaling:
         both = labels_mask[:, _WEIGHT] * tabular_mask[:, _BIRTH_WEIGHT]
         gain = labels[:, _WEIGHT] - tabular[:, _BIRTH_WEIGHT]
         (gain_mean,), (gain_std,) = _moments(gain[:, None], both[:, None], absent=0.0)
-        return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std)
+        return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std, LABELS)
 
     @classmethod
     def from_dict(cls, values: dict) -> Scaling:
-        """The inverse of `dataclasses.asdict`, also after JSON."""
+        """The inverse of `dataclasses.asdict`, also after JSON; older runs do not tell `labels`."""
         return cls(**{name: tuple(value) if isinstance(value, list) else value
                       for name, value in values.items()})
 
@@ -82,13 +95,17 @@ class Scaling:
         return (values - jnp.array(self.tabular_mean)[None]) / jnp.array(self.tabular_std)[None]
 
     def targets(self, labels: jax.Array, mask: jax.Array) -> jax.Array:
-        """Measures [b, 4] in their units brought to unit scale; 0 where `mask` is 0."""
+        """Measures of LABELS in their units, [b, 5], as those of the network of unit scale, [b, m].
+
+        They are 0 where `mask` is 0.
+        """
         chex.assert_equal_shape([labels, mask])
+        labels, mask = labels[:, self.columns], mask[:, self.columns]
         mean, std = jnp.array(self.label_mean)[None], jnp.array(self.label_std)[None]
         return jnp.where(mask > 0, (_logs(labels, mask) - mean) / std, 0)
 
     def measures(self, mean: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Estimates and their scales [b, 4] in the units of LABELS, from those of the network.
+        """Estimates and their scales [b, 5] in the units of LABELS, from those of the network [b, m].
 
         The estimate is the median; the scale is to first order, the logarithm's by the estimate,
         within the range that it was trained in.
@@ -96,7 +113,14 @@ class Scaling:
         chex.assert_equal_shape([mean, log_scale])
         std = jnp.array(self.label_std)[None]
         measures = jnp.exp(mean * std + jnp.array(self.label_mean)[None])
-        return measures, measures * std * jnp.exp(jnp.clip(log_scale, *LOG_SCALE_RANGE))
+        scale = measures * std * jnp.exp(jnp.clip(log_scale, *LOG_SCALE_RANGE))
+        return self._among_all(measures), self._among_all(scale)
+
+    def _among_all(self, values: jax.Array) -> jax.Array:
+        """Measures of the network, [b, m], in their columns among LABELS, NaN in the others."""
+        if self.labels == LABELS:
+            return values
+        return jnp.full((len(values), len(LABELS)), jnp.nan).at[:, self.columns].set(values)
 
     def from_gain(self, gain: jax.Array, birth_weight_g: jax.Array, known: jax.Array
                   ) -> tuple[jax.Array, float]:

@@ -16,7 +16,7 @@ from nurture_jax.evaluation.groups import AGE_BANDS, UNKNOWN_AGE
 from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#555555", "#CC79A7"
 
 
 def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]) -> Figure:
@@ -71,7 +71,8 @@ def coverage(rows: Sequence[Coverage], asked: float) -> Figure:
              if any(row.group == name for row in rows)]
     figure = _figure(9.6, 3.2)
     axes = figure.add_subplot(ylabel="within the interval, %")
-    marks = dict(zip(LABELS, zip((BLUE, ORANGE, GREEN, GREY), "o^sD", strict=True), strict=True))
+    colours = (BLUE, ORANGE, GREEN, GREY, PURPLE)
+    marks = dict(zip(LABELS, zip(colours, "o^sDv", strict=True), strict=True))
     for i, measure in enumerate(measures):
         own = [row for row in rows if row.measure == measure]
         x = [bands.index(row.group) + 0.14 * (i - (len(measures) - 1) / 2) for row in own]

@@ -33,7 +33,7 @@ from nurture_jax.clips.clip_batches import eval_batches
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.uncertainty import bootstrap
-from nurture_jax.measures import LABELS, WEIGHT
+from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.report import plots
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.training import experiment
@@ -47,6 +47,7 @@ VARIANTS: dict[str, dict[str, bool]] = {
     "fused": _NO_PROXIES,
     "fused + segmentation": {"keypoints": False},
     "fused + keypoints": {"segmentation": False},
+    "fused + both, lengths only": {"thickness": False},
     "fused + both": {},
 }
 REFERENCE = "tabular only"  # a variant is worth what it is nearer than this
@@ -106,20 +107,26 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
         workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"),
                       meaning=experiment.meaning)
     for name, seed in tqdm(plans, desc="ablation", unit="run"):
-        run = folder / name.replace(" + ", "_").replace(" ", "_") / f"seed_{seed}"
+        run = folder / _folder_of(name) / f"seed_{seed}"
         outcomes.append(_outcome(name, seed, run, _changed(config, name, seed)))
     outcomes += _baselines(Path(run), config)
     write(folder, outcomes)
     return outcomes
 
 
+def _folder_of(variant: str) -> str:
+    return variant.replace(" + ", "_").replace(", ", "_").replace(" ", "_")
+
+
 def table(outcomes: Sequence[Outcome]) -> str:
     """Markdown with a row for each variant: means over seeds, for the weight with their spread."""
     lines = [f"| | weight, g | weight, % | weight minus {REFERENCE}, g (95 % interval) | "
-             f"length, cm | head, cm | chest, cm |", "| --- " * 7 + "|"]
+             + "".join(f"{MEASURES[name].short}, cm | " for name in LABELS[1:]).rstrip(),
+             "| --- " * (3 + len(LABELS)) + "|"]
     minus = differences(outcomes)
     for name, group in _groups(outcomes).items():
-        column = lambda measure, group=group: np.array([each.mae[measure] for each in group])
+        column = lambda measure, group=group: np.array(
+            [each.mae.get(measure, math.nan) for each in group])  # older runs have no arm
         weights = column("weight_g")
         spread = f" ± {weights.std(ddof=1):.0f}" if len(weights) > 1 else ""
         relative = np.mean([each.relative_error_percent for each in group])

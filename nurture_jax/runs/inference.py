@@ -17,12 +17,15 @@ from deps_jax.common.files.workdir import flatten
 from deps_jax.common.loop.checkpoint import Checkpoints
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import MASK_STRIDE
+from nurture_jax.measures import FORMER_LABELS
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
 from nurture_jax.network.model import NurtureNet, forward, zero_inputs
 from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask")
+# Settings that came later, as they were before there were any: runs from then keep their hash.
+_BEFORE = {"model.thickness": False, "augment.forget": 0.0, "augment.forget_all": 0.0}
 
 
 def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
@@ -36,7 +39,7 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
       batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" of `clip_batches`.
 
     Returns:
-      "mean", "scale" [b, 4] in the units of LABELS, the scale that of a Laplace distribution; with
+      "mean", "scale" [b, 5] in the units of LABELS, the scale that of a Laplace distribution; with
       the heads the model has, "shares" [b, t, h / 4, w / 4, 3] of nothing, newborn and reference
       object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
       1 where the point is seen); with video, "features" [b, f] of `model.Seen`.
@@ -100,7 +103,12 @@ class TrainedNurture:
         Paths and cadences, which a continued run may change, are not in it, nor is the gate.
         """
         settings = flatten(dataclasses.asdict(self.experiment))
-        plain = {"standard": dataclasses.asdict(self.model.scaling),
+        settings = {name: value for name, value in settings.items()
+                    if (name, value) not in _BEFORE.items()}
+        standard = dataclasses.asdict(self.model.scaling)
+        if self.model.scaling.labels == FORMER_LABELS:
+            del standard["labels"]
+        plain = {"standard": standard,
                  "backbone": describe(self.model.backbone),
                  "settings": {name: value for name, value in settings.items()
                               if not name.startswith((*MAY_DIFFER, GATE))}}

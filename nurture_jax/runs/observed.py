@@ -16,7 +16,7 @@ from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
 from nurture_jax.measures import TABULAR
 from nurture_jax.records.visit import Visit
 
-# What a model says of a batch of `clip_batches`: "mean", "scale" [b, 4] in the units of LABELS and,
+# What a model says of a batch of `clip_batches`: "mean", "scale" [b, 5] in the units of LABELS and,
 # with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; with
 # video, "features" [b, f]; padding left out.
 Observe = Callable[[dict], Mapping[str, np.ndarray]]

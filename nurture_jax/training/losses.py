@@ -16,7 +16,7 @@ from jax import lax
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import mean_over_devices
 from nurture_jax.clips.clip_augment import Batch
-from nurture_jax.measures import BODY_POINTS, LABELS, NEWBORN
+from nurture_jax.measures import BODY_POINTS, FORMER_LABELS, LABELS, NEWBORN
 from nurture_jax.network import geometry
 from nurture_jax.network.model import Outputs
 from nurture_jax.network.scaling import LOG_SCALE_RANGE, Scaling
@@ -34,7 +34,8 @@ class Losses:
       regression: Loss of the measures: "laplace" (likelihood of mean and scale) or "huber" (of the
         means; the scales then follow by the likelihood without moving them).
       huber_delta: Error at which the Huber loss turns linear, in standard deviations.
-      measures: Weights of weight_g, length_cm, head_cm, chest_cm.
+      measures: Weights of weight_g, length_cm, head_cm, chest_cm and arm_cm; of a network that has
+        no output for the arm (of an older run), those of the first four.
       segmentation, keypoints: Weights of cross entropy + Dice, and of the heatmaps.
       heatmap_cells: Standard deviation of a target peak, in cells of 4 px.
       points: Weight of a cell's distance of a peak from its point, beside 1 for the heatmap.
@@ -45,7 +46,7 @@ class Losses:
 
     regression: str = "huber"
     huber_delta: float = 1.0
-    measures: tuple[float, ...] = (1.0, 0.5, 0.5, 0.5)
+    measures: tuple[float, ...] = (1.0, 0.5, 0.5, 0.5, 0.5)
     segmentation: float = 0.5
     keypoints: float = 0.5
     heatmap_cells: float = 1.0
@@ -55,7 +56,8 @@ class Losses:
         if self.regression not in REGRESSIONS:
             raise ValueError(f"losses.regression {self.regression!r} is unknown; use one of "
                              f"{REGRESSIONS}")
-        if len(self.measures) != len(LABELS) or min(self.measures) < 0 or not sum(self.measures):
+        if len(self.measures) not in (len(LABELS), len(FORMER_LABELS)) or (
+                min(self.measures) < 0 or not sum(self.measures)):
             raise ValueError(f"losses.measures {self.measures} must be {len(LABELS)} weights of 0 "
                              f"or more, one for each of {LABELS}, not all 0")
         if min(self.segmentation, self.keypoints) < 0:
@@ -203,7 +205,7 @@ def total_loss(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batc
     metrics = {name: Mean.of(values, mask) for name, (values, mask, _) in terms.items()}
     estimate, _ = scaling.measures(outputs.mean, outputs.log_scale)
     errors = jnp.abs(estimate - batch["labels"])
-    for i, name in enumerate(LABELS):
+    for i, name in zip(scaling.columns, scaling.labels, strict=True):
         mask = batch["labels_mask"][:, i]
         metrics[f"mae_{name}"] = Mean.of(jnp.where(mask > 0, errors[:, i], 0), mask)
     return loss, {"loss": Mean.of(loss[None]), **metrics}
@@ -211,16 +213,16 @@ def total_loss(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batc
 
 def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batch
               ) -> Iterator[Term]:
-    mask = batch["labels_mask"]
-    target = scaling.targets(batch["labels"], mask)
+    target = scaling.targets(batch["labels"], batch["labels_mask"])
+    mask = batch["labels_mask"][:, scaling.columns]
     mean, log_scale = outputs.mean, outputs.log_scale
     if settings.regression == "laplace":
         losses = laplace(mean, log_scale, target)
     else:
         losses = huber(mean, target, settings.huber_delta)
         losses = losses + 0.1 * laplace(lax.stop_gradient(mean), log_scale, target)
-    for i, name in enumerate(LABELS):
-        yield name, losses[:, i], mask[:, i], settings.measures[i]
+    for i, (name, weight) in enumerate(zip(scaling.labels, settings.measures, strict=True)):
+        yield name, losses[:, i], mask[:, i], weight
 
 
 def _proxies(settings: Losses, outputs: Outputs, batch: Batch) -> Iterator[Term]:

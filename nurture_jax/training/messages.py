@@ -11,6 +11,7 @@ from deps_jax.common.files import sealed
 from nurture_jax import records
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.network.scaling import FEWEST
 from nurture_jax.records.problems import LeftOut
 from nurture_jax.training.train import Recipe, TrainState
 
@@ -43,6 +44,11 @@ def print_plan(recipe: Recipe, sources: Mapping[str, ClipSource], batch_size: in
     counts = ", ".join(f"{len(source)} {name}" for name, source in sources.items())
     weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
     counts += f", {others} other" if others else ""
+    scaling = recipe.model.scaling
+    for name, mean in zip(scaling.labels, scaling.label_mean, strict=True):
+        if math.isnan(mean):
+            print(f"{name} was never measured in training (fewer than {FEWEST} visits have it): "
+                  f"it is not estimated", flush=True)
     print(f"{counts} clips; {weights / 1e6:.2f} million weights; {recipe.total_steps} steps of "
           f"{batch_size}"
           + (f"; continuing at step {start_step}" if start_step else ""), flush=True)

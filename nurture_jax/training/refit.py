@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from deps_jax.common.loop.parallel import Tree
-from nurture_jax.clips.clip_augment import Batch
+from nurture_jax.clips.clip_augment import Batch, forget
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.network.model import Outputs, forward
 from nurture_jax.training.losses import total_loss
@@ -99,7 +99,7 @@ def fit(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Arr
     Args:
       params: Its weights before.
       seen: What `observed` gives.
-      key: Key that the visits are shuffled with.
+      key: Key that the visits are shuffled with, and their inputs forgotten.
     """
     count = len(seen["labels"])
     size = min(settings.batch_size, count)
@@ -115,15 +115,20 @@ def fit(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Arr
             batch["tabular_mask"]))
         return total_loss(recipe.losses, recipe.model.scaling, outputs, batch)[0]
 
-    def step(carry: tuple[Tree, Tree], rows: jax.Array) -> tuple[tuple[Tree, Tree], None]:
-        params, opt_state = carry
-        gradient = jax.grad(loss)(params, {name: value[rows] for name, value in seen.items()})
+    def step(carry: tuple[Tree, Tree], chosen: tuple[jax.Array, jax.Array]
+             ) -> tuple[tuple[Tree, Tree], None]:
+        (params, opt_state), (rows, key) = carry, chosen
+        batch = {name: value[rows] for name, value in seen.items()}
+        if recipe.augment.forgets:  # else what stands for "missing" is unlearnt on a full table
+            batch |= forget(jax.random.split(key, size), batch, recipe.augment)
+        gradient = jax.grad(loss)(params, batch)
         updates, opt_state = transform.update(gradient, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), None
 
     def epoch(carry: tuple[Tree, Tree], key: jax.Array) -> tuple[tuple[Tree, Tree], None]:
         rows = jax.random.permutation(key, count)[:steps * size].reshape(steps, size)
-        return jax.lax.scan(step, carry, rows)[0], None
+        keys = jax.random.split(jax.random.fold_in(key, 1), steps)
+        return jax.lax.scan(step, carry, (rows, keys))[0], None
 
     seen = jax.tree.map(jnp.asarray, seen)
     keys = jax.random.split(key, settings.epochs)

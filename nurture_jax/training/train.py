@@ -36,7 +36,8 @@ class Recipe:
       total_steps, steps_per_epoch: Steps of the run and of an epoch.
 
     Raises:
-      ValueError: If `backbone_rate` is negative.
+      ValueError: If `backbone_rate` is negative, or there are not as many weights of measures as
+        the model has outputs.
     """
 
     model: NurtureNet
@@ -50,6 +51,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.backbone_rate < 0:
             raise ValueError(f"backbone_rate {self.backbone_rate} is negative; use 0 to 1")
+        if len(self.losses.measures) != len(labels := self.model.scaling.labels):
+            raise ValueError(f"losses.measures {self.losses.measures} must be {len(labels)} "
+                             f"weights, one for each measure of this run: {labels}")
 
     def schedule(self) -> optax.Schedule:
         """The learning rate of everything but the backbone, by step."""

@@ -1,8 +1,9 @@
 """What a run is made of, visit by visit, so that a data set that has changed since is told from it.
 
-    WORKDIR/data.json    {split: {visit: {"row", "video", "annotations"}}}, a digest of each
+    WORKDIR/data.json    {split: {visit: {"row", "arm", "video", "annotations"}}}, a digest of each
 
-A row is what the network reads of it, inputs and labels: a site or a device may be mended. Videos
+A row is what the network reads of it, inputs and labels: a site or a device may be mended. The arm
+stands by itself, since older runs did not read it: what a run has not kept is not compared. Videos
 are told apart by `clip_cache.fingerprint`, and where the files lie does not count. Digests stand
 there and no values, so that nothing of an infant is in the folder but its id.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
 from nurture_jax.clips.clip_cache import fingerprint, fingerprints
-from nurture_jax.measures import LABELS, TABULAR
+from nurture_jax.measures import ARM, FORMER_LABELS, TABULAR
 from nurture_jax.records import annotations, splits, visit_table
 from nurture_jax.records.visit import Visit
 from nurture_jax.records.visits import Records
@@ -24,7 +25,8 @@ from nurture_jax.records.visits import Records
 FILE = "data.json"
 MAKING = ("train", "validation")  # splits that weights, constants and their choice come from
 SHOWN = 3
-_HAS_ANOTHER = {"row": f"another row in {visit_table.FILE}", "video": "another video",
+_HAS_ANOTHER = {"row": f"another row in {visit_table.FILE}",
+                "arm": f"another {ARM.name} in {visit_table.FILE}", "video": "another video",
                 "annotations": f"other annotations in {annotations.FILE}"}
 
 
@@ -34,7 +36,8 @@ def describe(parts: Mapping[str, Records]) -> dict[str, dict[str, dict[str, str]
     Raises:
       ValueError: If a video is gone since the records were read.
     """
-    return {name: {visit.key: {"row": _row(visit), "video": video, "annotations": _drawn(visit)}
+    return {name: {visit.key: {"row": _row(visit), "arm": _digest([visit.arm_cm]), "video": video,
+                               "annotations": _drawn(visit)}
                    for visit, video in zip(part.visits, fingerprints(part), strict=True)}
             for name, part in parts.items()}
 
@@ -94,7 +97,7 @@ def changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[s
         elif key not in before:
             found.append(f"{key} is new")
         elif different := [_HAS_ANOTHER[part] for part in _HAS_ANOTHER
-                           if before[key].get(part) != now[key][part]]:
+                           if part in before[key] and before[key][part] != now[key][part]]:
             found.append(f"{key} has {' and '.join(different)}")
     return found
 
@@ -107,8 +110,8 @@ def _sentence(changed: Mapping[str, list[str]]) -> str:
 
 
 def _row(visit: Visit) -> str:
-    """Digest of what the network reads of the visit's row."""
-    return _digest([getattr(visit, name) for name in (*TABULAR, *LABELS)])
+    """Digest of what the network reads of the visit's row, but for the arm."""
+    return _digest([getattr(visit, name) for name in (*TABULAR, *FORMER_LABELS)])
 
 
 def _drawn(visit: Visit) -> str:
