@@ -74,6 +74,8 @@ def chosen_layers(space: SearchSpace, params: Tree, batch_stats: Tree,
         yield ("head/expand", _reading(last, params["head"]["expand"]),
                batch_stats["head"]["expand"])
         last = None
+    if "classifier" not in params:  # of a network that ends with its maps
+        return
     if space.feature_width:
         yield "head/features", _reading(last, params["head"]["features"]), None
         last = None

@@ -198,17 +198,39 @@ def total_loss(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batc
       The loss [], and Means by name: "loss", "loss_NAME" of every measure and proxy task, and
       "mae_NAME", the mean absolute error of every measure in its unit.
     """
-    terms = {f"loss_{name}": (values, mask, weight) for name, values, mask, weight in (
-        *_measures(settings, scaling, outputs, batch), *_proxies(settings, outputs, batch))}
-    loss = sum(weight * masked_mean(values, mask, axis_name)
-               for values, mask, weight in terms.values())
-    metrics = {name: Mean.of(values, mask) for name, (values, mask, _) in terms.items()}
+    found = terms(settings, scaling, outputs, batch)
+    loss = sum(weight * masked_mean(values, mask, axis_name) for _, values, mask, weight in found)
+    metrics = {f"loss_{name}": Mean.of(values, mask) for name, values, mask, _ in found}
+    return loss, {"loss": Mean.of(loss[None]), **metrics, **errors(scaling, outputs, batch)}
+
+
+def terms(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batch) -> list[Term]:
+    """Every measure's and proxy task's losses with what counts of them; arguments as above."""
+    return [*_measures(settings, scaling, outputs, batch), *_proxies(settings, outputs, batch)]
+
+
+def by_example(found: list[Term], axis_name: str | None) -> jax.Array:
+    """The loss of every example, [b], whose mean over all devices is the sum that is learnt from.
+
+    An example counts for as much as there is known of it, see `masked_mean`.
+    """
+    total = 0.0
+    for _, values, mask, weight in found:
+        b = values.shape[0]
+        counted = jnp.where(mask > 0, values * mask, 0).reshape(b, -1).sum(1)
+        count = mean_over_devices(lax.stop_gradient(mask).sum(), axis_name)
+        total = total + weight * b * counted / jnp.maximum(count, 1e-6)
+    return total
+
+
+def errors(scaling: Scaling, outputs: Outputs, batch: Batch) -> dict[str, Mean]:
+    """Mean absolute errors of the measures in their units, as "mae_NAME"."""
     estimate, _ = scaling.measures(outputs.mean, outputs.log_scale)
-    errors = jnp.abs(estimate - batch["labels"])
+    wrong, found = jnp.abs(estimate - batch["labels"]), {}
     for i, name in zip(scaling.columns, scaling.labels, strict=True):
         mask = batch["labels_mask"][:, i]
-        metrics[f"mae_{name}"] = Mean.of(jnp.where(mask > 0, errors[:, i], 0), mask)
-    return loss, {"loss": Mean.of(loss[None]), **metrics}
+        found[f"mae_{name}"] = Mean.of(jnp.where(mask > 0, wrong[:, i], 0), mask)
+    return found
 
 
 def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batch
