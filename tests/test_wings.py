@@ -56,7 +56,8 @@ WINGS = {
                       "evaluate",
         "clinic": "thresholds advice assessment plain_text evidence familiarity checks "
                   "recording_gate",
-        "training": "losses train refit best training_data messages experiment",
+        "training": "losses distillation train refit best training_data messages experiment",
+        "once_for_all": "network task experiment subnets choose",
         "report": "facts flow content model_card plots page report",
         "runs": "calibration inference ablation observed other_data evaluate_run predict "
                 "predict_table gate_test bench",

@@ -71,7 +71,7 @@ class ElasticNurture:
         """What one subnet says of clips; traced subnets share one compilation.
 
         Args:
-          params, stats: As of `init`; statistics are those of this subnet, and not read in training.
+          params, stats: As of `init`; statistics are the subnet's own, not read in training.
           batch: "frames" [b, t, h, w, 3] float, normalised, "tabular" and "tabular_mask" [b, 4].
           train: Whether batch norm uses, and returns, the statistics of this batch.
           dropout_rate: Rate of drop-out on pooled features where there is a key; may be traced.

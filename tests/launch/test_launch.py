@@ -71,9 +71,10 @@ def test_after_training_too(module, arguments, message, tmp_path):
 EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "latency_table",
                            "search", "specialize"), "export"),
           **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture",
-                           "count_programs", "evaluate_nurture", "import_annotations",
-                           "nurture_ablation", "predict_nurture", "predict_nurture_table",
-                           "train_nurture", "try_gate"), "nurture")}
+                           "count_programs", "cut_nurture", "evaluate_nurture",
+                           "import_annotations", "nurture_ablation", "nurture_subnets",
+                           "predict_nurture", "predict_nurture_table", "train_nurture",
+                           "train_nurture_once", "try_gate"), "nurture")}
 
 
 def test_a_missing_extra_is_named_and_others_do_without():

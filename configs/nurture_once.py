@@ -1,0 +1,32 @@
+"""NurtureNet for all phones in one training: a MobileNetV3 supernet under its heads, with DepS.
+
+    python -m launch.train_nurture_once --config configs/nurture_once.py:demo --data DATASET \\
+        --workdir runs/once
+    python -m launch.nurture_subnets --workdir runs/once
+    python -m launch.cut_nurture --workdir runs/once --subnet NAME --out runs/phone
+    python -m launch.evaluate_nurture --workdir runs/phone
+
+One option after the colon, see configs/nurture.py: synthetic (default), demo, runlocal; beside it
+perhaps a method of docs/methods.md, `demo,bignas`.
+"""
+from ml_collections import ConfigDict
+
+from configs import nurture, parts
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """`arg`: see above."""
+    words, method = parts.options_and_method(arg, ("synthetic", "demo", "runlocal"))
+    if len(words) > 1:
+        raise ValueError(f"the config takes one length, not {', '.join(sorted(words))}")
+    config = nurture.get_config(next(iter(words), "synthetic"))
+    del config.backbone
+    # Half the width, at 96 px: the largest costs 3.4 times as much as the smallest.
+    config.space = parts.space("mobilenet_v3", width_mult=0.5, kernels=(3, 5))
+    config.method = parts.method(method)
+    if method.startswith("deps"):
+        config.method.update(full_model_fraction=0.5, ramp_epochs=2.0, ramp_target_epochs=0.0)
+    if "runlocal" in words:
+        config.space.update(width_mult=0.25, depths=(1, 2), kernels=(3,), expands=(1, 2))
+        config.method.ramp_epochs = 0.5
+    return config

@@ -1,0 +1,235 @@
+"""One training for all phones from plain settings; the run of a supernet on clips.
+
+    WORKDIR/config.json, splits.json, data.json    as of every training of NurtureNet
+    WORKDIR/model.json                             constants of the training split
+    WORKDIR/checkpoints/                           the newest states of the supernet
+
+What is learnt, on which clips and with which method is all in `OnceForAll`; the steps are those of
+`deps_jax.training`.
+"""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from deps_jax.common.command.settings import build_tree
+from deps_jax.common.files import workdir
+from deps_jax.common.loop.fit import Cadence
+from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.parallel import check_batch_size
+from deps_jax.common.loop.profile import Profile, Tracer
+from deps_jax.common.loop.run import claim, continue_or_start, saved
+from deps_jax.common.loop.state import TrainState
+from deps_jax.common.processes.together import my_places
+from deps_jax.data.augment import Augment
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.training.experiment import SpaceSettings, build_method
+from deps_jax.training.method import Method
+from deps_jax.training.train import Recipe, state_of
+from deps_jax.training.trainer import Trainer
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clips import negatives
+from nurture_jax.clips.clip_augment import Batch, ClipAugment
+from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
+from nurture_jax.clips.negatives import Negatives
+from nurture_jax.network.model import ModelSettings
+from nurture_jax.network.scaling import Scaling
+from nurture_jax.once_for_all.network import ElasticNurture
+from nurture_jax.once_for_all.task import Anthropometry
+from nurture_jax.records import splits
+from nurture_jax.training import messages, training_data
+from nurture_jax.training.experiment import (
+    MAY_DIFFER,
+    MODEL,
+    Data,
+    Training,
+    is_begun,
+    open_sources,
+    read_data,
+)
+from nurture_jax.training.losses import Losses
+from nurture_jax.training.refit import Refit
+from nurture_jax.training.train import TRAINING_ARRAYS
+
+SHOWN = ("loss", "mae_weight_g")
+
+
+@dataclasses.dataclass(frozen=True)
+class OnceForAll:
+    """All settings of a run: those of NurtureNet, with a space in the place of the backbone.
+
+    Attributes:
+      space: The backbones that are trained together.
+      method: How, a value of `deps_jax.training.methods` with any field replaced.
+      refit: How the last layers of a network that is cut out are fitted once more.
+      gate: Limits of the networks that are cut out.
+    """
+
+    data: Data
+    augment: ClipAugment
+    space: SpaceSettings
+    method: Method
+    model: ModelSettings
+    losses: Losses
+    optimizer: Optimizer
+    training: Training
+    cadence: Cadence = dataclasses.field(default_factory=Cadence)
+    seed: int = 0
+    refit: Refit = dataclasses.field(default_factory=Refit)
+    gate: Limits = dataclasses.field(default_factory=Limits)
+    negatives: Negatives = dataclasses.field(default_factory=Negatives)
+
+    def __post_init__(self) -> None:
+        if self.training.backbone_rate != 1:
+            raise ValueError(f"training.backbone_rate {self.training.backbone_rate} is for "
+                             f"backbones that start from weights; leave it at 1")
+
+    @classmethod
+    def from_dict(cls, config: dict) -> OnceForAll:
+        """The experiment that a config describes.
+
+        Raises:
+          ValueError: If a field is unknown, missing or impossible, naming the first.
+        """
+        return build_tree(cls, {**config, "method": build_method(config.get("method", {}))})
+
+    def build_space(self) -> SearchSpace:
+        """The space of the backbones, for frames of `data.size` pixels."""
+        space = dataclasses.replace(self.space, resolution=self.data.size)
+        return space.build(num_classes=2)  # a classifier is not trained
+
+
+def meaning(config: dict) -> dict:
+    """A config with all that it leaves to defaults filled in, as plain values."""
+    return dataclasses.asdict(OnceForAll.from_dict(config))
+
+
+def build_recipe(settings: OnceForAll, scaling: Scaling, clips: int) -> Recipe:
+    """The settings of the training step for so many training clips.
+
+    Raises:
+      ValueError: If a batch does not fit them, or the phases of the method do not fit the run.
+    """
+    training, space = settings.training, settings.build_space()
+    if clips < training.batch_size:
+        raise ValueError(f"training.batch_size {training.batch_size} does not fit {clips} training "
+                         f"clips; use 1 to {clips}")
+    steps_per_epoch = clips // training.batch_size
+    network = ElasticNurture(space, settings.model, scaling)
+    frames = settings.augment.frames or settings.data.frames
+    return Recipe(
+        space=space, method=settings.method, optimizer=settings.optimizer,
+        augment=Augment(mean=settings.augment.mean, std=settings.augment.std),
+        total=max(1, round(training.epochs * steps_per_epoch)), steps_per_epoch=steps_per_epoch,
+        other_task=Anthropometry(network, settings.losses, settings.augment,
+                                 min(frames, settings.data.frames)))
+
+
+def init_state(key: jax.Array, recipe: Recipe, settings: OnceForAll) -> TrainState:
+    """The state before the first step, with random weights."""
+    params, stats = recipe.task.network.init(key, settings.data.frames, settings.data.size)
+    return state_of(recipe, params, stats)
+
+
+def train(settings: OnceForAll, folder: Path, config: dict, profile: str = "") -> TrainState:
+    """Trains the supernet, continuing where an earlier call in the same folder stopped.
+
+    Everything that can be refused is refused before a video is decoded.
+
+    Args:
+      folder: Folder of the run.
+      config: What `settings` was made from; it is kept beside the results.
+      profile: Steps to trace, "START:STEPS"; "" traces none.
+
+    Raises:
+      ValueError: If something is refused, also where the visits that a run was begun with have
+        changed since, or another process trains in the folder.
+    """
+    folder, training = Path(folder), settings.training
+    check_batch_size(training.batch_size, jax.device_count())
+    workdir.check(folder, config, may_differ=MAY_DIFFER, meaning=meaning)
+    found, parts = read_data(settings.data, folder)
+    scaling = read_scaling(folder) if is_begun(folder) else Scaling.of(parts["train"])
+    others = round(settings.negatives.share * len(parts["train"]))
+    planned = build_recipe(settings, scaling, len(parts["train"]) + others)
+    traced = Profile.parse(profile, planned.total)
+    made_of = {splits.FILE: splits.content(parts),
+               training_data.FILE: training_data.describe(parts),
+               MODEL: {"standard": dataclasses.asdict(scaling)}}
+    with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
+        sources = open_sources(settings.data, found, parts)
+        messages.tell_left_out(folder, found, sources["train"].cache.left_out)
+        clips = len(sources["train"])
+        recipe = build_recipe(settings, scaling,
+                              clips + round(settings.negatives.share * clips))
+        return _train(settings, folder, recipe, sources["train"], Tracer(traced, folder))
+
+
+def _train(settings: OnceForAll, folder: Path, recipe: Recipe, source: ClipSource,
+           tracer: Tracer) -> TrainState:
+    """The training itself, in a folder that is claimed."""
+    data, training, wanted = settings.data, settings.training, settings.negatives
+    init_key, step_key = jax.random.split(jax.random.key(settings.seed))
+    new_state = lambda: init_state(init_key, recipe, settings)
+    shapes = jax.eval_shape(new_state)
+    mixed = negatives.mixed(source, wanted, negatives.of_folders(
+        data.negative_folders if wanted.share else (), data.cache_folder, data.clip,
+        source.mask_stride, workers=data.workers))
+    batches = ClipBatches(mixed, training.batch_size, settings.seed, workers=data.read_workers,
+                          change=mixed.change)
+    batches.places = my_places(training.batch_size)
+    with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
+        _print_plan(settings, recipe, len(source), run.start_step)
+        trainer = Trainer(recipe, step_key)
+        if run.start_step < recipe.total:
+            trainer.compile(shapes, _shapes(source[0], training.batch_size), run.start_step,
+                            run.spending)
+        return run.fit(lambda step, state, batch: trainer(step, state, trained_on(batch)),
+                       total_steps=recipe.total, tracer=tracer, batch_size=training.batch_size,
+                       cadence=settings.cadence, unit="clips", shown=SHOWN)
+
+
+def trained_on(batch: Batch) -> Batch:
+    """What a step takes of a batch of `clip_batches`."""
+    return {name: batch[name] for name in TRAINING_ARRAYS}
+
+
+def _shapes(example: Batch, batch_size: int) -> Batch:
+    size = batch_size // jax.process_count()
+    return {name: jax.ShapeDtypeStruct((size, *jnp.shape(example[name])),
+                                       jnp.result_type(example[name])) for name in TRAINING_ARRAYS}
+
+
+def read_scaling(folder: Path) -> Scaling:
+    """Constants that the weights of a run belong to.
+
+    Raises:
+      ValueError: If they are missing or damaged.
+    """
+    content = workdir.read(folder, MODEL)
+    if content is None:
+        raise ValueError(f"{folder} has no {MODEL}; give the --workdir of "
+                         f"launch.train_nurture_once")
+    return Scaling.from_dict(content["standard"])
+
+
+def load_params(recipe: Recipe, settings: OnceForAll, folder: Path) -> dict:
+    """Parameters of the newest state of a run.
+
+    Raises:
+      ValueError: If there is no checkpoint, or it is of another network.
+    """
+    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe, settings))
+    return saved(folder).restore_part({"params": shapes.params})["params"]
+
+
+def _print_plan(settings: OnceForAll, recipe: Recipe, clips: int, start_step: int) -> None:
+    plan = f"{recipe.total} steps of {settings.training.batch_size} out of {clips} clips"
+    for phase in recipe.phases[1:]:
+        plan += f"; {phase.name}s from {phase.start}" + (phase.note and f", {phase.note}")
+    if start_step:
+        plan += f"; continuing at step {start_step}"
+    print(f"{settings.method.name}: {plan}", flush=True)

@@ -1,0 +1,84 @@
+"""A whole run from the real config, shrunk; a network cut out of it is a run like any other."""
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+from make_records import write_records
+
+from configs import nurture_once
+from deps_jax.space.subnet import smallest
+from nurture_jax.once_for_all.choose import backbone_macs, best_within
+from nurture_jax.once_for_all.experiment import OnceForAll, train
+from nurture_jax.once_for_all.subnets import TrainedOnce, table
+from nurture_jax.runs.evaluate_run import evaluate_run
+from nurture_jax.runs.inference import TrainedNurture
+
+
+def config_of(data, **changes):
+    config = nurture_once.get_config("runlocal")
+    config.update_from_flattened_dict({
+        "data.dir": str(data), "training.epochs": 3.0, "data.validation_fraction": 0.25,
+        "data.calibration_fraction": 0.0, "data.test_fraction": 0.125, "negatives.share": 0.0,
+        "cadence.checkpoint_every": 6, **changes})
+    return config.to_dict()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    data = write_records(tmp_path_factory.mktemp("data") / "set", infants=8)
+    folder, config = tmp_path_factory.mktemp("runs") / "once", config_of(data)
+    state = train(OnceForAll.from_dict(config), folder, config)
+    return folder, config, state
+
+
+@pytest.fixture(scope="module")
+def opened(finished):
+    return TrainedOnce.open(finished[0])
+
+
+def test_it_goes_on_and_other_settings_are_refused(finished):
+    folder, config, state = finished
+    again = train(OnceForAll.from_dict(config), folder, config)
+    assert int(again.step) == int(state.step) == 15
+    np.testing.assert_array_equal(again.params["stem"]["kernel"], state.params["stem"]["kernel"])
+    other = {**config, "space": {**config["space"], "width_mult": 0.5}}
+    with pytest.raises(ValueError, match=r"space\.width_mult"):
+        train(OnceForAll.from_dict(other), folder, other)
+
+
+def test_a_network_that_is_cut_out_is_a_run(opened, tmp_path):
+    errors = opened.cut("smallest", tmp_path / "phone")
+    alone = TrainedNurture.open(tmp_path / "phone")
+    assert alone.validation == errors and errors["mae_weight_g"] > 0
+    report = evaluate_run(tmp_path / "phone")
+    assert report is not None
+    again = opened.cut("smallest", tmp_path / "phone")  # nothing is done twice
+    assert again == errors
+    with pytest.raises(ValueError, match=r"backbone\.subnet"):
+        opened.cut("largest", tmp_path / "phone")
+
+
+def test_networks_are_measured_and_chosen_by_their_cost(opened):
+    small, full = (opened.measure(name) for name in ("smallest", "largest"))
+    assert small.macs < full.macs and small.params < full.params
+    assert set(small.errors) == set(full.errors) and small.errors != full.errors
+    text = table([small, full])
+    assert small.subnet in text and "weight_g" in text
+    best = best_within(opened, 1.01 * small.macs, candidates=2)
+    assert best.macs <= 1.01 * small.macs
+    with pytest.raises(ValueError, match=r"the cheapest, .* costs"):
+        best_within(opened, 0.5 * small.macs, candidates=2)
+
+
+def test_what_a_backbone_costs_is_what_its_cut_network_costs(opened):
+    assert backbone_macs(opened, smallest(opened.network.space)) == opened.measure("smallest").macs
+
+
+def test_a_rate_for_pretrained_backbones_is_refused(finished):
+    _, config, _ = finished
+    with pytest.raises(ValueError, match=r"training\.backbone_rate 0\.1 is for backbones"):
+        OnceForAll.from_dict({**config, "training": {**config["training"], "backbone_rate": 0.1}})
+    with pytest.raises(ValueError, match="unknown"):
+        OnceForAll.from_dict({**config, "method": {"name": "none"}})
