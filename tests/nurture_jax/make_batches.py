@@ -13,10 +13,11 @@ from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
 
 SIZE, FRAMES = 32, 2
-SCALING = Scaling(label_mean=tuple(map(math.log, (3000.0, 49.0, 34.0, 32.0))),
-                    label_std=(0.2, 0.06, 0.05, 0.06),
-                    tabular_mean=(math.log(2900.0), 12.0, 270.0, 0.5),
-                    tabular_std=(0.2, 10.0, 14.0, 0.5), gain_mean=0.05, gain_std=0.1)
+SCALING = Scaling(labels=LABELS,
+                  label_mean=tuple(map(math.log, (3000.0, 49.0, 34.0, 32.0, 10.5))),
+                  label_std=(0.2, 0.06, 0.05, 0.06, 0.08),
+                  tabular_mean=(math.log(2900.0), 12.0, 270.0, 0.5),
+                  tabular_std=(0.2, 10.0, 14.0, 0.5), gain_mean=0.05, gain_std=0.1)
 TINY_MODEL = dict(neck_width=8, tabular_width=4, hidden_width=16, dropout_rate=0.0)
 PLAIN = ClipAugment(mean=(0.5,) * 3, std=(0.25,) * 3)
 CHANGED = ClipAugment(flip=True, zoom=(0.85, 1.2), shift=0.08, brightness=0.15, contrast=0.2,

@@ -10,12 +10,12 @@ from nurture_jax.evaluation.estimates import Estimates, measured
 from nurture_jax.records.visit import Visit
 
 DAYS = (1.0, 7.0, 14.0, 28.0, 42.0)
-SCALE = np.array([110.0, 0.9, 0.6, 0.7])  # Laplace scale of the fabricated errors
+SCALE = np.array([110.0, 0.9, 0.6, 0.7, 0.3])  # Laplace scale of the fabricated errors
 
 
 def make_visits(infants: int = 60, per_infant: int = 3, seed: int = 0, *, missing: float = 0.0
                 ) -> tuple[Visit, ...]:
-    """Infants whose four measures follow one hidden size; `missing` is a share of empty cells."""
+    """Infants whose five measures follow one hidden size; `missing` is a share of empty cells."""
     random = np.random.default_rng(seed)
     visits = []
     for i in range(infants):
@@ -26,8 +26,9 @@ def make_visits(infants: int = 60, per_infant: int = 3, seed: int = 0, *, missin
             weight_g = birth_g * (1 + 0.009 * age) + random.normal(0, 90)
             size = (weight_g / 3000) ** (1 / 3)
             cm = np.array([49.0, 34.0, 32.5]) * size + random.normal(0, 0.7, 3)
+            cm = (*cm, 10.5 * size * random.normal(1, 0.03))
             labels = [None if random.random() < missing else round(float(value), digits)
-                      for value, digits in zip((weight_g, *cm), (0, 1, 1, 1), strict=True)]
+                      for value, digits in zip((weight_g, *cm), (0, 1, 1, 1, 1), strict=True)]
             visits.append(Visit(
                 f"n{i:03}", str(j), f"videos/n{i:03}_{j}.mp4", age, "FM"[i % 2],
                 260.0 + i % 25 if known[0] else None, round(birth_g) if known[1] else None,

@@ -51,10 +51,10 @@ def test_assessment_of_visits(intervals):
 def test_lines_of_a_screen(intervals):
     told = plain_text.lines(one(GIRL, intervals), ("newborn_not_found",))
     assert [line.split()[0] for line in told] == [
-        "weight", "length", "head", "chest", "because", "born", "change", "not", "advice"]
+        "weight", "length", "head", "chest", "arm", "because", "born", "change", "not", "advice"]
     assert told[0].startswith("weight    3000 g  (90 % interval 3000 to 3000 g); z -0.7")
     assert told[0].endswith(WHO) and "no z-score: no standard for chest_cm" in told[3]
-    assert told[4:] == [
+    assert told[5:] == [
         "because born at term at 38+3 weeks, after the day of birth",
         "born    2890 g, not low birth weight", "change  +3.8 % of the birth weight",
         "not checked: newborn_not_found", "advice  normal"]

@@ -46,7 +46,7 @@ def test_full_size(backbone):
     assert outputs.pop("sizes")[0] == 2
     features = {"resnet50": 2048 + 128, "mobilenet": 960 + 128}  # of the frame, and twice of a neck
     assert outputs.pop("features") == (2, features[backbone])
-    assert outputs == {"mean": (2, 4), "log_scale": (2, 4), "segmentation": (2, 25, 56, 56, 3),
+    assert outputs == {"mean": (2, 5), "log_scale": (2, 5), "segmentation": (2, 25, 56, 56, 3),
                        "heatmaps": (2, 25, 56, 56, 19)}
     assert set(variables["params"]) == {"backbone", "video", "fusion"}
     assert set(variables["params"]["fusion"]) == {"tabular", "fuse1", "fuse2", "measures",
@@ -186,14 +186,14 @@ def test_standard_is_of_what_is_there():
     np.testing.assert_allclose(scales[2], scales[3])
     alike = tuple(dataclasses.replace(visit, weight_g=3210.1) for visit in visits)
     assert Scaling.of(Records("", alike)).label_std[0] == 1.0
-    assert not np.isnan(absent.targets(jnp.zeros((2, 4)), jnp.array([[1.0, 1, 0, 1]] * 2))).any()
+    assert not np.isnan(absent.targets(jnp.zeros((2, 5)), jnp.array([[1.0, 1, 0, 1, 1]] * 2))).any()
     bare = tuple(dataclasses.replace(visit, weight_g=None) for visit in visits[1:])
     with pytest.raises(ValueError, match="1 of 8 training visits have a weight_g; at least 2"):
         Scaling.of(Records("", (visits[0], *bare)))
 
 
 STANDARD_FIELDS = {"age_days", "gestational_age_days", "birth_weight_g", "weight_g", "length_cm",
-                   "head_cm", "chest_cm"}
+                   "head_cm", "chest_cm", "arm_cm"}
 
 
 @pytest.mark.parametrize(("fields", "message"), [

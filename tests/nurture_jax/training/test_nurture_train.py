@@ -107,7 +107,7 @@ def test_four_clips_are_learnt_by_heart():
     validate = Validator(recipe, devices=jax.devices()[:1])
     found = validate(state, [clips])
     assert set(found) == {f"mae_{name}" for name in ("weight_g", "length_cm", "head_cm",
-                                                     "chest_cm")}
+                                                     "chest_cm", "arm_cm")}
     empty = {**clips, "labels_mask": np.zeros_like(clips["labels_mask"])}
     assert np.isnan(validate(state, [empty])["mae_weight_g"])
 

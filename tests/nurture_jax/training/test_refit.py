@@ -29,8 +29,9 @@ def seen():
     draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
     sizes = draw(200, 5)
     labels = np.exp(np.array(SCALING.label_mean) + np.array(SCALING.label_std)
-                    * np.stack([sizes[:, 1], sizes[:, 0], 0 * sizes[:, 0], sizes[:, 2]], 1))
-    mask = np.ones((200, 4), np.float32)
+                    * np.stack([sizes[:, 1], sizes[:, 0], 0 * sizes[:, 0], sizes[:, 2],
+                                sizes[:, 3]], 1))
+    mask = np.ones((200, 5), np.float32)
     mask[::2, 0] = 0
     return {"pooled": draw(200, 16), "sizes": sizes, "labels": labels.astype(np.float32) * mask,
             "labels_mask": mask, "tabular": np.zeros((200, 4), np.float32),
@@ -45,7 +46,7 @@ def params(recipe, seen):
 
 
 def errors(recipe, params, seen):
-    """Mean absolute errors in standard deviations, [4]."""
+    """Mean absolute errors in standard deviations, [5]."""
     fusion = recipe.model.settings.fusion(SCALING)
     mean, _ = fusion.apply({"params": params}, *(jnp.asarray(seen[name]) for name in (
         "pooled", "sizes", "tabular", "tabular_mask")))
