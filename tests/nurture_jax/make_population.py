@@ -28,7 +28,7 @@ def population(infants: int, seed: int, *, preterm: float = 0.1, worse: float = 
       low, untold: Factors of errors of infants of low weight and of those whose birth weight is not
         told, beyond what their scale says.
     """
-    random = np.random.default_rng(seed)
+    random, of_arms = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     visits, rows = [], {"factor": [], "told": [], "owner": []}
     for i in range(infants):
         light = random.random() < 0.2
@@ -52,9 +52,10 @@ def population(infants: int, seed: int, *, preterm: float = 0.1, worse: float = 
     def estimates(told, visits):
         # Untold, the network widens its scale by half of what it should.
         wider = np.where(told, 1.0, untold)[:, None]
-        error = factor[:, None] * wider * scale * (
-            0.6 * random.normal(size=(infants, len(SCALE)))[owner]
-            + random.laplace(0, 0.8, truth.shape))
+        draw = lambda rng, measures: (0.6 * rng.normal(size=(infants, measures))[owner]
+                                      + rng.laplace(0, 0.8, (len(visits), measures)))
+        error = factor[:, None] * wider * scale * np.concatenate(
+            [draw(random, 4), draw(of_arms, 1)], 1)
         return Estimates(tuple(visits), truth + error, scale * np.sqrt(wider))
 
     return (estimates(told, visits),

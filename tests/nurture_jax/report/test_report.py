@@ -242,7 +242,7 @@ def test_card(written):
     assert text.count("&") == 3  # of the name and the backbone: nothing of our own is escaped
     tables = [line.count(" | ") for line in text.splitlines() if line.startswith("| ")]
     limits = len(dataclasses.fields(Limits))
-    assert tables == [2] * 8 + [4] * 6 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
+    assert tables == [2] * 8 + [4] * 7 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
         2 + limits)
     assert card["training"] == dict(FACTS.training)
     assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text

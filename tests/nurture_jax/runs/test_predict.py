@@ -240,7 +240,7 @@ def seeing(run, cells, ends=0.0):
     """The run's predictor with heads that see these cells, [8, 8] of 0 to 2, in every frame, and
     the ends of the ruler with this confidence."""
     trained = TrainedNurture.open(run)
-    seen = {"mean": np.array([[3000.0, 50.0, 34.0, 33.0]]), "scale": np.ones((1, 4)),
+    seen = {"mean": np.array([[3000.0, 50.0, 34.0, 33.0, 10.5]]), "scale": np.ones((1, 5)),
             "shares": np.eye(3)[np.stack([cells, cells])][None],
             "keypoints": newborn_points(2, 32, ends=ends)[None]}
     fake = SimpleNamespace(experiment=trained.experiment, folder=run, sha256=trained.sha256,

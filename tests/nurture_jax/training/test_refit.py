@@ -89,3 +89,14 @@ def test_decay_spares_biases_and_what_stands_for_a_number(params):
     assert {name for name in spared if name.startswith("tabular/")} <= {
         "tabular/missing", "tabular/offset", "tabular/mix/bias"}
     assert not any(name.endswith(("kernel", "slope")) for name in spared)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.3])
+def test_what_stands_for_missing_is_fitted_too(recipe, params, seen, chance):
+    full = {**seen, "tabular": np.tile(np.float32([3000, 7, 270, 1]), (200, 1)),
+            "tabular_mask": np.ones((200, 4), np.float32)}
+    forgets = dataclasses.replace(recipe, augment=dataclasses.replace(
+        recipe.augment, forget=chance))
+    fitted = fit(Refit(epochs=2, batch_size=50), forgets, params, full, KEY)
+    moved = np.abs(fitted["tabular"]["missing"] - params["tabular"]["missing"])
+    assert (moved.max(1) > 0).all() == bool(chance)
