@@ -105,7 +105,7 @@ class Scaling:
         return jnp.where(mask > 0, (_logs(labels, mask) - mean) / std, 0)
 
     def measures(self, mean: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Estimates and their scales [b, 5] in the units of LABELS, from those of the network [b, m].
+        """Estimates and their scales [b, 5] in the units of LABELS, from the network's [b, m].
 
         The estimate is the median; the scale is to first order, the logarithm's by the estimate,
         within the range that it was trained in.

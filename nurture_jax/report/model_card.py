@@ -17,8 +17,8 @@ from nurture_jax.report.flow import Flow, counts_text
 from nurture_jax.rules import LINES, RULES
 
 VERSION = 3
-USE = ("Research on estimating weight, length, head and chest circumference of newborns up to 60 "
-       "days from a phone video beside a reference object of known length.")
+USE = ("Research on estimating weight, length, head, chest and arm circumference of newborns up to "
+       "60 days from a phone video beside a reference object of known length.")
 NOT_FOR = (
     "Decisions on care without a scale: it is not a medical device and nobody has approved it.",
     "Infants older than 60 days, twins in one picture, infants under clothes or blankets.",

@@ -153,7 +153,8 @@ def noise(batch_size: int, frames: int, size: int) -> dict[str, np.ndarray]:
     random, cells = np.random.default_rng(0), size // MASK_STRIDE
     clip = lambda *shape: (batch_size, frames, *shape)
     visit = Visit("", "", "", age_days=7.0, birth_weight_g=3000.0, sex="F", weight_g=3000.0,
-                  gestational_age_days=280.0, length_cm=50.0, head_cm=34.0, chest_cm=33.0)
+                  gestational_age_days=280.0, length_cm=50.0, head_cm=34.0, chest_cm=33.0,
+                  arm_cm=10.5)
     places = random.uniform(0, size, clip(len(KEYPOINTS), 2))
     return {"frames": random.integers(0, 256, clip(size, size, 3), np.uint8),
             **{name: np.tile(value, (batch_size, 1)) for name, value in tabular_of(visit).items()},

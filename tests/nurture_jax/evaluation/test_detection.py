@@ -14,7 +14,7 @@ from nurture_jax.records.visit import Visit
 def weighed(pairs):
     visits = tuple(Visit(str(i), "0", "", age_days=day, weight_g=truth)
                    for i, (truth, _, day) in enumerate(pairs))
-    mean = np.full((len(pairs), 4), np.nan)
+    mean = np.full((len(pairs), 5), np.nan)
     mean[:, 0] = [estimate for _, estimate, _ in pairs]
     return Estimates(visits, mean, np.where(np.isnan(mean), np.nan, 100))
 
@@ -58,7 +58,7 @@ def test_a_weight_that_is_the_birth_weight_is_no_evidence():
     visits = tuple(Visit(str(i), "0", "", age_days=age, birth_weight_g=2400, weight_g=weight)
                    for i, (age, weight) in enumerate(((0.5, 2400), (0.9, 2410), (0.5, 2411),
                                                       (1.0, 2400))))
-    mean = np.full((4, 4), np.nan)
+    mean = np.full((4, 5), np.nan)
     mean[:, 0] = 2400
     told = Estimates(visits, mean, np.where(np.isnan(mean), np.nan, 100))
     assert detection.detection(told)[0].found == 2
@@ -81,7 +81,7 @@ def test_a_rejected_recording_counts_as_wrong():
 
 def test_no_interval_is_sent_to_a_scale():
     estimates = weighed([(2400, 2450, 1), (3000, 2900, 30)])
-    found = detection.screening(estimates, np.full((2, 4), np.nan))
+    found = detection.screening(estimates, np.full((2, 5), np.nan))
     assert (found.found, found.false_alarms) == (1, 1)
 
 

@@ -15,7 +15,7 @@ def test_truth_has_nan_where_nothing_was_measured():
     visits = (dataclasses.replace(VISITS[0], chest_cm=None), VISITS[1])
     truth = make_estimates(visits).truth
     assert truth.shape == (2, len(LABELS))
-    np.testing.assert_array_equal(np.isnan(truth), [[0, 0, 0, 1], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(np.isnan(truth), [[0, 0, 0, 1, 0], [0, 0, 0, 0, 0]])
     assert truth[1].tolist() == [getattr(VISITS[1], name) for name in LABELS]
 
 

@@ -213,7 +213,7 @@ def test_a_small_pilot_has_no_interval_at_all():
     estimates = make_estimates(make_visits(8, 5))
     found = calibrate(estimates, estimates)
     assert found.factors == {GIVEN: {}, WITHHELD: {}} and covered(found, estimates) == []
-    assert np.isnan(found.bounds(estimates)).all() and len(found.notes()) == 8
+    assert np.isnan(found.bounds(estimates)).all() and len(found.notes()) == 2 * len(LABELS)
     assert recalibrate(found, estimates, estimates).factors == found.factors
 
 

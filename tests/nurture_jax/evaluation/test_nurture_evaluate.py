@@ -83,9 +83,9 @@ def test_the_order_of_visits_does_not_matter(estimates, found):
 
 def test_agreement_is_bland_and_altmans():
     visits = make_visits(400, 1)
-    difference = np.random.default_rng(0).normal(30, 100, (400, 4))
+    difference = np.random.default_rng(0).normal(30, 100, (400, 5))
     truth = measured(visits)
-    rows = evaluate.agreement(Estimates(visits, truth + difference, np.ones((400, 4))))
+    rows = evaluate.agreement(Estimates(visits, truth + difference, np.ones((400, 5))))
     for column, row in enumerate(rows):
         values = difference[:, column]
         mean, deviation = values.mean(), values.std(ddof=1)
@@ -115,4 +115,4 @@ def test_difference_to_a_baseline(estimates):
 def test_nothing_measured_is_refused():
     with pytest.raises(ValueError, match="none of 1 visits"):
         visit = Visit("a", "0", "", age_days=1.0)
-        evaluate.evaluate(Estimates((visit,), np.full((1, 4), 2000), np.ones((1, 4))))
+        evaluate.evaluate(Estimates((visit,), np.full((1, 5), 2000), np.ones((1, 5))))

@@ -14,7 +14,7 @@ def of_weights(weights, infants=None, days=None, estimate=None):
     infants, days = infants or range(count), days or [1] * count
     visits = tuple(Visit(str(i), str(n), "", age_days=day, weight_g=weight)
                    for n, (i, day, weight) in enumerate(zip(infants, days, weights, strict=True)))
-    mean = np.full((count, 4), np.nan)
+    mean = np.full((count, 5), np.nan)
     mean[:, 0] = estimate or 3000
     return Estimates(visits, mean, np.where(np.isnan(mean), np.nan, 1))
 

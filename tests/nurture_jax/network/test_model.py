@@ -12,10 +12,12 @@ from make_records import rows
 from deps_jax.common.nn.operations import Mode
 from deps_jax.space.families import MOBILENET_V3
 from deps_jax.space.subnet_text import decode
+from nurture_jax.measures import FORMER_LABELS
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
 from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
+from nurture_jax.network.thickness import NAMES
 from nurture_jax.records.visit import Visit
 from nurture_jax.records.visits import Records
 
@@ -46,7 +48,7 @@ def test_full_size(backbone):
     assert outputs.pop("sizes")[0] == 2
     features = {"resnet50": 2048 + 128, "mobilenet": 960 + 128}  # of the frame, and twice of a neck
     assert outputs.pop("features") == (2, features[backbone])
-    assert outputs == {"mean": (2, 4), "log_scale": (2, 4), "segmentation": (2, 25, 56, 56, 3),
+    assert outputs == {"mean": (2, 5), "log_scale": (2, 5), "segmentation": (2, 25, 56, 56, 3),
                        "heatmaps": (2, 25, 56, 56, 19)}
     assert set(variables["params"]) == {"backbone", "video", "fusion"}
     assert set(variables["params"]["fusion"]) == {"tabular", "fuse1", "fuse2", "measures",
@@ -119,11 +121,11 @@ def test_a_missing_value_is_its_embedding_and_nothing_else(tabular, column):
 
 def test_gain_is_added_to_the_birth_weight_where_it_is_known(tabular):
     apply, variables = tabular
-    last = {"kernel": jnp.zeros((16, 10)), "bias": jnp.zeros(10).at[4].set(2.0)}
+    last = {"kernel": jnp.zeros((16, 12)), "bias": jnp.zeros(12).at[5].set(2.0)}
     params = {"fusion": {**variables["params"]["fusion"], "measures": last}}
     _, values, mask = inputs()
     mask[:2, 0] = 0
-    mean, _ = SCALING.measures(apply({"params": params}, values, mask), jnp.zeros((4, 4)))
+    mean, _ = SCALING.measures(apply({"params": params}, values, mask), jnp.zeros((4, 5)))
     np.testing.assert_allclose(mean[:2, 0], 3000, rtol=1e-5)
     np.testing.assert_allclose(mean[2:, 0], values[2:, 0] * np.exp(0.05 + 2 * 0.1), rtol=1e-5)
 
@@ -177,23 +179,52 @@ def test_standard_is_of_what_is_there():
     without = tuple(dataclasses.replace(visit, head_cm=None) for visit in visits)
     absent = Scaling.of(Records("", without))
     assert np.isnan(absent.label_mean[2])
-    mean, _ = absent.measures(jnp.zeros((2, 4)), jnp.zeros((2, 4)))
+    mean, _ = absent.measures(jnp.zeros((2, 5)), jnp.zeros((2, 5)))
     assert np.isnan(mean[:, 2]).all() and np.isfinite(mean[:, 0]).all()
     # A scale is used within the range that it was trained in.
-    scales = [scaling.measures(jnp.zeros((1, 4)), jnp.full((1, 4), log))[1] for log in (
+    scales = [scaling.measures(jnp.zeros((1, 5)), jnp.full((1, 5), log))[1] for log in (
         -50, -5, 3, 50)]
     np.testing.assert_allclose(scales[0], scales[1])
     np.testing.assert_allclose(scales[2], scales[3])
     alike = tuple(dataclasses.replace(visit, weight_g=3210.1) for visit in visits)
     assert Scaling.of(Records("", alike)).label_std[0] == 1.0
-    assert not np.isnan(absent.targets(jnp.zeros((2, 4)), jnp.array([[1.0, 1, 0, 1]] * 2))).any()
+    assert not np.isnan(absent.targets(jnp.zeros((2, 5)), jnp.array([[1.0, 1, 0, 1, 1]] * 2))).any()
     bare = tuple(dataclasses.replace(visit, weight_g=None) for visit in visits[1:])
     with pytest.raises(ValueError, match="1 of 8 training visits have a weight_g; at least 2"):
         Scaling.of(Records("", (visits[0], *bare)))
 
 
+def test_a_run_of_four_measures_says_nothing_of_the_arm():
+    """Constants that an older version has written have no labels in them."""
+    kept = {name: value for name, value in dataclasses.asdict(SCALING).items() if name != "labels"}
+    former = Scaling.from_dict({**kept, "label_mean": list(SCALING.label_mean[:4]),
+                                "label_std": list(SCALING.label_std[:4])})
+    assert former.labels == FORMER_LABELS
+    model = dataclasses.replace(net(use_video=False), scaling=former)
+    outputs, _ = shapes(model, (1, 32, 32, 3))
+    assert outputs["mean"] == outputs["log_scale"] == (2, 4)
+    zeros = jnp.zeros((1, 4))
+    for found, full in zip(former.measures(zeros, zeros), SCALING.measures(
+            *[jnp.zeros((1, 5))] * 2), strict=True):
+        np.testing.assert_allclose(found[:, :4], full[:, :4])
+        assert found.shape == (1, 5) and np.isnan(found[:, 4]).all()
+    labels = jnp.exp(jnp.array(SCALING.label_mean))[None]
+    np.testing.assert_allclose(former.targets(labels, jnp.ones((1, 5))), zeros, atol=1e-5)
+    with pytest.raises(ValueError, match="the measure 'foot_cm' of a network is unknown"):
+        dataclasses.replace(SCALING, labels=(*SCALING.labels[:4], "foot_cm"))
+
+
+@pytest.mark.parametrize(("fields", "more"), [
+    ({}, 0), (dict(thickness=True), len(NAMES)), (dict(thickness=True, keypoints=False), 0),
+    (dict(thickness=True, geometry=False), 0)])
+def test_thickness_joins_the_sizes_where_both_heads_are(fields, more):
+    wide = shapes(net(**fields), (1, 32, 32, 3))[0].get("sizes", (2, 0))[1]
+    former = {**fields, "thickness": False}
+    assert wide - shapes(net(**former), (1, 32, 32, 3))[0].get("sizes", (2, 0))[1] == more
+
+
 STANDARD_FIELDS = {"age_days", "gestational_age_days", "birth_weight_g", "weight_g", "length_cm",
-                   "head_cm", "chest_cm"}
+                   "head_cm", "chest_cm", "arm_cm"}
 
 
 @pytest.mark.parametrize(("fields", "message"), [

@@ -17,6 +17,7 @@ from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_ba
 from nurture_jax.evaluation.estimates import without_birth_weight
 from nurture_jax.evaluation.intervals import calibrate, recalibrate
 from nurture_jax.growth import INTERGROWTH, PRETERM, WHO, birth_weight_class, weight_band
+from nurture_jax.measures import LABELS
 from nurture_jax.records.problems import LeftOut
 from nurture_jax.report import report
 from nurture_jax.report.content import build
@@ -87,7 +88,7 @@ def test_one_row_a_visit(written, parts):
 
 def test_a_standard_is_named_on_every_z_score(written):
     for row in rows_of(written[1])[:-1]:
-        for measure in ("weight_g", "length_cm", "head_cm", "chest_cm"):
+        for measure in LABELS:
             standard = row[f"{measure}_standard"]
             if row[f"{measure}_z"]:
                 assert standard in (WHO, INTERGROWTH, PRETERM)
@@ -137,7 +138,7 @@ def shown(number, digits, unit, sign="", factor=1):
 
 def test_the_page_has_the_numbers_of_the_report(written):
     report_, rows = written[0], Page((written[1] / "report.html").read_text("utf-8")).rows
-    for column, measure in enumerate(("weight_g", "length_cm", "head_cm", "chest_cm")):
+    for column, measure in enumerate(LABELS):
         found, (digits, unit) = report_.evaluation.overall(measure), (
             (0, "g") if measure == "weight_g" else (2, "cm"))
         assert rows[1 + 3 * column][2:] == [
@@ -241,7 +242,7 @@ def test_card(written):
     assert text.count("&") == 3  # of the name and the backbone: nothing of our own is escaped
     tables = [line.count(" | ") for line in text.splitlines() if line.startswith("| ")]
     limits = len(dataclasses.fields(Limits))
-    assert tables == [2] * 8 + [4] * 6 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
+    assert tables == [2] * 8 + [4] * 7 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
         2 + limits)
     assert card["training"] == dict(FACTS.training)
     assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text

@@ -58,11 +58,11 @@ def observe(batch):
     real = batch["example_mask"] > 0
     mask = np.zeros((*batch["frames"].shape[:2], 8, 8), int)
     mask[:, :, 2:6, 2:5], mask[:, :, 2:6, 6] = 1, 2
-    scale = np.array([100, 1, 1, 1]) * np.ones((len(real), 1))
-    error = np.random.default_rng(batch["index"].sum()).laplace(0, 1, (len(real), 4))
+    scale = np.array([100, 1, 1, 1, 0.3]) * np.ones((len(real), 1))
+    error = np.random.default_rng(batch["index"].sum()).laplace(0, 1, (len(real), 5))
     found = {"mean": batch["labels"] + scale * error, "scale": scale, "shares": np.eye(3)[mask],
              "keypoints": np.stack([newborn_points(mask.shape[1], 32)] * len(real)),
-             "features": batch["labels"] / [3000, 50, 34, 33]}
+             "features": batch["labels"] / [3000, 50, 34, 33, 10]}
     return {name: value[real] for name, value in found.items()}
 
 

@@ -107,7 +107,7 @@ def test_devices_with_uneven_labels_share_one_mean():
 def outputs():
     rng = np.random.default_rng(1)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
-    return Outputs(mean=draw(4, 4), log_scale=draw(4, 4), segmentation=draw(4, 2, 8, 8, 3),
+    return Outputs(mean=draw(4, 5), log_scale=draw(4, 5), segmentation=draw(4, 2, 8, 8, 3),
                    heatmaps=draw(4, 2, 8, 8, 19))
 
 
@@ -200,7 +200,7 @@ def test_nothing_is_broadcast(loss):
 
 @pytest.mark.parametrize(("fields", "message"), [
     (dict(regression="l2"), "losses.regression 'l2' is unknown; use one of"),
-    (dict(measures=(1.0, 1.0)), "must be 4 weights of 0 or more, one for each of"),
+    (dict(measures=(1.0, 1.0)), "must be 5 weights of 0 or more, one for each of"),
     (dict(keypoints=-1.0), "must be 0 or more"), (dict(huber_delta=0.0), "must be above 0")])
 def test_settings_are_checked(fields, message):
     with pytest.raises(ValueError, match=message):

@@ -107,7 +107,7 @@ def test_four_clips_are_learnt_by_heart():
     validate = Validator(recipe, devices=jax.devices()[:1])
     found = validate(state, [clips])
     assert set(found) == {f"mae_{name}" for name in ("weight_g", "length_cm", "head_cm",
-                                                     "chest_cm")}
+                                                     "chest_cm", "arm_cm")}
     empty = {**clips, "labels_mask": np.zeros_like(clips["labels_mask"])}
     assert np.isnan(validate(state, [empty])["mae_weight_g"])
 
@@ -161,3 +161,21 @@ def test_a_profile_names_the_parts_of_a_step():
 def test_settings_are_checked():
     with pytest.raises(ValueError, match=r"backbone_rate -1.0 is negative; use 0 to 1"):
         dataclasses.replace(RECIPE, backbone_rate=-1.0)
+
+
+@pytest.mark.parametrize("forget", [0.0, 0.3])
+def test_what_stands_for_missing_is_trained_on_a_table_without_holes(forget):
+    """And so is the weight itself, of infants whose birth weight is known."""
+    recipe = dataclasses.replace(RECIPE, model=net(use_video=False), augment=dataclasses.replace(
+        PLAIN, forget=forget), optimizer=dataclasses.replace(ADAMW, weight_decay=0.0))
+    state = init_state(jax.random.key(0), recipe, CLIP)
+    after, _ = jax.jit(partial(train_step, recipe))(state, batch(1, size=64), KEY)
+    moved = jax.tree.map(lambda a, b: np.abs(np.asarray(a - b)), state.params, after.params)
+    missing, weight = (moved["fusion"]["tabular"]["missing"],
+                       moved["fusion"]["measures"]["bias"][0])
+    assert ((missing.max(1) > 0).all() and weight > 0) == bool(forget)
+
+
+def test_as_many_weights_as_measures():
+    with pytest.raises(ValueError, match=r"losses.measures \(1.0, 1.0, 1.0, 1.0\) must be 5"):
+        dataclasses.replace(RECIPE, losses=Losses(measures=(1.0,) * 4))

@@ -29,8 +29,9 @@ def seen():
     draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
     sizes = draw(200, 5)
     labels = np.exp(np.array(SCALING.label_mean) + np.array(SCALING.label_std)
-                    * np.stack([sizes[:, 1], sizes[:, 0], 0 * sizes[:, 0], sizes[:, 2]], 1))
-    mask = np.ones((200, 4), np.float32)
+                    * np.stack([sizes[:, 1], sizes[:, 0], 0 * sizes[:, 0], sizes[:, 2],
+                                sizes[:, 3]], 1))
+    mask = np.ones((200, 5), np.float32)
     mask[::2, 0] = 0
     return {"pooled": draw(200, 16), "sizes": sizes, "labels": labels.astype(np.float32) * mask,
             "labels_mask": mask, "tabular": np.zeros((200, 4), np.float32),
@@ -45,7 +46,7 @@ def params(recipe, seen):
 
 
 def errors(recipe, params, seen):
-    """Mean absolute errors in standard deviations, [4]."""
+    """Mean absolute errors in standard deviations, [5]."""
     fusion = recipe.model.settings.fusion(SCALING)
     mean, _ = fusion.apply({"params": params}, *(jnp.asarray(seen[name]) for name in (
         "pooled", "sizes", "tabular", "tabular_mask")))
@@ -88,3 +89,14 @@ def test_decay_spares_biases_and_what_stands_for_a_number(params):
     assert {name for name in spared if name.startswith("tabular/")} <= {
         "tabular/missing", "tabular/offset", "tabular/mix/bias"}
     assert not any(name.endswith(("kernel", "slope")) for name in spared)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.3])
+def test_what_stands_for_missing_is_fitted_too(recipe, params, seen, chance):
+    full = {**seen, "tabular": np.tile(np.float32([3000, 7, 270, 1]), (200, 1)),
+            "tabular_mask": np.ones((200, 4), np.float32)}
+    forgets = dataclasses.replace(recipe, augment=dataclasses.replace(
+        recipe.augment, forget=chance))
+    fitted = fit(Refit(epochs=2, batch_size=50), forgets, params, full, KEY)
+    moved = np.abs(fitted["tabular"]["missing"] - params["tabular"]["missing"])
+    assert (moved.max(1) > 0).all() == bool(chance)

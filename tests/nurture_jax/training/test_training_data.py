@@ -83,6 +83,8 @@ def film_again(data, name):
      "train: n1/1 has another row in visits.csv"),
     (lambda data: change_row(data, "n3/0", birth_weight_g=""),
      "validation: n3/0 has another row in visits.csv"),
+    (lambda data: change_row(data, "n1/0", arm_cm="10"),
+     "train: n1/0 has another arm_cm in visits.csv"),
     (lambda data: film_again(data, "n2_0.mp4"), "train: n2/0 has another video"),
     (lambda data: (data / "videos/n2_1.mp4").write_bytes(b""),
      "train: n2/1 is gone or has no usable video"),
@@ -91,7 +93,7 @@ def film_again(data, name):
      "train: n0/0 has other annotations in annotations.json"),
     (lambda data: (data / "annotations.json").unlink(),
      "train: n0/0 has other annotations in annotations.json; train: n1/0 has other annotations"),
-], ids=["label", "input", "video", "damaged", "removed", "point", "no annotations"])
+], ids=["label", "input", "arm", "video", "damaged", "removed", "point", "no annotations"])
 def test_a_change_of_what_weights_come_from_is_refused_and_named(data, run, change, told):
     training_data.check(parts_of(data), run)
     before = sorted((path.name, path.read_bytes()) for path in run.iterdir())
@@ -100,6 +102,19 @@ def test_a_change_of_what_weights_come_from_is_refused_and_named(data, run, chan
         training_data.check(splits.read(records.load(data), run), run)
     assert str(error.value).startswith(f"{data} is not what the run in {run} was made of: {told}")
     assert sorted((path.name, path.read_bytes()) for path in run.iterdir()) == before
+
+
+def test_a_run_that_read_no_arm_is_not_asked_for_it(data, tmp_path, capsys):
+    parts = parts_of(data)
+    kept = training_data.describe(parts)
+    for visits in kept.values():
+        for visit in visits.values():
+            del visit["arm"]
+    run = tmp_path / "older"
+    workdir.claim(run, {}, records={splits.FILE: splits.content(parts), training_data.FILE: kept})
+    change_row(data, "n1/0", arm_cm="10")
+    training_data.check(parts_of(data), run)
+    assert notes(capsys) == []
 
 
 def test_a_new_visit_and_many_changes_at_once(data, run):
@@ -120,8 +135,8 @@ def test_a_new_visit_and_many_changes_at_once(data, run):
 
 
 def test_what_trains_nothing_may_change(data, run, tmp_path, capsys):
-    """A site, a device, the arm, the place of the files, the order of rows; and measured visits."""
-    change_row(data, "n1/1", site="b", device="tablet", arm_cm="10")
+    """A site, a device, the place of the files, the order of rows; and measured visits."""
+    change_row(data, "n1/1", site="b", device="tablet")
     with open(data / "visits.csv", newline="") as file:
         rows = list(csv.DictReader(file))[::-1]
     (data / "videos/n2_0.mp4").rename(data / "videos/other.mp4")
