@@ -205,8 +205,8 @@ def total_loss(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batc
     metrics = {name: Mean.of(values, mask) for name, (values, mask, _) in terms.items()}
     estimate, _ = scaling.measures(outputs.mean, outputs.log_scale)
     errors = jnp.abs(estimate - batch["labels"])
-    for i, name in zip(scaling.columns, scaling.labels, strict=True):
-        mask = batch["labels_mask"][:, i]
+    known = scaling.mask_of(batch["labels_mask"])
+    for name, i, mask in zip(scaling.labels, scaling.columns, known.T, strict=True):
         metrics[f"mae_{name}"] = Mean.of(jnp.where(mask > 0, errors[:, i], 0), mask)
     return loss, {"loss": Mean.of(loss[None]), **metrics}
 
@@ -214,7 +214,7 @@ def total_loss(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batc
 def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batch
               ) -> Iterator[Term]:
     target = scaling.targets(batch["labels"], batch["labels_mask"])
-    mask = batch["labels_mask"][:, scaling.columns]
+    mask = scaling.mask_of(batch["labels_mask"])
     mean, log_scale = outputs.mean, outputs.log_scale
     if settings.regression == "laplace":
         losses = laplace(mean, log_scale, target)
