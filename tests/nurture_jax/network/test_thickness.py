@@ -120,8 +120,8 @@ def test_features_and_gradients_are_finite_whatever_is_seen(shares, maps):
 def test_gradients_reach_masks_and_points():
     weights = np.random.default_rng(0).normal(size=len(NAMES))
     shares, maps = 0.9 * body()[None, None], heatmaps()[None, None]
-    by_shares, by_maps = jax.grad(lambda s, m: (features(s, m) * weights[None]).sum(), (0, 1))(shares,
-                                                                                        maps)
+    total = lambda shares, maps: (features(shares, maps) * weights[None]).sum()
+    by_shares, by_maps = jax.grad(total, (0, 1))(shares, maps)
     used = [i for i, name in enumerate(KEYPOINTS) if "eye" not in name and name != "nose"]
     assert (np.abs(by_maps).max((0, 1, 2, 3))[used] > 0).all()
     assert np.abs(by_shares).max() > 0
