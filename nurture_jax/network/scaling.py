@@ -97,12 +97,20 @@ class Scaling:
     def targets(self, labels: jax.Array, mask: jax.Array) -> jax.Array:
         """Measures of LABELS in their units, [b, 5], as those of the network of unit scale, [b, m].
 
-        They are 0 where `mask` is 0.
+        They are 0 where `mask_of` is 0.
         """
         chex.assert_equal_shape([labels, mask])
-        labels, mask = labels[:, self.columns], mask[:, self.columns]
+        labels, mask = labels[:, self.columns], self.mask_of(mask)
         mean, std = jnp.array(self.label_mean)[None], jnp.array(self.label_std)[None]
         return jnp.where(mask > 0, (_logs(labels, mask) - mean) / std, 0)
+
+    def mask_of(self, mask: jax.Array) -> jax.Array:
+        """Which labels count, [b, m], from which of LABELS are there, [b, 5].
+
+        One that a single training visit has does not: it has no spread, and is not estimated.
+        """
+        known = [float(not math.isnan(mean)) for mean in self.label_mean]
+        return mask[:, self.columns] * jnp.array(known)[None]
 
     def measures(self, mean: jax.Array, log_scale: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Estimates and their scales [b, 5] in the units of LABELS, from the network's [b, m].

@@ -40,7 +40,7 @@ def taught_terms(settings: Losses, scaling: Scaling, outputs: Outputs, teacher: 
 def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, teacher: Outputs, batch: Batch
               ) -> Iterator[Term]:
     target = scaling.targets(batch["labels"], batch["labels_mask"])
-    known = batch["labels_mask"][:, scaling.columns]
+    known = scaling.mask_of(batch["labels_mask"])
     newborn = (known.max(1, keepdims=True) > 0).astype(known.dtype) * jnp.ones_like(known)
     means = huber(outputs.mean, teacher.mean, settings.huber_delta)
     scales = 0.1 * laplace(lax.stop_gradient(outputs.mean), outputs.log_scale, target)

@@ -227,8 +227,8 @@ def errors(scaling: Scaling, outputs: Outputs, batch: Batch) -> dict[str, Mean]:
     """Mean absolute errors of the measures in their units, as "mae_NAME"."""
     estimate, _ = scaling.measures(outputs.mean, outputs.log_scale)
     wrong, found = jnp.abs(estimate - batch["labels"]), {}
-    for i, name in zip(scaling.columns, scaling.labels, strict=True):
-        mask = batch["labels_mask"][:, i]
+    known = scaling.mask_of(batch["labels_mask"])
+    for name, i, mask in zip(scaling.labels, scaling.columns, known.T, strict=True):
         found[f"mae_{name}"] = Mean.of(jnp.where(mask > 0, wrong[:, i], 0), mask)
     return found
 
@@ -236,7 +236,7 @@ def errors(scaling: Scaling, outputs: Outputs, batch: Batch) -> dict[str, Mean]:
 def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, batch: Batch
               ) -> Iterator[Term]:
     target = scaling.targets(batch["labels"], batch["labels_mask"])
-    mask = batch["labels_mask"][:, scaling.columns]
+    mask = scaling.mask_of(batch["labels_mask"])
     mean, log_scale = outputs.mean, outputs.log_scale
     if settings.regression == "laplace":
         losses = laplace(mean, log_scale, target)

@@ -53,7 +53,7 @@ def population(infants: int, seed: int, *, preterm: float = 0.1, worse: float = 
         # Untold, the network widens its scale by half of what it should.
         wider = np.where(told, 1.0, untold)[:, None]
         draw = lambda rng, measures: (0.6 * rng.normal(size=(infants, measures))[owner]
-                                      + rng.laplace(0, 0.8, (len(visits), measures)))
+                                      + rng.laplace(0, 0.8, (len(owner), measures)))
         error = factor[:, None] * wider * scale * np.concatenate(
             [draw(random, 4), draw(of_arms, 1)], 1)
         return Estimates(tuple(visits), truth + error, scale * np.sqrt(wider))

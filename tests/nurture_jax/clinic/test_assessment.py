@@ -63,15 +63,15 @@ def test_lines_of_a_screen(intervals):
 def test_what_is_not_known_is_said(intervals):
     told = plain_text.lines(one(Visit("a", "1", ""), intervals))
     assert told[0].endswith("no z-score: the age is not known")
-    assert told[4] == "born    birth weight not known, so no class of it"
-    assert told[5].startswith("lacking birth weight; age, as did 0 of the infants that intervals")
+    assert told[5] == "born    birth weight not known, so no class of it"
+    assert told[6].startswith("lacking birth weight; age, as did 0 of the infants that intervals")
     assert told[-1] == (
         "advice  normal by weight alone; not judged: z-score (age, sex and gestation not known), "
         "change since birth (birth weight not known)")
     preterm = dataclasses.replace(GIRL, gestational_age_days=210, age_days=14, birth_weight_g=1450)
     told = plain_text.lines(one(preterm, intervals))
-    assert told[0].endswith(PRETERM) and told[5] == "born    1450 g, very low birth weight"
-    assert told[4] == ("because born preterm at 30+0 weeks, now 32+0 weeks postmenstrual "
+    assert told[0].endswith(PRETERM) and told[6] == "born    1450 g, very low birth weight"
+    assert told[5] == ("because born preterm at 30+0 weeks, now 32+0 weeks postmenstrual "
                        "age")
 
 

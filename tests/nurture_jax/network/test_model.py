@@ -188,6 +188,7 @@ def test_standard_is_of_what_is_there():
     np.testing.assert_allclose(scales[2], scales[3])
     alike = tuple(dataclasses.replace(visit, weight_g=3210.1) for visit in visits)
     assert Scaling.of(Records("", alike)).label_std[0] == 1.0
+    assert np.isnan(absent.label_mean[4])  # no row has an arm
     assert not np.isnan(absent.targets(jnp.zeros((2, 5)), jnp.array([[1.0, 1, 0, 1, 1]] * 2))).any()
     bare = tuple(dataclasses.replace(visit, weight_g=None) for visit in visits[1:])
     with pytest.raises(ValueError, match="1 of 8 training visits have a weight_g; at least 2"):

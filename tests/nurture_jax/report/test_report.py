@@ -131,8 +131,9 @@ def test_page_is_whole_and_says_synthetic(written):
 
 def shown(number, digits, unit, sign="", factor=1):
     """A Number as cells have it."""
-    texts = [f"{factor * value:{sign if value else ''}.{digits}f}"
-             for value in (number.value, number.low, number.high)]
+    values = [round(factor * value, digits) + 0.0
+              for value in (number.value, number.low, number.high)]  # + 0.0: no "-0"
+    texts = [f"{value:{sign if value else ''}.{digits}f}" for value in values]
     return f"{texts[0]} {unit}\n{texts[1]} to {texts[2]}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
@@ -242,7 +243,7 @@ def test_card(written):
     assert text.count("&") == 3  # of the name and the backbone: nothing of our own is escaped
     tables = [line.count(" | ") for line in text.splitlines() if line.startswith("| ")]
     limits = len(dataclasses.fields(Limits))
-    assert tables == [2] * 8 + [4] * 7 + [2] * 10 + [4] * (2 + len(RULES)) + [1] * (
+    assert tables == [2] * 8 + [4] * 7 + [2] * 12 + [4] * (2 + len(RULES)) + [1] * (
         2 + limits)
     assert card["training"] == dict(FACTS.training)
     assert card["gate"]["least_sharpness"] == 0.0123 and "| least_sharpness | 0.0123 |" in text

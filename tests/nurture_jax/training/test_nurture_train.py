@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from make_batches import CHANGED, FRAMES, PLAIN, SIZE, batch, net
+from make_batches import CHANGED, FRAMES, PLAIN, SCALING, SIZE, batch, net
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.operations import Mode
 from nurture_jax.training.losses import Losses
+from nurture_jax.training.messages import print_plan
 from nurture_jax.training.train import (
     TRAINING_ARRAYS,
     Recipe,
@@ -179,3 +180,16 @@ def test_what_stands_for_missing_is_trained_on_a_table_without_holes(forget):
 def test_as_many_weights_as_measures():
     with pytest.raises(ValueError, match=r"losses.measures \(1.0, 1.0, 1.0, 1.0\) must be 5"):
         dataclasses.replace(RECIPE, losses=Losses(measures=(1.0,) * 4))
+
+
+def test_a_measure_without_a_spread_is_told_and_neither_learnt_nor_estimated(capsys):
+    scaling = dataclasses.replace(SCALING, label_mean=(*SCALING.label_mean[:4], np.nan))
+    model = dataclasses.replace(net(use_video=False), scaling=scaling)
+    recipe = dataclasses.replace(RECIPE, model=model, augment=PLAIN)
+    state = init_state(jax.random.key(0), recipe, CLIP)
+    after, metrics = jax.jit(partial(train_step, recipe))(state, batch(1), KEY)  # with arms in it
+    assert np.isfinite(metrics["loss"].compute()) and np.isnan(metrics["mae_arm_cm"].compute())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
+    print_plan(recipe, {"train": range(3)}, 2, 0, after, 0)
+    assert "arm_cm was never measured in training (fewer than 2 visits have it): it is not " \
+        "estimated\n3 train clips" in capsys.readouterr().out
