@@ -30,8 +30,8 @@ WINGS = {
                     "gradients train trainer run_records experiment",
         "runs": "trained evaluate_run finetune own_photos measured",
         "comparison": "equal_cost plan one_run tuning summary picture report run_all",
-        "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
-                  "export_front",
+        "export": "device_timer onnx_writer traced_values traced_rules traced runtime model_card "
+                  "stablehlo static_int8 export export_front",
         "search": "front_report latency ofa_files gaussian_process accuracy_predictor local_search "
                   "search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
@@ -42,7 +42,7 @@ WINGS = {
         "": "measures rules",
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
-        "records": "problems orientation colour video_file video annotations visit dates "
+        "records": "problems orientation colour video_file video annotations visit inputs dates "
                    "across_rows visit_table visits negatives splits frame_list coco_exports",
         "clips": "clip_augment clip_cache clip_batches panning textures negatives",
         "synthetic.world": "population pose paint dress render scene",
@@ -54,12 +54,14 @@ WINGS = {
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",
-        "clinic": "thresholds advice assessment plain_text evidence familiarity checks "
-                  "recording_gate",
+        "clinic": "thresholds advice assessment plain_text cells evidence familiarity checks "
+                  "pictures recording_gate",
         "training": "losses train refit best training_data messages experiment",
         "report": "facts flow content model_card plots page report",
-        "runs": "calibration inference ablation observed other_data evaluate_run predict "
+        "runs": "calibration inference ablation observed other_data evaluate_run drawn predict "
                 "predict_table gate_test bench",
+        "deploy": "file_model card graph compared export",
+        "predict_file": "__main__",
     },
 }
 MOST_FILES = 15

@@ -17,7 +17,7 @@ import numpy as np
 from deps_jax.common.loop.parallel import check_batch_size
 from nurture_jax.clinic.checks import Limits
 from nurture_jax.clips import clip_cache
-from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource, tabular_of
+from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource
 from nurture_jax.evaluation.groups import GIVEN, WITHHELD
 from nurture_jax.evaluation.intervals import ALL, Intervals
 from nurture_jax.measures import KEYPOINTS, LABELS
