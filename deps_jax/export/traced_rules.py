@@ -219,7 +219,8 @@ def _gather(nodes: Nodes, eqn: JaxprEqn, x: Value, where: Value) -> Value:
                  for axis, start in zip(mapped, where.array, strict=True)}
         left = [size for i, size in enumerate(sizes) if i not in gone]
         cut = _cut(nodes, x, parts, dataclasses.replace(x, shape=tuple(sizes)))
-        return squeezed(nodes, cut, gone, dataclasses.replace(x, shape=tuple(left))) if gone else cut
+        rest = dataclasses.replace(x, shape=tuple(left))
+        return squeezed(nodes, cut, gone, rest) if gone else cut
     (axis,), x = mapped, nodes.expanded(x)
     assert where.array.ndim == 2 and gone == (axis,), eqn
     name = nodes.op("Gather", [nodes.lay(x), nodes.tensor(where.array[:, 0].astype(np.int64))],

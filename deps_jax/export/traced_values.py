@@ -169,7 +169,8 @@ def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
     """Which axes of a reshape make which; every group has one before at least."""
     groups, i, j = [], 0, 0
     while i < len(before) or j < len(after):
-        ends = sorted(itertools.product(range(i, len(before) + 1), range(j, len(after) + 1)), key=sum)
+        ends = sorted(itertools.product(range(i, len(before) + 1), range(j, len(after) + 1)),
+                      key=sum)
         p, q = next((p, q) for p, q in ends if (p, q) != (i, j)
                     and math.prod(before[i:p]) == math.prod(after[j:q]))
         groups.append((list(range(i, p)), list(range(j, q))))

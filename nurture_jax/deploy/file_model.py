@@ -49,8 +49,8 @@ class FileModel:
         content = path.read_bytes()
         self.sha256 = hashlib.sha256(content).hexdigest()
         if self.sha256 != self.card["sha256"]:
-            raise ValueError(f"{path} was altered, or {path.stem}.json is the card of another file: "
-                             f"their SHA-256 differ; {_MEND}")
+            raise ValueError(f"{path} was altered, or {path.stem}.json is the card of another "
+                             f"file: their SHA-256 differ; {_MEND}")
         self.clip = ClipSettings(**self.card["clip"])
         self.calibrated = _calibration(self.card, path)
         self._session = session(content, threads, self.card["session_options"])

@@ -63,14 +63,14 @@ class _Layers:
         self.weights: dict[str, Weights] = {}
         self._variables = variables
 
-    def __call__(self, run: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
-                 ) -> object:
+    def __call__(self, run: Callable, args: tuple, kwargs: dict,
+                 context: nn.module.InterceptorContext) -> object:
         module, name = context.module, "/".join(context.module.path)
         describe = _LAYERS.get(type(module))
         if describe is None or context.method_name != "__call__" or args[0].ndim != 4:
             return run(*args, **kwargs)
         part = {kind: _inside(tree, module.path) for kind, tree in self._variables.items()}
-        (_, height, width, channels), fields = args[0].shape, {}
+        _, height, width, channels = args[0].shape
         assert height == width, "frames are square"
         fields, self.weights[name] = describe(module, part)
         stride = fields.get("stride", 1)
@@ -79,7 +79,8 @@ class _Layers:
             name, in_channels=channels, size_in=height, size_out=-(-height // stride), **fields))
 
 
-def _inside(tree: Mapping, path: tuple[str, ...]) -> Mapping | None:
+def _inside(tree: Mapping, path: tuple[str, ...]) -> Mapping:
+    """The variables of a module; none where it has none of a kind."""
     for name in path:
         tree = tree.get(name, {})
     return tree
@@ -88,7 +89,7 @@ def _inside(tree: Mapping, path: tuple[str, ...]) -> Mapping | None:
 def _conv_norm(module: ConvNorm, part: Mapping) -> tuple[dict, Weights]:
     kernel, norm = part["params"]["kernel"], part["params"]["norm"]
     running = part["batch_stats"]["norm"]
-    scale = norm["scale"] / np.sqrt(np.float64(1) * running["var"] + module.epsilon)
+    scale = norm["scale"] / np.sqrt(running["var"].astype(np.float64) + module.epsilon)
     return ({"op": "conv", "out_channels": module.features, "kernel": module.kernel,
              "stride": module.stride, "groups": module.features if module.depthwise else 1,
              "activation": module.activation},

@@ -30,6 +30,7 @@ from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 
+
 @dataclasses.dataclass(frozen=True)
 class Prediction:
     """What is said of one recording.
