@@ -182,6 +182,8 @@ def _pairs(exact: np.ndarray, even: np.ndarray) -> tuple[np.ndarray, np.ndarray]
       Places in each, ascending, as many as the shorter list has: every slot is taken once, and
       times stay in order.
     """
+    if not len(exact):
+        return np.array([], int), np.array([], int)
     from scipy.optimize import linear_sum_assignment  # trains only; a file has no scipy
 
     rows, columns = linear_sum_assignment(np.abs(exact[:, None] - even[None, :]))
