@@ -42,7 +42,7 @@ WINGS = {
         "": "measures rules",
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
-        "records": "problems orientation colour video_file video annotations visit inputs dates "
+        "records": "problems orientation colour video_file video annotations visit dates "
                    "across_rows visit_table visits negatives splits frame_list coco_exports",
         "clips": "clip_augment clip_cache clip_batches panning textures negatives",
         "synthetic.world": "population pose paint dress render scene",

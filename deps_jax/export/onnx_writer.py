@@ -120,7 +120,7 @@ class Graph:
 
     def tensor(self, name: str, array: np.ndarray) -> str:
         """Adds a tensor of its own type and returns its name."""
-        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def kernel(self, name: str, array: np.ndarray) -> str:

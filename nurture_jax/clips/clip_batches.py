@@ -23,8 +23,8 @@ from deps_jax.common.loop.batches import Batches, Examples
 from nurture_jax.clips.clip_cache import ClipCache
 from nurture_jax.measures import CATEGORIES, KEYPOINTS
 from nurture_jax.records.annotations import Frame
-from nurture_jax.records.inputs import tabular_of
 from nurture_jax.records.video import SAME_FRAME_S, Clip, on_exact_frames
+from nurture_jax.records.visit import tabular_of
 
 MASK_STRIDE = 4  # clip pixels to one of the mask; the finest features a head predicts from
 # Number of the frame in its clip, mask [h', w'] uint8, keypoints [19, 3] in clip pixels.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nurture_jax.measures import LABELS, TABULAR
-from nurture_jax.records.inputs import tabular_of
+from nurture_jax.records.visit import tabular_of
 from nurture_jax.records.visits import Records
 
 Array = jax.Array | np.ndarray

@@ -23,9 +23,8 @@ from nurture_jax.evaluation.intervals import ALL, Intervals
 from nurture_jax.measures import KEYPOINTS, LABELS
 from nurture_jax.network.model import NurtureNet, zero_inputs
 from nurture_jax.network.scaling import Scaling
-from nurture_jax.records.inputs import tabular_of
 from nurture_jax.records.video import sample_clip
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, tabular_of
 from nurture_jax.records.visits import Records
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture

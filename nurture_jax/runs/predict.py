@@ -23,10 +23,9 @@ from nurture_jax.clinic.thresholds import Earlier, check_order
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.measures import RANGES, SEXES
-from nurture_jax.records.inputs import tabular_of
 from nurture_jax.records.video import ClipSettings, sample_clip
 from nurture_jax.records.video_file import VideoError
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, tabular_of
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from configs import nurture
-from deps_jax.space.families import mobilenet_v3
+from deps_jax.space.families import SPACES
 from deps_jax.space.subnet import smallest
 from nurture_jax.clinic.checks import Limits
 from nurture_jax.deploy import card as cards
@@ -32,7 +32,7 @@ LENIENT = Limits(least_newborn_share=0, least_body_confidence=0, least_on_mask=0
 
 def backbone(name):
     if name == "mobilenet_v3":
-        space = mobilenet_v3.mobilenet_v3(resolution=SIZE, width_mult=0.25)
+        space = SPACES["mobilenet_v3"].with_choices(width_mult=0.25, resolution=SIZE)
         return of_subnet(space, smallest(space))
     return ResNet(10, 4) if name == "resnet10" else ResNet(50, 4)
 
