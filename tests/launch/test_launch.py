@@ -68,8 +68,8 @@ def test_after_training_too(module, arguments, message, tmp_path):
     assert message in said and "Traceback" not in said
 
 
-EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "latency_table",
-                           "search", "specialize"), "export"),
+EXTRAS = {**dict.fromkeys(("bench_search", "export_nurture", "export_subnet", "finetune_subnet",
+                           "latency_table", "search", "specialize"), "export"),
           **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture",
                            "count_programs", "evaluate_nurture", "import_annotations",
                            "nurture_ablation", "predict_nurture", "predict_nurture_table",
