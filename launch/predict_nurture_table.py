@@ -6,9 +6,11 @@
 Paths of videos are inside the folder of the table. Nothing leaves the machine.
 """
 import json
+from functools import partial
 from pathlib import Path
 
 from absl import flags
+from tqdm import tqdm
 
 from deps_jax.common.command.cli import output_file, run
 from deps_jax.common.command.extras import needs
@@ -33,7 +35,8 @@ def main(_):
     out = output_file("out", OUT.value, (".csv",))
     audit = output_file("audit", AUDIT.value) if AUDIT.value else None
     predictor = Predictor.open(Path(WORKDIR.value), INTERVALS.value)
-    answers = list(predict_table.predict(predictor, visits, table.parent))
+    progress = partial(tqdm, desc="estimating", unit="visit", leave=False)
+    answers = list(predict_table.predict(predictor, visits, table.parent, progress))
     sealed.replace(out, predict_table.table(answers))
     if audit:
         with audit.open("a") as file:

@@ -30,8 +30,8 @@ WINGS = {
                     "gradients train trainer run_records experiment",
         "runs": "trained evaluate_run finetune own_photos measured",
         "comparison": "equal_cost plan one_run tuning summary picture report run_all",
-        "export": "device_timer onnx_writer runtime model_card stablehlo static_int8 export "
-                  "export_front",
+        "export": "device_timer onnx_writer traced_values traced_rules traced runtime model_card "
+                  "stablehlo static_int8 export export_front",
         "search": "front_report latency ofa_files gaussian_process accuracy_predictor local_search "
                   "search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
@@ -54,13 +54,15 @@ WINGS = {
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",
-        "clinic": "thresholds advice assessment plain_text evidence familiarity checks "
-                  "recording_gate",
+        "clinic": "thresholds advice assessment plain_text cells evidence familiarity checks "
+                  "pictures recording_gate",
         "training": "losses distillation train refit best training_data messages experiment",
         "once_for_all": "network task experiment subnets choose",
         "report": "facts flow content model_card plots page report",
-        "runs": "calibration inference ablation observed other_data evaluate_run predict "
+        "runs": "calibration inference ablation observed other_data evaluate_run drawn predict "
                 "predict_table gate_test bench",
+        "deploy": "file_model card graph compared export",
+        "predict_file": "__main__",
     },
 }
 MOST_FILES = 15

@@ -5,7 +5,7 @@ is traced, so there is no Transpose to remove. Needs the extra `export`.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -39,7 +39,7 @@ def write(network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} is unknown; use one of {PRECISIONS}")
-    graph = _Graph(precision)
+    graph = Graph(precision)
     value = INPUT if precision != "fp16" else graph.add("Cast", [INPUT], to=TensorProto.FLOAT16)
     graph.finish(_emit(graph, network_layers, weights, value))
     first, last, batch = network_layers[0], network_layers[-1], batch_size or "batch"
@@ -62,7 +62,7 @@ def bytes_in_file(network_layers: tuple[Layer, ...], precision: str) -> int:
     They are exact up to the lengths of names, a few bytes a block; the whole file has
     ENVELOPE_BYTES[precision] more.
     """
-    graph, zeros = _Graph(precision), np.zeros((), np.float32)
+    graph, zeros = Graph(precision), np.zeros((), np.float32)
     weights = {layer.name: {name: np.broadcast_to(zeros, shape)
                             for name, shape in weight_shapes(layer).items()}
                for layer in network_layers}
@@ -77,7 +77,7 @@ FILE_SIZES = {precision: (partial(bytes_in_file, precision=precision), ENVELOPE_
               for precision in PRECISIONS}
 
 
-def _emit(graph: _Graph, network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
+def _emit(graph: Graph, network_layers: tuple[Layer, ...], weights: Mapping[str, Weights],
           value: str) -> str:
     """Adds the layers to the graph; `value` names what comes in, the result what comes out."""
     outside, kept = value, {}  # a part of a network reads what came into it by another name
@@ -87,12 +87,18 @@ def _emit(graph: _Graph, network_layers: tuple[Layer, ...], weights: Mapping[str
         if layer.op == "add":
             value = graph.add("Add", [value, kept.get(layer.skip, outside)], layer.name)
         else:
-            value = _EMIT[layer.op](graph, layer, weights.get(layer.name), value)
+            value = emit(graph, layer, weights.get(layer.name), value)
         kept[layer.name] = value
     return value
 
 
-class _Graph:
+def emit(graph: Graph, layer: Layer, weights: Weights | None, value: str) -> str:
+    """Adds one layer that reads the tensor `value`, and returns the name of what it gives."""
+    graph.layer = layer.name
+    return _EMIT[layer.op](graph, layer, weights, value)
+
+
+class Graph:
     """Nodes and constants in the order they are added."""
 
     def __init__(self, precision: str) -> None:
@@ -112,6 +118,11 @@ class _Graph:
         self.tensors.append(numpy_helper.from_array(np.asarray(array, dtype), name))
         return name
 
+    def tensor(self, name: str, array: np.ndarray) -> str:
+        """Adds a tensor of its own type and returns its name."""
+        self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
+        return name
+
     def kernel(self, name: str, array: np.ndarray) -> str:
         """Adds a kernel [o, ...] in the precision of the weights and returns its name."""
         if self.precision != "int8":
@@ -120,6 +131,16 @@ class _Graph:
         self.tensors.append(numpy_helper.from_array(quantised, f"{name}/q"))
         self.constant(f"{name}/scale", scale)
         return self.add("DequantizeLinear", [f"{name}/q", f"{name}/scale"], name, axis=0)
+
+    def keep_needed(self, outputs: Sequence[str]) -> None:
+        """Drops nodes and tensors that no output needs."""
+        needed, kept = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed & set(node.output):
+                needed |= set(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.tensors = [tensor for tensor in self.tensors if tensor.name in needed]
 
     def finish(self, value: str) -> None:
         """Calls the last value by the name of the model's output."""
@@ -137,7 +158,7 @@ def quantise(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return quantised.astype(np.int8), scale
 
 
-def _conv(graph: _Graph, layer: Layer, weights: Weights, x: str) -> str:
+def _conv(graph: Graph, layer: Layer, weights: Weights, x: str) -> str:
     inputs = [x, graph.kernel(f"{layer.name}/kernel", weights["kernel"].transpose(3, 2, 0, 1)),
               graph.constant(f"{layer.name}/bias", weights["bias"])]
     x = graph.add("Conv", inputs, layer.name, kernel_shape=[layer.kernel] * 2,
@@ -145,7 +166,7 @@ def _conv(graph: _Graph, layer: Layer, weights: Weights, x: str) -> str:
     return _activation(graph, layer, None, x)
 
 
-def _activation(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
+def _activation(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
     if layer.activation == "relu6":
         limits = [graph.constant(f"{layer.name}/{name}", value)
                   for name, value in (("low", 0.0), ("high", 6.0))]
@@ -155,7 +176,7 @@ def _activation(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add({"relu": "Relu", "h_swish": "HardSwish"}[layer.activation], [x])
 
 
-def _squeeze_excite(graph: _Graph, layer: Layer, weights: Weights, x: str) -> str:
+def _squeeze_excite(graph: Graph, layer: Layer, weights: Weights, x: str) -> str:
     gate = graph.add("GlobalAveragePool", [x])
     for part, activation in (("reduce", "Relu"), ("expand", "")):
         name = f"{layer.name}/{part}"
@@ -168,21 +189,21 @@ def _squeeze_excite(graph: _Graph, layer: Layer, weights: Weights, x: str) -> st
     return graph.add("Mul", [x, gate], layer.name)
 
 
-def _max_pool(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
+def _max_pool(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("MaxPool", [x], layer.name, kernel_shape=[layer.kernel] * 2,
                      strides=[layer.stride] * 2, pads=[layer.kernel // 2] * 4)
 
 
-def _average_pool(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
+def _average_pool(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("AveragePool", [x], layer.name, kernel_shape=[layer.kernel] * 2,
                      strides=[layer.stride] * 2, ceil_mode=1)
 
 
-def _pool(graph: _Graph, layer: Layer, _: Weights | None, x: str) -> str:
+def _pool(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("GlobalAveragePool", [x], layer.name)
 
 
-def _dense(graph: _Graph, layer: Layer, weights: Weights, x: str) -> str:
+def _dense(graph: Graph, layer: Layer, weights: Weights, x: str) -> str:
     flat = graph.add("Flatten", [x])
     return graph.add("Gemm", [flat, graph.kernel(f"{layer.name}/kernel", weights["kernel"].T),
                               graph.constant(f"{layer.name}/bias", weights["bias"])],

@@ -15,10 +15,9 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-import cv2
 import numpy as np
 
-from nurture_jax.clinic import checks, evidence
+from nurture_jax.clinic import checks, evidence, pictures
 from nurture_jax.clinic.checks import Failure, Limits
 from nurture_jax.clinic.familiarity import Familiarity
 from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE, REFERENCE_POINTS
@@ -86,8 +85,7 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
             raise ValueError(f"{name} have shape {array.shape}; {len(frames)} frames ask for "
                              f"{shape[0]} axes, first {len(frames)}, last {shape[1]}")
     top, bottom, left, right = _picture(frames)
-    grey = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
-                     for frame in frames[:, top:bottom, left:right]])
+    grey = pictures.grey(frames[:, top:bottom, left:right])
     measured = {"duration_s": float(duration_s), "brightness": float(np.median(grey)),
                 "sharpness": sharpness(grey)}
     owner = None
@@ -129,10 +127,9 @@ def sharpness(grey: np.ndarray) -> float:
     ratios = []
     for frame in grey.astype(np.float32):
         if (shrink := max(frame.shape) / SHARPNESS_PX) > 1:
-            shape = [max(1, round(side / shrink)) for side in frame.shape[::-1]]
-            frame = cv2.resize(frame, shape, interpolation=cv2.INTER_AREA)
+            frame = pictures.shrunk(frame, *(max(1, round(side / shrink)) for side in frame.shape))
         contrast = frame.var()
-        edges = cv2.Laplacian(cv2.GaussianBlur(frame, (0, 0), SMOOTHING_PX), cv2.CV_32F)
+        edges = pictures.laplacian(pictures.smoothed(frame, SMOOTHING_PX))
         ratios.append(edges.var() / contrast if contrast > 0 else 0)
     return float(np.median(ratios))
 

@@ -21,10 +21,10 @@ import numpy as np
 
 from deps_jax.common.loop.batches import Batches, Examples
 from nurture_jax.clips.clip_cache import ClipCache
-from nurture_jax.measures import CATEGORIES, KEYPOINTS, LABELS, SEXES, TABULAR
+from nurture_jax.measures import CATEGORIES, KEYPOINTS
 from nurture_jax.records.annotations import Frame
 from nurture_jax.records.video import SAME_FRAME_S, Clip, on_exact_frames
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import tabular_of
 
 MASK_STRIDE = 4  # clip pixels to one of the mask; the finest features a head predicts from
 # Number of the frame in its clip, mask [h', w'] uint8, keypoints [19, 3] in clip pixels.
@@ -87,17 +87,6 @@ def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict[str, np.n
         nothing = {name: np.zeros_like(value) for name, value in examples[0].items()}
         examples += [nothing] * (batch_size - len(examples))
         yield {name: np.stack([example[name] for example in examples]) for name in nothing}
-
-
-def tabular_of(visit: Visit) -> dict[str, np.ndarray]:
-    """Inputs [4] and labels [5] of one visit with their masks."""
-    inputs = [getattr(visit, name) for name in TABULAR[:-1]] + [SEXES.get(visit.sex)]
-    labels = [getattr(visit, name) for name in LABELS]
-    arrays = {}
-    for name, values in (("tabular", inputs), ("labels", labels)):
-        arrays[name] = np.array([0 if value is None else value for value in values], np.float32)
-        arrays[f"{name}_mask"] = np.array([value is not None for value in values], np.float32)
-    return arrays
 
 
 def drawn_on(clip: Clip, frames: tuple[Frame, ...], mask_stride: int) -> list[Drawn]:

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.measures import FORMER_LABELS, LABELS, TABULAR
+from nurture_jax.records.visit import tabular_of
 from nurture_jax.records.visits import Records
 
 Array = jax.Array | np.ndarray

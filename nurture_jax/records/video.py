@@ -15,7 +15,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from nurture_jax.records.video_file import VideoError, VideoFile, open_video
 
@@ -183,6 +182,10 @@ def _pairs(exact: np.ndarray, even: np.ndarray) -> tuple[np.ndarray, np.ndarray]
       Places in each, ascending, as many as the shorter list has: every slot is taken once, and
       times stay in order.
     """
+    if not len(exact):
+        return np.array([], int), np.array([], int)
+    from scipy.optimize import linear_sum_assignment  # trains only; a file has no scipy
+
     rows, columns = linear_sum_assignment(np.abs(exact[:, None] - even[None, :]))
     return rows, np.sort(columns)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nurture_jax.measures import LABELS, SEXES, TABULAR
+
 if TYPE_CHECKING:
     from nurture_jax.records.annotations import Frame
 
@@ -33,3 +37,14 @@ class Visit:
     def key(self) -> str:
         """Infant and visit, which together are the visit's own."""
         return f"{self.infant_id}/{self.visit_id}"
+
+
+def tabular_of(visit: Visit) -> dict[str, np.ndarray]:
+    """Inputs [4] and labels [5] of one visit with their masks."""
+    inputs = [getattr(visit, name) for name in TABULAR[:-1]] + [SEXES.get(visit.sex)]
+    labels = [getattr(visit, name) for name in LABELS]
+    arrays = {}
+    for name, values in (("tabular", inputs), ("labels", labels)):
+        arrays[name] = np.array([0 if value is None else value for value in values], np.float32)
+        arrays[f"{name}_mask"] = np.array([value is not None for value in values], np.float32)
+    return arrays

@@ -1,16 +1,14 @@
 """visits.csv: one row a visit, every cell checked, every problem kept."""
 from __future__ import annotations
 
+import csv
 import dataclasses
 import difflib
 import io
+import itertools
 import math
-import warnings
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path, PurePosixPath
-
-import pandas as pd
 
 from nurture_jax.measures import MEASURES, RANGES, SEXES, Range
 from nurture_jax.records import across_rows, dates
@@ -48,13 +46,15 @@ def read_file(path: Path, required: Sequence[str] = REQUIRED
 
 
 def _read(path: Path, required: Sequence[str]) -> tuple[list[tuple[int, Row]], list[Problem]]:
-    frame, problems = _read_cells(path)
-    if frame is None:
+    table, problems = _read_cells(path)
+    if table is None:
         return [], problems
-    problems += _check_columns(frame.columns, required)
+    columns, lines = table
+    problems += _check_columns(columns, required)
     rows, seen = [], {"visit": {}, "video": {}}
-    for number, cells in enumerate(frame.to_dict("records"), start=2):
-        cells = {name: str(cell).strip() for name, cell in cells.items()}
+    for number, line in enumerate(lines, start=2):
+        cells = {name: cell.strip()
+                 for name, cell in itertools.zip_longest(columns, line, fillvalue="")}
         if all(cell.lower() in EMPTY for cell in cells.values()):
             continue
         row, found = _check_row(number, cells, seen)
@@ -66,8 +66,8 @@ def _read(path: Path, required: Sequence[str]) -> tuple[list[tuple[int, Row]], l
     return rows, problems + across_rows.check(rows, FILE)
 
 
-def _read_cells(path: Path) -> tuple[pd.DataFrame | None, list[Problem]]:
-    """Every cell as text, or the reason why there are none."""
+def _read_cells(path: Path) -> tuple[tuple[list[str], list[list[str]]] | None, list[Problem]]:
+    """Columns, and the cells of every row as text, or the reason why there are none."""
     if not path.is_file():
         return None, [Problem(FILE, f"does not exist in {path.parent}; write one row a visit with "
                                     f"the columns {', '.join(COLUMNS)}")]
@@ -80,20 +80,18 @@ def _read_cells(path: Path) -> tuple[pd.DataFrame | None, list[Problem]]:
         if header.count(separator) > header.count(","):
             return None, [Problem(FILE, f"is separated by {name}, not commas; {SAVE_AS}")]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than columns
-            table = partial(pd.read_csv, dtype=str, keep_default_na=False, index_col=False,
-                            skip_blank_lines=False)
-            frame = table(io.StringIO(text))
-            header = table(io.StringIO(text), header=None, nrows=1)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
-        return None, [Problem(FILE, f"is not a table ({str(error).strip()}); {SAVE_AS}")]
-    # pandas would rename the second of two equal columns, and one of them would be ignored.
-    names = [name.strip() for name in header.iloc[0]]
+        columns, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (csv.Error, ValueError) as error:
+        why = error if isinstance(error, csv.Error) else "it is empty"
+        return None, [Problem(FILE, f"is not a table ({why}); {SAVE_AS}")]
+    if longer := next((i for i, line in enumerate(lines, 2) if len(line) > len(columns)), None):
+        return None, [Problem(FILE, f"is not a table (row {longer} has more cells than there are "
+                                    f"columns); {SAVE_AS}")]
+    names = [name.strip() for name in columns]
     if double := [name for name in COLUMNS if names.count(name) > 1]:
         return None, [Problem(FILE, f"has more than one column {', '.join(double)}; keep one of "
                                     f"each", row=1)]
-    return frame.rename(columns=lambda name: name.strip()), []
+    return (names, lines), []
 
 
 def _decode(data: bytes) -> tuple[str | None, str]:

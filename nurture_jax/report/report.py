@@ -15,12 +15,11 @@ from pathlib import Path
 
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.assessment import Assessment
+from nurture_jax.clinic.cells import estimated, known
 from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.evaluation.baselines import Baseline
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.growth import birth_weight_class, weight_band
-from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.records.visit import Visit
 from nurture_jax.report import model_card
 from nurture_jax.report import page as report_page
@@ -63,42 +62,6 @@ def predictions(assessments: Sequence[Assessment], gated: Sequence[tuple[Visit, 
               "gate_reasons": "; ".join(map(str, gate.failures))}
              for visit, gate in gated if not gate.accepted]
     return sealed.rows(rows)
-
-
-def known(visit: Visit) -> dict:
-    """What was known and measured without the video; empty cells for None."""
-    names = ("infant_id", "visit_id", "age_days", "sex", "gestational_age_days", "birth_weight_g",
-             "site", "device", "body")
-    return {name: getattr(visit, name) for name in names} | {
-        f"{measure}_measured": getattr(visit, measure) for measure in LABELS} | {
-        "weight_band_measured": weight_band(visit.weight_g) if visit.weight_g else None,
-        "birth_weight_class": birth_weight_class(visit.birth_weight_g)
-        if visit.birth_weight_g else None}
-
-
-def estimated(found: Assessment) -> dict:
-    """What is said of a visit, as cells by column."""
-    row, told = {}, found.plain()
-    for measure in LABELS:
-        plain = told["measures"].get(measure, {"standard": "none: not estimated"})
-        digits = MEASURES[measure].error_digits + 1
-        rounded = {"estimate": digits, "low": digits, "high": digits, "z": 3, "centile": 2}
-        row |= {f"{measure}_{name.replace('estimate', 'estimated')}": _rounded(
-            plain.get(name), places) for name, places in rounded.items()}
-        row[f"{measure}_standard"] = plain["standard"]
-    # It is of the infant, so the same for every measure that has a standard.
-    why = next(filter(None, (row.get("standard_because") for row in told["measures"].values())), "")
-    change = "change_from_birth_weight_percent"
-    return row | {
-        "standard_because": why, "weight_band_estimated": told["weight_band"],
-        change: _rounded(told[change], 2), "lacks": "; ".join(told["lacks"]),
-        "advice": told["advice"], "advice_reasons": "; ".join(told["advice_reasons"]),
-        "advice_not_judged": "; ".join(told["advice_not_judged"]),
-        "advice_notes": "; ".join(told["advice_notes"])}
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
 
 
 def _json(content: dict) -> str:

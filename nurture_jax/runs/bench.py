@@ -17,14 +17,14 @@ import numpy as np
 from deps_jax.common.loop.parallel import check_batch_size
 from nurture_jax.clinic.checks import Limits
 from nurture_jax.clips import clip_cache
-from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource, tabular_of
+from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource
 from nurture_jax.evaluation.groups import GIVEN, WITHHELD
 from nurture_jax.evaluation.intervals import ALL, Intervals
 from nurture_jax.measures import KEYPOINTS, LABELS
 from nurture_jax.network.model import NurtureNet, zero_inputs
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.records.video import sample_clip
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, tabular_of
 from nurture_jax.records.visits import Records
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture

@@ -68,12 +68,25 @@ def load_file(path: Path, folder: Path) -> Calibration:
     Raises:
       ValueError: As `load`.
     """
-    content = sealed.read(path, _evaluate(folder))
+    return of_content(sealed.read(path, _evaluate(folder)), path, _evaluate(folder))
+
+
+def of_content(content: dict, path: Path, mend: str) -> Calibration:
+    """The calibration out of the plain values that were written of it.
+
+    Args:
+      content: The values.
+      path: The file that they are of, for messages.
+      mend: What to do about one that cannot be used, in the imperative.
+
+    Raises:
+      ValueError: If they are of an older version.
+    """
     if missing := {field.name for field in dataclasses.fields(Calibration)} - content.keys():
         raise ValueError(f"{path} does not say which {', '.join(sorted(missing))} it belongs to; "
-                         f"{_evaluate(folder)}")
+                         f"{mend}")
     if content["intervals"].keys() != {field.name for field in dataclasses.fields(Intervals)}:
-        raise ValueError(f"{path} is of another version of this program; {_evaluate(folder)}")
+        raise ValueError(f"{path} is of another version of this program; {mend}")
     return Calibration(build_settings(Intervals, content["intervals"], f"{path}: intervals"),
                        content["model_sha256"],
                        build_settings(Limits, content["limits"], f"{path}: limits"),

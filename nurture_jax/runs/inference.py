@@ -21,6 +21,7 @@ from nurture_jax.measures import FORMER_LABELS
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
 from nurture_jax.network.model import NurtureNet, forward, zero_inputs
+from nurture_jax.records.video import ClipSettings
 from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask")
@@ -95,6 +96,11 @@ class TrainedNurture:
         variables = checkpoints.restore_state({"batch_stats": {}, **shapes})
         return cls(folder, experiment, model, variables, checkpoints.record(),
                    checkpoints.latest_step())
+
+    @property
+    def clip(self) -> ClipSettings:
+        """How its clips are cut from videos."""
+        return self.experiment.data.clip
 
     @cached_property
     def sha256(self) -> str:

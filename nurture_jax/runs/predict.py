@@ -2,15 +2,16 @@
 
 Nothing leaves the machine, and nothing of the infant is written but what the caller asks for.
 (A launcher also keeps compiled programs, in `~/.cache/deps_jax`: see `common/command/cli.py`.)
+The network is that of a run, or a file: JAX is imported for a run only.
 """
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
-import cv2
 import numpy as np
 
 from deps_jax.common.command.source import git_commit, package_version
@@ -19,21 +20,14 @@ from nurture_jax.clinic import plain_text, recording_gate
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.clinic.thresholds import Earlier, check_order
-from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.measures import KEYPOINTS, NEWBORN, RANGES, REFERENCE, REFERENCE_POINTS, SEXES
-from nurture_jax.records.video import sample_clip
+from nurture_jax.measures import RANGES, SEXES
+from nurture_jax.records.video import ClipSettings, sample_clip
 from nurture_jax.records.video_file import VideoError
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, tabular_of
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
-from nurture_jax.runs.inference import TrainedNurture
-
-COLOURS = {NEWBORN: (255, 160, 40), REFERENCE: (60, 140, 255)}  # RGB
-JOINT = (255, 60, 60)
-SHOWN_PX = 480  # least height of the drawn picture
-SHOWN_PEAK = 0.2  # keypoints with a lower peak are not drawn: the head has not found them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +40,31 @@ class Prediction:
         recording.
       audit: Model, code, time, inputs, all that the gate measured beside its limits, and the
         estimate, as plain values.
-      frame: The middle frame with masks and keypoints drawn on it, [h, w, 3] uint8.
+      frame: The middle frame with masks and keypoints drawn on it, [h, w, 3] uint8; None where
+        nothing was to be drawn.
     """
 
     gate: Gate
     assessment: Assessment | None
     audit: dict
-    frame: np.ndarray
+    frame: np.ndarray | None
+
+
+class Network(Protocol):
+    """What estimates: `inference.TrainedNurture` or `deploy.file_model.FileModel`.
+
+    Attributes:
+      folder: Where it is, for messages.
+      sha256: Hash of all that makes an estimate.
+      clip: How its clips are cut from videos.
+    """
+
+    folder: Path
+    sha256: str
+    clip: ClipSettings
+
+    def observe(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """What it says of a batch, as `inference.observe`, without padding."""
 
 
 class Predictor:
@@ -61,6 +73,7 @@ class Predictor:
     Args:
       trained: The network.
       calibrated: Its intervals.
+      draw: What makes the picture of a `Prediction`, such as `drawn.draw`; None makes none.
 
     Attributes:
       limits: Limits of the gate, those that the intervals were calibrated under.
@@ -69,13 +82,14 @@ class Predictor:
       ValueError: If the intervals are of another network.
     """
 
-    def __init__(self, trained: TrainedNurture, calibrated: Calibration) -> None:
+    def __init__(self, trained: Network, calibrated: Calibration,
+                 draw: Callable[[np.ndarray, dict], np.ndarray] | None = None) -> None:
         calibrated.check(trained.sha256, trained.folder)
-        self._trained, self._factors = trained, calibrated.intervals
+        self._trained, self._factors, self._draw = trained, calibrated.intervals, draw
         self.limits, self._familiar = calibrated.limits, calibrated.familiarity
-        data = trained.experiment.data
+        clip = trained.clip
         self._model = model_sha256(trained, self._factors)
-        trained.observe(_batch(np.zeros((data.frames, data.size, data.size, 3), np.uint8),
+        trained.observe(_batch(np.zeros((clip.frames, clip.size, clip.size, 3), np.uint8),
                                _visit("")))  # compiles
 
     @classmethod
@@ -90,8 +104,11 @@ class Predictor:
         Raises:
           ValueError: If it is not there, or was not evaluated with the weights it has now.
         """
+        from nurture_jax.runs.drawn import draw  # a file is run without JAX and OpenCV
+        from nurture_jax.runs.inference import TrainedNurture
+
         path = Path(intervals) if intervals else Path(folder) / calibration.FILE
-        return cls(TrainedNurture.open(folder), calibration.load_file(path, Path(folder)))
+        return cls(TrainedNurture.open(folder), calibration.load_file(path, Path(folder)), draw)
 
     def __call__(self, video: Path, *, age_days: float | None = None,
                  birth_weight_g: float | None = None, sex: str = "",
@@ -115,13 +132,13 @@ class Predictor:
         visit = recording(video, earlier, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
                           gestational_age_days=gestational_age_days, infant_id=infant_id,
                           visit_id=visit_id)
-        data = self._trained.experiment.data
-        clip = sample_clip(video, data.frames, data.size, fit=data.fit, minimum_s=data.minimum_s)
+        cut = self._trained.clip
+        clip = sample_clip(video, cut.frames, cut.size, fit=cut.fit, minimum_s=cut.minimum_s)
         found = {name: value[0] for name, value in
                  self._trained.observe(_batch(clip.images, visit)).items()}
         gate = recording_gate.inspect(
             clip.images, clip.duration_s, found.get("shares"), found.get("keypoints"), self.limits,
-            fit=data.fit, features=found.get("features"), familiarity=self._familiar)
+            fit=cut.fit, features=found.get("features"), familiarity=self._familiar)
         estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
         assessment = assess(estimates, self._factors, [earlier])[0] if gate.accepted else None
         audit = {
@@ -139,7 +156,8 @@ class Predictor:
                      "not_done": list(gate.not_done),
                      "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
             "estimate": assessment.plain() if assessment else None}
-        return Prediction(gate, assessment, audit, draw(clip.images, found))
+        picture = self._draw(clip.images, found) if self._draw else None
+        return Prediction(gate, assessment, audit, picture)
 
 
 def recording(video: str | Path, earlier: Sequence[Earlier] = (), **known: float | str | None
@@ -168,33 +186,6 @@ def check(visit: Visit) -> None:
         raise ValueError(f"sex {visit.sex!r} is unknown; use F or M, or leave it out")
 
 
-def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
-    """The middle frame, enlarged, with what the heads saw drawn on it, [h, w, 3] uint8.
-
-    Args:
-      frames: The clip, [t, h, w, 3] uint8 RGB.
-      found: What `TrainedNurture.observe` says of this one clip.
-    """
-    middle, scale = len(frames) // 2, -(-SHOWN_PX // frames.shape[1])
-    size = (scale * frames.shape[2], scale * frames.shape[1])
-    picture = cv2.resize(frames[middle], size, interpolation=cv2.INTER_CUBIC)
-    if "shares" in found:
-        owner = cv2.resize(found["shares"][middle].astype(np.float32), size).argmax(-1)
-        for category, colour in COLOURS.items():
-            mask = (owner == category).astype(np.uint8)
-            tinted = 0.75 * picture[mask > 0] + 0.25 * np.array(colour)
-            picture[mask > 0] = tinted.astype(np.uint8)
-            outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-            cv2.drawContours(picture, outlines, -1, colour, 2, cv2.LINE_AA)
-    if "keypoints" in found:
-        for name, (x, y, peak) in zip(KEYPOINTS, found["keypoints"][middle].tolist(), strict=True):
-            if peak >= SHOWN_PEAK:
-                colour = COLOURS[REFERENCE] if name in REFERENCE_POINTS else JOINT
-                cv2.circle(picture, (round(scale * x), round(scale * y)), 5, colour, -1,
-                           cv2.LINE_AA)
-    return picture
-
-
 def text(prediction: Prediction) -> str:
     """Text for the terminal: a line for each measure, then the advice, or why there is none."""
     if prediction.assessment is None:
@@ -213,7 +204,7 @@ def _batch(frames: np.ndarray, visit: Visit) -> dict[str, np.ndarray]:
     return {name: np.asarray(value)[None] for name, value in row.items()}
 
 
-def model_sha256(trained: TrainedNurture, factors: Intervals) -> str:
+def model_sha256(trained: Network, factors: Intervals) -> str:
     """Hash of all that makes the estimate and its interval: that of the network, and the factors.
 
     Paths are not in it, nor is the gate, whose limits the audit tells.

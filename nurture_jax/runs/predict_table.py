@@ -10,13 +10,12 @@ compares a later one with.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.assessment import Assessment
+from nurture_jax.clinic.cells import estimated, known
 from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.measures import RANGES, WEIGHT
@@ -24,7 +23,6 @@ from nurture_jax.records import visit_table
 from nurture_jax.records.problems import many
 from nurture_jax.records.video import VideoError
 from nurture_jax.records.visit import Visit
-from nurture_jax.report.report import estimated, known
 from nurture_jax.runs.predict import Prediction, Predictor
 
 REQUIRED = ("infant_id", "visit_id", "video")
@@ -74,16 +72,18 @@ def read(table: Path) -> tuple[Visit, ...]:
         place[visit.infant_id], visit.age_days is None, visit.age_days or 0)))
 
 
-def predict(predictor: Predictor, visits: tuple[Visit, ...], folder: Path) -> Iterator[Answer]:
+def predict(predictor: Predictor, visits: tuple[Visit, ...], folder: Path,
+            progress: Callable[[Sequence[Visit]], Iterable[Visit]] = iter) -> Iterator[Answer]:
     """Yields the answer of every visit, in order; a video that cannot be used stops nothing.
 
     Args:
       predictor: What estimates.
       visits: The visits as `read` sorts them.
       folder: Folder that their videos are in.
+      progress: Wraps the visits, such as tqdm.
     """
     infant, history = None, []
-    for visit in tqdm(visits, desc="estimating", unit="visit", leave=False):
+    for visit in progress(visits):
         if visit.infant_id != infant:
             infant, history = visit.infant_id, []
         earlier = [each for each in history

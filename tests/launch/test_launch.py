@@ -68,8 +68,8 @@ def test_after_training_too(module, arguments, message, tmp_path):
     assert message in said and "Traceback" not in said
 
 
-EXTRAS = {**dict.fromkeys(("bench_search", "export_subnet", "finetune_subnet", "latency_table",
-                           "search", "specialize"), "export"),
+EXTRAS = {**dict.fromkeys(("bench_search", "export_nurture", "export_subnet", "finetune_subnet",
+                           "latency_table", "search", "specialize"), "export"),
           **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture",
                            "count_programs", "cut_nurture", "evaluate_nurture",
                            "import_annotations", "nurture_ablation", "nurture_subnets",
@@ -84,7 +84,7 @@ def test_a_missing_extra_is_named_and_others_do_without():
 import runpy, sys
 from absl import flags
 
-for package in ("av", "onnx", "onnxruntime", "pandas", "pycocotools", "pygrowup", "pymoo"):
+for package in ("av", "onnx", "onnxruntime", "pycocotools", "pygrowup", "pymoo"):
     sys.modules[package] = None
 for module in sys.argv[1:]:
     before = set(flags.FLAGS)

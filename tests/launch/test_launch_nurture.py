@@ -91,6 +91,24 @@ def test_an_estimate_on_the_screen_and_in_files(workdir, evaluated, videos, tmp_
     assert code == 0 and json.loads(out)["estimate"] == first["estimate"]
 
 
+def test_a_file_says_what_the_run_says(workdir, evaluated, videos, tmp_path, capsys):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
+    from nurture_jax.predict_file.__main__ import main
+
+    code, out, err = launch_here("export_nurture", f"--workdir={workdir}", "--max_megabytes=1")
+    assert code == 0, err
+    assert "gate decides as the run" in out and "NOT OK" not in out
+    exported = workdir / "exported"
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "nurturenet_fp32.json", "nurturenet_fp32.md", "nurturenet_fp32.onnx"]
+    assert "| mean absolute error, weight |" in (exported / "nurturenet_fp32.md").read_text()
+    _, out, _ = predict(workdir, videos / "good.mp4", *KNOWN)
+    assert main([str(exported / "nurturenet_fp32.onnx"), str(videos / "good.mp4"), *KNOWN]) == 0
+    assert capsys.readouterr().out.splitlines() == out.splitlines()[:-1]  # the last has the time
+    code, _, err = launch_here("export_nurture", f"--workdir={workdir}", "--max_megabytes=0.001")
+    assert code == 2 and "no file of this run is within 0.001 MB; the nearest is" in err
+
+
 def test_a_rejected_recording_is_exit_code_3(workdir, evaluated, videos, tmp_path):
     audit = tmp_path / "audit.jsonl"
     code, out, _ = predict(workdir, videos / "dark.mp4", f"--audit={audit}")

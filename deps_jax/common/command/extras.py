@@ -11,7 +11,7 @@ EXTRAS = {
     "anny": ("embreex",),
     "bench": ("torch",),
     "export": ("onnx", "onnxruntime", "pymoo", "yaml"),
-    "nurture": ("array_record", "av", "pandas", "pycocotools", "pygrowup", "scipy"),
+    "nurture": ("array_record", "av", "pycocotools", "pygrowup", "scipy"),
 }
 
 

@@ -12,7 +12,6 @@ import pytest
 from absl import flags
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
-pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_records import write_records
 from make_videos import write_video

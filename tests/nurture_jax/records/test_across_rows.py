@@ -4,7 +4,6 @@ import shutil
 import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
-pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_records import COLUMNS, rows, write_csv, write_records
 

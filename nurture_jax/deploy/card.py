@@ -1,0 +1,75 @@
+"""The card beside an exported NurtureNet: all one must know to use it, for programs and people."""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from importlib import metadata
+from pathlib import Path
+
+from deps_jax.common.command.page import render
+from deps_jax.common.command.source import git_commit, package_version
+from deps_jax.common.files import sealed
+from deps_jax.export import onnx_writer
+from deps_jax.export.device_timer import EXPAND_INT8
+from nurture_jax.deploy.file_model import KIND
+from nurture_jax.measures import KEYPOINTS, LABELS, MEASURES, TABULAR
+from nurture_jax.report.model_card import NOT_FOR, SYNTHETIC, USE
+from nurture_jax.rules import TABLE
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.runs.inference import TrainedNurture
+
+VERSION = 1
+OUTPUTS = {
+    "mean": "estimates [b, n] float32, in the units of the measures",
+    "scale": "their Laplace scales [b, n] float32; an interval is estimate +- factor x scale",
+    "features": "what a recording looks like [b, f] float32, compared with that of training",
+    "shares": "shares of nothing, newborn and reference object [b, t, h / 4, w / 4, 3] float32",
+    "keypoints": f"x, y in pixels of the frame and height of the peak [b, t, {len(KEYPOINTS)}, 3] "
+                 "float32"}
+
+
+def describe(trained: TrainedNurture, precision: str) -> dict:
+    """The part of the card that is known before the file has run, as plain values."""
+    clip = dataclasses.asdict(trained.clip)
+    side = clip["size"]
+    return {
+        "kind": KIND, "card_version": VERSION, "precision": precision,
+        "inputs": {
+            "frames": f"[b, t, {side}, {side}, 3] uint8 RGB; the intervals are true of t = "
+                      f"{clip['frames']}",
+            "tabular": f"[b, {len(TABULAR)}] float32: {', '.join(TABULAR)} (sex 0 is F, 1 is M); "
+                       f"0 where not known",
+            "tabular_mask": f"[b, {len(TABULAR)}] float32: 1 where known, else 0"},
+        "outputs": OUTPUTS,
+        "clip": clip, "tabular": list(TABULAR), "keypoints": list(KEYPOINTS),
+        "measures": {name: MEASURES[name].unit for name in LABELS},
+        # Activations in int8 need the nodes that the other option would remove.
+        "session_options": {} if precision == "int8_static" else EXPAND_INT8,
+        "opset": onnx_writer.OPSET,
+        "standards": {name: row["name"] for name, row in TABLE["standards"].items()},
+        "rules": TABLE,
+        "use": USE, "network_sha256": trained.sha256,
+        "versions": {"package": package_version(), **{
+            name: metadata.version(name) for name in ("jax", "onnx", "onnxruntime", "numpy")}},
+        "git_commit": git_commit(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+
+
+def not_for(synthetic: bool) -> list[str]:
+    """What a file is not for; one that was trained or measured on rendered recordings says so."""
+    return [*NOT_FOR, *([SYNTHETIC] if synthetic else [])]
+
+
+def calibrated(calibration: Calibration) -> dict:
+    """What of a calibration stands on the card; whose it is, is said by the hash of the file."""
+    content = dataclasses.asdict(calibration)
+    del content["model_sha256"]
+    return content
+
+
+def write(model: Path, card: dict) -> None:
+    """Writes the card beside its model, `NAME.json`, and the same for people, `NAME.md`."""
+    sealed.write(model.with_suffix(".json"), card, indent=None)
+    if "check" in card:
+        sealed.replace(model.with_suffix(".md"), render(
+            __package__, "file_card.md.j2", card=card, model=model.name))

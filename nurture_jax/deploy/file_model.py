@@ -1,0 +1,116 @@
+"""A NurtureNet out of a file, with onnxruntime and NumPy alone: no JAX is imported.
+
+A model is two files: `NAME.onnx` and its card `NAME.json`. `Predictor` takes it as it takes a run.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from deps_jax.common.files import sealed
+from deps_jax.export.device_timer import session
+from nurture_jax.measures import LABELS, TABULAR
+from nurture_jax.records.video import ClipSettings
+from nurture_jax.rules import TABLE
+from nurture_jax.runs import calibration
+from nurture_jax.runs.calibration import Calibration
+from nurture_jax.runs.predict import Predictor
+
+KIND = "NurtureNet"
+INPUTS = ("frames", "tabular", "tabular_mask")
+_MEND = "export the model again (launch.export_nurture), and keep both files together"
+
+
+class FileModel:
+    """An exported network: what `runs.predict.Network` asks for.
+
+    Args:
+      path: Path of the .onnx file; its card lies beside it.
+      threads: Threads of onnxruntime.
+
+    Attributes:
+      folder: Path of the file, for messages.
+      card: The card, as plain values.
+      sha256: Hash of the file.
+      clip: How its clips are cut from videos.
+      calibrated: Its intervals, limits of the gate, and what recordings of training look like.
+
+    Raises:
+      ValueError: If a file is missing, damaged or does not belong to the other, the card is of
+        another version, or onnxruntime is not installed.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self.folder = path = Path(path)
+        self.card = read_card(path)
+        content = path.read_bytes()
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        if self.sha256 != self.card["sha256"]:
+            raise ValueError(f"{path} was altered, or {path.stem}.json is the card of another "
+                             f"file: their SHA-256 differ; {_MEND}")
+        self.clip = ClipSettings(**self.card["clip"])
+        self.calibrated = _calibration(self.card, path)
+        self._session = session(content, threads, self.card["session_options"])
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def observe(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the network says of a batch, as `runs.inference.observe`, without its padding.
+
+        Raises:
+          ValueError: If the frames have another number or size than the intervals are true of.
+        """
+        frames, clip = batch["frames"], self.clip
+        if frames.shape[1:] != (clip.frames, clip.size, clip.size, 3):
+            raise ValueError(f"clips of {frames.shape[1]} frames of {frames.shape[3]}x"
+                             f"{frames.shape[2]} px were given; {self.folder} takes {clip.frames} "
+                             f"frames of {clip.size}x{clip.size} px; cut them so")
+        real = np.asarray(batch["example_mask"]) > 0
+        found = self._session.run(None, {name: batch[name][real] for name in INPUTS})
+        return dict(zip(self._outputs, found, strict=True))
+
+
+def open_predictor(path: str | Path, threads: int = 1) -> Predictor:
+    """The predictor of a file: same gate, sentences and advice as that of a run.
+
+    Raises:
+      ValueError: As `FileModel`.
+    """
+    model = FileModel(path, threads)
+    return Predictor(model, model.calibrated)
+
+
+def read_card(path: Path) -> dict:
+    """The card of a model file.
+
+    Raises:
+      ValueError: If the model or its card is missing, or the card is damaged, none, or of a
+        program that estimates other measures.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(f"{path} is not an .onnx file; give the model that launch.export_nurture "
+                         f"has written")
+    beside = path.with_suffix(".json")
+    for file, what in ((path, "model"), (beside, "card of the model")):
+        if not file.is_file():
+            raise ValueError(f"{file}, the {what}, does not exist; {_MEND}")
+    card = sealed.read(beside, _MEND)
+    if card.get("kind") != KIND:
+        raise ValueError(f"{beside} is not the card of a {KIND}; {_MEND}")
+    for name, ours in (("measures", LABELS), ("tabular", TABULAR)):
+        if tuple(card[name]) != tuple(ours):
+            raise ValueError(f"{path} has the {name} {', '.join(card[name])}, this program "
+                             f"{', '.join(ours)}; use the version {card['versions']['package']} "
+                             f"that wrote it, or export the model again")
+    if card["rules"] != TABLE:
+        sealed.tell(f"the rules of the advice in {beside} are not those of this program, which are "
+                    f"used")
+    return card
+
+
+def _calibration(card: Mapping, path: Path) -> Calibration:
+    return calibration.of_content({**card["calibration"], "model_sha256": card["sha256"]},
+                                  path.with_suffix(".json"), _MEND)

