@@ -39,13 +39,13 @@ WINGS = {
         "": "run",
     },
     "nurture_jax": {
-        "": "measures rules",
+        "": "measures rules reference_objects",
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
         "records": "problems orientation colour video_file video annotations visit dates "
                    "across_rows visit_table visits negatives splits frame_list coco_exports",
         "clips": "clip_augment clip_cache clip_batches panning textures negatives",
-        "synthetic.world": "population pose paint dress render scene",
+        "synthetic.world": "population pose paint rulers dress render scene",
         "synthetic.ellipsoids": "body parts measures skin hits lying",
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
         "synthetic.objects": "things",

@@ -2,6 +2,7 @@
 
     frames         [b, t, h, w, 3] uint8
     tabular        [b, 4] float32, TABULAR; 0 where tabular_mask [b, 4] is 0
+    reference_cm   [b] float32, length of the reference object; 0 is not told
     labels         [b, 4] float32, LABELS; 0 where labels_mask [b, 4] is 0
     masks          [b, t, h', w'] uint8: 0 neither, 1 newborn, 2 reference object
     keypoints      [b, t, 19, 3] float32: x, y in clip pixels, visibility 0, 1 or 2
@@ -21,7 +22,14 @@ import numpy as np
 
 from deps_jax.common.loop.batches import Batches, Examples
 from nurture_jax.clips.clip_cache import ClipCache
-from nurture_jax.measures import CATEGORIES, KEYPOINTS, LABELS, SEXES, TABULAR
+from nurture_jax.measures import (
+    CATEGORIES,
+    DEFAULT_REFERENCE_CM,
+    KEYPOINTS,
+    LABELS,
+    SEXES,
+    TABULAR,
+)
 from nurture_jax.records.annotations import Frame
 from nurture_jax.records.video import SAME_FRAME_S, Clip, on_exact_frames
 from nurture_jax.records.visit import Visit
@@ -90,10 +98,10 @@ def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict[str, np.n
 
 
 def tabular_of(visit: Visit) -> dict[str, np.ndarray]:
-    """Inputs and labels of one visit with their masks, [4] each."""
+    """Inputs and labels of one visit with their masks, [4] each, and "reference_cm" []."""
     inputs = [getattr(visit, name) for name in TABULAR[:-1]] + [SEXES.get(visit.sex)]
     labels = [getattr(visit, name) for name in LABELS]
-    arrays = {}
+    arrays = {"reference_cm": np.float32(visit.reference_cm or DEFAULT_REFERENCE_CM)}
     for name, values in (("tabular", inputs), ("labels", labels)):
         arrays[name] = np.array([0 if value is None else value for value in values], np.float32)
         arrays[f"{name}_mask"] = np.array([value is not None for value in values], np.float32)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nurture_jax.clips.clip_batches import tabular_of
-from nurture_jax.measures import LABELS, TABULAR
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, TABULAR
 from nurture_jax.records.visits import Records
 
 Array = jax.Array | np.ndarray
@@ -37,6 +37,7 @@ class Scaling:
       tabular_mean, tabular_std: Those of the inputs in their units, but of the logarithm of the
         birth weight.
       gain_mean, gain_std: Those of the logarithm of weight over birth weight.
+      reference_cm: The lengths of the reference objects of the training visits, ascending.
     """
 
     label_mean: tuple[float, ...]
@@ -45,6 +46,7 @@ class Scaling:
     tabular_std: tuple[float, ...]
     gain_mean: float
     gain_std: float
+    reference_cm: tuple[float, ...] = (DEFAULT_REFERENCE_CM,)  # of runs before it was kept
 
     @classmethod
     def of(cls, records: Records) -> Scaling:
@@ -67,7 +69,16 @@ class Scaling:
         both = labels_mask[:, _WEIGHT] * tabular_mask[:, _BIRTH_WEIGHT]
         gain = labels[:, _WEIGHT] - tabular[:, _BIRTH_WEIGHT]
         (gain_mean,), (gain_std,) = _moments(gain[:, None], both[:, None], absent=0.0)
-        return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std)
+        lengths = sorted({float(row["reference_cm"]) for row in rows})
+        return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std,
+                   tuple(round(length, 3) for length in lengths))
+
+    def plain(self) -> dict:
+        """Plain values for a file or a hash: those of before where all rulers are the usual one."""
+        values = dataclasses.asdict(self)
+        if self.reference_cm == (DEFAULT_REFERENCE_CM,):
+            del values["reference_cm"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict) -> Scaling:

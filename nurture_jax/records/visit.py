@@ -27,6 +27,7 @@ class Visit:
     chest_cm: float | None = None
     arm_cm: float | None = None
     frames: tuple[Frame, ...] = ()
+    reference_cm: float | None = None  # between the ends of the reference object; None: 30
     body: str = ""  # of a rendered newborn: what it is made of
 
     @property

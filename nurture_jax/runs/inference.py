@@ -22,7 +22,7 @@ from nurture_jax.network.backbones import describe
 from nurture_jax.network.model import NurtureNet, forward, zero_inputs
 from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
 
-_INPUTS = ("frames", "tabular", "tabular_mask")
+_INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 
 
 def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
@@ -33,7 +33,8 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
       model: The network.
       variables: Its weights and statistics, "params" and "batch_stats".
       preprocess: Mean and standard deviation that colours are normalised with.
-      batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" of `clip_batches`.
+      batch: "frames" [b, t, h, w, 3] uint8, "tabular", "tabular_mask" and "reference_cm" of
+        `clip_batches`.
 
     Returns:
       "mean", "scale" [b, 4] in the units of LABELS, the scale that of a Laplace distribution; with
@@ -100,7 +101,7 @@ class TrainedNurture:
         Paths and cadences, which a continued run may change, are not in it, nor is the gate.
         """
         settings = flatten(dataclasses.asdict(self.experiment))
-        plain = {"standard": dataclasses.asdict(self.model.scaling),
+        plain = {"standard": self.model.scaling.plain(),
                  "backbone": describe(self.model.backbone),
                  "settings": {name: value for name, value in settings.items()
                               if not name.startswith((*MAY_DIFFER, GATE))}}
