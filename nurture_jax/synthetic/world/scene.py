@@ -23,6 +23,7 @@ RulerAt = tuple[np.ndarray, np.ndarray, float]  # centre [2], unit axis [2], hal
 
 
 _USUAL = RULERS["30"]
+_IN_VIEW = 0.6  # of the length of a longer one to either side: the camera slants
 
 
 class Surface(Protocol):
@@ -167,8 +168,8 @@ def _camera(rng: np.random.Generator, length: float, bounds: np.ndarray, ruler_a
     (high if side > 0 else low)[0] += side * (
         0.19 * length + 2 * max(0.0, ruler_at[2] - _USUAL.half_width_cm[1]))
     if kind.length_cm > _USUAL.length_cm:
-        low[1] = min(low[1], ruler_at[0][1] - kind.length_cm / 2)
-        high[1] = max(high[1], ruler_at[0][1] + kind.length_cm / 2)
+        low[1] = min(low[1], ruler_at[0][1] - _IN_VIEW * kind.length_cm)
+        high[1] = max(high[1], ruler_at[0][1] + _IN_VIEW * kind.length_cm)
     target = np.append((low + high) / 2 + length * rng.uniform(-0.03, 0.03, 2), 0.06 * length)
     needed = np.max((high - low) / 2) / tangents.min()  # within the central square
     distance = needed * rng.uniform(0.94, 1.34) + 0.10 * length
