@@ -54,12 +54,12 @@ WINGS = {
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",
-        "clinic": "thresholds advice assessment plain_text evidence familiarity checks "
+        "clinic": "thresholds advice assessment plain_text evidence familiarity scale checks "
                   "recording_gate",
         "training": "losses train refit best training_data messages experiment",
         "report": "facts flow content model_card plots page report",
         "runs": "calibration inference ablation observed other_data evaluate_run predict "
-                "predict_table gate_test bench",
+                "predict_table gate_test ruler_test bench",
     },
 }
 MOST_FILES = 15
