@@ -57,7 +57,7 @@ WINGS = {
         "clinic": "thresholds advice assessment plain_text evidence familiarity scale checks "
                   "recording_gate",
         "training": "losses train refit best training_data messages experiment",
-        "report": "facts flow content model_card plots page report",
+        "report": "reference_card facts flow content model_card plots page report",
         "runs": "calibration inference ablation observed other_data evaluate_run predict "
                 "predict_table gate_test ruler_test bench",
     },

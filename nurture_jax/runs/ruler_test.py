@@ -150,7 +150,8 @@ def table(pairs: Sequence[Pair]) -> str:
         cells = [f"{measure.error(value)} ({100 * (over - 1):+.0f} %)" for measure, value, over in
                  zip(shown, errors, pair.error_over(usual), strict=True)]
         lines.append(f"| {_label(name)} | " + " | ".join(cells) + " |")
-    lines += ["", "| true, told: refused (by the length) | " + " | ".join(map(_label, names)) + " |",
+    told = " | ".join(map(_label, names))
+    lines += ["", f"| true, told: refused (by the length) | {told} |",
               "| --- |" + " --- |" * len(names)]
     for true in names:
         cells = [f"{100 * by[true, told].refused.mean():.0f} % "
