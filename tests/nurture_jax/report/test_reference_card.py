@@ -20,7 +20,8 @@ def pages(content: bytes) -> list[tuple[tuple[float, ...], np.ndarray]]:
                                   content, re.DOTALL):
         size = tuple(np.array(box.split(), float) / POINTS_PER_MM)
         number = rb"(-?[\d.]+) (-?[\d.]+) "
-        paths = re.findall(number + rb"m\n" + (number + rb"l\n") * 3 + rb"h", stream)
+        back = rb"(?:-?[\d.]+ -?[\d.]+ l\n)?"  # to the first corner
+        paths = re.findall(number + rb"m\n" + (number + rb"l\n") * 3 + back + rb"h", stream)
         corners = np.array(paths, float).reshape(-1, 4, 2) / POINTS_PER_MM
         low, high = corners.min(1), corners.max(1)
         found.append((size, np.concatenate([low, high - low], 1)))
