@@ -71,7 +71,7 @@ class Limits:
     least_proportions: float = 0.7
     most_size_change: float = 0.25
     familiar_recordings: float = 0.98
-    rightly_told: float = 0.98
+    rightly_told: float = 0.95
     least_reference_frames: float = 0.5
     most_cut_frames: float = 0.5
     least_contact: float = 0.05

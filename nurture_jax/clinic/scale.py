@@ -31,6 +31,7 @@ _KNOWN = (("birth_weight_g", np.log(3000.0), 0.2), ("age_days", 15.0, 15.0),
           ("gestational_age_days", 275.0, 14.0))
 _RIDGE = 1.0  # of the expected lengths, in visits
 _SHRINK = 0.05  # of the covariance, towards its diagonal
+_ROUNDS, _OUTLIER = 4, 6.0  # of the fit; differences of so many medians are left out, about 4 sigma
 NEW_LENGTH = 1.15  # factor beyond the shortest and longest of training that is still tried; ours
 FEWEST = 40  # recordings of training, below which nothing is compared
 
@@ -88,7 +89,8 @@ def told_cm(visit: Visit) -> float:
 def measure(keypoints: np.ndarray, shares: np.ndarray | None, size: int) -> np.ndarray:
     """Logarithms of SPANS over the length of the reference object, and of its own width, [k].
 
-    They are medians over the frames in which both its ends are clear, nan where there is none.
+    They are medians over the frames in which both its ends are clear, nan where fewer than half
+    are.
 
     Args:
       keypoints: Places x, y in clip pixels and confidence 0-1, [t, 19, 3].
@@ -101,7 +103,7 @@ def measure(keypoints: np.ndarray, shares: np.ndarray | None, size: int) -> np.n
     middle = lambda names: points[clear][:, [_POINT(name) for name in names], :2].mean(1)
     length = lambda ends: np.log(np.linalg.norm(middle(ends[0]) - middle(ends[1]), axis=-1) + 1.0)
     count = len(SPANS) + (shares is not None)
-    if not clear.any():
+    if clear.mean() < 0.5:
         return np.full(count, np.nan)
     found, own = [length(ends) for ends in SPANS], length(_ENDS)
     if shares is not None:
@@ -129,9 +131,29 @@ def fit(training: Sequence[tuple[np.ndarray, Visit]], held_out: Sequence[tuple[n
         return Scale(lengths or (DEFAULT_REFERENCE_CM,))
     rows = np.stack([_told(row, told_cm(visit)) for row, visit in usable])
     known = np.stack([_known(visit) for _, visit in usable])
+    kept = np.ones(len(rows), bool)
+    for _ in range(_ROUNDS):  # a ruler that was found in the wrong place teaches nothing
+        expected, weights = _solve(rows[kept], known[kept])
+        off = np.abs((rows - known @ expected.T) @ weights)
+        kept = off <= _OUTLIER * np.median(off)
+    plain = lambda array: tuple(np.round(array, 7).tolist())
+    scale = Scale(lengths, tuple(map(plain, expected)), plain(weights))
+    off = [abs(np.log(looks / told_cm(visit))) for row, visit in held_out
+           if (looks := scale.looks_cm(row, visit)) is not None]
+    return dataclasses.replace(scale, limit=float(
+        np.quantile(off, share, method="higher"))) if off else Scale(lengths)
+
+
+def _solve(rows: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients [k, m] and weights [k] of `Scale`.
+
+    Args:
+      rows: What `_told` gives, [n, k].
+      known: What `_known` gives, [n, m].
+    """
     ridge = _RIDGE * np.eye(known.shape[1])
     ridge[0, 0] = 1e-6
-    expected = np.linalg.solve(known.T @ known + ridge, known.T @ rows).T  # k m
+    expected = np.linalg.solve(known.T @ known + ridge, known.T @ rows).T
     rest = rows - known @ expected.T
     covariance = rest.T @ rest / len(rest)
     covariance = (1 - _SHRINK) * covariance + _SHRINK * np.diag(np.diag(covariance)) \
@@ -140,13 +162,7 @@ def fit(training: Sequence[tuple[np.ndarray, Visit]], held_out: Sequence[tuple[n
     # expected of such a reference object too.
     moves = _told(np.zeros(rows.shape[1]), np.e * DEFAULT_REFERENCE_CM) - expected[:, -1]
     weights = np.linalg.solve(covariance, moves)
-    weights = weights / (weights @ moves)
-    plain = lambda array: tuple(np.round(array, 7).tolist())
-    scale = Scale(lengths, tuple(map(plain, expected)), plain(weights))
-    off = [abs(np.log(looks / told_cm(visit))) for row, visit in held_out
-           if (looks := scale.looks_cm(row, visit)) is not None]
-    return dataclasses.replace(scale, limit=float(
-        np.quantile(off, share, method="higher"))) if off else Scale(lengths)
+    return expected, weights / (weights @ moves)
 
 
 def _told(measured: np.ndarray, reference_cm: float) -> np.ndarray:

@@ -63,8 +63,10 @@ def learn(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int, 
             seen = observe(batch)
             features[name] += [seen["features"]] if "features" in seen else []
             rows = batch["index"][np.asarray(batch["example_mask"]) > 0]
-            told[name] += [(_measured(seen, row, batch), visits[int(place)])
-                           for row, place in enumerate(rows)]
+            # A ruler that was not found has no length: what the other checks refuse teaches none.
+            told[name] += [
+                (_measured(seen, row, batch), visits[int(place)]) for row, place in enumerate(rows)
+                if _look(seen, row, batch, source, int(place), limits).accepted]
     familiar = None
     if features["train"]:
         familiar = familiarity.fit(*map(np.concatenate, features.values()),
@@ -104,11 +106,8 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
         found, untold = observe(batch), observe(withhold(batch))
         for row, mean in enumerate(found["mean"]):
             place = int(batch["index"][row])
-            seen = {name: found[name][row] for name in found}
-            gate = inspect(batch["frames"][row], source.cache[place].duration_s,
-                           seen.get("shares"), seen.get("keypoints"), limits,
-                           fit=source.cache.settings.fit, features=seen.get("features"),
-                           familiarity=familiar, scale=lengths, visit=visits[place])
+            gate = _look(found, row, batch, source, place, limits, familiarity=familiar,
+                         scale=lengths, visit=visits[place])
             gates.append((visits[place], gate))
             if gate.accepted:
                 kept.append((visits[place], mean, found["scale"][row], untold["mean"][row],
@@ -123,6 +122,15 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
         Estimates(tuple(chosen), np.stack(mean), np.stack(scale)),
         Estimates(tuple(map(without_birth_weight, chosen)), np.stack(untold_mean),
                   np.stack(untold_scale)), tuple(gates))
+
+
+def _look(found: Mapping[str, np.ndarray], row: int, batch: Mapping[str, np.ndarray],
+          source: ClipSource, place: int, limits: Limits | None, **known: object) -> Gate:
+    """What the gate says of one clip of a batch; `known` as for `recording_gate.inspect`."""
+    seen = {name: found[name][row] for name in found}
+    return inspect(batch["frames"][row], source.cache[place].duration_s, seen.get("shares"),
+                   seen.get("keypoints"), limits, fit=source.cache.settings.fit,
+                   features=seen.get("features"), **known)
 
 
 def withhold(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

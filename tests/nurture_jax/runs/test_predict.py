@@ -185,7 +185,8 @@ def test_audit_tells_code_limits_and_what_was_measured(predictor, video, monkeyp
 
 def test_a_length_that_was_not_trained_is_refused_by_name(predictor, video):
     found = predictor(video, **KNOWN, reference_cm=15.0)
-    assert found.assessment is None and "learnt nothing of a reference object of that" in text(found)
+    assert found.assessment is None
+    assert "learnt nothing of a reference object of that" in text(found)
     assert found.audit["inputs"]["reference_cm"] == 15
     with pytest.raises(ValueError, match="reference_cm 150 is not 5 to 100 cm; millimetres"):
         predictor(video, **KNOWN, reference_cm=150.0)
