@@ -36,8 +36,7 @@ PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with wha
 
 
 def main(_):
-    known = {"age_days": AGE.value, "birth_weight_g": BIRTH_WEIGHT.value, "sex": SEX.value,
-             "gestational_age_days": GESTATION.value, "reference_cm": REFERENCE.value}
+    known = {flag.name: flag.value for flag in (AGE, BIRTH_WEIGHT, SEX, GESTATION, REFERENCE)}
     earlier = [Earlier.of_scale(each) for each in EARLIER.value]
     # What can be refused is refused before anything is opened.
     recording(VIDEO.value, earlier, **known)
