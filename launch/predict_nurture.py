@@ -27,6 +27,7 @@ AGE = flags.DEFINE_float("age_days", None, "since birth")
 BIRTH_WEIGHT = flags.DEFINE_float("birth_weight_g", None, "in grams")
 SEX = flags.DEFINE_string("sex", "", "F or M")
 GESTATION = flags.DEFINE_float("gestational_age_days", None, "at birth, 280 is term")
+REFERENCE = flags.DEFINE_float("reference_cm", None, "of the ruler; if training had not only 30")
 EARLIER = flags.DEFINE_list("earlier", [], "earlier weights of a scale: DAY:GRAMS,DAY:GRAMS")
 JSON = flags.DEFINE_bool("json", False, "print the audit record instead of lines")
 INTERVALS = flags.DEFINE_string("intervals", "", "intervals.json of another hospital")
@@ -35,8 +36,7 @@ PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with wha
 
 
 def main(_):
-    known = {"age_days": AGE.value, "birth_weight_g": BIRTH_WEIGHT.value, "sex": SEX.value,
-             "gestational_age_days": GESTATION.value}
+    known = {flag.name: flag.value for flag in (AGE, BIRTH_WEIGHT, SEX, GESTATION, REFERENCE)}
     earlier = [Earlier.of_scale(each) for each in EARLIER.value]
     # What can be refused is refused before anything is opened.
     recording(VIDEO.value, earlier, **known)

@@ -10,7 +10,7 @@ from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.runs import calibration, gate_test
+    from nurture_jax.runs import calibration, gate_test, ruler_test
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of an evaluated training run", required=True)
 PHOTOS = flags.DEFINE_string("photos", "", "folder of pictures and videos without a newborn")
@@ -19,10 +19,15 @@ CLIPS = flags.DEFINE_integer("clips", 100, "of each kind that is drawn, and of a
 RENDERED = flags.DEFINE_integer("rendered", 0, "rendered clips of each kind (10 to 20 a minute and "
                                 "core)")
 KINDS = flags.DEFINE_list("kinds", [], "kinds that are drawn or rendered, all if none is given")
+RULERS = flags.DEFINE_integer("rulers", 0, "rendered infants, each beside rulers of 15, 20, 30 and "
+                              "60 cm that are told rightly and wrongly; nothing else is tried")
 DATA = flags.DEFINE_string("data", "", "where the data set lies now, if it has moved")
 
 
 def main(_):
+    if RULERS.value:
+        print(ruler_test.table(ruler_test.try_rulers(WORKDIR.value, RULERS.value)))
+        return
     tried = gate_test.try_gate(WORKDIR.value, clips=CLIPS.value, photos=PHOTOS.value,
                                 rendered_clips=RENDERED.value, kinds=KINDS.value,
                                 data_dir=DATA.value)

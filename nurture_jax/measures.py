@@ -103,7 +103,10 @@ FORMER_LABELS = LABELS[:4]
 # What a network is told beside the video, in the order of its inputs.
 TABULAR = ("birth_weight_g", "age_days", "gestational_age_days", "sex")
 SEXES = {"F": 0.0, "M": 1.0}
+# Of what lies beside the newborn, between its ends; 30 where a table does not say.
+DEFAULT_REFERENCE_CM = 30.0
 RANGES = {
+    "reference_cm": Range(5, 100, "cm", _LENGTHS),
     "age_days": Range(0, 60, "days"),
     "gestational_age_days": Range(154, 315, "days", (("weeks", 7),)),
     "birth_weight_g": _WEIGHT,

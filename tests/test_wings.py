@@ -39,13 +39,13 @@ WINGS = {
         "": "run",
     },
     "nurture_jax": {
-        "": "measures rules",
+        "": "measures rules reference_objects",
         "growth": "student_t score_types newborn_size postnatal_preterm weight_classes who_by_age "
                   "zscores",
         "records": "problems orientation colour video_file video annotations visit dates "
                    "across_rows visit_table visits negatives splits frame_list coco_exports",
         "clips": "clip_augment clip_cache clip_batches panning textures negatives",
-        "synthetic.world": "population pose paint dress render scene",
+        "synthetic.world": "population pose paint rulers dress render scene",
         "synthetic.ellipsoids": "body parts measures skin hits lying",
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
         "synthetic.objects": "things",
@@ -54,13 +54,13 @@ WINGS = {
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",
-        "clinic": "thresholds advice assessment plain_text cells evidence familiarity checks "
+        "clinic": "thresholds advice assessment plain_text cells evidence familiarity scale checks "
                   "pictures recording_gate",
         "training": "losses distillation train refit best training_data messages experiment",
         "once_for_all": "network task experiment subnets choose",
-        "report": "facts flow content model_card plots page report",
+        "report": "reference_card facts flow content model_card plots page report",
         "runs": "calibration inference ablation observed other_data evaluate_run drawn predict "
-                "predict_table gate_test bench",
+                "predict_table gate_test ruler_test bench",
         "deploy": "file_model card graph compared export",
         "predict_file": "__main__",
     },

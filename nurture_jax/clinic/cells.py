@@ -10,7 +10,7 @@ from nurture_jax.records.visit import Visit
 def known(visit: Visit) -> dict:
     """What was known and measured without the video; empty cells for None."""
     names = ("infant_id", "visit_id", "age_days", "sex", "gestational_age_days", "birth_weight_g",
-             "site", "device", "body")
+             "site", "device", "body", "reference_cm")
     return {name: getattr(visit, name) for name in names} | {
         f"{measure}_measured": getattr(visit, measure) for measure in LABELS} | {
         "weight_band_measured": weight_band(visit.weight_g) if visit.weight_g else None,

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from nurture_jax.clinic.scale import Scale
 from nurture_jax.rules import TABLE
 
 _CUT_OFF = {"letterbox": "newborn_cut_off", "crop": "newborn_cut_off_by_crop"}  # its sentences
@@ -18,7 +19,8 @@ _CUT_OFF = {"letterbox": "newborn_cut_off", "crop": "newborn_cut_off_by_crop"}  
 NEEDED = {"newborn_not_found": "found_frames", "newborn_cut_off": "mask",
           "reference_not_seen": "reference_frames", "newborn_disagrees": "on_mask",
           "newborn_out_of_proportion": "proportions", "newborn_unsteady": "size_change",
-          "unfamiliar": "unfamiliarity"}
+          "unfamiliar": "unfamiliarity", "reference_wrongly_told": "reference_looks_cm"}
+NO_SCALE = Scale()  # compares nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Limits:
       most_size_change: Spread of the newborn's size over the frames, as a part of it.
       familiar_recordings: Share of the recordings of calibration that must count as like those of
         training; it sets the limit of `familiarity`.
+      rightly_told: Share of the recordings of calibration whose reference object must count as of
+        the length that was told; it sets the limit of `scale`.
       least_reference_frames: The same of the reference object; it may be hidden now and then.
       most_cut_frames: Share of the found frames in which the newborn may reach the border.
       least_contact: Share of a side of the picture that the mask must touch to count as reaching
@@ -67,6 +71,7 @@ class Limits:
     least_proportions: float = 0.7
     most_size_change: float = 0.25
     familiar_recordings: float = 0.98
+    rightly_told: float = 0.95
     least_reference_frames: float = 0.5
     most_cut_frames: float = 0.5
     least_contact: float = 0.05
@@ -109,27 +114,31 @@ class Failure:
                 f"{self.advice}")
 
 
-def failures(measured: Mapping[str, float], limits: Limits, fit: str, highest: float | None
-             ) -> tuple[Failure, ...]:
+def failures(measured: Mapping[str, float], limits: Limits, fit: str, highest: float | None,
+             scale: Scale = NO_SCALE) -> tuple[Failure, ...]:
     """The checks that were not passed; of a newborn that is not there no more is said.
 
     Args:
       measured: See `recording_gate.Gate`.
       fit: How the frames were cut, see `video.ClipSettings`; the advice depends on it.
       highest: The calibrated limit of the unfamiliarity; None where it was not looked at.
+      scale: What is known of lengths of reference objects.
     """
     about = _found(measured, limits) or [
         *_agrees(measured, limits), *_proportioned(measured, limits), *_steady(measured, limits),
         *_cut_off(measured, limits, _CUT_OFF[fit])]
     return (*_duration(measured, limits), *_light(measured, limits), *_sharp(measured, limits),
-            *about, *_beside(measured, limits), *_familiar(measured, highest))
+            *about, *_beside(measured, limits), *told_length(measured, scale),
+            *_familiar(measured, highest))
 
 
-def failing(measured: Mapping[str, float], limits: Limits, highest: float | None) -> set[str]:
+def failing(measured: Mapping[str, float], limits: Limits, highest: float | None,
+            scale: Scale = NO_SCALE) -> set[str]:
     """Names of the checks that are not passed, each looked at for itself; as `failures`."""
     checks = (_duration, _light, _sharp, _found, _agrees, _proportioned, _steady, _cut_off, _beside)
     found = {failure.check for check in checks for failure in check(measured, limits)}
-    return found | {failure.check for failure in _familiar(measured, highest)}
+    return found | {failure.check for failure in (*told_length(measured, scale),
+                                                  *_familiar(measured, highest))}
 
 
 def _failure(check: str, measured: float, limit: float, sentences: str = "") -> list[Failure]:
@@ -188,3 +197,18 @@ def _familiar(measured: Mapping[str, float], highest: float | None) -> list[Fail
     if highest is None or score <= highest:
         return []
     return _failure("unfamiliar", score, highest)
+
+
+def told_length(measured: Mapping[str, float], scale: Scale) -> list[Failure]:
+    """A length that training had nothing like, or that the reference object does not look like."""
+    if (told := measured.get("reference_cm")) is None:
+        return []
+    low, high = scale.range_cm
+    if not low <= told <= high:
+        return _failure("reference_length_new", told, round(low if told < low else high, 1))
+    if (looks := measured.get("reference_looks_cm")) is None:
+        return []
+    low, high = told * np.exp(-scale.limit), told * np.exp(scale.limit)
+    if low <= looks <= high:
+        return []
+    return _failure("reference_wrongly_told", looks, round(low if looks < low else high, 1))

@@ -20,7 +20,9 @@ import numpy as np
 from nurture_jax.clinic import checks, evidence, pictures
 from nurture_jax.clinic.checks import Failure, Limits
 from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.scale import Scale, measure, told_cm
 from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE, REFERENCE_POINTS
+from nurture_jax.records.visit import Visit
 
 SHARPNESS_PX = 96  # side that a larger clip is brought to first: one limit for one width of a blur
 SMOOTHING_PX = 1.0
@@ -37,8 +39,9 @@ class Gate:
       measured: What was compared with the limits, of passed checks too: "duration_s",
         "brightness", "sharpness" and, with masks or keypoints, shares of the frames:
         "found_frames", "cut_frames" (of those found, so absent where none is),
-        "reference_frames"; then "proportions", "size_change", "on_mask" and "unfamiliarity".
-      limit_unfamiliarity: The calibrated limit of the last; None where nothing was compared.
+        "reference_frames"; then "proportions", "size_change", "on_mask", "unfamiliarity" and, of
+        the reference object, "reference_cm" that was told and "reference_looks_cm".
+      limit_unfamiliarity: The calibrated limit of that; None where nothing was compared.
     """
 
     failures: tuple[Failure, ...]
@@ -55,7 +58,8 @@ class Gate:
 def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarray | None = None,
             keypoints: np.ndarray | None = None, limits: Limits | None = None, *,
             fit: str = "letterbox", features: np.ndarray | None = None,
-            familiarity: Familiarity | None = None) -> Gate:
+            familiarity: Familiarity | None = None, scale: Scale = checks.NO_SCALE,
+            visit: Visit | None = None) -> Gate:
     """Does every check that can be done, and tells all failures at once.
 
     Args:
@@ -70,6 +74,8 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
       features: What the recording looks like, [f], see `model.Seen`.
       familiarity: What the recordings of training look like; None, or no features, compares
         nothing.
+      scale: What is known of lengths of reference objects.
+      visit: What was told of the infant and the reference object; None compares nothing with it.
 
     Raises:
       ValueError: If an array has another shape.
@@ -99,9 +105,12 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
     if features is not None and familiarity is not None:
         highest = familiarity.limit
         measured["unfamiliarity"] = float(familiarity.score(np.asarray(features)[None])[0])
-    there = {*measured, *(["mask"] if owner is not None else [])}
+    measured |= _told(keypoints, mask_probabilities, frames.shape[1], scale, visit)
+    told_nothing = visit is None and keypoints is not None  # then there is nothing to check
+    there = {*measured, *(["mask"] if owner is not None else []),
+             *([checks.NEEDED["reference_wrongly_told"]] if told_nothing else [])}
     not_done = tuple(check for check, name in checks.NEEDED.items() if name not in there)
-    return Gate(checks.failures(measured, limits, fit, highest), not_done, measured, highest)
+    return Gate(checks.failures(measured, limits, fit, highest, scale), not_done, measured, highest)
 
 
 def rejections(gates: Iterable[Gate]) -> dict[str, int]:
@@ -183,6 +192,18 @@ def _reference(owner: np.ndarray | None, keypoints: np.ndarray | None, limits: L
     else:
         return {}
     return {"reference_frames": float(seen.mean())}
+
+
+def _told(keypoints: np.ndarray | None, shares: np.ndarray | None, size: int, scale: Scale,
+          visit: Visit | None) -> dict[str, float]:
+    """The length of the reference object as it was told, and as it looks."""
+    if visit is None:
+        return {}
+    told = {"reference_cm": float(told_cm(visit))}
+    if keypoints is None:
+        return told
+    looks = scale.looks_cm(measure(keypoints, shares, size), visit)
+    return told if looks is None else {**told, "reference_looks_cm": looks}
 
 
 def _agreement(shares: np.ndarray | None, keypoints: np.ndarray | None, size: int

@@ -2,6 +2,7 @@
 
     frames         [b, t, h, w, 3] uint8
     tabular        [b, 4] float32, TABULAR; 0 where tabular_mask [b, 4] is 0
+    reference_cm   [b] float32, length of the reference object; 0 is not told
     labels         [b, 5] float32, LABELS; 0 where labels_mask [b, 5] is 0
     masks          [b, t, h', w'] uint8: 0 neither, 1 newborn, 2 reference object
     keypoints      [b, t, 19, 3] float32: x, y in clip pixels, visibility 0, 1 or 2

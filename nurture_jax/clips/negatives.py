@@ -120,8 +120,9 @@ def nothing(frames: np.ndarray, mask_stride: int) -> Example:
 def unlabelled() -> Example:
     """Inputs and labels of nobody, none of them known."""
     sizes = {"tabular": len(TABULAR), "labels": len(LABELS)}
-    return {f"{name}{end}": np.zeros(size, np.float32) for name, size in sizes.items()
-            for end in ("", "_mask")}
+    return {"reference_cm": np.float32(0), **{
+        f"{name}{end}": np.zeros(size, np.float32) for name, size in sizes.items()
+        for end in ("", "_mask")}}
 
 
 def of_folders(folders: Sequence[Path], cache: Path, settings: ClipSettings, mask_stride: int, *,

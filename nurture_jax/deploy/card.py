@@ -12,7 +12,7 @@ from deps_jax.common.files import sealed
 from deps_jax.export import onnx_writer
 from deps_jax.export.device_timer import EXPAND_INT8
 from nurture_jax.deploy.file_model import KIND
-from nurture_jax.measures import KEYPOINTS, LABELS, MEASURES, TABULAR
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, KEYPOINTS, LABELS, MEASURES, TABULAR
 from nurture_jax.report.model_card import NOT_FOR, SYNTHETIC, USE
 from nurture_jax.rules import TABLE
 from nurture_jax.runs.calibration import Calibration
@@ -39,9 +39,11 @@ def describe(trained: TrainedNurture, precision: str) -> dict:
                       f"{clip['frames']}",
             "tabular": f"[b, {len(TABULAR)}] float32: {', '.join(TABULAR)} (sex 0 is F, 1 is M); "
                        f"0 where not known",
-            "tabular_mask": f"[b, {len(TABULAR)}] float32: 1 where known, else 0"},
+            "tabular_mask": f"[b, {len(TABULAR)}] float32: 1 where known, else 0",
+            "reference_cm": f"[b] float32: length of the reference object; 0 is "
+                            f"{DEFAULT_REFERENCE_CM:g}"},
         "outputs": OUTPUTS,
-        "clip": clip, "tabular": list(TABULAR), "keypoints": list(KEYPOINTS),
+        "clip": clip, "reference_cm": list(trained.reference_cm), "tabular": list(TABULAR), "keypoints": list(KEYPOINTS),
         "measures": {name: MEASURES[name].unit for name in LABELS},
         # Activations in int8 need the nodes that the other option would remove.
         "session_options": {} if precision == "int8_static" else EXPAND_INT8,

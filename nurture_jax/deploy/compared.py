@@ -11,7 +11,7 @@ from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.coverage import EVERYBODY, covered
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.runs.calibration import Calibration
-from nurture_jax.runs.observed import Observe, Observed, learn_familiar, observe_split
+from nurture_jax.runs.observed import Observe, Observed, learn, observe_split
 
 # What a file must keep (ours; the first two in any precision that computes in float32).
 MOST_DIFFERENCE = {"g": 2.0, "cm": 0.02}
@@ -55,8 +55,9 @@ def measure(observe: Observe, sources: Mapping[str, ClipSource], *, calibrating:
     Raises:
       ValueError: If the gate rejects all visits of a split.
     """
-    familiar = learn_familiar(observe, sources, batch_size, of.limits.familiar_recordings)
-    look = lambda part: observe_split(observe, sources[part], batch_size, of.limits, familiar)
+    familiar, lengths = learn(observe, sources, batch_size, of.limits)
+    look = lambda part: observe_split(observe, sources[part], batch_size, of.limits, familiar,
+                                      lengths)
     own, seen = look(calibrating), look(split)
     factors = intervals.calibrate(own.estimates, own.withheld, coverage=of.intervals.coverage)
     errors = np.abs(seen.estimates.truth - seen.estimates.mean)
@@ -64,7 +65,7 @@ def measure(observe: Observe, sources: Mapping[str, ClipSource], *, calibrating:
             if np.isfinite(errors[:, i]).any()}
     shares = {row.measure: row.by_infant.value for row in covered(factors, seen.estimates)
               if row.by == EVERYBODY}
-    return Measured(Calibration(factors, sha256, of.limits, familiar), mean, shares, seen)
+    return Measured(Calibration(factors, sha256, of.limits, familiar, lengths), mean, shares, seen)
 
 
 def differences(one: Measured, other: Measured) -> dict[str, float]:

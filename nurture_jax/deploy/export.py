@@ -156,7 +156,8 @@ def time_files(files: Mapping[str, Path], threads: int) -> dict[str, float]:
         for name, model in models.items():
             clip, known = model.clip, np.zeros((1, len(model.card["tabular"])), np.float32)
             batch = {"frames": np.zeros((1, clip.frames, clip.size, clip.size, 3), np.uint8),
-                     "tabular": known, "tabular_mask": known, "example_mask": np.ones(1)}
+                     "tabular": known, "tabular_mask": known,
+                     "reference_cm": np.zeros(1, np.float32), "example_mask": np.ones(1)}
             start = time.perf_counter()
             model.observe(batch)
             found[name] = min(found[name], 1e3 * (time.perf_counter() - start))

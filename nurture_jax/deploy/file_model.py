@@ -20,7 +20,7 @@ from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.predict import Predictor
 
 KIND = "NurtureNet"
-INPUTS = ("frames", "tabular", "tabular_mask")
+INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 _MEND = "export the model again (launch.export_nurture), and keep both files together"
 
 
@@ -36,6 +36,7 @@ class FileModel:
       card: The card, as plain values.
       sha256: Hash of the file.
       clip: How its clips are cut from videos.
+      reference_cm: Lengths of the reference objects of its training, ascending.
       calibrated: Its intervals, limits of the gate, and what recordings of training look like.
 
     Raises:
@@ -52,6 +53,7 @@ class FileModel:
             raise ValueError(f"{path} was altered, or {path.stem}.json is the card of another "
                              f"file: their SHA-256 differ; {_MEND}")
         self.clip = ClipSettings(**self.card["clip"])
+        self.reference_cm = tuple(self.card["reference_cm"])
         self.calibrated = _calibration(self.card, path)
         self._session = session(content, threads, self.card["session_options"])
         self._outputs = [output.name for output in self._session.get_outputs()]

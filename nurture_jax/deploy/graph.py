@@ -41,13 +41,13 @@ def write(model: NurtureNet, variables: Mapping, preprocess: ClipAugment, size: 
 
     Returns:
       The model of inputs "frames" [b, t, size, size, 3] uint8, "tabular" and "tabular_mask"
-      [b, n] float32, with the outputs of `inference.observe`.
+      [b, n], "reference_cm" [b] float32, with the outputs of `inference.observe`.
     """
     layers = _Layers(jax.tree.map(np.asarray, dict(variables)))
     exact = model.clone(settings=dataclasses.replace(model.settings, dtype="float32"))
     b, t = traced.sizes("b", "t")
     inputs = {"frames": ("uint8", (b, t, size, size, 3)), "tabular": ("float32", (b, len(TABULAR))),
-              "tabular_mask": ("float32", (b, len(TABULAR)))}
+              "tabular_mask": ("float32", (b, len(TABULAR))), "reference_cm": ("float32", (b,))}
 
     def function(batch: dict) -> dict:
         with nn.intercept_methods(layers):

@@ -3,6 +3,8 @@
 A camera that is twice as far shows everything half as large, so a length in pixels says nothing
 and its ratio to the ruler says nearly all. Features are logarithms of such ratios: a linear layer
 then forms products and powers of lengths, as weight is. Pure and differentiable; our design.
+
+Whatever the reference object's length, features are what a ruler of 30 cm in its place would give.
 """
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deps_jax.common.nn.precision import exact_einsum
-from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, KEYPOINTS, NEWBORN, REFERENCE
 
 _POINT = KEYPOINTS.index
 _SIDES = ("left", "right")
@@ -62,26 +64,38 @@ def spans(points: jax.Array) -> tuple[jax.Array, jax.Array]:
     return lengths[..., :-1], lengths[..., -1:]
 
 
-def features(probabilities: jax.Array | None, heatmaps: jax.Array | None) -> jax.Array:
+def log_length(reference_cm: jax.Array) -> jax.Array:
+    """Logarithms of lengths over that of the usual ruler, [b] -> [b, 1, 1]; 0 where 0 is told."""
+    told = jnp.where(reference_cm > 0, reference_cm, DEFAULT_REFERENCE_CM)
+    return jnp.log(told / DEFAULT_REFERENCE_CM)[:, None, None]
+
+
+def features(probabilities: jax.Array | None, heatmaps: jax.Array | None,
+             reference_cm: jax.Array | None = None) -> jax.Array:
     """Sizes relative to the reference object, and how sure the heads are of it.
 
     Args:
       probabilities: Probabilities of the segmentation, [b, t, h, w, 3]; None without that head.
       heatmaps: Heatmaps of KEYPOINTS, [b, t, h, w, 19]; None without that head.
+      reference_cm: Length of the reference object, [b]; 0, or None, is the usual one.
 
     Returns:
       Features [b, t, g], about of unit scale; g depends on the heads that are there.
     """
-    found = []
+    found, longer = [], 0.0 if reference_cm is None else log_length(reference_cm)
     if probabilities is not None:
         chex.assert_rank(probabilities, 5)
         sides = 0.5 * jnp.log(probabilities.sum((2, 3)) + _SMALLEST_CELLS**2)  # of equal squares
         newborn, reference = sides[..., NEWBORN, None], sides[..., REFERENCE, None]  # b t 1
+        # Short rulers are about as wide as long ones: the area grows with the length, its side with
+        # the root.
+        reference = reference - 0.5 * longer
         # The constants bring usual values near 0: a ruler is long and thin, a tenth of the side.
         found += [newborn - reference - 1.5, reference - jnp.log(probabilities.shape[2] / 10)]
     if heatmaps is not None:
         chex.assert_rank(heatmaps, 5)
         lengths, ruler = spans(peaks(heatmaps))
+        ruler = ruler - longer  # now in pixels of 30 cm
         ends = heatmaps[..., -2:].max((2, 3))  # 1 at a sure end
         found += [lengths - ruler + 1, ruler - jnp.log(heatmaps.shape[2] / 3), (ends - 0.5) / 2]
         if probabilities is not None:

@@ -160,7 +160,7 @@ class NurtureNet(nn.Module):
 
     @nn.compact
     def __call__(self, frames: jax.Array, tabular: jax.Array, tabular_mask: jax.Array, mode: Mode,
-                 heads: bool = True) -> Outputs:
+                 heads: bool = True, reference_cm: jax.Array | None = None) -> Outputs:
         """Measures of unit scale, and what else was computed on the way.
 
         Args:
@@ -169,10 +169,12 @@ class NurtureNet(nn.Module):
             `clip_batches`.
           mode: How batch norm behaves; in training with drop-out, a key named "dropout" is needed.
           heads: Whether the proxy heads are run that the measures do not need.
+          reference_cm: Length of the reference object, [b] float32; 0, or None, is 30.
         """
         seen, settings = Seen(), self.settings
         if settings.use_video:
-            seen = Video(settings, self.backbone, name="video")(frames, mode, heads)
+            seen = Video(settings, self.backbone, name="video")(
+                frames, mode, heads, reference_cm)
         pooled = seen.pooled
         if pooled is not None and mode.train and settings.dropout_rate:
             pooled = dropout(self.make_rng("dropout"), pooled, settings.dropout_rate,
@@ -193,21 +195,24 @@ def forward(model: NurtureNet, variables: Tree, preprocess: ClipAugment,
       variables: Weights and running statistics, {"params", "batch_stats"}.
       preprocess: Normalisation of the frames; nothing else is applied to them.
       batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" [b, 4] float32, as of
-        `clip_batches`; anything else is passed over.
+        `clip_batches`, and "reference_cm" [b] where it is not 30 for all; anything else is passed
+        over.
       heads: Whether the proxy heads are run that the measures do not need.
     """
     return model.apply(variables, normalise(batch["frames"], preprocess), batch["tabular"],
-                       batch["tabular_mask"], Mode(False), heads=heads)
+                       batch["tabular_mask"], Mode(False), heads=heads,
+                       reference_cm=batch.get("reference_cm"))
 
 
 class Video(nn.Module):
-    """Frames [b, t, h, w, 3] to what they show; `heads` as in `NurtureNet`."""
+    """Frames [b, t, h, w, 3] to what they show; other arguments as in `NurtureNet`."""
 
     settings: ModelSettings
     backbone: nn.Module
 
     @nn.compact
-    def __call__(self, frames: jax.Array, mode: Mode, heads: bool) -> Seen:
+    def __call__(self, frames: jax.Array, mode: Mode, heads: bool,
+                 reference_cm: jax.Array | None = None) -> Seen:
         settings, (b, t) = self.settings, frames.shape[:2]
         images = frames.reshape(b * t, *frames.shape[2:]).astype(settings.dtype)
         maps = self.backbone(images, mode)
@@ -222,7 +227,7 @@ class Video(nn.Module):
             if shares is not None and settings.pooling == "mask":
                 pooled += _means_by_mask(neck, shares.reshape(b * t, *shares.shape[2:]))
             if settings.geometry:
-                sizes = self._sizes(shares, heatmaps)
+                sizes = self._sizes(shares, heatmaps, reference_cm)
         per_frame = jnp.concatenate([x.reshape(b, t, -1) for x in pooled], -1)
         features = per_frame.mean(1)
         per_frame = nn.relu(ExactDense(settings.hidden_width, name="frame")(per_frame))
@@ -233,14 +238,16 @@ class Video(nn.Module):
         return Seen((per_frame * attention).sum(1), sizes, segmentation, heatmaps,
                     features)
 
-    def _sizes(self, shares: jax.Array | None, heatmaps: jax.Array | None) -> jax.Array:
+    def _sizes(self, shares: jax.Array | None, heatmaps: jax.Array | None,
+               reference_cm: jax.Array | None) -> jax.Array:
         """Sizes relative to the reference object, [b, g], of what the heads say of the frames."""
         if not self.settings.geometry_gradient:
             shares, heatmaps = jax.lax.stop_gradient((shares, heatmaps))
-        sizes = geometry.over_frames(geometry.features(shares, heatmaps), heatmaps)
+        sizes = geometry.over_frames(
+            geometry.features(shares, heatmaps, reference_cm), heatmaps)
         if not self.settings.thickness or shares is None or heatmaps is None:
             return sizes
-        thick = thickness.features(shares[..., geometry.NEWBORN], heatmaps)
+        thick = thickness.features(shares[..., geometry.NEWBORN], heatmaps, reference_cm)
         return jnp.concatenate([sizes, thick], -1)
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nurture_jax.measures import FORMER_LABELS, LABELS, TABULAR
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, FORMER_LABELS, LABELS, TABULAR
 from nurture_jax.records.visit import tabular_of
 from nurture_jax.records.visits import Records
 
@@ -38,6 +38,7 @@ class Scaling:
       tabular_mean, tabular_std: Those of the inputs in their units, but of the logarithm of the
         birth weight.
       gain_mean, gain_std: Those of the logarithm of weight over birth weight.
+      reference_cm: The lengths of the reference objects of the training visits, ascending.
     """
 
     label_mean: tuple[float, ...]
@@ -47,6 +48,7 @@ class Scaling:
     gain_mean: float
     gain_std: float
     labels: tuple[str, ...] = FORMER_LABELS  # of a run that does not say
+    reference_cm: tuple[float, ...] = (DEFAULT_REFERENCE_CM,)  # of runs before it was kept
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.labels if name not in LABELS]:
@@ -80,7 +82,18 @@ class Scaling:
         both = labels_mask[:, _WEIGHT] * tabular_mask[:, _BIRTH_WEIGHT]
         gain = labels[:, _WEIGHT] - tabular[:, _BIRTH_WEIGHT]
         (gain_mean,), (gain_std,) = _moments(gain[:, None], both[:, None], absent=0.0)
-        return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std, LABELS)
+        lengths = sorted({float(row["reference_cm"]) for row in rows})
+        return cls(label_mean, label_std, tabular_mean, tabular_std, gain_mean, gain_std, LABELS,
+                   tuple(round(length, 3) for length in lengths))
+
+    def plain(self) -> dict:
+        """Plain values for a file or a hash, without what runs of before did not tell."""
+        values = dataclasses.asdict(self)
+        if self.reference_cm == (DEFAULT_REFERENCE_CM,):
+            del values["reference_cm"]
+        if self.labels == FORMER_LABELS:
+            del values["labels"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict) -> Scaling:

@@ -18,7 +18,7 @@ import numpy as np
 
 from deps_jax.common.nn.precision import exact_einsum
 from nurture_jax.measures import KEYPOINTS
-from nurture_jax.network.geometry import GAIN, peaks
+from nurture_jax.network.geometry import GAIN, log_length, peaks
 
 _SIDES = ("left", "right")
 # Ends, and usual length and thickness as those of `Axis`.
@@ -135,7 +135,8 @@ def sampled(maps: jax.Array, places: jax.Array) -> jax.Array:
     return (exact_einsum("nph,nhw->npw", y, maps) * x).sum(-1)
 
 
-def features(newborn: jax.Array, heatmaps: jax.Array) -> jax.Array:
+def features(newborn: jax.Array, heatmaps: jax.Array,
+             reference_cm: jax.Array | None = None) -> jax.Array:
     """Thickness and volume relative to the reference object, over the frames; [b, g] of NAMES.
 
     A frame counts by how sure the ends of the axis and of the reference object are in it, the
@@ -144,12 +145,16 @@ def features(newborn: jax.Array, heatmaps: jax.Array) -> jax.Array:
     Args:
       newborn: Probabilities of the newborn, [b, t, h, w].
       heatmaps: Heatmaps of KEYPOINTS, [b, t, h, w, 19].
+      reference_cm: Length of the reference object, [b]; 0, or None, is the usual one.
     """
     chex.assert_shape(heatmaps, (*newborn.shape, len(KEYPOINTS)))
     b, t = newborn.shape[:2]
     points = peaks(heatmaps).reshape(b * t, -1, 2)
     sure = jnp.clip(heatmaps.max((2, 3)), 0, 1).reshape(b * t, -1)
     ruler = _log(jnp.square(points[:, -1] - points[:, -2]).sum(-1))[:, None]
+    if reference_cm is not None:  # as long as the usual one would be in its place
+        longer = jnp.broadcast_to(log_length(reference_cm), (b, t, 1))
+        ruler = ruler - longer.reshape(b * t, 1)
     cuts = _log(jnp.square(thickness(newborn.reshape(b * t, *newborn.shape[2:]), points)))
     lengths = _log(jnp.square(_vectors(points)).sum(-1))
     weights = jnp.square(_surest(sure)) * jnp.square(sure[:, -2:].min(-1))[:, None]  # b*t, axes

@@ -158,7 +158,7 @@ def train(settings: OnceForAll, folder: Path, config: dict, profile: str = "") -
     traced = Profile.parse(profile, planned.total)
     made_of = {splits.FILE: splits.content(parts),
                training_data.FILE: training_data.describe(parts),
-               MODEL: {"standard": dataclasses.asdict(scaling)}}
+               MODEL: {"standard": scaling.plain()}}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
         sources = open_sources(settings.data, found, parts)
         messages.tell_left_out(folder, found, sources["train"].cache.left_out)

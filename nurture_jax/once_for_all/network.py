@@ -72,7 +72,8 @@ class ElasticNurture:
 
         Args:
           params, stats: As of `init`; statistics are the subnet's own, not read in training.
-          batch: "frames" [b, t, h, w, 3] float, normalised, "tabular" and "tabular_mask" [b, 4].
+          batch: "frames" [b, t, h, w, 3] float, normalised, "tabular" and "tabular_mask" [b, 4],
+            "reference_cm" [b].
           train: Whether batch norm uses, and returns, the statistics of this batch.
           dropout_rate: Rate of drop-out on pooled features where there is a key; may be traced.
           axis_name: Mapped axis of the devices that share the batch; None on one device.
@@ -86,7 +87,7 @@ class ElasticNurture:
             self.space, params, stats, images, subnet, train=train, axis_name=axis_name,
             dtype=jnp.dtype(self.settings.dtype))
         mode = Mode(train, axis_name)
-        seen, own = self._look(params, None if train else stats, frames, maps, mode)
+        seen, own = self._look(params, None if train else stats, batch, maps, mode)
         pooled = seen.pooled
         if dropout_key is not None:
             pooled = dropout(dropout_key, pooled, dropout_rate, axis_name)
@@ -95,18 +96,19 @@ class ElasticNurture:
             batch["tabular_mask"])
         return Outputs(mean, log_scale, **seen._asdict()), {**found, **own}
 
-    def _look(self, params: Tree, stats: Tree | None, frames: jax.Array,
+    def _look(self, params: Tree, stats: Tree | None, batch: Batch,
               maps: dict[int, jax.Array], mode: Mode) -> tuple[Seen, Tree]:
         """What comes between the maps and the measures, and its batch statistics in training."""
         video = Video(self.settings, lambda images, mode: maps)
+        inputs = batch["frames"], mode, True, batch["reference_cm"]
         if not mode.train:
-            return video.apply({"params": params["video"], "batch_stats": stats["video"]}, frames,
-                               mode, True), {}
-        shapes = jax.eval_shape(lambda: video.init(jax.random.key(0), frames, mode, True))
+            return video.apply({"params": params["video"], "batch_stats": stats["video"]},
+                               *inputs), {}
+        shapes = jax.eval_shape(lambda: video.init(jax.random.key(0), *inputs))
         nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
                                shapes["batch_stats"])
-        seen, updated = video.apply({"params": params["video"], "batch_stats": nothing}, frames,
-                                    mode, True, mutable=["batch_stats"])
+        seen, updated = video.apply({"params": params["video"], "batch_stats": nothing}, *inputs,
+                                    mutable=["batch_stats"])
         # Running statistics that begin with 0 are a known share of those of this batch.
         return seen, {"video": jax.tree.map(lambda leaf: leaf / NORM_MOMENTUM,
                                             updated["batch_stats"])}

@@ -39,7 +39,7 @@ from nurture_jax.training.losses import errors
 from nurture_jax.training.train import Validator
 
 CALIBRATION_CLIPS = 64  # of the training split, for the statistics of a subnet; ours
-_INPUTS = ("frames", "tabular", "tabular_mask")
+_INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 
 
 @dataclasses.dataclass(frozen=True)

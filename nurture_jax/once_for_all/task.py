@@ -45,7 +45,8 @@ class Anthropometry:
           batch: TRAINING_ARRAYS of `nurture_jax.training.train`.
         """
         batch = dict(augment(moment.augment, batch, self.augment, moment.first))
-        inputs = {name: batch[name] for name in ("frames", "tabular", "tabular_mask")}
+        inputs = {name: batch[name] for name in (
+            "frames", "tabular", "tabular_mask", "reference_cm")}
         return Inputs(inputs, batch["labels"], batch, moment.dropout)
 
     def forward(self, params: Tree, inputs: Inputs, subnet: Subnet, *,

@@ -18,7 +18,7 @@ from types import NoneType
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from nurture_jax.measures import BODY_POINTS, CATEGORIES, KEYPOINTS
+from nurture_jax.measures import BODY_POINTS, CATEGORIES, KEYPOINTS, REFERENCE_POINTS
 from nurture_jax.records.problems import Problem
 from nurture_jax.records.video import VideoInfo, frame_time
 
@@ -48,6 +48,11 @@ class Frame:
     frame_index: int | None
     segments: tuple[tuple[str, Segment], ...]
     keypoints: tuple[tuple[float, float, int], ...]
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether an end of the reference object is marked."""
+        return any(v > 0 for _, _, v in self.keypoints[-len(REFERENCE_POINTS):])
 
     def mask(self) -> np.ndarray:
         """The outlines filled: 1 newborn (on top), 2 reference object, 0 neither.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nurture_jax.measures import LABELS, SEXES, TABULAR
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, SEXES, TABULAR
 
 if TYPE_CHECKING:
     from nurture_jax.records.annotations import Frame
@@ -31,6 +31,7 @@ class Visit:
     chest_cm: float | None = None
     arm_cm: float | None = None
     frames: tuple[Frame, ...] = ()
+    reference_cm: float | None = None  # between the ends of the reference object; None: 30
     body: str = ""  # of a rendered newborn: what it is made of
 
     @property
@@ -40,10 +41,10 @@ class Visit:
 
 
 def tabular_of(visit: Visit) -> dict[str, np.ndarray]:
-    """Inputs [4] and labels [5] of one visit with their masks."""
+    """Inputs [4] and labels [5] of one visit with their masks, and "reference_cm" []."""
     inputs = [getattr(visit, name) for name in TABULAR[:-1]] + [SEXES.get(visit.sex)]
     labels = [getattr(visit, name) for name in LABELS]
-    arrays = {}
+    arrays = {"reference_cm": np.float32(visit.reference_cm or DEFAULT_REFERENCE_CM)}
     for name, values in (("tabular", inputs), ("labels", labels)):
         arrays[name] = np.array([0 if value is None else value for value in values], np.float32)
         arrays[f"{name}_mask"] = np.array([value is not None for value in values], np.float32)

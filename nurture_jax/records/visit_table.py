@@ -23,7 +23,7 @@ SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 
 Row = dict[str, str | float | None]  # cells by column
 COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age_days",
-           "birth_weight_g", "site", "device", "body", *MEASURES)
+           "birth_weight_g", "site", "device", "body", "reference_cm", *MEASURES)
 
 
 def read(folder: Path) -> tuple[list[tuple[int, Row]], list[Problem]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nurture_jax.measures import DEFAULT_REFERENCE_CM
 from nurture_jax.records import across_rows, annotations, visit_table
 from nurture_jax.records.annotations import Frame
 from nurture_jax.records.problems import LeftOut, Problem, many
@@ -50,7 +51,8 @@ class Report:
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        lines = [describe(self.folder, len(self.visits), self.eligible, self.left_out)]
+        lines = [describe(self.folder, len(self.visits), self.eligible, self.left_out),
+                 *assumed(self.visits)]
         if self.problems:
             lines += [f"{_count(self.problems)}:", many(self.problems)]
         return "\n".join(lines)
@@ -93,6 +95,17 @@ def describe(folder: Path, usable: int, eligible: int, left_out: Sequence[LeftOu
         lines += ["left out: " + ", ".join(f"{count} {reason}" for reason, count in reasons),
                   many(left_out, shown)]
     return "\n".join(lines)
+
+
+def assumed(visits: Sequence[Visit]) -> list[str]:
+    """A line about reference objects of which no length is told, if there are any."""
+    untold = [visit for visit in visits if visit.reference_cm is None]
+    if not untold:
+        return []
+    count = sum(frame.has_reference for visit in untold for frame in visit.frames)
+    return [f"reference_cm is empty in {len(untold)} visits"
+            + (f" (with {count} annotated frames that show it)" if count else "")
+            + f"; {DEFAULT_REFERENCE_CM:g} is taken"]
 
 
 def load(folder: str | Path, *, minimum_s: float = MINIMUM_S, workdir: Path | None = None

@@ -22,7 +22,7 @@ USE = ("Research on estimating weight, length, head, chest and arm circumference
 NOT_FOR = (
     "Decisions on care without a scale: it is not a medical device and nobody has approved it.",
     "Infants older than 60 days, twins in one picture, infants under clothes or blankets.",
-    "Recordings without the reference object it was trained with.")
+    "Recordings without a reference object of a length that it was trained with (reference_cm).")
 SYNTHETIC = ("Trained or measured on rendered recordings: nothing here says how good it is on "
              "real newborns.")
 COUNTED = {"left out": "left out, video not usable",

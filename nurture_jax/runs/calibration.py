@@ -9,12 +9,14 @@ refused for another model, and a prediction uses its limits.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.checks import Limits
 from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.scale import Scale
 from nurture_jax.evaluation.intervals import Intervals
 
 FILE = "intervals.json"
@@ -30,12 +32,19 @@ class Calibration:
       limits: Limits of the gate that chose the visits.
       familiarity: What the recordings of training look like, with the limit that the gate has of
         it; None for a model without features.
+      scale: How long the reference objects of training are and look, with the limit that the gate
+        has of it; None in a file of a version that did not look.
     """
 
     intervals: Intervals
     model_sha256: str
     limits: Limits
     familiarity: Familiarity | None = None
+    scale: Scale | None = None
+
+    def scale_of(self, lengths_cm: Sequence[float]) -> Scale:
+        """`scale`, or one that compares nothing but knows these lengths of the training."""
+        return self.scale or Scale(tuple(lengths_cm))
 
     def check(self, model_sha256: str, folder: Path) -> None:
         """Raises ValueError unless the intervals are of this model, the one in `folder`."""
@@ -82,7 +91,8 @@ def of_content(content: dict, path: Path, mend: str) -> Calibration:
     Raises:
       ValueError: If they are of an older version.
     """
-    if missing := {field.name for field in dataclasses.fields(Calibration)} - content.keys():
+    needed = {field.name for field in dataclasses.fields(Calibration)} - {"scale"}
+    if missing := needed - content.keys():
         raise ValueError(f"{path} does not say which {', '.join(sorted(missing))} it belongs to; "
                          f"{mend}")
     if content["intervals"].keys() != {field.name for field in dataclasses.fields(Intervals)}:
@@ -90,7 +100,15 @@ def of_content(content: dict, path: Path, mend: str) -> Calibration:
     return Calibration(build_settings(Intervals, content["intervals"], f"{path}: intervals"),
                        content["model_sha256"],
                        build_settings(Limits, content["limits"], f"{path}: limits"),
-                       _familiarity(content["familiarity"], path))
+                       _familiarity(content["familiarity"], path),
+                       _scale(content.get("scale"), path))
+
+
+def _scale(content: dict | None, path: Path) -> Scale | None:
+    if content is None:
+        return None
+    expected = tuple(tuple(row) for row in content["expected"])
+    return build_settings(Scale, {**content, "expected": expected}, f"{path}: scale")
 
 
 def _familiarity(content: dict | None, path: Path) -> Familiarity | None:

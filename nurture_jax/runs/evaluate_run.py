@@ -17,6 +17,7 @@ from deps_jax.common.files import workdir
 from deps_jax.common.files.sealed import tell
 from nurture_jax import records
 from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.scale import Scale
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.baselines import fit_baselines
@@ -28,7 +29,7 @@ from nurture_jax.report.facts import RunFacts
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.observed import Observe, learn_familiar, observe_split
+from nurture_jax.runs.observed import Observe, learn, observe_split
 from nurture_jax.runs.other_data import CALIBRATION, evaluate_other
 from nurture_jax.training import experiment, training_data
 
@@ -136,8 +137,8 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
         raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
                          f"train with data.{missing[0]}_fraction above 0")
     limits = limits or Limits()
-    familiar = learn_familiar(observe, sources, batch_size, limits.familiar_recordings)
-    look = lambda part: observe_split(observe, sources[part], batch_size, limits, familiar)
+    familiar, lengths = learn(observe, sources, batch_size, limits)
+    look = lambda part: observe_split(observe, sources[part], batch_size, limits, familiar, lengths)
     accepted = look(calibrating)
     factors = intervals.calibrate(accepted.estimates, accepted.withheld)
     seen = look(split)
@@ -145,12 +146,18 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     facts = RunFacts(
         name, synthetic, split,
         tuple(visit.infant_id for visit in (*table.visits, *table.left_out)), table.left_out,
-        seen.gates, {**(training or {}), "intervals calibrated on": calibrating}, limits)
+        seen.gates, {**(training or {}), "intervals calibrated on": calibrating,
+                     "reference_cm": _listed(lengths)}, limits)
     baselines = fit_baselines(sources["train"].cache.records.visits, seen.estimates.visits, seed)
     written = report.write(folder / "evaluation" / split, seen.estimates, baselines, factors, facts,
                            seed, withheld=seen.withheld)
-    calibration.save(Calibration(factors, model_sha256, limits, familiar), folder)
+    calibration.save(Calibration(factors, model_sha256, limits, familiar, lengths), folder)
     return written
+
+
+def _listed(lengths: Scale) -> str:
+    """The lengths of reference objects of the training for people."""
+    return ", ".join(f"{length:g}" for length in lengths.lengths_cm)
 
 
 def training_facts(trained: TrainedNurture, parts: Mapping[str, records.Records]) -> dict:

@@ -206,7 +206,7 @@ def _batch(frames: np.ndarray) -> dict[str, np.ndarray]:
     nothing = {f"{name}{end}": np.zeros((BATCH, len(columns)), np.float32)
                for name, columns in (("tabular", TABULAR), ("labels", LABELS))
                for end in ("", "_mask")}
-    return {"frames": rows, **nothing,
+    return {"frames": rows, **nothing, "reference_cm": np.zeros(BATCH, np.float32),
             "example_mask": (np.arange(BATCH) < count).astype(np.float32)}
 
 

@@ -17,14 +17,13 @@ from deps_jax.common.files.workdir import flatten
 from deps_jax.common.loop.checkpoint import Checkpoints
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import MASK_STRIDE
-from nurture_jax.measures import FORMER_LABELS
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
 from nurture_jax.network.model import NurtureNet, forward, zero_inputs
 from nurture_jax.records.video import ClipSettings
 from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
 
-_INPUTS = ("frames", "tabular", "tabular_mask")
+_INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
 _BEFORE = {"model.thickness": False, "augment.forget": 0.0, "augment.forget_all": 0.0}
 
@@ -37,7 +36,8 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
       model: The network.
       variables: Its weights and statistics, "params" and "batch_stats".
       preprocess: Mean and standard deviation that colours are normalised with.
-      batch: "frames" [b, t, h, w, 3] uint8, "tabular" and "tabular_mask" of `clip_batches`.
+      batch: "frames" [b, t, h, w, 3] uint8, "tabular", "tabular_mask" and "reference_cm" of
+        `clip_batches`.
 
     Returns:
       "mean", "scale" [b, 5] in the units of LABELS, the scale that of a Laplace distribution; with
@@ -111,10 +111,7 @@ class TrainedNurture:
         settings = flatten(dataclasses.asdict(self.experiment))
         settings = {name: value for name, value in settings.items()
                     if (name, value) not in _BEFORE.items()}
-        standard = dataclasses.asdict(self.model.scaling)
-        if self.model.scaling.labels == FORMER_LABELS:
-            del standard["labels"]
-        plain = {"standard": standard,
+        plain = {"standard": self.model.scaling.plain(),
                  "backbone": describe(self.model.backbone),
                  "settings": {name: value for name, value in settings.items()
                               if not name.startswith((*MAY_DIFFER, GATE))}}
@@ -123,6 +120,11 @@ class TrainedNurture:
             digest.update(json.dumps([str(key) for key in path]).encode())
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()
+
+    @property
+    def reference_cm(self) -> tuple[float, ...]:
+        """Lengths of the reference objects of the training, ascending."""
+        return self.model.scaling.reference_cm
 
     @property
     def parameters(self) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from tqdm import tqdm
 
-from nurture_jax.clinic import familiarity
-from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic import familiarity, scale
+from nurture_jax.clinic.checks import NO_SCALE, Limits
 from nurture_jax.clinic.familiarity import Familiarity
 from nurture_jax.clinic.recording_gate import Gate, inspect, rejections
+from nurture_jax.clinic.scale import Scale
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
 from nurture_jax.measures import TABULAR
@@ -37,36 +38,54 @@ class Observed:
     gates: tuple[tuple[Visit, Gate], ...]
 
 
-def learn_familiar(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int,
-                   share: float) -> Familiarity | None:
-    """What the recordings of the training split look like, its limit set on those of validation.
+def learn(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int, limits: Limits
+          ) -> tuple[Familiarity | None, Scale]:
+    """What the recordings of the training split look like, its limits set on those of validation.
 
     Args:
       observe: The model.
       sources: Clips by split: "train" and "validation".
       batch_size: Clips that are looked at at a time.
-      share: Share of the recordings of validation that count as familiar.
+      limits: Shares of the recordings of validation that are on the right side of a limit.
 
     Returns:
-      None for a model that gives no features.
+      What is familiar, None for a model that gives no features; and how long reference objects are,
+      which compares nothing for a model without keypoints.
     """
-    found = {}
+    features, told = {}, {}
     for name in ("train", "validation"):
         # As they are seen in use, not with annotated frames in their places.
         source = dataclasses.replace(sources[name], exact=False)
         batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
                        desc=f"looking at {name}", unit="batch", leave=False)
-        found[name] = []
+        visits, features[name], told[name] = source.cache.records.visits, [], []
         for batch in batches:
-            if "features" not in (seen := observe(batch)):
-                return None
-            found[name].append(seen["features"])
-    return familiarity.fit(*(np.concatenate(found[name]) for name in ("train", "validation")),
-                           share)
+            seen = observe(batch)
+            features[name] += [seen["features"]] if "features" in seen else []
+            rows = batch["index"][np.asarray(batch["example_mask"]) > 0]
+            # A ruler that was not found has no length: what the other checks refuse teaches none.
+            told[name] += [
+                (_measured(seen, row, batch), visits[int(place)]) for row, place in enumerate(rows)
+                if _look(seen, row, batch, source, int(place), limits).accepted]
+    familiar = None
+    if features["train"]:
+        familiar = familiarity.fit(*map(np.concatenate, features.values()),
+                                   limits.familiar_recordings)
+    return familiar, scale.fit(*told.values(), limits.rightly_told)
+
+
+def _measured(seen: Mapping[str, np.ndarray], row: int, batch: Mapping[str, np.ndarray]
+              ) -> np.ndarray:
+    """`scale.measure` of one clip; nan for a model without keypoints."""
+    if "keypoints" not in seen:
+        return np.array([np.nan])
+    shares = seen["shares"][row] if "shares" in seen else None
+    return scale.measure(seen["keypoints"][row], shares, batch["frames"].shape[2])
 
 
 def observe_split(observe: Observe, source: ClipSource, batch_size: int,
-                  limits: Limits | None = None, familiar: Familiarity | None = None) -> Observed:
+                  limits: Limits | None = None, familiar: Familiarity | None = None,
+                  lengths: Scale = NO_SCALE) -> Observed:
     """Asks the model twice about every clip, the second time without the birth weight.
 
     Args:
@@ -75,6 +94,7 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
       batch_size: Clips that are estimated at a time.
       limits: Limits of the gate; None takes the defaults.
       familiar: What the recordings of training look like; None compares nothing.
+      lengths: What is known of lengths of reference objects.
 
     Raises:
       ValueError: If no visit passes.
@@ -86,11 +106,8 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
         found, untold = observe(batch), observe(withhold(batch))
         for row, mean in enumerate(found["mean"]):
             place = int(batch["index"][row])
-            seen = {name: found[name][row] for name in found}
-            gate = inspect(batch["frames"][row], source.cache[place].duration_s,
-                           seen.get("shares"), seen.get("keypoints"), limits,
-                           fit=source.cache.settings.fit, features=seen.get("features"),
-                           familiarity=familiar)
+            gate = _look(found, row, batch, source, place, limits, familiarity=familiar,
+                         scale=lengths, visit=visits[place])
             gates.append((visits[place], gate))
             if gate.accepted:
                 kept.append((visits[place], mean, found["scale"][row], untold["mean"][row],
@@ -105,6 +122,15 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
         Estimates(tuple(chosen), np.stack(mean), np.stack(scale)),
         Estimates(tuple(map(without_birth_weight, chosen)), np.stack(untold_mean),
                   np.stack(untold_scale)), tuple(gates))
+
+
+def _look(found: Mapping[str, np.ndarray], row: int, batch: Mapping[str, np.ndarray],
+          source: ClipSource, place: int, limits: Limits | None, **known: object) -> Gate:
+    """What the gate says of one clip of a batch; `known` as for `recording_gate.inspect`."""
+    seen = {name: found[name][row] for name in found}
+    return inspect(batch["frames"][row], source.cache[place].duration_s, seen.get("shares"),
+                   seen.get("keypoints"), limits, fit=source.cache.settings.fit,
+                   features=seen.get("features"), **known)
 
 
 def withhold(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -49,9 +49,9 @@ def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: floa
     calibrated = calibration.load(folder)
     calibrated.check(trained.sha256, folder)
     parts = _open(trained, Path(data_dir), share, seed)
-    look = lambda part: observe_split(trained.observe, part, trained.experiment.training
-                                      .eval_batch_size, calibrated.limits,
-                                      calibrated.familiarity)
+    look = lambda part: observe_split(
+        trained.observe, part, trained.experiment.training.eval_batch_size, calibrated.limits,
+        calibrated.familiarity, calibrated.scale_of(trained.model.scaling.reference_cm))
     seen, found = look(parts[TEST]), calibrated.intervals
     recalibrated = 0
     if share:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -19,10 +20,11 @@ from deps_jax.common.files import checksums, sealed
 from nurture_jax.clinic import plain_text, recording_gate
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.clinic.recording_gate import Gate
+from nurture_jax.clinic.scale import told_cm
 from nurture_jax.clinic.thresholds import Earlier, check_order
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.measures import RANGES, SEXES
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, RANGES, SEXES
 from nurture_jax.records.video import ClipSettings, sample_clip
 from nurture_jax.records.video_file import VideoError
 from nurture_jax.records.visit import Visit, tabular_of
@@ -57,11 +59,13 @@ class Network(Protocol):
       folder: Where it is, for messages.
       sha256: Hash of all that makes an estimate.
       clip: How its clips are cut from videos.
+      reference_cm: Lengths of the reference objects of its training, ascending.
     """
 
     folder: Path
     sha256: str
     clip: ClipSettings
+    reference_cm: tuple[float, ...]
 
     def observe(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """What it says of a batch, as `inference.observe`, without padding."""
@@ -77,6 +81,7 @@ class Predictor:
 
     Attributes:
       limits: Limits of the gate, those that the intervals were calibrated under.
+      scale: What is known of lengths of reference objects.
 
     Raises:
       ValueError: If the intervals are of another network.
@@ -87,6 +92,7 @@ class Predictor:
         calibrated.check(trained.sha256, trained.folder)
         self._trained, self._factors, self._draw = trained, calibrated.intervals, draw
         self.limits, self._familiar = calibrated.limits, calibrated.familiarity
+        self.scale = calibrated.scale_of(trained.reference_cm)
         clip = trained.clip
         self._model = model_sha256(trained, self._factors)
         trained.observe(_batch(np.zeros((clip.frames, clip.size, clip.size, 3), np.uint8),
@@ -112,7 +118,8 @@ class Predictor:
 
     def __call__(self, video: Path, *, age_days: float | None = None,
                  birth_weight_g: float | None = None, sex: str = "",
-                 gestational_age_days: float | None = None, infant_id: str = "",
+                 gestational_age_days: float | None = None,
+                 reference_cm: float | None = None, infant_id: str = "",
                  visit_id: str = "", earlier: Sequence[Earlier] = ()) -> Prediction:
         """Decodes, looks, and estimates unless the gate rejects.
 
@@ -122,23 +129,27 @@ class Predictor:
           birth_weight_g: Weight at birth.
           sex: "F", "M" or "".
           gestational_age_days: Gestation at birth.
+          reference_cm: Length of the reference object; it may be left out where all of the training
+            were 30.
           infant_id, visit_id: Whose visit it is, for the audit.
           earlier: Earlier visits, which the advice compares with; the network is not told.
 
         Raises:
-          ValueError: If a number is out of range, an earlier visit is not before this one, or the
-            video cannot be used.
+          ValueError: If a number is out of range, the length of the reference object has to be told
+            and is not, an earlier visit is not before this one, or the video cannot be used.
         """
+        self.check_told(reference_cm)
         visit = recording(video, earlier, age_days=age_days, birth_weight_g=birth_weight_g, sex=sex,
                           gestational_age_days=gestational_age_days, infant_id=infant_id,
-                          visit_id=visit_id)
+                          visit_id=visit_id, reference_cm=reference_cm)
         cut = self._trained.clip
         clip = sample_clip(video, cut.frames, cut.size, fit=cut.fit, minimum_s=cut.minimum_s)
         found = {name: value[0] for name, value in
                  self._trained.observe(_batch(clip.images, visit)).items()}
         gate = recording_gate.inspect(
             clip.images, clip.duration_s, found.get("shares"), found.get("keypoints"), self.limits,
-            fit=cut.fit, features=found.get("features"), familiarity=self._familiar)
+            fit=cut.fit, features=found.get("features"), familiarity=self._familiar,
+            scale=self.scale, visit=visit)
         estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
         assessment = assess(estimates, self._factors, [earlier])[0] if gate.accepted else None
         audit = {
@@ -149,15 +160,27 @@ class Predictor:
             "visit": {"infant_id": infant_id, "visit_id": visit_id},
             "inputs": {name: getattr(visit, name) for name in
                        ("age_days", "sex", "birth_weight_g", "gestational_age_days")}
+            | {"reference_cm": told_cm(visit)}
             | {"earlier": [dataclasses.asdict(each) for each in earlier]},
             "gate": {"accepted": gate.accepted, "measured": dict(gate.measured),
                      "limits": dataclasses.asdict(self.limits),
                      "limit_unfamiliarity": gate.limit_unfamiliarity,
+                     "reference_lengths_cm": list(self.scale.lengths_cm),
+                     "limit_reference_factor": math.exp(self.scale.limit),
                      "not_done": list(gate.not_done),
                      "failures": [dataclasses.asdict(failure) for failure in gate.failures]},
             "estimate": assessment.plain() if assessment else None}
         picture = self._draw(clip.images, found) if self._draw else None
         return Prediction(gate, assessment, audit, picture)
+
+    def check_told(self, reference_cm: float | None) -> None:
+        """Raises ValueError for a length that is not told where training had others than 30 cm."""
+        lengths = self.scale.lengths_cm
+        if reference_cm is None and lengths != (DEFAULT_REFERENCE_CM,):
+            raise ValueError(
+                f"reference_cm is not told, and the run was trained with reference objects of "
+                f"{', '.join(f'{length:g}' for length in lengths)} cm; measure the one in the "
+                f"video and give its length")
 
 
 def recording(video: str | Path, earlier: Sequence[Earlier] = (), **known: float | str | None

@@ -1,7 +1,8 @@
 """A table of visits in, a table of estimates out; the visits of a child together, in their order.
 
     TABLE     infant_id, visit_id, video, and what is known: sex, gestational_age_days,
-              birth_weight_g, age_days or birth_date and visit_date, weight_g of a scale
+              birth_weight_g, age_days or birth_date and visit_date, reference_cm, weight_g of a
+              scale
     OUT       one row a visit: estimates with intervals, z-scores, advice, or why there is none
 
 What was found at earlier visits of a child, by a scale or else by the estimate, is what the advice
@@ -81,7 +82,15 @@ def predict(predictor: Predictor, visits: tuple[Visit, ...], folder: Path,
       visits: The visits as `read` sorts them.
       folder: Folder that their videos are in.
       progress: Wraps the visits, such as tqdm.
+
+    Raises:
+      ValueError: If the length of a reference object has to be told and is not.
     """
+    for visit in visits:
+        try:
+            predictor.check_told(visit.reference_cm)
+        except ValueError as error:
+            raise ValueError(f"visit {visit.key}: {error}") from None
     infant, history = None, []
     for visit in progress(visits):
         if visit.infant_id != infant:
@@ -108,7 +117,8 @@ def summary(answers: list[Answer]) -> str:
 
 def _answer(predictor: Predictor, visit: Visit, folder: Path, earlier: list[Earlier]) -> Answer:
     told = {name: getattr(visit, name) for name in (
-        "age_days", "birth_weight_g", "sex", "gestational_age_days", "infant_id", "visit_id")}
+        "age_days", "birth_weight_g", "sex", "gestational_age_days", "reference_cm", "infant_id",
+        "visit_id")}
     try:
         found = predictor(folder / visit.video, earlier=earlier, **told)
     except VideoError as error:

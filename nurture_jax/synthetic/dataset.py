@@ -148,7 +148,8 @@ def _claim(folder: Path, settings: Settings) -> bool:
     try:
         there = json.loads(path.read_text())
         # A set that was begun before a setting existed has its default.
-        old = {"format": there["format"], "body": ELLIPSOIDS, **there["settings"]}
+        old = {"format": there["format"], "body": ELLIPSOIDS, "rulers": "30",
+               **there["settings"]}
         complete = there["complete"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); give a new folder") from error
@@ -172,7 +173,8 @@ def _finish(folder: Path, settings: Settings, visits: list[Place]) -> None:
     """Writes table, annotations and the word that it is complete, out of the parts."""
     parts = [json.loads(_part(folder, *visit).read_text()) for visit in visits]
     for part in parts:
-        part["row"].setdefault("body", ELLIPSOIDS)  # written when there was no other kind
+        # Written when there was no other kind.
+        part["row"] = {"body": ELLIPSOIDS, "reference_cm": "30", **part["row"]}
     with open(folder / visit_table.FILE, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, visit_table.COLUMNS)
         writer.writeheader()

@@ -24,6 +24,7 @@ from nurture_jax.synthetic.bodies import (
     of_infant,
 )
 from nurture_jax.synthetic.ellipsoids.body import draw_traits
+from nurture_jax.synthetic.world import rulers
 from nurture_jax.synthetic.world.dress import DEVICES, SITES, Device, frame_count, frame_times
 from nurture_jax.synthetic.world.population import (
     VISIT_DAYS,
@@ -61,6 +62,8 @@ class Settings:
       ruler: Whether the reference object is in the pictures.
       annotated_frames: Number of annotated frames of every video, evenly spaced.
       body: What the infants are made of, one of BODIES, or BOTH in turn.
+      rulers: What lies beside them, see `rulers.names`; "30" is the set as it was before there were
+        others.
 
     Raises:
       ValueError: If a setting is out of its range, or its bodies are not installed.
@@ -75,6 +78,7 @@ class Settings:
     ruler: bool = True
     annotated_frames: int = 4
     body: str = ELLIPSOIDS
+    rulers: str = rulers.MIXED
 
     def __post_init__(self) -> None:
         low, high = SHORT_SIDES_PX
@@ -103,6 +107,7 @@ class Settings:
             raise ValueError(f"body {self.body!r} is not one of {', '.join((*BODIES, BOTH))}; give "
                              f"one of them")
         check_installed(self.body)
+        rulers.names(self.rulers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,14 +163,17 @@ def draw_visit(settings: Settings, index: int, number: int,
     short = settings.short_sides_px[chosen % len(settings.short_sides_px)]
     height, width = 2 * round(short * ASPECT / 2), short
     times_s = frame_times(rng, device, settings.seconds)
-    scene = draw_scene(rng, place or body.place, device, times_s, height, width, settings.ruler)
+    own = generator(seed, index, number, 1)
+    ruler = rulers.draw(own, settings.rulers)
+    scene = draw_scene(rng, place or body.place, device, times_s, height, width, settings.ruler,
+                       ruler, own)
     noise = rng.standard_normal((height + NOISE_ROOM, width + NOISE_ROOM, 3), np.float32)
     row = {"infant_id": f"n{index:05d}", "visit_id": str(number),
            "video": f"videos/{name_of(index, number)}.mp4", "age_days": str(age_days),
            "sex": infant.sex, "gestational_age_days": str(infant.gestational_age_days),
            "birth_weight_g": str(BIRTH_STEP_G * round(infant.birth_weight_g / BIRTH_STEP_G)),
            "site": SITES[lasting.integers(len(SITES))], "device": device.name,
-           "body": kind,
+           "body": kind, "reference_cm": f"{ruler.length_cm:g}",
            "weight_g": str(STEP_G * round(truth[0] / STEP_G)),
            **{measure.name: measure.text(value) for measure, value in zip(
                list(MEASURES.values())[1:], truth[1:], strict=True)}}

@@ -377,7 +377,7 @@ def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, 
 
 def describe_model(scaling: Scaling, backbone: nn.Module) -> dict:
     """What a network needs beside config and weights, as `read_model` takes it."""
-    return {"standard": dataclasses.asdict(scaling), "backbone": describe(backbone)}
+    return {"standard": scaling.plain(), "backbone": describe(backbone)}
 
 
 def read_model(folder: Path, start: Start | None = None) -> tuple[Scaling, nn.Module]:

@@ -29,11 +29,16 @@ def summary(errors: dict[str, float]) -> str:
 
 
 def tell_left_out(folder: Path, found: records.Records, undecodable: tuple[LeftOut, ...]) -> None:
-    """Tells the visits without a usable video: all in `records.txt`, the first on the screen."""
+    """Tells the visits without a usable video: all in `records.txt`, the first on the screen.
+
+    A length of reference objects that is taken, as the table does not say it, is told, too.
+    """
     left_out = (*found.left_out, *undecodable)
     tell = lambda shown: records.describe(found.folder, len(found) - len(undecodable),
                                           len(found) + len(found.left_out), left_out, shown)
-    sealed.replace(folder / RECORDS, tell(None) + "\n")
+    taken = records.assumed(found.visits)
+    sealed.replace(folder / RECORDS, "\n".join([tell(None), *taken]) + "\n")
+    print(*taken, sep="\n", end="\n" if taken else "", flush=True)
     if left_out:
         print(f"{tell(5)}\nlist: {folder / RECORDS}", flush=True)
 

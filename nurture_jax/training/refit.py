@@ -86,7 +86,7 @@ def observed(recipe: Recipe, state: TrainState, source: ClipSource, batch_size: 
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     found = []
     for batch in eval_batches(source, batch_size):
-        arrays = {name: batch[name] for name in ("frames", *_TABLE)}
+        arrays = {name: batch[name] for name in ("frames", "reference_cm", *_TABLE)}
         real = batch["example_mask"] > 0
         seen = look(variables, arrays) | {name: batch[name] for name in _TABLE}
         found.append({name: np.asarray(value)[real] for name, value in seen.items()})

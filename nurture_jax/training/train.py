@@ -21,8 +21,8 @@ from nurture_jax.measures import LABELS
 from nurture_jax.network.model import NurtureNet, forward, zero_inputs
 from nurture_jax.training.losses import Losses, total_loss
 
-TRAINING_ARRAYS = ("frames", "tabular", "tabular_mask", "labels", "labels_mask", "masks",
-                   "keypoints", "annotated")
+TRAINING_ARRAYS = ("frames", "tabular", "tabular_mask", "reference_cm", "labels", "labels_mask",
+                   "masks", "keypoints", "annotated")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,8 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
         outputs, updated = recipe.model.apply(
             {"params": params, "batch_stats": state.batch_stats}, batch["frames"],
             batch["tabular"], batch["tabular_mask"], Mode(True, axis_name),
-            rngs={"dropout": dropout_key}, mutable=["batch_stats"])
+            rngs={"dropout": dropout_key}, mutable=["batch_stats"],
+            reference_cm=batch["reference_cm"])
         with jax.named_scope("losses"):
             loss, metrics = total_loss(recipe.losses, recipe.model.scaling, outputs, batch,
                                        axis_name)
@@ -193,7 +194,7 @@ class Validator:
           state: The state of a run, or anything with `params` and `batch_stats`.
           batches: Batches of `clip_batches.eval_batches`.
         """
-        names = ("frames", "tabular", "tabular_mask", "labels", "labels_mask")
+        names = ("frames", "tabular", "tabular_mask", "reference_cm", "labels", "labels_mask")
         totals = {}
         for batch in batches:
             arrays = {name: batch[name] for name in names}

@@ -111,7 +111,9 @@ def _sentence(changed: Mapping[str, list[str]]) -> str:
 
 def _row(visit: Visit) -> str:
     """Digest of what the network reads of the visit's row, but for the arm."""
-    return _digest([getattr(visit, name) for name in (*TABULAR, *FORMER_LABELS)])
+    # A table without reference objects has the digests it had before there was this column.
+    told = [] if visit.reference_cm is None else [visit.reference_cm]
+    return _digest([getattr(visit, name) for name in (*TABULAR, *FORMER_LABELS)] + told)
 
 
 def _drawn(visit: Visit) -> str:

@@ -50,6 +50,7 @@ def batch(seed: int = 0, size: int = 4, known: float = 1.0) -> dict[str, np.ndar
     found = {
         "frames": rng.integers(0, 256, (*frames, SIZE, SIZE, 3)).astype(np.uint8),
         "tabular": tabular.astype(np.float32), "tabular_mask": mask(size, 4),
+        "reference_cm": np.full(size, 30, np.float32),
         "labels": np.exp(SCALING.label_mean + deviations * SCALING.label_std).astype(np.float32),
         "labels_mask": mask(size, len(LABELS)),
         "masks": rng.integers(0, 3, (*frames, cells, cells)).astype(np.uint8),

@@ -6,22 +6,20 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
+from nurture_jax.synthetic.world import rulers
 from nurture_jax.synthetic.world.paint import PATTERNS, Look
+from nurture_jax.synthetic.world.rulers import RULERS, Ruler
 
 Value = np.ndarray | float  # of a field of `Look`
-INK_SHAPE = (64, 1200)  # of the ruler's print: 0.025 cm a column
-# Of the ruler: every so many mm, share of its width, thickness in cm.
-MARKS = ((100, 1.0, 0.16), (50, 0.54, 0.11), (10, 0.36, 0.06), (5, 0.24, 0.03), (1, 0.16, 0.025))
 # sRGB from light to dark; a newborn's skin is drawn between two neighbours, then reddened.
 SKINS = ((240, 196, 178), (232, 180, 156), (214, 158, 130), (188, 128, 100), (150, 98, 74),
          (112, 72, 54), (84, 54, 42))
 HAIRS = ((30, 22, 18), (46, 32, 24), (78, 54, 36), (120, 90, 60))
-RULERS = (((222, 180, 120), (50, 30, 20)), ((240, 240, 236), (20, 20, 24)),
-          ((176, 180, 184), (24, 24, 28)), ((244, 206, 60), (20, 20, 20)),
-          ((120, 176, 220), (250, 250, 250)), ((226, 120, 90), (255, 250, 240)))
+RULER_COLOURS = (((222, 180, 120), (50, 30, 20)), ((240, 240, 236), (20, 20, 24)),
+                 ((176, 180, 184), (24, 24, 28)), ((244, 206, 60), (20, 20, 20)),
+                 ((120, 176, 220), (250, 250, 250)), ((226, 120, 90), (255, 250, 240)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,22 +100,26 @@ def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray, times_s:
                      still + step[:, 1] ** 2 / 12], -1).astype(np.float32)
 
 
-def draw_look(rng: np.random.Generator, length: float, device: Device, pixel_cm: float) -> Look:
+def draw_look(rng: np.random.Generator, length: float, device: Device, pixel_cm: float,
+              ruler: Ruler = RULERS["30"], own: np.random.Generator | None = None) -> Look:
     """Colours, patterns and light of a scene; what depends on the pose is filled in by the scene.
 
     Args:
       length: Of the infant, in cm.
       pixel_cm: About the size of a pixel on the cloth, so that fine things are blurred, not
         aliased.
+      ruler: What lies beside the infant.
+      own: What else is drawn of it comes from here.
     """
-    body, ink = RULERS[rng.integers(len(RULERS))]
+    usual = RULER_COLOURS[rng.integers(len(RULER_COLOURS))]
+    body, ink = rulers.colours(own, ruler, usual)
     empty = np.zeros(2)
     look = Look(
         scale=length, **_infant_colours(rng),
         **_cloth(rng, length, pixel_cm), **_light(rng),
         ruler_shown=1.0, ruler_centre=empty, ruler_axis=empty, ruler_half=empty,
-        ruler_thickness=0.2, ruler_colours=np.stack([linear(body), linear(ink)]),
-        ruler_ink=draw_ink(rng, pixel_cm),
+        ruler_thickness=ruler.thickness_cm, ruler_colours=np.stack([linear(body), linear(ink)]),
+        ruler_ink=rulers.draw_ink(rng, pixel_cm, ruler),
         vignette=rng.uniform(0.0, 0.14), noise=np.array(device.noise) * rng.uniform(0.6, 1.5))
     return Look(*(np.asarray(value, np.float32) for value in look))
 
@@ -174,37 +176,6 @@ def _light(rng: np.random.Generator) -> dict[str, Value]:
                            np.sin(height)]),
         "key_colour": level * share * tint * 1.25, "sky_colour": level * (1 - share) / tint,
         "bounce_colour": colour, "white": np.exp(0.04 * rng.standard_normal(3))}
-
-
-def draw_ink(rng: np.random.Generator, pixel_cm: float) -> np.ndarray:
-    """The print of a 30 cm ruler, blurred to the size of a pixel: [rows, columns] 0..1.
-
-    It has MARKS along one or both edges, those of 10 cm right across, and numbers.
-    """
-    rows, columns = INK_SHAPE
-    per_cm = 43  # pixels of the canvas, in both directions on a ruler of middle width
-    ink = np.zeros((2 * rows, 30 * per_cm), np.uint8)
-    both = rng.random() < 0.5
-    bold = rng.uniform(0.8, 1.3)
-    for mm in range(301):
-        share, thick_cm = next(mark for every_mm, *mark in MARKS if mm % every_mm == 0)
-        reach = round((0.7 if both else 1.0) * share * len(ink)) if share < 1 else len(ink)
-        half = bold * thick_cm * per_cm / 2
-        columns_of = slice(max(round(mm * per_cm / 10 - half), 0), round(mm * per_cm / 10 + half))
-        ink[:reach, columns_of] = 255
-        ink[len(ink) - reach:, columns_of] |= np.uint8(255 * both)
-    base = int(len(ink) * (0.60 if both else 0.88))
-    for cm in range(1, 30):
-        size, line = (1.0, 4) if cm % 5 == 0 else (0.75, 2)
-        (across, up), _ = cv2.getTextSize(str(cm), cv2.FONT_HERSHEY_SIMPLEX, size, line)
-        left = int(cm * per_cm - across / 2)
-        if cm % 10 == 0:  # no mark runs through a number
-            ink[base - up - 5:base + 6, left:left + across] = 0
-        cv2.putText(ink, str(cm), (left, base), cv2.FONT_HERSHEY_SIMPLEX, size, 255, line,
-                    cv2.LINE_AA)
-    spread = max(0.4, 0.42 * pixel_cm * per_cm)
-    soft = cv2.GaussianBlur(ink.astype(np.float32) / 255, (0, 0), spread)
-    return cv2.resize(soft, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
 def draw_colour(rng: np.random.Generator, low_saturation: float, high_saturation: float,

@@ -17,9 +17,13 @@ from nurture_jax.synthetic.world.dress import Device, draw_look, weaken
 from nurture_jax.synthetic.world.paint import Look, Rays, Seen
 from nurture_jax.synthetic.world.pose import Pose, draw_pose
 from nurture_jax.synthetic.world.render import NOISE_ROOM, Frame
+from nurture_jax.synthetic.world.rulers import RULERS, Ruler
 
 RulerAt = tuple[np.ndarray, np.ndarray, float]  # centre [2], unit axis [2], half width in cm
-RULER_CM = 30.0
+
+
+_USUAL = RULERS["30"]
+_IN_VIEW = 0.6  # of the length of a longer one to either side: the camera slants
 
 
 class Surface(Protocol):
@@ -83,28 +87,31 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator, place: Callable[[Pose], Placed], device: Device,
-               times_s: np.ndarray, height: int, width: int, ruler: bool = True) -> Scene:
+               times_s: np.ndarray, height: int, width: int, ruler: bool = True,
+               kind: Ruler = RULERS["30"], own: np.random.Generator | None = None) -> Scene:
     """A scene for pictures of height x width pixels as they are shown.
 
-    The same generator state gives the same scene with and without the ruler, and for any kind of
-    body: all is drawn in the same order.
+    The same generator state gives the same scene with and without the ruler, with any kind of it,
+    and for any kind of body: all is drawn in the same order.
 
     Args:
       place: Makes an infant lie in a pose.
       times_s: Times of the frames, [t].
       ruler: Whether the ruler is shown.
+      kind: What it is.
+      own: What is drawn of it alone comes from here.
     """
     body = place(draw_pose(rng, times_s))
     length = body.length_cm
-    ruler_at = _place_ruler(rng, length, body.bounds)
+    ruler_at = _place_ruler(rng, length, body.bounds, kind)
     tangents = np.tan(np.radians(device.view_degrees) / 2) * np.array([width / height, 1.0])
-    eye, view = _camera(rng, length, body.bounds, ruler_at, tangents, times_s)
+    eye, view = _camera(rng, length, body.bounds, ruler_at, kind, tangents, times_s)
     pixel_cm = float(np.linalg.norm(eye[0]) * 2 * tangents[1] / height)
-    look = draw_look(rng, length, device, pixel_cm)
+    look = draw_look(rng, length, device, pixel_cm, kind, own)
     look = look._replace(
         ruler_shown=np.float32(ruler), ruler_centre=ruler_at[0],
-        ruler_axis=ruler_at[1], ruler_half=np.array([RULER_CM / 2, ruler_at[2]]))
-    keypoints, slack = _keypoints(body, ruler_at, look)
+        ruler_axis=ruler_at[1], ruler_half=np.array([kind.length_cm / 2, ruler_at[2]]))
+    keypoints, slack = _keypoints(body, ruler_at, kind.length_cm, look)
     surface = body.dressed(look)
     frames = _frames(rng, body, surface, eye, view, device)
     moved = project(frames, keypoints, height, width)[0][:, 0]  # [t 2] the nose
@@ -131,12 +138,13 @@ def project(frames: Frame, points: np.ndarray, height: int, width: int
     return pixels, np.linalg.norm(offset, axis=-1)
 
 
-def _place_ruler(rng: np.random.Generator, length: float, bounds: np.ndarray) -> RulerAt:
+def _place_ruler(rng: np.random.Generator, length: float, bounds: np.ndarray, kind: Ruler
+                 ) -> RulerAt:
     """A place left or right of the infant."""
     side = rng.choice([-1.0, 1.0])
-    half_width = rng.uniform(1.2, 2.0)
+    half_width = rng.uniform(*kind.half_width_cm)
     angle = rng.normal(0, np.radians(4))
-    gap = length * rng.uniform(0.03, 0.10) + abs(np.sin(angle)) * RULER_CM / 2 + half_width
+    gap = length * rng.uniform(0.03, 0.10) + abs(np.sin(angle)) * kind.length_cm / 2 + half_width
     edge = bounds[1, 0] if side > 0 else bounds[0, 0]
     middle = bounds[:, 1].mean() + length * rng.uniform(-0.08, 0.08)
     axis = rng.choice([-1.0, 1.0]) * np.array([np.sin(angle), np.cos(angle)])
@@ -144,10 +152,12 @@ def _place_ruler(rng: np.random.Generator, length: float, bounds: np.ndarray) ->
 
 
 def _camera(rng: np.random.Generator, length: float, bounds: np.ndarray, ruler_at: RulerAt,
-            tangents: np.ndarray, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            kind: Ruler, tangents: np.ndarray, times_s: np.ndarray
+            ) -> tuple[np.ndarray, np.ndarray]:
     """Camera positions [t, 3] on an arc from left to right, and rows [t, 3, 3] of `Frame.view`.
 
-    Room for the ruler is reserved in units of the infant's length, not by the ruler's size.
+    Room for a ruler of 30 cm or less is reserved in units of the infant's length, not by its size;
+    a longer or wider one has to be wholly in view.
 
     Args:
       bounds: Lowest and highest x, y of the body, [2, 2].
@@ -155,7 +165,11 @@ def _camera(rng: np.random.Generator, length: float, bounds: np.ndarray, ruler_a
     """
     side = np.sign(ruler_at[0][0] - bounds[:, 0].mean())
     low, high = bounds[0].copy(), bounds[1].copy()
-    (high if side > 0 else low)[0] += side * 0.19 * length
+    (high if side > 0 else low)[0] += side * (
+        0.19 * length + 2 * max(0.0, ruler_at[2] - _USUAL.half_width_cm[1]))
+    if kind.length_cm > _USUAL.length_cm:
+        low[1] = min(low[1], ruler_at[0][1] - _IN_VIEW * kind.length_cm)
+        high[1] = max(high[1], ruler_at[0][1] + _IN_VIEW * kind.length_cm)
     target = np.append((low + high) / 2 + length * rng.uniform(-0.03, 0.03, 2), 0.06 * length)
     needed = np.max((high - low) / 2) / tangents.min()  # within the central square
     distance = needed * rng.uniform(0.94, 1.34) + 0.10 * length
@@ -184,10 +198,11 @@ def _sway(rng: np.random.Generator, times_s: np.ndarray, amplitude: float) -> np
     return amplitude / 2 * np.sin(2 * np.pi * rate * times_s[:, None] + phase).sum(-1)
 
 
-def _keypoints(body: Placed, ruler_at: RulerAt, look: Look) -> tuple[np.ndarray, np.ndarray]:
+def _keypoints(body: Placed, ruler_at: RulerAt, ruler_cm: float, look: Look
+               ) -> tuple[np.ndarray, np.ndarray]:
     """Points [t, 19, 3] and the depth [19] under the surface at which they still count as seen."""
     centre, axis, _ = ruler_at
-    ends = np.stack([np.append(centre + sign * RULER_CM / 2 * 0.995 * axis, look.ruler_thickness)
+    ends = np.stack([np.append(centre + sign * ruler_cm / 2 * 0.995 * axis, look.ruler_thickness)
                      for sign in (-1, 1)])
     points = np.stack([body.joints[name] for name in BODY_POINTS], 1)
     ends = np.broadcast_to(ends, (len(points), 2, 3))

@@ -46,7 +46,7 @@ def test_a_good_recording_passes():
     assert look().accepted and look(keypoints=body()).accepted
     assert look(keypoints=body()).not_done == ("unfamiliar",)
     assert look().not_done == ("newborn_disagrees", "newborn_out_of_proportion",
-                               "newborn_unsteady", "unfamiliar")
+                               "newborn_unsteady", "unfamiliar", "reference_wrongly_told")
 
 
 def test_light():

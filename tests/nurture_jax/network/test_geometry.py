@@ -83,3 +83,24 @@ def test_frames_with_a_clear_ruler_count_more(points):
     np.testing.assert_allclose(over_frames(sizes, maps), [[expected]], rtol=1e-5)
     np.testing.assert_allclose(over_frames(sizes, None), [[103 / 3]], rtol=1e-6)
     np.testing.assert_allclose(over_frames(sizes, 0 * maps), [[103 / 3]], rtol=1e-6)
+
+
+def test_a_ruler_of_half_the_length_told_rightly_changes_no_size(points):
+    """A ruler of 15 cm in the place of one of 30, as wide: all features are the same."""
+    long = np.array(points)
+    long[17:] = (2, 4), (22, 4)
+    short = np.array(long)
+    short[17:] = (7, 4), (17, 4)
+    shares = np.zeros((2, 1, 1, 24, 24, 3), np.float32)
+    shares[..., 0] = 1
+    shares[:, 0, 0, 10:20, 5:15] = 0, 1, 0
+    shares[0, 0, 0, 3:5, 2:22], shares[1, 0, 0, 3:5, 7:17] = (0, 0, 1), (0, 0, 1)
+    told = [features(shares[i], heatmaps(p), jnp.array([length]))[0, 0]
+            for i, (p, length) in enumerate([(long, 30.0), (short, 15.0)])]
+    np.testing.assert_allclose(*told, atol=0.02 * GAIN)
+    usual = features(shares[0], heatmaps(long))[0, 0]
+    for length in (30.0, 0.0):  # 0 is not told
+        same = features(shares[0], heatmaps(long), jnp.array([length]))[0, 0]
+        np.testing.assert_array_equal(same, usual)
+    lied = features(shares[1], heatmaps(short), jnp.array([30.0]))[0, 0]
+    assert np.abs(lied - told[1]).max() > 0.6 * GAIN

@@ -24,7 +24,7 @@ def variables():
 @pytest.fixture(scope="module")
 def clips():
     raw = batch(0)
-    return {**{name: raw[name] for name in ("tabular", "tabular_mask")},
+    return {**{name: raw[name] for name in ("tabular", "tabular_mask", "reference_cm")},
             "frames": np.asarray(normalise(raw["frames"], PLAIN))}
 
 
@@ -44,12 +44,13 @@ def test_the_network_that_is_cut_out_says_the_same(variables, clips, in_training
     assert nothing == {}
     model, own = NETWORK.as_model(variables[0], stats, subnet)
     run = jax.jit(lambda own: model.apply(own, clips["frames"], clips["tabular"],
-                                          clips["tabular_mask"], Mode(False)))
+                                          clips["tabular_mask"], Mode(False),
+                                          reference_cm=clips["reference_cm"]))
     chex.assert_trees_all_close(elastic_outputs, run(own), atol=2e-4, rtol=2e-4)
 
     trained, updated = jax.jit(lambda own: model.apply(
         own, clips["frames"], clips["tabular"], clips["tabular_mask"], Mode(True),
-        mutable=["batch_stats"]))(own)
+        reference_cm=clips["reference_cm"], mutable=["batch_stats"]))(own)
     chex.assert_trees_all_close(in_step, trained, atol=2e-4, rtol=2e-4)
     # The statistics of the batch, which were the running ones, are still those of the batch.
     chex.assert_trees_all_close(updated["batch_stats"], own["batch_stats"], atol=1e-4, rtol=1e-4)

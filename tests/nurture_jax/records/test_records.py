@@ -13,6 +13,7 @@ from make_videos import picture, write_sound, write_video
 from pycocotools import mask as coco_mask
 
 from nurture_jax import records
+from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.measures import KEYPOINTS
 
 
@@ -46,7 +47,9 @@ def test_load(written):
     assert (first.weight_g, first.chest_cm, second.chest_cm, first.arm_cm) == (2750, 32, None, None)
     assert [frame.time_s for frame in first.frames] == pytest.approx([9 / 15, 1.2667], abs=2e-3)
     assert second.frames == ()
-    assert str(records.validate(written)) == f"{written}: 8 of 8 visits can be used"
+    assert str(records.validate(written)).splitlines() == [
+        f"{written}: 8 of 8 visits can be used",
+        "reference_cm is empty in 8 visits (with 1 annotated frames that show it); 30 is taken"]
 
 
 def test_masks_and_keypoints(written):
@@ -351,3 +354,22 @@ def test_compressed_masks_are_read_as_pycocotools_reads_them(folder):
 def test_annotations_that_are_not_coco(folder, text, sentence):
     (folder / "annotations.json").write_text(text)
     assert sentence in only(folder)
+
+
+def test_lengths_of_reference_objects(tmp_path):
+    """Read, checked for other units, and 30 where none is told."""
+    folder = write_records(tmp_path / "set", infants=2)
+    table = rows(2)
+    for row, told in zip(table, ("15", "", "8.56", "60"), strict=True):
+        row["reference_cm"] = told
+    write_csv(folder, table, (*COLUMNS, "reference_cm"))
+    found = records.load(folder)
+    assert [visit.reference_cm for visit in found.visits] == [15, None, 8.56, 60]
+    assert records.assumed(found.visits) == ["reference_cm is empty in 1 visits; 30 is taken"]
+    assert [float(tabular_of(visit)["reference_cm"]) for visit in found.visits] == pytest.approx(
+        [15, 30, 8.56, 60])
+    for told, hint in (("300", "millimetres?"), ("0.3", "metres?"), ("2", "inches?")):
+        table[0]["reference_cm"] = told
+        write_csv(folder, table, (*COLUMNS, "reference_cm"))
+        (problem,) = records.validate(folder).problems
+        assert problem.column == "reference_cm" and hint in str(problem)

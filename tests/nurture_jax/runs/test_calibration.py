@@ -1,10 +1,13 @@
 """Intervals belong to a model and a gate: saved, read back, refused for others."""
+import dataclasses
 import json
 
 import pytest
 from make_estimates import make_estimates, make_visits  # skips where the extra 'nurture' is missing
 
+from deps_jax.common.files import sealed
 from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.scale import Scale
 from nurture_jax.evaluation.intervals import calibrate
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
@@ -23,6 +26,17 @@ def test_saved_and_read_back(found, tmp_path):
     calibration.save(found, tmp_path)
     assert calibration.load(tmp_path) == found
     found.check(MODEL, tmp_path)
+
+
+def test_lengths_of_reference_objects_are_kept_and_older_files_have_none(found, tmp_path):
+    scale = Scale((15.0, 30.0), ((0.1, 0.2), (0.3, 0.4)), (0.5, 0.6), 0.2)
+    calibration.save(dataclasses.replace(found, scale=scale), tmp_path)
+    assert calibration.load(tmp_path).scale_of((1.0,)) == scale
+    content = dataclasses.asdict(found)
+    del content["scale"]
+    sealed.write(tmp_path / calibration.FILE, content)
+    assert calibration.load(tmp_path) == found
+    assert found.scale_of((30.0,)) == Scale((30.0,))
 
 
 def test_of_other_weights_it_is_refused(found, tmp_path):

@@ -27,6 +27,7 @@ from tiny_nurture_run import config_of
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.nn import depthwise_cpp, moments, pieces
 from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.scale import Scale
 from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.evaluation import groups, intervals
 from nurture_jax.measures import FORMER_LABELS
@@ -165,7 +166,8 @@ def test_earlier_weights_reach_advice_and_audit(predictor, video):
 
 def test_audit_is_plain_and_whole(predictor, video):
     audit = json.loads(json.dumps(predictor(video, **KNOWN).audit))
-    assert audit["inputs"] == {**KNOWN, "gestational_age_days": None, "earlier": []}
+    assert audit["inputs"] == {
+        **KNOWN, "gestational_age_days": None, "reference_cm": 30, "earlier": []}
     assert len(audit["model_sha256"]) == len(audit["video"]["sha256"]) == 64
     assert audit["gate"]["accepted"] and audit["estimate"]["measures"]["weight_g"]["low"] > 0
     assert audit["video"]["duration_s"] == 2
@@ -183,9 +185,29 @@ def test_audit_tells_code_limits_and_what_was_measured(predictor, video, monkeyp
     assert 60 < measured["brightness"] < 200 and measured["found_frames"] == 1
     assert set(measured) == {"duration_s", "brightness", "sharpness", "found_frames",
                              "cut_frames", "reference_frames", "proportions", "size_change",
-                             "on_mask"}
+                             "on_mask", "reference_cm"}
     assert audit["gate"]["limit_unfamiliarity"] is None
-    assert audit["gate"]["not_done"] == ["unfamiliar"]
+    assert audit["gate"]["reference_lengths_cm"] == [30]
+    assert audit["gate"]["not_done"] == ["unfamiliar", "reference_wrongly_told"]
+
+
+def test_a_length_that_was_not_trained_is_refused_by_name(predictor, video):
+    found = predictor(video, **KNOWN, reference_cm=15.0)
+    assert found.assessment is None
+    assert "learnt nothing of a reference object of that" in text(found)
+    assert found.audit["inputs"]["reference_cm"] == 15
+    with pytest.raises(ValueError, match="reference_cm 150 is not 5 to 100 cm; millimetres"):
+        predictor(video, **KNOWN, reference_cm=150.0)
+
+
+def test_a_run_of_several_lengths_asks_which_it_is_and_uses_it(run, video):
+    several = Predictor(TrainedNurture.open(run), dataclasses.replace(
+        calibration.load(run), scale=Scale((15.0, 30.0, 60.0))))
+    with pytest.raises(ValueError, match=r"trained with reference objects of 15, 30, 60 cm; meas"):
+        several(video, **KNOWN)
+    short, long = (several(video, **KNOWN, reference_cm=told) for told in (15.0, 60.0))
+    estimates = [found.assessment.findings["length_cm"].estimate for found in (short, long)]
+    assert estimates[0] != estimates[1]
 
 
 def test_hash_is_of_all_that_makes_the_estimate(run):

@@ -37,6 +37,9 @@ class Fabricated:
         self.intervals = calibrate(make_estimates(make_visits(40, 2)))
         self.told = []
 
+    def check_told(self, reference_cm):
+        """Only 30 was trained."""
+
     def __call__(self, video, *, earlier, **known):
         self.told.append((video.name, known, earlier))
         if video.name == "lost.mp4":

@@ -32,10 +32,9 @@ from nurture_jax.synthetic.visit import (
 from nurture_jax.synthetic.world import render as synthetic_render
 from nurture_jax.synthetic.world.population import draw_infant, measures_at
 from nurture_jax.synthetic.world.render import Frame
-from nurture_jax.synthetic.world.scene import RULER_CM
 
 SETTINGS = Settings(infants=100, visits_per_infant=1, seconds=1, short_sides_px=(64,), fps=3.0,
-                    annotated_frames=1)
+                    annotated_frames=1, rulers="30")
 
 
 def shown(visit, index=1):
@@ -166,7 +165,8 @@ def test_size_is_seen_against_the_ruler_only(ellipsoids_filmed):
     for visit, _, ids, _, points in ellipsoids_filmed:
         if points[17:, 2].all():
             rows, columns = np.nonzero(ids == NEWBORN)
-            pixels_per_cm = np.linalg.norm(points[18, :2] - points[17, :2]) / RULER_CM
+            pixels_per_cm = np.linalg.norm(points[18, :2] - points[17, :2]) / float(
+                visit.row["reference_cm"])
             features.append(np.log([len(rows), np.ptp(rows), np.ptp(columns), pixels_per_cm]))
             weight.append(visit.truth[0])
     features, weight = np.array(features), np.array(weight)

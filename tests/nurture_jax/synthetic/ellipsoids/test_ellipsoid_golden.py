@@ -17,7 +17,7 @@ from nurture_jax.synthetic.visit import Settings, draw_visit, keypoints, picture
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "synthetic_ellipsoids.npz"
 SETTINGS = Settings(infants=100, visits_per_infant=1, seconds=1, short_sides_px=(64,), fps=3.0,
-                    annotated_frames=1)
+                    annotated_frames=1, rulers="30")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def golden():
 def test_rows_are_the_same_text(golden):
     for index, before in enumerate(json.loads(str(golden["rows"]))):
         row = draw_visit(SETTINGS, index, 1).row
-        assert row == {**before, "body": "ellipsoids"}
+        assert row == {**before, "body": "ellipsoids", "reference_cm": "30"}
 
 
 @pytest.mark.parametrize("index", range(2))
