@@ -43,7 +43,8 @@ def describe(trained: TrainedNurture, precision: str) -> dict:
             "reference_cm": f"[b] float32: length of the reference object; 0 is "
                             f"{DEFAULT_REFERENCE_CM:g}"},
         "outputs": OUTPUTS,
-        "clip": clip, "reference_cm": list(trained.reference_cm), "tabular": list(TABULAR), "keypoints": list(KEYPOINTS),
+        "clip": clip, "reference_cm": list(trained.reference_cm), "tabular": list(TABULAR),
+        "keypoints": list(KEYPOINTS),
         "measures": {name: MEASURES[name].unit for name in LABELS},
         # Activations in int8 need the nodes that the other option would remove.
         "session_options": {} if precision == "int8_static" else EXPAND_INT8,
