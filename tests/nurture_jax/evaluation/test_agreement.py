@@ -27,7 +27,7 @@ def test_errors_by_a_factor_grow_and_their_limits_are_percent():
 
 
 def test_errors_of_one_size_do_not_grow():
-    found = of(TRUTH + np.random.default_rng(1).normal(0, [100, 0.7, 0.5, 0.5], TRUTH.shape))
+    found = of(TRUTH + np.random.default_rng(1).normal(0, [100, 0.7, 0.5, 0.5, 0.3], TRUTH.shape))
     assert not found[0].grows and found[0].spread_slope.low < 0
 
 

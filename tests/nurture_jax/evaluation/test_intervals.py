@@ -133,7 +133,8 @@ def test_new_infants_are_covered_by_pattern_and_class(calibrated, fresh):
         assert all(0.86 < share < 0.94 for share in found[key]), (key, found[key])
     for key in (("class of the birth weight", "LBW"), ("gestation", "born preterm"),
                 ("visit day", "0-3 days")):
-        assert all(0.85 < share < 0.95 for share in found[key]), (key, found[key])
+        # About 80 of the 400 are in a group: a share has a standard error of 0.034 from them.
+        assert all(0.84 < share < 0.96 for share in found[key]), (key, found[key])
     untold = shares(calibrated, fresh[1])
     assert all(0.87 < share < 0.94 for share in untold[EVERYBODY, EVERYBODY])
 

@@ -100,9 +100,9 @@ def test_table_has_means_spread_and_the_paired_difference():
     number = differences(rows)["fused"]
     assert number.value == pytest.approx(-19) and -19.6 < number.low < -19 < number.high < -18.4
     lines = table(rows).splitlines()
-    assert lines[-2] == "| tabular only | 175 ± 14 | 4.0 |  | 1.00 | 0.50 |  |"
-    assert lines[-1] == "| fused | 156 ± 7 | 4.0 | -19 (-19 to -18) | 1.00 | 0.50 |  |"
-    assert table(rows[2:]).splitlines()[-1] == "| fused | 156 ± 7 | 4.0 |  | 1.00 | 0.50 |  |"
+    assert lines[-2] == "| tabular only | 175 ± 14 | 4.0 |  | 1.00 | 0.50 |  |  |"
+    assert lines[-1] == "| fused | 156 ± 7 | 4.0 | -19 (-19 to -18) | 1.00 | 0.50 |  |  |"
+    assert table(rows[2:]).splitlines()[-1] == "| fused | 156 ± 7 | 4.0 |  | 1.00 | 0.50 |  |  |"
     few = [outcome(name, 0, [100.0 * i], ["n"]) for i, name in ((1, "tabular only"), (3, "fused"))]
     assert "| 4.0 | +200 | 1.00 |" in table(few)
 

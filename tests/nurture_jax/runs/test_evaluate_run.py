@@ -85,8 +85,8 @@ def test_report_of_a_run(sources, tmp_path):
     kept = calibration.load(tmp_path)
     assert kept == Calibration(found.intervals, "5" * 64, LIMITS, kept.familiarity)
     assert found.facts.training["intervals calibrated on"] == "validation"  # an older run
-    assert kept.familiarity.score(np.ones((1, 4)))[0] <= kept.familiarity.limit
-    assert kept.familiarity.score(np.zeros((1, 4)))[0] > kept.familiarity.limit
+    assert kept.familiarity.score(np.ones((1, 5)))[0] <= kept.familiarity.limit
+    assert kept.familiarity.score(np.zeros((1, 5)))[0] > kept.familiarity.limit
     text = summary(found, tmp_path)
     assert "18 of 20 synthetic recordings estimated, 2 rejected" in text and "report.html" in text
     row = next(row for row in found.differences if row.baseline == "table without video")
