@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ import onnx
 from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
+from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
 from deps_jax.export import device_timer, onnx_writer
 from deps_jax.space.cost import BlockTable, pieces
@@ -31,6 +33,7 @@ from deps_jax.space.subnet import Subnet, canonical, sample, stack
 from deps_jax.space.subnet_text import decode, encode
 from deps_jax.supernet.network import random_weights
 
+STATISTICS = ("p10_ms", "median_ms")
 CALL = "call"  # a model that does nothing: what calling the runtime takes
 FITTED, HELD_OUT = 24, 24  # whole networks that the fit sees, and that check it
 # Variance of a network's relative error of timing over that of a piece's own factor. Our choice:
@@ -105,6 +108,20 @@ def piece_name(piece: tuple[Layer, ...]) -> str:
     if last.op == "add":
         words.append("add")
     return " ".join([*words, f"{first.size_in}px"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _HeldOut:
+    """A network that the fit has not seen, as `LatencyTable.held_out` lists it."""
+
+    subnet: str
+    measured_ms: float
+    predicted_ms: float
+
+    def __post_init__(self) -> None:
+        if self.measured_ms <= 0:
+            raise ValueError(f"{self.subnet!r} was measured to take {self.measured_ms} ms; time "
+                             f"the models again")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +274,16 @@ class LatencyTable:
         if content.keys() != names:
             raise ValueError(f"{path} is not a latency table: {sorted(names ^ content.keys())} are "
                              f"unknown; make one with launch.latency_table")
-        return cls(**content)
+        table = build_settings(cls, content, str(path))
+        _check_latencies(table.latencies, path)
+        try:
+            from_plain(table.question.get("space"))
+        except ValueError as error:
+            raise ValueError(f"{path} holds no search space that is known ({error}); make it again "
+                             f"with launch.latency_table") from error
+        for record in table.held_out:
+            build_settings(_HeldOut, record, f"{path}: held_out")
+        return table
 
 
 def write_kit(path: Path, plan: TimingPlan) -> None:
@@ -284,7 +310,25 @@ def read_timings(path: Path) -> dict:
     if not {"device", "latencies"} <= record.keys():
         raise ValueError(f"{path} holds no timings (device, latencies); run device_timer.py of the "
                          f"kit again")
+    if not isinstance(record["device"], dict):
+        raise ValueError(f"{path} does not say on which device it was timed; run device_timer.py "
+                         f"of the kit again")
+    _check_latencies(record["latencies"], path)
     return record
+
+
+def _check_latencies(latencies: object, path: Path) -> None:
+    """Raises ValueError unless they are times of models by name, as `LatencyTable` has them."""
+    wrong = "latencies are not of models by name" if not isinstance(latencies, dict) else next(
+        (f"{name!r} has no {statistic} of 0 or more" for name, times in latencies.items()
+         for statistic in STATISTICS if not _is_time(times, statistic)), "")
+    if wrong:
+        raise ValueError(f"{path} is damaged ({wrong}); time the models again")
+
+
+def _is_time(times: object, statistic: str) -> bool:
+    value = times.get(statistic) if isinstance(times, dict) else None
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 def _read_json(path: Path, what: str) -> dict:
@@ -304,7 +348,11 @@ def _sum_of_pieces(space: SearchSpace, resolution: int,
                    factors: Mapping[str, float]) -> BlockTable:
     def between_others(piece: tuple[Layer, ...]) -> float:
         name = piece_name(piece)
-        return factors[name] * _own(latencies, name, statistic)
+        own = _own(latencies, name, statistic)
+        if name not in factors:
+            raise ValueError(f"the latency table has no factor for {name!r}; make it again with "
+                             f"launch.latency_table")
+        return factors[name] * own
 
     table = BlockTable.build(space, between_others, resolution=resolution)
     return dataclasses.replace(table, call=_latency(latencies, CALL, statistic))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.command.settings import build_settings
 from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.visits import Records
@@ -71,9 +72,18 @@ class Scaling:
 
     @classmethod
     def from_dict(cls, values: dict) -> Scaling:
-        """The inverse of `dataclasses.asdict`, also after JSON."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value
-                      for name, value in values.items()})
+        """The inverse of `dataclasses.asdict`, also after JSON.
+
+        Raises:
+          ValueError: If a field is missing, unknown, or not as many numbers as there are.
+        """
+        found = build_settings(cls, values, "standard", finite=False)
+        for field, names in (("label", LABELS), ("tabular", TABULAR)):
+            for each in (f"{field}_mean", f"{field}_std"):
+                if len(getattr(found, each)) != len(names):
+                    raise ValueError(f"standard.{each} has {len(getattr(found, each))} numbers; "
+                                     f"give {len(names)}")
+        return found
 
     def inputs(self, tabular: jax.Array, mask: jax.Array) -> jax.Array:
         """Inputs [b, 4] in their units brought to unit scale; any number where `mask` is 0."""
