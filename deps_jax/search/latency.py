@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from scipy.stats import spearmanr
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
 from deps_jax.export import device_timer, onnx_writer
+from deps_jax.search import timings
 from deps_jax.space.cost import BlockTable, pieces
 from deps_jax.space.layers import Layer, layers
 from deps_jax.space.plain import from_plain, to_plain
@@ -33,7 +33,6 @@ from deps_jax.space.subnet import Subnet, canonical, sample, stack
 from deps_jax.space.subnet_text import decode, encode
 from deps_jax.supernet.network import random_weights
 
-STATISTICS = ("p10_ms", "median_ms")
 CALL = "call"  # a model that does nothing: what calling the runtime takes
 FITTED, HELD_OUT = 24, 24  # whole networks that the fit sees, and that check it
 # Variance of a network's relative error of timing over that of a piece's own factor. Our choice:
@@ -108,20 +107,6 @@ def piece_name(piece: tuple[Layer, ...]) -> str:
     if last.op == "add":
         words.append("add")
     return " ".join([*words, f"{first.size_in}px"])
-
-
-@dataclasses.dataclass(frozen=True)
-class _HeldOut:
-    """A network that the fit has not seen, as `LatencyTable.held_out` lists it."""
-
-    subnet: str
-    measured_ms: float
-    predicted_ms: float
-
-    def __post_init__(self) -> None:
-        if self.measured_ms <= 0:
-            raise ValueError(f"{self.subnet!r} was measured to take {self.measured_ms} ms; time "
-                             f"the models again")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,7 +249,7 @@ class LatencyTable:
         Raises:
           ValueError: If it is anything else, or the table is damaged.
         """
-        content = _read_json(path, "a latency table, as launch.latency_table writes it")
+        content = timings.read_json(path, "a latency table, as launch.latency_table writes it")
         names = {field.name for field in dataclasses.fields(cls)}
         if names - content.keys():
             raise ValueError(f"{path} is not a latency table: {sorted(names - content.keys())} are "
@@ -274,16 +259,12 @@ class LatencyTable:
         if content.keys() != names:
             raise ValueError(f"{path} is not a latency table: {sorted(names ^ content.keys())} are "
                              f"unknown; make one with launch.latency_table")
-        table = build_settings(cls, content, str(path))
-        _check_latencies(table.latencies, path)
         try:
-            from_plain(table.question.get("space"))
+            timings.check_table(build_settings(cls, content, "the table"), path)
         except ValueError as error:
-            raise ValueError(f"{path} holds no search space that is known ({error}); make it again "
+            raise ValueError(f"{path} is damaged or of another version ({error}); make it again "
                              f"with launch.latency_table") from error
-        for record in table.held_out:
-            build_settings(_HeldOut, record, f"{path}: held_out")
-        return table
+        return cls(**content)
 
 
 def write_kit(path: Path, plan: TimingPlan) -> None:
@@ -298,49 +279,6 @@ def write_kit(path: Path, plan: TimingPlan) -> None:
         archive.writestr("models/names.json", json.dumps(names, indent=2))
         for stem, name in names.items():
             archive.writestr(f"models/{stem}.onnx", models[name])
-
-
-def read_timings(path: Path) -> dict:
-    """Reads what `device_timer` has written.
-
-    Raises:
-      ValueError: If it is anything else.
-    """
-    record = _read_json(path, "a result of device_timer.py")
-    if not {"device", "latencies"} <= record.keys():
-        raise ValueError(f"{path} holds no timings (device, latencies); run device_timer.py of the "
-                         f"kit again")
-    if not isinstance(record["device"], dict):
-        raise ValueError(f"{path} does not say on which device it was timed; run device_timer.py "
-                         f"of the kit again")
-    _check_latencies(record["latencies"], path)
-    return record
-
-
-def _check_latencies(latencies: object, path: Path) -> None:
-    """Raises ValueError unless they are times of models by name, as `LatencyTable` has them."""
-    wrong = "latencies are not of models by name" if not isinstance(latencies, dict) else next(
-        (f"{name!r} has no {statistic} of 0 or more" for name, times in latencies.items()
-         for statistic in STATISTICS if not _is_time(times, statistic)), "")
-    if wrong:
-        raise ValueError(f"{path} is damaged ({wrong}); time the models again")
-
-
-def _is_time(times: object, statistic: str) -> bool:
-    value = times.get(statistic) if isinstance(times, dict) else None
-    return type(value) in (int, float) and 0 <= value < math.inf
-
-
-def _read_json(path: Path, what: str) -> dict:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give {what}")
-    try:
-        record = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        record = None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is not JSON with named fields; give {what}")
-    return record
 
 
 def _sum_of_pieces(space: SearchSpace, resolution: int,

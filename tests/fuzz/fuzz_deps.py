@@ -21,8 +21,9 @@ from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.common.loop import writer
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.export.runtime import INPUT, Model
-from deps_jax.search.latency import LatencyTable, TimingPlan, read_timings
+from deps_jax.search.latency import LatencyTable, TimingPlan
 from deps_jax.search.ofa_files import OfaAccuracy, operation_names, read_table
+from deps_jax.search.timings import read_timings
 from deps_jax.space.cost import macs, pieces
 from deps_jax.space.families import MOBILENET_V3
 from deps_jax.space.layers import layers
@@ -46,7 +47,7 @@ def subnet_names(folder):
         space, text = draw.choice(known)
         found = decode(space, mutations.of_text(draw, text, LETTERS))
         again = decode(space, encode(space, found))
-        assert all(jax.tree.leaves(jax.tree.map(np.array_equal, again, found))), encode(space, found)
+        assert all(jax.tree.leaves(jax.tree.map(np.array_equal, again, found))), text
 
     return case
 
@@ -130,7 +131,8 @@ def cards(folder):
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
     content = model.SerializeToString()
     card = {"card_version": 1, "sha256": hashlib.sha256(content).hexdigest(),
-            "preprocessing": {"short_side": 9, "resolution": 8, "mean": [0.5] * 3, "std": [0.2] * 3},
+            "preprocessing": {"short_side": 9, "resolution": 8, "mean": [0.5] * 3,
+                              "std": [0.2] * 3},
             "classes": ["a", "b"], "session_options": {}}
     photo = np.zeros((12, 10, 3), np.uint8)
 
@@ -212,7 +214,8 @@ def _torch_pickle():
 
     class Pickler(pickle._Pickler):
         def persistent_id(self, each):
-            return ("storage", SimpleNamespace, "0", "cpu", 6) if isinstance(each, Storage) else None
+            return (("storage", SimpleNamespace, "0", "cpu", 6) if isinstance(each, Storage)
+                    else None)
 
         def save_global(self, each, name=None):
             known = {rebuild: "torch._utils\n_rebuild_tensor_v2\n",

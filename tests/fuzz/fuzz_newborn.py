@@ -17,7 +17,8 @@ from nurture_jax.records.video import full_frames, sample_clip
 from nurture_jax.training import experiment
 
 CELLS = ("", "0", "-1", "nan", "inf", "1e999", "1,5", "2,750", "=1+1", "x", "F", "m", "None", "ä",
-         "9" * 400, "videos/../a.mp4", "C:\\a.mp4", "2026-02-30", "01.02.2026", "\x00", '"', "\u0661")
+         "9" * 400, "videos/../a.mp4", "C:\\a.mp4", "2026-02-30", "01.02.2026", "\x00", '"',
+         "\u0661")
 
 
 def coco_files(folder):

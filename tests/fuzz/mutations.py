@@ -7,8 +7,9 @@ ODD = (None, True, False, 0, -1, 1, 2, 7, 1e-300, -0.5, 1e308, float("inf"), flo
        2**63, 10**30, "", " ", "x", "0", "-1", "1e999", "\x00", "ä\ud800", "../../x", "a" * 5000,
        [], [[]], [None], [1, "2"], {}, {"a": 1}, {"counts": "0", "size": [1, 1]}, [1e400] * 6,
        [-1, -1, -1], ["a", "b"], [[[[]]]])
-ODD_BYTES = (b"", b"\0", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xef\xbb\xbf", b"\r\n", b'"', b",", b"[",
-             b"{", b"}", b"\xff\xfe", b"-", b"9" * 40, b"\0" * 64, b"nan", b"1e999", b"=1+1", b"'")
+ODD_BYTES = (b"", b"\0", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xef\xbb\xbf", b"\r\n", b'"', b",",
+             b"[", b"{", b"}", b"\xff\xfe", b"-", b"9" * 40, b"\0" * 64, b"nan", b"1e999", b"=1+1",
+             b"'")
 
 
 def of_bytes(random, data, most=4):

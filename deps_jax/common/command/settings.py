@@ -96,7 +96,7 @@ def _fits(value: object, kind: Any, finite: bool) -> bool:
             not finite or math.isfinite(value))
     if kind is int:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if origin in (Callable, Mapping, dict):
+    if origin in (Callable, Mapping, dict, list):
         return isinstance(value, origin)
     return not isinstance(kind, type) or isinstance(value, kind)
 
@@ -110,7 +110,7 @@ def _words(kind: Any) -> str:
         return (f"a list, each {_words(inside[0])}" if inside[-1:] == (...,)
                 else f"a list of {len(inside)}: {', '.join(map(_words, inside))}")
     if origin is not None:
-        return "fields by name"
+        return "a list" if origin is list else "fields by name"
     return _WORDS.get(kind, f"a {getattr(kind, '__name__', kind)}")
 
 

@@ -39,7 +39,7 @@ def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     except _Refused as error:
         raise ValueError(str(error)) from None
     except Exception as error:  # zipfile, pickle and NumPy raise all kinds on damaged bytes
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {str(error):.100}); copy it "
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error!s:.100}); copy it "
                          f"again") from error
 
 
