@@ -260,7 +260,8 @@ class LatencyTable:
             raise ValueError(f"{path} is not a latency table: {sorted(names ^ content.keys())} are "
                              f"unknown; make one with launch.latency_table")
         try:
-            timings.check_table(build_settings(cls, content, "the table"), path)
+            build_settings(cls, content, "the table")
+            timings.check_table(content, path)
         except ValueError as error:
             raise ValueError(f"{path} is damaged or of another version ({error}); make it again "
                              f"with launch.latency_table") from error

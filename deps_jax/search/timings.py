@@ -3,14 +3,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from deps_jax.common.command.settings import build_settings
 from deps_jax.space.plain import from_plain
-
-if TYPE_CHECKING:
-    from deps_jax.search.latency import LatencyTable
 
 STATISTICS = ("p10_ms", "median_ms")
 LEAST_MS, MOST = 1e-9, 1e9  # of a latency that is no damage
@@ -53,21 +51,22 @@ def read_timings(path: Path) -> dict:
     return record
 
 
-def check_table(table: LatencyTable, path: Path) -> None:
+def check_table(table: Mapping[str, Any], path: Path) -> None:
     """Raises ValueError unless the parts of a table are what `LatencyTable` says of them.
 
     Args:
+      table: Its fields by name, of the types that they should have.
       path: Its file, for messages.
     """
-    _check_latencies(table.latencies, path)
-    from_plain(table.question.get("space"))
-    build_settings(_Question, {field.name: table.question[field.name]
+    _check_latencies(table["latencies"], path)
+    from_plain(table["question"].get("space"))
+    build_settings(_Question, {field.name: table["question"][field.name]
                                for field in dataclasses.fields(_Question)
-                               if field.name in table.question}, "question")
-    _check_device(table.device, path)
-    for record in table.held_out:
+                               if field.name in table["question"]}, "question")
+    _check_device(table["device"], path)
+    for record in table["held_out"]:
         build_settings(_HeldOut, record, "held_out")
-    if not all(_is_number(factor) for factor in (table.scale, *table.factors.values())):
+    if not all(_is_number(factor) for factor in (table["scale"], *table["factors"].values())):
         raise ValueError(f"its scale or a factor is not a number of 0 to {MOST:g}")
 
 
