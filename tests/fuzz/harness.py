@@ -10,6 +10,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -35,7 +36,7 @@ def bounded():
 
     before, handler = peak_mb(), signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, MOST_S)
-    faulthandler.dump_traceback_later(STUCK_S, exit=True)
+    faulthandler.dump_traceback_later(STUCK_S, exit=True, file=sys.__stderr__)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What fuzzing has found, one case of each kind; before it was mended, each hung or was no sentence."""
+"""What fuzzing has found, one case of each kind; each hung or gave no sentence before."""
 import io
 import json
 import pickle
