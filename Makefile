@@ -2,6 +2,7 @@
 # make demo-nurture   renders newborns, trains NurtureNet on them, evaluates, estimates one (minutes)
 # make test   installs into .venv, runs lint and the tests (minutes)
 # make test-long   grids, kills, damaged runs, comparisons with PyTorch, which it installs, and pages
+# make fuzz   damaged input for every parser: MINUTES=10 each, or TARGETS="coco or mp4" of them
 # make bench  the benchmark, beside PyTorch (installs it)
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ WORKERS ?= 2
 # The versions that the tests pass with; `make CONSTRAINTS= test` takes the newest releases instead.
 CONSTRAINTS ?= -c tests/constraints.txt
 
-.PHONY: demo demo-nurture test test-long bench
+.PHONY: demo demo-nurture test test-long fuzz bench
 
 demo: .venv/installed
 	$(BIN)/python -m launch.train_supernet --config configs/deps_digits.py --workdir runs/demo
@@ -37,6 +38,11 @@ test: .venv/anny_installed
 # memory maps (Linux allows 65,530): programs are compiled as users' are, which takes more of both.
 test-long: .venv/torch_installed .venv/anny_installed
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PYTEST) -m long --most-gb 6 --most-maps 30000
+
+MINUTES ?= 10
+TARGETS ?=
+fuzz: .venv/installed
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest -p no:xdist tests/fuzz -k "$(TARGETS)"
 
 bench: .venv/torch_installed
 	$(BIN)/python -m launch.bench

@@ -20,7 +20,8 @@ from deps_jax.runs.trained import read_space
 
 with needs("export"):
     from deps_jax.export.onnx_writer import PRECISIONS
-    from deps_jax.search.latency import LatencyTable, TimingPlan, read_timings, write_kit
+    from deps_jax.search.latency import LatencyTable, TimingPlan, write_kit
+    from deps_jax.search.timings import read_timings
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 OUT = flags.DEFINE_string("out", "", "the table; empty is WORKDIR/latency_table.json")

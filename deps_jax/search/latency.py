@@ -21,8 +21,10 @@ import onnx
 from onnx import TensorProto, helper
 from scipy.stats import spearmanr
 
+from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
 from deps_jax.export import device_timer, onnx_writer
+from deps_jax.search import timings
 from deps_jax.space.cost import BlockTable, pieces
 from deps_jax.space.layers import Layer, layers
 from deps_jax.space.plain import from_plain, to_plain
@@ -247,7 +249,7 @@ class LatencyTable:
         Raises:
           ValueError: If it is anything else, or the table is damaged.
         """
-        content = _read_json(path, "a latency table, as launch.latency_table writes it")
+        content = timings.read_json(path, "a latency table, as launch.latency_table writes it")
         names = {field.name for field in dataclasses.fields(cls)}
         if names - content.keys():
             raise ValueError(f"{path} is not a latency table: {sorted(names - content.keys())} are "
@@ -257,6 +259,12 @@ class LatencyTable:
         if content.keys() != names:
             raise ValueError(f"{path} is not a latency table: {sorted(names ^ content.keys())} are "
                              f"unknown; make one with launch.latency_table")
+        try:
+            build_settings(cls, content, "the table")
+            timings.check_table(content, path)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged or of another version ({error}); make it again "
+                             f"with launch.latency_table") from error
         return cls(**content)
 
 
@@ -274,37 +282,16 @@ def write_kit(path: Path, plan: TimingPlan) -> None:
             archive.writestr(f"models/{stem}.onnx", models[name])
 
 
-def read_timings(path: Path) -> dict:
-    """Reads what `device_timer` has written.
-
-    Raises:
-      ValueError: If it is anything else.
-    """
-    record = _read_json(path, "a result of device_timer.py")
-    if not {"device", "latencies"} <= record.keys():
-        raise ValueError(f"{path} holds no timings (device, latencies); run device_timer.py of the "
-                         f"kit again")
-    return record
-
-
-def _read_json(path: Path, what: str) -> dict:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give {what}")
-    try:
-        record = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        record = None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is not JSON with named fields; give {what}")
-    return record
-
-
 def _sum_of_pieces(space: SearchSpace, resolution: int,
                    latencies: Mapping[str, Mapping[str, float]], statistic: str,
                    factors: Mapping[str, float]) -> BlockTable:
     def between_others(piece: tuple[Layer, ...]) -> float:
         name = piece_name(piece)
-        return factors[name] * _own(latencies, name, statistic)
+        own = _own(latencies, name, statistic)
+        if name not in factors:
+            raise ValueError(f"the latency table has no factor for {name!r}; make it again with "
+                             f"launch.latency_table")
+        return factors[name] * own
 
     table = BlockTable.build(space, between_others, resolution=resolution)
     return dataclasses.replace(table, call=_latency(latencies, CALL, statistic))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import numbers
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,10 @@ class BlockForm:
                 raise ValueError(f"block {self.name!r}: width {width.name!r} is a multiple of "
                                  f"{width.of!r}, which is not known before it; known are "
                                  f"{sorted(known)}")
+            if width.times != "expand" and not (
+                    isinstance(width.times, numbers.Real) and 0 < width.times < math.inf):
+                raise ValueError(f"block {self.name!r}: width {width.name!r} is {width.times!r} "
+                                 f"times another; give a number above 0, or 'expand'")
             known.add(width.name)
         self._check_rows(known)
 
@@ -74,7 +79,8 @@ class BlockForm:
         """Raises ValueError unless each row reads what comes to it and the last writes "out"."""
         names = [row.name for row in self.rows]
         if len(set(names)) < len(names) or not names:
-            raise ValueError(f"block {self.name!r}: rows {names} need a name each, no name twice")
+            raise ValueError(f"block {self.name!r}: rows {names} need a name each; give no "
+                             f"name twice")
         current = "in"
         for row in self.rows:
             used = {Conv: ("reads", "writes"), Gate: ("on", "hidden")}.get(type(row), ())

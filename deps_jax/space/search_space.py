@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,8 @@ from deps_jax.space.rows import make_divisible
 
 ACTIVATIONS = ("relu", "relu6", "h_swish")
 AXES = ("depths", "kernels", "expands", "widths")  # what a stage lists
+# Far above any network: a damaged number would fill the memory.
+MOST_BLOCKS, MOST_CHANNELS, MOST_TIMES = 1000, 1_000_000, 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,9 @@ class Stage:
         if self.stride == 2 and not self.block.strides:
             raise ValueError(f"a stage has stride 2, but no row of its block {self.block.name!r} "
                              f"is strided; mark one, or use stride 1")
+        if not 0 <= self.base_depth <= MOST_BLOCKS:
+            raise ValueError(f"base_depth {self.base_depth} of a stage is not a number of blocks; "
+                             f"give 0 to {MOST_BLOCKS}")
         if self.width < 0 or (self.width == 0 and (self.stride == 2 or len(self.widths) > 1)):
             raise ValueError(f"width {self.width} of a stage is not positive; give channels >= 1 "
                              f"(0 keeps those that come in, with stride 1 and one width)")
@@ -150,8 +156,19 @@ class SearchSpace:
             raise ValueError("the space has no stages; give at least one Stage")
         if self.num_classes < 2:
             raise ValueError(f"num_classes {self.num_classes} is below 2; a classifier needs two")
-        if self.width_mult <= 0:
-            raise ValueError(f"width_mult {self.width_mult} is not positive; 1.0 is the full width")
+        if not 0 < self.width_mult <= MOST_TIMES:
+            raise ValueError(f"width_mult {self.width_mult} is not above 0 and at most "
+                             f"{MOST_TIMES:g}; 1.0 is the full width")
+        if self.stem_width < 1 or self.stem_stride < 1 or self.norm_epsilon < 0:
+            raise ValueError(f"stem_width {self.stem_width} and stem_stride {self.stem_stride} "
+                             f"must be 1 or more, norm_epsilon {self.norm_epsilon} 0 or more; "
+                             f"give such numbers")
+        widths = (self.first_width, self.head_width, self.feature_width)
+        if min(widths) < 0 or self.scaled(max(
+                self.num_classes, self.stem_width, *widths, *(stage.width for stage in self.stages)
+                )) > MOST_CHANNELS:
+            raise ValueError(f"a width of space {self.name!r} is not 0 to {MOST_CHANNELS} channels "
+                             f"after width_mult {self.width_mult}; give one that is")
         for activation in (self.stem_activation, self.first_activation, self.head_activation):
             _check_activation(activation)
         stem, first = self.scaled(self.stem_width), self.scaled(self.first_width)
@@ -287,16 +304,20 @@ def _choices(field: str, values: Sequence) -> tuple:
     values = tuple(values)
     if not values:
         raise ValueError(f"{field} is empty; list at least one value, such as {_EXAMPLES[field]}")
-    if len(set(values)) < len(values):
+    if any(values.count(value) > 1 for value in values):
         raise ValueError(f"{field} {values} repeats a value; list each once")
     for value in values:
+        if not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise ValueError(f"{field} {values} holds {value!r}, which is not a number; list "
+                             f"numbers, such as {_EXAMPLES[field]}")
         if field == "kernels" and (int(value) != value or value < 1 or value % 2 == 0):
             raise ValueError(f"kernel {value} in {values} is not odd and positive; use 3, 5 or 7")
-        if field == "depths" and (int(value) != value or value < 0):
-            raise ValueError(f"depth {value} in {values} is not a whole number of blocks >= 0")
-        if field in ("expands", "widths") and value <= 0:
-            raise ValueError(f"{field[:-1]} {value} in {values} is not above 0; no channel would "
-                             f"be left")
+        if field == "depths" and not (int(value) == value and 0 <= value <= MOST_BLOCKS):
+            raise ValueError(f"depth {value} in {values} is not a whole number of blocks; give 0 "
+                             f"to {MOST_BLOCKS}")
+        if field in ("expands", "widths") and not 0 < value <= MOST_TIMES:
+            raise ValueError(f"{field[:-1]} {value} in {values} is not above 0 and at most "
+                             f"{MOST_TIMES:g}; give a multiple that leaves a channel")
     return tuple(sorted(values))
 
 

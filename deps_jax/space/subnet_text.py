@@ -146,7 +146,10 @@ def _decode_stage(text: str, at: int, s: int, part: str, stage: Stage) -> list[t
                 f"subnet {text!r}, character {at + run.start() + 1}: {run.group()!r} is not a "
                 f"block of stage {s}; write {_how(stage)}"
             )
-        blocks += [(kernel, expand)] * int(match[3] or 1)
+        if len(blocks) > stage.max_depth:
+            break
+        # More than the stage holds are too many, however many they are.
+        blocks += [(kernel, expand)] * min(int(match[3] or 1), stage.max_depth + 1)
     if len(blocks) not in stage.active_depths:
         raise ValueError(
             f"subnet {text!r}, character {at + 1}: stage {s} has {len(blocks)} blocks, allowed "

@@ -155,6 +155,8 @@ class Experiment:
         Raises:
           ValueError: If a field is unknown, missing or impossible; the message names the first.
         """
+        if not isinstance(config, Mapping):
+            raise ValueError(f"the config is {config!r:.80}, not sections by name; give it some")
         return build_tree(cls, {**config, "method": build_method(config.get("method", {}))})
 
 
@@ -354,6 +356,8 @@ def build_method(section: Mapping) -> Method:
     Raises:
       ValueError: If the name or a field is unknown, or a field would make the name wrong.
     """
+    if not isinstance(section, Mapping):
+        raise ValueError(f"method is {section!r:.80}, not fields by name; give it some")
     given = {field: value for field, value in section.items() if value is not None}
     name = given.pop("name", "deps")
     base = named("method.name", name, METHODS, Method)

@@ -108,6 +108,6 @@ def _read(folder: Path, name: str, fields: tuple[str, ...]) -> dict | None:
 def _space(fields: Mapping, path: Path) -> SearchSpace:
     try:
         return from_plain(fields)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is of another version of this program ({error}); use that "
-                         f"one") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or of another version of this program ({error}); put "
+                         f"it back from a copy, or use that one") from None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from deps_jax.common.command.settings import build_settings
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.depthwise import depthwise
 from deps_jax.common.nn.operations import (
@@ -251,16 +253,51 @@ def describe(backbone: nn.Module) -> dict:
             "layers": [dataclasses.asdict(layer) for layer in backbone.layers]}
 
 
+@dataclasses.dataclass(frozen=True)
+class _ResNet:
+    """What `describe` tells of a ResNet."""
+
+    depth: int
+    width: int
+    stages: int
+
+    def __post_init__(self) -> None:
+        if self.depth not in RESNET_BLOCKS or self.width < 1 or not 1 <= self.stages <= 4:
+            raise ValueError(f"there is no ResNet of depth {self.depth}, width {self.width} and "
+                             f"{self.stages} stages; give a depth of {tuple(RESNET_BLOCKS)}, a "
+                             f"width of 1 or more, and 1 to 4 stages")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layers:
+    """What `describe` tells of layers."""
+
+    layers: tuple[Layer, ...]
+    epsilon: float
+
+
 def from_description(values: dict) -> nn.Module:
-    """The inverse of `describe`."""
-    if values["kind"] == "resnet":
-        return ResNet(values["depth"], values["width"], values["stages"])
-    return LayersBackbone(tuple(_layer(layer) for layer in values["layers"]), values["epsilon"])
+    """The inverse of `describe`.
+
+    Raises:
+      ValueError: If a field is missing, unknown or impossible.
+    """
+    fields = dict(values) if isinstance(values, Mapping) else {}
+    kind = fields.pop("kind", None)
+    if kind == "resnet":
+        found = build_settings(_ResNet, fields, "backbone")
+        return ResNet(found.depth, found.width, found.stages)
+    if kind != "layers" or not isinstance(fields.get("layers"), list | tuple):
+        raise ValueError(f"the backbone is of the kind {kind!r:.80}, and neither a resnet nor a "
+                         f"list of layers; put its file back from a copy")
+    found = build_settings(_Layers, {**fields, "layers": [
+        _layer(layer) for layer in fields["layers"]]}, "backbone")
+    return LayersBackbone(found.layers, found.epsilon)
 
 
 def _layer(values: dict) -> Layer:
     """A layer of a description; earlier versions wrote its block into its name only."""
-    block = values.get("block")
-    if block is None and (match := re.match(r"stage(\d+)/block(\d+)/", values["name"])):
-        block = map(int, match.groups())
-    return Layer(**{**values, "block": block and tuple(block)})
+    if isinstance(values, Mapping) and values.get("block") is None and (
+            match := re.match(r"stage(\d+)/block(\d+)/", str(values.get("name")))):
+        values = {**values, "block": tuple(map(int, match.groups()))}
+    return build_settings(Layer, values, "layer")

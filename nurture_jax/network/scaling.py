@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deps_jax.common.command.settings import build_settings
 from nurture_jax.measures import DEFAULT_REFERENCE_CM, FORMER_LABELS, LABELS, TABULAR
 from nurture_jax.records.visit import tabular_of
 from nurture_jax.records.visits import Records
@@ -54,7 +55,6 @@ class Scaling:
         if unknown := [name for name in self.labels if name not in LABELS]:
             raise ValueError(f"the measure {unknown[0]!r} of a network is unknown, {LABELS} are "
                              f"known; is the run of a newer version?")
-        assert len(self.labels) == len(self.label_mean) == len(self.label_std)
 
     @property
     def columns(self) -> np.ndarray:
@@ -97,9 +97,18 @@ class Scaling:
 
     @classmethod
     def from_dict(cls, values: dict) -> Scaling:
-        """The inverse of `dataclasses.asdict`, also after JSON; older runs do not tell `labels`."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value
-                      for name, value in values.items()})
+        """The inverse of `plain`, also after JSON; older runs do not tell `labels`.
+
+        Raises:
+          ValueError: If a field is missing, unknown, or not as many numbers as there are.
+        """
+        found = build_settings(cls, values, "standard", finite=False)
+        for field, names in (("label", found.labels), ("tabular", TABULAR)):
+            for each in (f"{field}_mean", f"{field}_std"):
+                if len(getattr(found, each)) != len(names):
+                    raise ValueError(f"standard.{each} has {len(getattr(found, each))} numbers; "
+                                     f"give {len(names)}")
+        return found
 
     def inputs(self, tabular: jax.Array, mask: jax.Array) -> jax.Array:
         """Inputs [b, 4] in their units brought to unit scale; any number where `mask` is 0."""

@@ -252,6 +252,9 @@ def _video_stream(container: InputContainer, name: str) -> av.VideoStream:
         if container.streams.audio:
             raise VideoError("audio_only", f"{name} holds sound but no picture; record a video")
         raise VideoError("no_frames", f"{name} holds no video stream; record it again")
+    if streams[0].codec_context is None:
+        raise VideoError("damaged", f"{name} holds pictures in a code that is not known; copy it "
+                                    f"again, or convert it to H.264 in mp4")
     # Before a decoder takes memory for it.
     _check_size(streams[0].codec_context.width, streams[0].codec_context.height, name)
     streams[0].thread_type = "AUTO"

@@ -392,8 +392,12 @@ def read_model(folder: Path, start: Start | None = None) -> tuple[Scaling, nn.Mo
     content = workdir.read(folder, MODEL)
     if content is None:
         raise ValueError(f"{folder} has no {MODEL}; give the --workdir of launch.train_nurture")
-    scaling = Scaling.from_dict(content["standard"])
-    backbone = from_description(content["backbone"])
+    try:
+        scaling = Scaling.from_dict(content.get("standard"))
+        backbone = from_description(content.get("backbone"))
+    except ValueError as error:
+        raise ValueError(f"{Path(folder) / MODEL} is damaged or of another version of this program "
+                         f"({error}); put it back from a copy, or use that one") from error
     if start and start.module != backbone:
         raise ValueError(f"the backbone of {folder} is another network than the config gives now; "
                          f"if its own run has changed, train in another --workdir")

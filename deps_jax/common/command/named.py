@@ -21,6 +21,8 @@ def named(field: str, name: str, known: Mapping[str, T], kind: type[T]) -> T:
       ValueError: If there is no such value; the message names those that are known, or says why
         the user's own cannot be had.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"{field} {name!r:.80} is not a name; use one of {tuple(known)}")
     if name in known:
         return known[name]
     if ":" not in name:

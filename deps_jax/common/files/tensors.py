@@ -32,24 +32,39 @@ def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is not a file; give an .npz or a PyTorch checkpoint")
-    if path.suffix == ".npz":
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path} is damaged, it is not the archive that an .npz is; copy it "
-                             f"again")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+    if path.suffix == ".npz" and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged, it is not the archive that an .npz is; copy it again")
+    try:
+        return _read_npz(path) if path.suffix == ".npz" else _read_checkpoint(path)
+    except _Refused as error:
+        raise ValueError(str(error)) from None
+    except Exception as error:  # zipfile, pickle and NumPy raise all kinds on damaged bytes
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error!s:.100}); copy it "
+                         f"again") from error
+
+
+class _Refused(ValueError):
+    """A whole file that holds something else; the message says what to do."""
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not an .npz or a zipped PyTorch checkpoint (torch >= 1.6); "
+        raise _Refused(f"{path} is not an .npz or a zipped PyTorch checkpoint (torch >= 1.6); "
                          f"save it again with a current torch.save")
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(names) != 1:
-            raise ValueError(f"{path} holds no PyTorch state dict; it needs one data.pkl inside")
+            raise _Refused(f"{path} holds no PyTorch state dict; it needs one data.pkl inside")
         folder = names[0][: -len("data.pkl")]
         with archive.open(names[0]) as pickled:
             content = _TensorUnpickler(pickled, archive, folder).load()
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict; save "
+        raise _Refused(f"{path} holds a {type(content).__name__}, not a state dict; save "
                          f"model.state_dict()")
     content = content.get("state_dict", content)
     return {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
@@ -71,7 +86,7 @@ class _TensorUnpickler(pickle.Unpickler):
             return lambda tensor, *_: tensor
         if module == "torch" and name in _STORAGE_DTYPES:
             return _STORAGE_DTYPES[name]
-        raise ValueError(f"the checkpoint asks for {module}.{name}, which is not a tensor; save a "
+        raise _Refused(f"the checkpoint asks for {module}.{name}, which is not a tensor; save a "
                          f"plain state dict of tensors instead")
 
     def persistent_load(self, identity: tuple[str, type[np.generic], str, str, int]) -> np.ndarray:
@@ -82,5 +97,9 @@ class _TensorUnpickler(pickle.Unpickler):
 
 def _rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...],
                     strides: tuple[int, ...], *_: object) -> np.ndarray:
+    # NumPy would read and write outside of the storage.
+    last = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    if min((offset, *shape, *strides)) < 0 or (0 not in shape and last >= storage.size):
+        raise ValueError("a tensor lies outside of its data")
     strides = tuple(step * storage.itemsize for step in strides)
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides).copy()

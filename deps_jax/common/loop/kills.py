@@ -1,4 +1,7 @@
-"""Kills a training again and again, and compares what it comes to with an undisturbed one."""
+"""Kills or stops a training again and again, and compares what it comes to with an undisturbed one.
+
+One process is killed; of two, one is asked to stop.
+"""
 from __future__ import annotations
 
 import collections
@@ -6,6 +9,7 @@ import dataclasses
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -58,6 +62,33 @@ class Kills:
                    if self.differing else "are bit-identical to an undisturbed run's")
         return (f"{self.count} kills ({by_signal}): {places}; {self.runs} runs, {self.starts} "
                 f"starts: parameters, statistics and optimizer state {verdict}")
+
+
+@dataclasses.dataclass
+class Stops:
+    """What came of stopping one of two processes.
+
+    Attributes:
+      steps: Step that both had saved, of every stop.
+      differing: Names of arrays that a run continued by two has other than an undisturbed one.
+      next_losses: Largest relative difference of the loss of the first step after a stop from the
+        undisturbed one's, by the number of processes that went on.
+      starts: Number of processes that were started.
+    """
+
+    steps: list[int] = dataclasses.field(default_factory=list)
+    differing: tuple[str, ...] = ()
+    next_losses: dict[int, float] = dataclasses.field(default_factory=dict)
+    starts: int = 0
+
+    def __str__(self) -> str:
+        verdict = (f"differs from the undisturbed one in {', '.join(self.differing[:3])}"
+                   if self.differing else "is bit-identical to the undisturbed one")
+        losses = ", ".join(f"{difference:.1e} by {count}"
+                           for count, difference in sorted(self.next_losses.items()))
+        return (f"{len(self.steps)} stops of one of two processes, both saved the same step "
+                f"(after steps {', '.join(map(str, self.steps))}), {self.starts} starts: continued "
+                f"by two, the run {verdict}; the next step's loss differs by {losses} processes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +144,92 @@ def kill_and_compare(command: Sequence[str], folder: Path, kills: int, seed: int
             found.runs += 1
             found.differing = _differing(whole, killed)
     return found
+
+
+def stop_and_compare(command: Sequence[str], folder: Path, stops: int, seed: int = 0) -> Stops:
+    """Two processes train; one is sent SIGTERM at a random moment, as often as asked.
+
+    Every stopped run is continued by two processes and compared with an undisturbed one to the
+    bit; and a copy of it by one and by four in turn, whose sums are split otherwise, so that only
+    the loss of their next step is compared.
+
+    Args:
+      command: Command of a training, as in `kill_and_compare`; it should also log every step, and
+        its batches be multiples of 4.
+      folder: Folder of all runs, which are made anew.
+      stops: Number of stops.
+      seed: Seed of the moments.
+
+    Raises:
+      ValueError: If a process ends with an error, or the processes have not saved the same step.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    draw, found, whole = random.Random(seed), Stops(), folder / "undisturbed"
+    shutil.rmtree(whole, ignore_errors=True)
+    members = _start_together(command, whole, 2)
+    _wait_for_a_step(members[0], whole, set())
+    first = time.monotonic()
+    _end_together(members, whole)
+    rest_s, last, found.starts = time.monotonic() - first, max(_steps(whole)), 2
+    for number in tqdm(range(stops), desc="stopping", unit="stop"):
+        while not (step := _stop_one(command, folder / "stopped", draw, rest_s, last, found)):
+            pass  # it had come to its end before
+        found.steps.append(step)
+        count = (1, 4)[number % 2]
+        shutil.rmtree(folder / "copy", ignore_errors=True)
+        shutil.copytree(folder / "stopped", folder / "copy")
+        for workdir, processes in ((folder / "stopped", 2), (folder / "copy", count)):
+            found.starts += processes
+            _end_together(_start_together(command, workdir, processes), workdir)
+            difference = abs(_loss(workdir, step + 1) / _loss(whole, step + 1) - 1)
+            found.next_losses[processes] = max(difference, found.next_losses.get(processes, 0.0))
+        found.differing = _differing(whole, folder / "stopped")
+        if found.differing:
+            break
+    return found
+
+
+def _stop_one(command: Sequence[str], workdir: Path, draw: random.Random, rest_s: float, last: int,
+              found: Stops) -> int:
+    """Starts two processes and stops one; the step that both saved, 0 if they had ended before."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    found.starts += 2
+    members = _start_together(command, workdir, 2)
+    _wait_for_a_step(members[0], workdir, set())
+    deadline = time.monotonic() + draw.uniform(0, rest_s)
+    while members[0].poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    members[draw.randrange(2)].send_signal(signal.SIGTERM)
+    _end_together(members, workdir, also=(-signal.SIGTERM,))  # of one that was about to end
+    step = max(_steps(workdir))
+    if step == last:
+        return 0
+    said = [text for text in _output(workdir).read_text(errors="replace").splitlines()
+            if "stopped after step" in text]
+    if len(said) < 2 or not all(f"stopped after step {step} of" in text for text in said[-2:]):
+        raise ValueError(f"two processes in {workdir} did not both stop after step {step}, which "
+                         f"is saved; their output is in {_output(workdir)}")
+    return step
+
+
+def _start_together(command: Sequence[str], workdir: Path, count: int) -> list[subprocess.Popen]:
+    if count == 1:
+        return [_start(command, workdir)]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    return [_start([*command, f"--coordinator=localhost:{port}", f"--processes={count}",
+                    f"--process={index}"], workdir) for index in range(count)]
+
+
+def _end_together(members: Sequence[subprocess.Popen], workdir: Path, also: tuple = ()) -> None:
+    for member in members:
+        code = member.wait(TIMEOUT_S)
+        _check_end(0 if code in also else code, workdir)
+
+
+def _loss(workdir: Path, step: int) -> float:
+    return {line["step"]: line["loss"] for line in writer.read(workdir) if "loss" in line}[step]
 
 
 def _undisturbed(command: Sequence[str], workdir: Path) -> _Pace:

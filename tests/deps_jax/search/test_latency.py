@@ -16,11 +16,11 @@ from deps_jax.search.latency import (
     LatencyTable,
     TimingPlan,
     piece_name,
-    read_timings,
     write_kit,
 )
 from deps_jax.search.search import Genome
 from deps_jax.search.search_run import cost_functions
+from deps_jax.search.timings import read_timings
 from deps_jax.space import cost
 from deps_jax.space.candidate import Candidates
 from deps_jax.space.cost import BlockTable, macs, pieces

@@ -1,0 +1,108 @@
+"""What timings and latency tables hold, read and compared with what they should."""
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deps_jax.common.command.settings import build_settings
+from deps_jax.space.plain import from_plain
+
+STATISTICS = ("p10_ms", "median_ms")
+LEAST_MS, MOST = 1e-9, 1e9  # of a latency that is no damage
+
+
+@dataclasses.dataclass(frozen=True)
+class _HeldOut:
+    """A network that the fit has not seen, as `LatencyTable.held_out` lists it."""
+
+    subnet: str
+    measured_ms: float
+    predicted_ms: float
+
+    def __post_init__(self) -> None:
+        if not (LEAST_MS <= self.measured_ms <= MOST and _is_number(self.predicted_ms)):
+            raise ValueError(f"{self.subnet!r} was measured to take {self.measured_ms} ms and "
+                             f"predicted to take {self.predicted_ms}; time the models again")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Question:
+    """What the table uses of the plan that it was made by."""
+
+    resolution: int
+    precision: str
+
+
+def read_timings(path: Path) -> dict:
+    """Reads what `device_timer` has written.
+
+    Raises:
+      ValueError: If it is anything else.
+    """
+    record = read_json(path, "a result of device_timer.py")
+    if not {"device", "latencies"} <= record.keys():
+        raise ValueError(f"{path} holds no timings (device, latencies); run device_timer.py of the "
+                         f"kit again")
+    _check_device(record["device"], path)
+    _check_latencies(record["latencies"], path)
+    return record
+
+
+def check_table(table: Mapping[str, Any], path: Path) -> None:
+    """Raises ValueError unless the parts of a table are what `LatencyTable` says of them.
+
+    Args:
+      table: Its fields by name, of the types that they should have.
+      path: Its file, for messages.
+    """
+    _check_latencies(table["latencies"], path)
+    from_plain(table["question"].get("space"))
+    build_settings(_Question, {field.name: table["question"][field.name]
+                               for field in dataclasses.fields(_Question)
+                               if field.name in table["question"]}, "question")
+    _check_device(table["device"], path)
+    for record in table["held_out"]:
+        build_settings(_HeldOut, record, "held_out")
+    if not all(_is_number(factor) for factor in (table["scale"], *table["factors"].values())):
+        raise ValueError(f"its scale or a factor is not a number of 0 to {MOST:g}")
+
+
+def _check_latencies(latencies: object, path: Path) -> None:
+    """Raises ValueError unless they are times of models by name, as `LatencyTable` has them."""
+    wrong = "latencies are not of models by name" if not isinstance(latencies, dict) else next(
+        (f"{name!r} has no {statistic} in milliseconds" for name, times in latencies.items()
+         for statistic in STATISTICS if not _is_time(times, statistic)), "")
+    if wrong:
+        raise ValueError(f"{path} is damaged ({wrong}); time the models again")
+
+
+def _is_time(times: object, statistic: str) -> bool:
+    value = times.get(statistic) if isinstance(times, dict) else None
+    return _is_number(value) and value >= LEAST_MS
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= MOST
+
+
+def _check_device(device: object, path: Path) -> None:
+    """Raises ValueError unless it is what `device_timer.describe_device` tells."""
+    if not isinstance(device, dict) or not {"processor", "threads", "onnxruntime"} <= device.keys():
+        raise ValueError(f"{path} does not say on which device it was timed; run device_timer.py "
+                         f"of the kit again")
+
+
+def read_json(path: Path, what: str) -> dict:
+    """The named fields of a file of JSON; ValueError if it has none. `what` it should be."""
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; give {what}")
+    try:
+        record = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is not JSON with named fields; give {what}")
+    return record
