@@ -60,6 +60,7 @@ WINGS = {
         "report": "facts flow content model_card plots page report",
         "runs": "calibration inference ablation observed other_data evaluate_run predict "
                 "predict_table gate_test bench",
+        "app": "handed_over packages build serve",
     },
 }
 MOST_FILES = 15
