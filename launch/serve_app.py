@@ -25,4 +25,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, arguments=1)

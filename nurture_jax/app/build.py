@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from deps_jax.common.files import sealed
 from nurture_jax.app.handed_over import handed_over
 from nurture_jax.app.packages import CACHE, licences, packages
 
@@ -18,7 +19,8 @@ PAGE = Path(__file__).parent / "page"
 MODEL, CARD = "model.onnx", "card.json"
 ICONS_PX = (192, 512)  # what a browser asks for to install a page
 BACK, LINE = (92, 84, 15), (255, 255, 255)  # BGR
-NEEDED = ("sha256", "clip", "inputs", "outputs", "intervals", "limits")
+KIND = "NurtureNet"
+NEEDED = ("sha256", "clip", "calibration", "session_options")
 NOT_CACHED = ("sw.mjs", "files.mjs")  # a browser keeps the service worker by itself
 
 
@@ -78,13 +80,11 @@ def read_card(model: Path) -> dict[str, Any]:
         if not needed.is_file():
             raise ValueError(f"{needed} does not exist; give a file that was exported, with its "
                              f"card beside it")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no card ({error}); export the network again") from error
+    card = sealed.read(path, "export the network again")
     missing = [name for name in NEEDED if name not in card]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}; export the network again")
+    if card.get("kind") != KIND or missing:
+        raise ValueError(f"{path} is not the card of a {KIND} that the page can run; export the "
+                         f"network again")
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     if digest != card["sha256"]:
         raise ValueError(f"{model} is not the file that {path} describes (SHA-256 {digest:.12}..., "
