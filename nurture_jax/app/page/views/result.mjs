@@ -60,12 +60,12 @@ function measuresCard(words, {found, visit, model_sha256: hash, time}) {
 }
 
 function refusalCard({say, number}, {gate}) {
-  const digits = (value) => Math.abs(value) < 1 ? 3 : 0;
+  const digits = (value) => value && Math.abs(value) < 1 ? 3 : 0;
   return el("section", {class: "card line refused", "aria-label": say("refused")},
     el("h2", {id: "line"}, say("refused")),
     el("ul", {class: "reasons"}, gate.failures.map(({check, reason, advice, measured, limit, unit}) =>
-      el("li", {"data-check": check}, el("strong", {}, `${advice}.`), el("br"), `${reason} `,
-        el("span", {class: "quiet"}, `(${say("measured_against",
+      el("li", {"data-check": check}, el("p", {}, el("strong", {}, `${advice}.`)),
+        el("p", {}, `${reason} `), el("span", {class: "quiet"}, `(${say("measured_against",
           {measured: number(measured, digits(measured)), limit: number(limit, digits(limit)),
             unit})})`)))));
 }
