@@ -1,4 +1,4 @@
-"""A small network in a file for tests of the page: it finds a newborn where pictures are reddish."""
+"""A small network in a file for tests of the page: it finds a newborn where it is reddish."""
 import dataclasses
 import hashlib
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import {said} from "./clinic/numbers.mjs";
 
-export const LANGUAGES = {en: "English", hi: "हिन्दी"};
+export const LANGUAGES = {en: "English"}; // one file of `words` each
 const KEPT = "nurture_language"; // the only thing that is kept without being asked
 
 /** The language of before, or the first of the browser's that there is. */
