@@ -176,11 +176,12 @@ def test_seeking_sees_the_same_frames(page, tmp_path):
     assert other == pytest.approx(clip.duration_s, abs=0.05)
     for frames in (decoded, sought):
         apart = np.abs(np.array(frames, float).reshape(clip.images.shape) - clip.images)
-        assert np.median(apart) <= 2 and apart.mean() < 3  # another step of `picture` is 5
+        # Colours are converted by others; the frame before or after would be 5 apart.
+        assert np.median(apart) <= 3 and apart.mean() < 4
 
 
 def test_without_a_server(page, tmp_path):
-    page.wait_for_function("document.documentElement.dataset.offline === 'ready'")
+    page.wait_for_selector("html[data-offline=ready]", state="attached")
     video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
     page.server.shutdown()
     page.server.server_close()
@@ -200,8 +201,8 @@ def test_no_baby_is_refused_with_what_to_do(page, model, tmp_path):
     gate, _ = by_python(model, video)
     checks = [each.get_attribute("data-check") for each in page.query_selector_all("[data-check]")]
     assert checks == [each.check for each in gate.failures] and "newborn_not_found" in checks
-    assert gate.failures[0].advice in text and not page.query_selector(".value")
-    page.click("text=Film again")
+    assert gate.failures[0].advice in text.lower() and not page.query_selector(".value")
+    page.click('button:has-text("Film again")')
     assert page.input_value("#birth_weight_g") == "2890"  # nothing typed is lost
 
 
@@ -259,7 +260,7 @@ def test_a_child_is_kept_on_request_and_erased(page, tmp_path):
 def download(page, what):
     with page.expect_download() as waiting:
         page.click(f"#export-{what}")
-    return waiting.value.path().read_text(encoding="utf-8")
+    return waiting.value.path().read_bytes().decode("utf-8")
 
 
 def test_exports(page, tmp_path):
