@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 
+# Why a value is refused.
+OUTSIDE = "is not {low} to {high} {unit}; {hint}"
+OTHER_UNIT, CORRECT = "{unit}?", "correct it or leave it empty"
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -29,8 +33,8 @@ class Range:
             return ""
         hints = [unit for unit, factor in self.mistakes
                  if self.low <= value * factor <= self.high]
-        hint = f"{hints[0]}?" if hints else "correct it or leave it empty"
-        return f"is not {self.low:g} to {self.high:g} {self.unit}; {hint}"
+        hint = OTHER_UNIT.format(unit=hints[0]) if hints else CORRECT
+        return OUTSIDE.format(low=f"{self.low:g}", high=f"{self.high:g}", unit=self.unit, hint=hint)
 
 
 @dataclasses.dataclass(frozen=True)

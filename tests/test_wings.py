@@ -63,6 +63,7 @@ WINGS = {
                 "predict_table gate_test ruler_test bench",
         "deploy": "file_model card graph compared export",
         "predict_file": "__main__",
+        "app": "handed_over packages build serve",
     },
 }
 MOST_FILES = 15

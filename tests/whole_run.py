@@ -13,9 +13,11 @@ import pytest
 from footprint import MAX_GB, MAX_MAPS, Footprint, Watch, footprint
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"
-# The only reasons for which `make test` may skip, as a user may have neither.
+# The only reasons for which `make test` may skip, as a user may have none of it.
 NEEDS = {"no shared data in": "they read the data beside the repository (DEPS_SHARED)",
-         "no C++ compiler": "they compile C++"}
+         "no C++ compiler": "they compile C++",
+         "no Chromium": "they open the page in a browser (Debian: apt-get install chromium npm)",
+         "no npm": "they build the page (Debian: apt-get install chromium npm)"}
 
 
 def pytest_addoption(parser):

@@ -14,7 +14,7 @@ import numpy as np
 from nurture_jax.clinic.scale import Scale
 from nurture_jax.rules import TABLE
 
-_CUT_OFF = {"letterbox": "newborn_cut_off", "crop": "newborn_cut_off_by_crop"}  # its sentences
+CUT_OFF = {"letterbox": "newborn_cut_off", "crop": "newborn_cut_off_by_crop"}  # its sentences
 # What has to be measured for a check that needs a network.
 NEEDED = {"newborn_not_found": "found_frames", "newborn_cut_off": "mask",
           "reference_not_seen": "reference_frames", "newborn_disagrees": "on_mask",
@@ -126,7 +126,7 @@ def failures(measured: Mapping[str, float], limits: Limits, fit: str, highest: f
     """
     about = _found(measured, limits) or [
         *_agrees(measured, limits), *_proportioned(measured, limits), *_steady(measured, limits),
-        *_cut_off(measured, limits, _CUT_OFF[fit])]
+        *_cut_off(measured, limits, CUT_OFF[fit])]
     return (*_duration(measured, limits), *_light(measured, limits), *_sharp(measured, limits),
             *about, *_beside(measured, limits), *told_length(measured, scale),
             *_familiar(measured, highest))

@@ -12,13 +12,13 @@ from nurture_jax.measures import BODY_POINTS, KEYPOINTS, NEWBORN
 
 _POINT = KEYPOINTS.index
 _BODY = slice(0, len(BODY_POINTS))
-_TRUNK = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+TRUNK = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
 # Lengths between (means of) points over that of the trunk as a camera sees them, and what they may
 # be. In 3931 annotated frames of rendered newborns of ellipsoids 99.8 % were within 0.43-0.70 (nose
 # to shoulders), 0.44-0.78, 0.17-0.57, 0.27-0.50, 0.18-0.42, 0.22-0.66, 0.20-0.66. A newborn of
 # another build, or bent limbs seen end on, must pass, too: about half below and above again; ours.
 PROPORTIONS = (
-    ((("nose",), _TRUNK[0]), (0.2, 1.2)),
+    ((("nose",), TRUNK[0]), (0.2, 1.2)),
     ((("left_shoulder",), ("right_shoulder",)), (0.25, 1.3)),
     ((("left_hip",), ("right_hip",)), (0.08, 1.0)),
     *(((((f"{side}_{upper}",), (f"{side}_{lower}",)), allowed))
@@ -40,7 +40,7 @@ def of_points(keypoints: np.ndarray) -> dict[str, np.ndarray]:
     points = np.asarray(keypoints, np.float64)
     middle = lambda names: points[:, [_POINT(name) for name in names], :2].mean(1)
     length = lambda ends: np.linalg.norm(middle(ends[0]) - middle(ends[1]), axis=-1)  # t
-    trunk = np.maximum(length(_TRUNK), 1e-6)
+    trunk = np.maximum(length(TRUNK), 1e-6)
     right = [(low <= (ratio := length(ends) / trunk)) & (ratio <= high)
              for ends, (low, high) in PROPORTIONS]
     return {"confidence": points[:, _BODY, 2].clip(0, 1).mean(1),

@@ -65,7 +65,7 @@ class SkewT:
         return -normal_z(upper)
 
 
-_NEWBORN = {
+NEWBORN = {
     ("weight_g", "M"): SkewT((0.5, 0.5), (-106.51518865, 109.85366881, -49.45681934),
                              (-0.9887729, 0.05397093), 1.095261, 17.05299),
     ("weight_g", "F"): SkewT((0.5, 0.5), (-125.68215399, 128.88402298, -59.59186071),
@@ -80,7 +80,7 @@ _NEWBORN = {
                             (-0.40485178, 0.45977891), 1.045915, 20.97268),
 }
 # gigs: mean = a + b f(weeks) + c (boys), variance; of log kg with f = sqrt, of cm otherwise.
-_VERY_PRETERM = {
+VERY_PRETERM = {
     "weight_g": ((-7.00303, 1.325911, 0.0571937), 0.0373218),
     "length_cm": ((1.307633, 1.270022, 0.4263885), 6.757543),
     "head_cm": ((0.7866522, 0.887638, 0.2513385), 2.433481),
@@ -103,7 +103,7 @@ def intergrowth(measure: str, value: float, *, sex: str | None, gestational_age_
         return none("gestation_range", gestation=weeks_text(gestational_age_days))
     value = in_kg_or_cm(measure, value)
     if gestational_age_days > VERY_PRETERM_DAYS:
-        z = _NEWBORN[measure, sex].z(value, gestational_age_days)
+        z = NEWBORN[measure, sex].z(value, gestational_age_days)
     else:
         z = _very_preterm_z(measure, value, sex, gestational_age_days)
     return placed(z, INTERGROWTH)
@@ -111,7 +111,7 @@ def intergrowth(measure: str, value: float, *, sex: str | None, gestational_age_
 
 def _very_preterm_z(measure: str, value: float, sex: str, gestational_age_days: float) -> float:
     """The score of a value in kg or cm, up to 32+6 weeks."""
-    (a, b, boys), variance = _VERY_PRETERM[measure]
+    (a, b, boys), variance = VERY_PRETERM[measure]
     weeks = gestational_age_days / 7
     logarithmic = measure == "weight_g"
     mean = a + b * (math.sqrt(weeks) if logarithmic else weeks) + boys * (sex == "M")

@@ -7,13 +7,50 @@ of them born at 34 weeks or later, so that below 32 weeks the standard rests on 
 """
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 
 from nurture_jax.growth.score_types import NoStandard, ZScore, in_kg_or_cm, none, placed, unsuitable
 from nurture_jax.rules import TABLE, weeks_text
 
 PRETERM = TABLE["standards"]["preterm"]["name"]
 POSTMENSTRUAL_DAYS = (189, 448)  # 27+0 to 64+0 weeks
+# Functions of x that the equations are sums of, by name.
+TERMS = {"1": lambda x: 1.0, "sqrt(x)": math.sqrt, "x": lambda x: x, "1/x": lambda x: 1 / x,
+         "1/x^2": lambda x: 1 / x ** 2, "log(x)/x^2": lambda x: math.log(x) / x ** 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Mean and standard deviation of a measure, or of its natural logarithm, by x.
+
+    Attributes:
+      logarithmic: Whether they are of the logarithm of the value in kg or cm.
+      mean, deviation: Factors of TERMS.
+      boy: What is added to the mean of a boy.
+    """
+
+    logarithmic: bool
+    mean: Mapping[str, float]
+    deviation: Mapping[str, float]
+    boy: float
+
+    def at(self, x: float, is_boy: bool) -> tuple[float, float]:
+        """Mean and standard deviation at a postmenstrual age of x weeks."""
+        mean, deviation = (sum(factor * TERMS[name](x) for name, factor in factors.items())
+                           for factors in (self.mean, self.deviation))
+        return mean + self.boy * is_boy, deviation
+
+
+CURVES = {
+    "weight_g": Curve(True, {"1": 2.591277, "sqrt(x)": -0.01155, "1/x^2": -2201.705},
+                      {"1": 0.1470258, "1/x^2": 505.92394, "log(x)/x^2": -140.0576}, 0.0911639),
+    "length_cm": Curve(True, {"1": 4.136244, "1/x^2": -547.0018, "x": 0.0026066},
+                       {"1": 0.050489, "1/x^2": 310.44761, "log(x)/x^2": -90.0742}, 0.0314961),
+    "head_cm": Curve(False, {"1": 55.53617, "1/x": -852.0059},
+                     {"1": 3.0582292, "1/x^2": 3910.05, "1/x": -180.5625}, 0.7957903),
+}
 
 
 def postnatal_preterm(measure: str, value: float, *, sex: str | None, postmenstrual_days: float
@@ -31,28 +68,7 @@ def postnatal_preterm(measure: str, value: float, *, sex: str | None, postmenstr
     if not POSTMENSTRUAL_DAYS[0] <= postmenstrual_days <= POSTMENSTRUAL_DAYS[1]:
         return none("preterm_range", postmenstrual=weeks_text(postmenstrual_days))
     value, x = in_kg_or_cm(measure, value), postmenstrual_days / 7
-    if measure != "head_cm":
+    if CURVES[measure].logarithmic:
         value = math.log(value)
-    mean, deviation = _CURVES[measure](x, float(sex == "M"))
+    mean, deviation = CURVES[measure].at(x, sex == "M")
     return placed((value - mean) / deviation, PRETERM)
-
-
-def _weight(x: float, boy: float) -> tuple[float, float]:
-    """Mean and standard deviation of the natural logarithm of the weight in kg."""
-    return (2.591277 - 0.01155 * math.sqrt(x) - 2201.705 / x ** 2 + 0.0911639 * boy,
-            0.1470258 + 505.92394 / x ** 2 - 140.0576 * math.log(x) / x ** 2)
-
-
-def _length(x: float, boy: float) -> tuple[float, float]:
-    """Mean and standard deviation of the natural logarithm of the length in cm."""
-    return (4.136244 - 547.0018 / x ** 2 + 0.0026066 * x + 0.0314961 * boy,
-            0.050489 + 310.44761 / x ** 2 - 90.0742 * math.log(x) / x ** 2)
-
-
-def _head(x: float, boy: float) -> tuple[float, float]:
-    """Mean and standard deviation of the head circumference in cm."""
-    return (55.53617 - 852.0059 / x + 0.7957903 * boy,
-            3.0582292 + 3910.05 / x ** 2 - 180.5625 / x)
-
-
-_CURVES = {"weight_g": _weight, "length_cm": _length, "head_cm": _head}

@@ -32,7 +32,7 @@ def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZSco
         return reason
     if not WHO_DAYS[0] <= day <= WHO_DAYS[1]:
         return none("who_range", age=day)
-    power, median, spread = _lms(MEASURES[measure].who_table, sex, day)
+    power, median, spread = lms(MEASURES[measure].who_table, sex, day)
     value = in_kg_or_cm(measure, value)
     z = ((value / median) ** power - 1) / (power * spread)
     if measure == "weight_g" and abs(z) > 3:
@@ -41,8 +41,14 @@ def who(measure: str, value: float, *, sex: str | None, age_days: float) -> ZSco
 
 
 @cache
-def _lms(table: str, sex: str, day: int) -> tuple[float, float, float]:
-    """Power L, median M in kg or cm and spread S of one day."""
+def lms(table: str, sex: str, day: int) -> tuple[float, float, float]:
+    """Power L, median M in kg or cm and spread S of one day.
+
+    Args:
+      table: Name of the table, see `measures.Measure`.
+      sex: "F" or "M".
+      day: Completed days of age, within WHO_DAYS.
+    """
     by_sex = import_module(f"pygrowup.tables.by_day.{table}").DATA
     row = by_sex["female" if sex == "F" else "male"][day]
     return float(row["l"]), float(row["m"]), float(row["s"])

@@ -20,7 +20,8 @@ BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
 
 
-def run(main: Callable[[Sequence[str]], int | None], together: bool = False) -> None:
+def run(main: Callable[[Sequence[str]], int | None], together: bool = False, arguments: int = 0
+        ) -> None:
     """Parses flags and runs `main(argv)`, whose result is the exit code.
 
     A ValueError, or a file or folder that cannot be used, is the user's to mend, so it is one
@@ -33,13 +34,14 @@ def run(main: Callable[[Sequence[str]], int | None], together: bool = False) -> 
     Args:
       together: Whether several processes may run this as one (`processes.start`); it has flags
         of its own then.
+      arguments: How many arguments that are no flags `main` may be given.
     """
     if together:
         _define_meeting()
 
     def guarded(argv: Sequence[str]) -> int | None:
-        if len(argv) > 1:
-            fail(f"unexpected argument {argv[1]!r}; every option is a flag, see --help")
+        if len(argv) > 1 + arguments:
+            fail(f"unexpected argument {argv[1 + arguments]!r}; every option is a flag, see --help")
         logging.set_verbosity(logging.WARNING)
         prepare_jax()
         if together:

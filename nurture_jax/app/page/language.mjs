@@ -1,0 +1,54 @@
+// The words of one language; numbers and dates as its readers write them.
+
+import {said} from "./clinic/numbers.mjs";
+
+export const LANGUAGES = {en: "English"}; // one file of `words` each
+const KEPT = "nurture_language"; // the only thing that is kept without being asked
+
+/** The language of before, or the first of the browser's that there is. */
+export function preferred() {
+  const wished = [stored(), ...navigator.languages.map((name) => name.slice(0, 2))];
+  return wished.find((name) => name in LANGUAGES) ?? "en";
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(KEPT);
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
+/**
+ * The words of a language: {code, say(name, parts), number(value, digits), date(iso), truth}.
+ *
+ * truth: what Python hands over; in another language than English its sentences are replaced.
+ */
+export async function language(code, truth) {
+  const words = await (await fetch(`words/${code}.json`)).json();
+  try {
+    localStorage.setItem(KEPT, code);
+  } catch { /* it is asked for again next time */ }
+  document.documentElement.lang = code;
+  const number = (value, digits = 0) => new Intl.NumberFormat(code,
+    {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
+  const say = (name, parts = {}) => said(words.texts[name] ?? name, Object.fromEntries(
+    Object.entries(parts).map(([key, value]) => [key,
+      typeof value === "number" ? new Intl.NumberFormat(code, {maximumFractionDigits: 2})
+        .format(value) : value])));
+  const date = (iso) => new Intl.DateTimeFormat(code, {dateStyle: "medium"}).format(new Date(iso));
+  return {code, say, number, date, truth: merged(truth, words.truth ?? {})};
+}
+
+/** `base` with the leaves of `over`; rows of a list go together by their names. */
+export function merged(base, over) {
+  if (Array.isArray(base)) {
+    return base.map((row) => row?.name in over ? merged(row, over[row.name]) : row);
+  }
+  if (typeof base !== "object" || base === null) return over;
+  const both = {...base};
+  for (const [name, value] of Object.entries(over)) {
+    both[name] = name in base ? merged(base[name], value) : value;
+  }
+  return both;
+}

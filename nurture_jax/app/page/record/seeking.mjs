@@ -1,0 +1,62 @@
+// Frames by seeking in a <video>, for browsers without WebCodecs and files that it cannot read.
+
+import {Problem} from "../problem.mjs";
+
+const PATIENCE_MS = 20000; // of one seek; a phone may need seconds between key frames
+
+/** Opens a file: {duration, width, height, at(times), close()}; see video.mjs. */
+export async function soughtFrames(file) {
+  const video = document.createElement("video");
+  const address = URL.createObjectURL(file);
+  const close = () => {
+    video.removeAttribute("src");
+    video.load();
+    URL.revokeObjectURL(address);
+  };
+  try {
+    Object.assign(video, {muted: true, playsInline: true, preload: "auto"});
+    const ready = happens(video, "loadeddata", "not_a_video");
+    video.src = address;
+    await ready;
+    if (!video.videoWidth) throw new Problem("no_picture");
+    if (!Number.isFinite(video.duration)) {
+      // A recording of a browser itself does not say how long it is until its end was sought.
+      const known = happens(video, "durationchange", "not_a_video");
+      video.currentTime = Number.MAX_SAFE_INTEGER;
+      await known;
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return {duration: video.duration, width: video.videoWidth, height: video.videoHeight, close,
+    at: (wanted) => draws(video, wanted)};
+}
+
+async function* draws(video, wanted) {
+  for (const time of wanted) {
+    const sought = happens(video, "seeked", "damaged", {seconds: time});
+    video.currentTime = time;
+    await sought;
+    yield (context) => context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height);
+  }
+}
+
+/** Waits for an event; an error of the video or none in time is a Problem. */
+function happens(video, name, code, parts = {}) {
+  return new Promise((resolve, reject) => {
+    const ended = new AbortController();
+    const options = {once: true, signal: ended.signal};
+    const fail = () => {
+      ended.abort();
+      reject(new Problem(code, parts));
+    };
+    const timer = setTimeout(fail, PATIENCE_MS);
+    ended.signal.addEventListener("abort", () => clearTimeout(timer));
+    video.addEventListener("error", fail, options);
+    video.addEventListener(name, () => {
+      ended.abort();
+      resolve();
+    }, options);
+  });
+}

@@ -1,0 +1,73 @@
+// A clip of evenly spaced frames out of a video file: times as records/video.py has them.
+// Frames come out of WebCodecs where the browser has it and can read the file, else a <video> is
+// sought. Each is drawn upright in full size, then made small by the mean over areas (pictures.mjs).
+
+import {clipImage} from "../clinic/pictures.mjs";
+import {Problem} from "../problem.mjs";
+import {decodedFrames} from "./webcodecs.mjs";
+import {soughtFrames} from "./seeking.mjs";
+
+/** The middles of `count` equal parts of a duration in seconds. */
+export function evenTimes(duration, count) {
+  return Array.from({length: count}, (_, i) => (i + 0.5) * duration / count);
+}
+
+/**
+ * The clip of a video file.
+ *
+ * settings: the card's {frames, size, fit, minimum_s}; told(share): is called with the part that is
+ * done; way: "webcodecs" or "seeking" allows only one.
+ * Gives {frames: bytes [t, size, size, 3], count, size, fit, duration, width, height, way}.
+ */
+export async function sampleClip(truth, file, settings, told = () => {}, way = "") {
+  if (!file.size) throw new Problem("empty_file");
+  if (file.type.startsWith("image/")) throw new Problem("picture");
+  if (file.type.startsWith("audio/")) throw new Problem("no_picture");
+  const ways = [["webcodecs", decodedFrames], ["seeking", soughtFrames]]
+    .filter(([name]) => name === (way || name) && (name !== "webcodecs" || "VideoDecoder" in self));
+  let problem;
+  for (const [name, open] of ways) {
+    try {
+      return {...await clipBy(open, truth, file, settings, told), way: name};
+    } catch (error) {
+      if (error instanceof Problem && error.code !== "not_a_video") throw error;
+      problem = error; // the other way may read it
+    }
+  }
+  throw problem instanceof Problem ? problem : new Problem("not_a_video");
+}
+
+async function clipBy(open, truth, file, settings, told) {
+  const {frames: count, size, fit} = settings;
+  const video = await open(file);
+  try {
+    check(truth, video, settings.minimum_s);
+    const {duration, width, height} = video;
+    const canvas = new OffscreenCanvas(width, height);
+    // Read back all the time: it stays in the memory of the processor.
+    const context = canvas.getContext("2d", {willReadFrequently: true});
+    const frames = new Uint8Array(count * size * size * 3);
+    let done = 0;
+    for await (const draw of video.at(evenTimes(duration, count))) {
+      const image = frames.subarray(done * size * size * 3, (done + 1) * size * size * 3);
+      if (draw) {
+        draw(context);
+        const {data} = context.getImageData(0, 0, width, height);
+        image.set(clipImage(data, width, height, size, fit));
+      } else { // the frame before is still on show
+        image.set(frames.subarray((done - 1) * size * size * 3, done * size * size * 3));
+      }
+      told(++done / count);
+    }
+    return {frames, count, size, fit, duration, width, height};
+  } finally {
+    video.close();
+  }
+}
+
+function check(truth, {duration, width, height}, minimum) {
+  const {longest_s: longest, largest_px: largest} = truth.video;
+  if (Math.max(width, height) > largest) throw new Problem("too_large", {width, height, largest});
+  if (duration < minimum) throw new Problem("video_too_short", {seconds: duration, least: minimum});
+  if (duration > longest) throw new Problem("too_long", {seconds: duration, most: longest});
+}

@@ -1,0 +1,12 @@
+// What the page is, what it keeps, of what it is made.
+
+import {el} from "../dom.mjs";
+
+export function aboutView({words, card}, main) {
+  const {say} = words;
+  const {frames, size} = card.clip;
+  main.append(el("section", {class: "card"}, el("h2", {}, say("about")),
+    ...["about_1", "about_2", "about_3"].map((name) => el("p", {}, say(name))),
+    el("p", {class: "quiet"}, say("about_model", {hash: card.sha256.slice(0, 12), frames, size})),
+    el("p", {}, el("a", {href: "licences.txt"}, say("licences")))));
+}

@@ -1,0 +1,99 @@
+// What is known of the child: fields, and their values checked by the ranges of Python.
+
+import {outside} from "../clinic/advice.mjs";
+import {el} from "../dom.mjs";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * The form; `known` fills it: {infant_id, birth_date, sex, gestational_age_days, birth_weight_g}.
+ * Gives {element, read()}; `read` gives {infantId, birthDate, visit}, or null after telling what
+ * is wrong beside its field.
+ */
+export function childForm(words, known = {}) {
+  const {say, truth} = words;
+  const inputs = {};
+  const wrongs = {};
+  const input = (name, attributes) => {
+    wrongs[name] = el("span", {class: "wrong", id: `${name}-wrong`, role: "alert"});
+    inputs[name] = el("input", {id: name, autocomplete: "off", "aria-describedby": `${name}-wrong`,
+      ...attributes});
+    return inputs[name];
+  };
+  const number = (name, attributes = {}) => input(name, {type: "text", inputmode: "decimal", ...attributes});
+  const field = (name, unit, control, hint) => el("label", {class: "field", for: name}, say(name),
+    unit ? ` (${unit})` : "", control, hint && el("small", {}, hint), wrongs[name]);
+  const sexes = [["F", "girl"], ["M", "boy"], ["", "sex_unknown"]].map(([value, name]) => {
+    const choice = el("input", {type: "radio", name: "sex", value,
+      checked: (known.sex ?? "") === value});
+    return el("label", {}, choice, say(name));
+  });
+  const gestation = known.gestational_age_days;
+  const weeks = number("gestational_age_days",
+    {value: gestation ? Math.floor(gestation / 7) : "", "aria-label": say("weeks")});
+  const days = el("input", {id: "gestation_rest", type: "text", inputmode: "numeric",
+    value: gestation ? gestation % 7 : "", "aria-label": say("days")});
+  const age = number("age_days", {value: known.typed_age ?? ""});
+  const birthDate = input("birth_date", {type: "date", value: known.birth_date ?? "",
+    max: today(), onchange: () => fillAge()});
+  const fillAge = () => {
+    const days = ageOf(birthDate.value);
+    if (days !== null && days >= 0) age.value = String(days);
+  };
+  fillAge();
+  const element = el("section", {class: "card"}, el("h2", {}, say("about_child")),
+    el("p", {class: "hint"}, say("all_optional")),
+    el("div", {class: "fields"},
+      el("div", {class: "wide"}, field("infant_id", "",
+        input("infant_id", {type: "text", maxlength: 64, value: known.infant_id ?? ""}),
+        say("infant_id_hint"))),
+      field("birth_date", "", birthDate), field("age_days", say("days"), age),
+      el("fieldset", {class: "wide"}, el("legend", {}, say("sex")),
+        el("div", {class: "choices"}, sexes)),
+      el("fieldset", {}, el("legend", {}, say("gestational_age_days")),
+        el("div", {class: "pair"}, weeks, "+", days), el("small", {},
+          `${say("weeks")} + ${say("days")}`), wrongs.gestational_age_days),
+      field("birth_weight_g", say("grams"),
+        number("birth_weight_g", {value: known.birth_weight_g ?? ""}))));
+
+  const read = () => {
+    let right = true;
+    const tell = (name, problem) => {
+      wrongs[name].textContent = problem;
+      inputs[name].setAttribute("aria-invalid", String(Boolean(problem)));
+      if (problem && right) inputs[name].focus();
+      right &&= !problem;
+    };
+    const value = (name, text) => {
+      if (!text.trim()) {
+        tell(name, "");
+        return null;
+      }
+      const number = Number(text.replace(",", "."));
+      const problem = outside(truth, truth.measures.ranges[name], number);
+      tell(name, problem && say("field_wrong", {value: text.trim(), problem}));
+      return number;
+    };
+    tell("birth_date", ageOf(birthDate.value) < 0 ? say("birth_date_future") : "");
+    const inWeeks = weeks.value.trim();
+    const total = inWeeks && String(7 * Number(inWeeks.replace(",", ".")) + Number(days.value || 0));
+    const visit = {age_days: value("age_days", age.value),
+      sex: element.querySelector("[name=sex]:checked").value,
+      gestational_age_days: value("gestational_age_days", total),
+      birth_weight_g: value("birth_weight_g", inputs.birth_weight_g.value)};
+    return right ? {infantId: inputs.infant_id.value.trim(), birthDate: birthDate.value, visit}
+      : null;
+  };
+  return {element, read};
+}
+
+function today() {
+  const now = new Date();
+  return [now.getFullYear(), now.getMonth() + 1, now.getDate()]
+    .map((part) => String(part).padStart(2, "0")).join("-");
+}
+
+/** Whole days from a date of birth to today, both as the calendar of this place has them. */
+function ageOf(date) {
+  return date ? Math.round((Date.parse(today()) - Date.parse(date)) / DAY_MS) : null;
+}

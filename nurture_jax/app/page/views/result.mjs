@@ -1,0 +1,121 @@
+// The result of a recording: the plain line, measures with intervals, or why there is none.
+
+import {measureText} from "../clinic/assessment.mjs";
+import {listed} from "../clinic/advice.mjs";
+import {signed} from "../clinic/numbers.mjs";
+import {el, offer, svg} from "../dom.mjs";
+import {bundle} from "../exports/fhir.mjs";
+import {lineOf, qrPath} from "../exports/qr.mjs";
+import {columnsOf, csv, rowOf} from "../exports/table.mjs";
+import {child, keep} from "../store.mjs";
+
+/** record: see clinic/record.mjs; known: what the form gave. */
+export function resultView(app, main, record, known) {
+  const {say} = app.words;
+  const again = el("button", {type: "button", class: "main", onclick: () => app.show("measure",
+    {known: {...known.visit, infant_id: known.infantId, birth_date: known.birthDate,
+      typed_age: known.visit.age_days}})}, say(record.found ? "again" : "film_again"));
+  if (record.found) {
+    main.append(adviceCard(app.words, record), measuresCard(app.words, record));
+  } else {
+    main.append(refusalCard(app.words, record));
+  }
+  const parts = [record.found && keepCard(app, record, known), exportCard(app, record)];
+  main.append(...parts.filter(Boolean), el("div", {class: "actions"}, again));
+}
+
+function adviceCard({say, truth}, {found: {advice}}) {
+  return el("section", {class: `card line ${advice.lineName}`, "aria-label": say("result")},
+    el("h2", {id: "line"}, advice.line),
+    advice.reasons.length > 0 && el("ul", {}, advice.reasons.map((each) => el("li", {}, each))),
+    !advice.reasons.length && advice.judged.length > 0
+      && el("p", {}, say("judged_by", {topics: listed(truth, advice.judged)})),
+    advice.notJudged.length > 0
+      && el("p", {}, say("not_judged", {list: advice.notJudged.join(", ")})),
+    advice.notes.map((note) => el("p", {}, note)));
+}
+
+function measuresCard(words, {found, visit, model_sha256: hash, time}) {
+  const {say, truth, number, date} = words;
+  const measure = ({measure: name, estimate, low, high, place}) => {
+    const {label, unit, digits} = truth.measures.all[name];
+    const text = (value) => number(Number(measureText(truth, name, value)), digits);
+    return el("div", {class: "measure", "data-measure": name}, el("h3", {}, label),
+      el("span", {class: "value", "data-value": estimate}, `${text(estimate)} ${unit}`), " ",
+      el("span", {class: "span"}, Number.isFinite(low)
+        ? say("interval", {low: text(low), high: text(high), unit}) : say("no_interval")),
+      el("p", {class: "quiet"}, place.reason !== undefined ? say("no_place", {reason: place.reason})
+        : say("place", {z: signed(place.z, 2), centile: number(place.centile)})));
+  };
+  const stands = found.findings.find(({place}) => place.reason === undefined);
+  const lines = [
+    stands && say("standard", {standard: stands.place.standard, why: stands.place.why}),
+    found.birthClass && say("born", {weight: number(visit.birth_weight_g),
+      class_text: found.birthClass.text}),
+    found.change !== null && say("change", {change: signed(found.change, 1)}),
+    found.lacks.length > 0 && say("lacks", {lacks: found.lacks.join("; ")}),
+    say("model", {hash: hash.slice(0, 12), time: date(time)})];
+  return el("section", {class: "card"}, found.findings.map(measure),
+    lines.filter(Boolean).map((line) => el("p", {class: "quiet"}, line)));
+}
+
+function refusalCard({say, number}, {gate}) {
+  const digits = (value) => value && Math.abs(value) < 1 ? 3 : 0;
+  return el("section", {class: "card line refused", "aria-label": say("refused")},
+    el("h2", {id: "line"}, say("refused")),
+    el("ul", {class: "reasons"}, gate.failures.map(({check, reason, advice, measured, limit, unit}) =>
+      el("li", {"data-check": check}, el("p", {}, el("strong", {}, `${advice}.`)),
+        el("p", {}, `${reason} `), el("span", {class: "quiet"}, `(${say("measured_against",
+          {measured: number(measured, digits(measured)), limit: number(limit, digits(limit)),
+            unit})})`)))));
+}
+
+/** Keeps the visit, on request only. */
+function keepCard(app, record, known) {
+  const {say} = app.words;
+  const told = el("p", {role: "status"});
+  if (!known.infantId) return el("section", {class: "card"}, el("p", {}, say("keep_needs_id")));
+  const button = el("button", {type: "button", id: "keep", onclick: async () => {
+    button.disabled = true; // a second touch would keep it twice
+    try {
+      const before = await child(known.infantId);
+      await keep({...before, id: known.infantId, ...whatIsKnown(before, known),
+        visits: [...before?.visits ?? [], record]});
+      told.textContent = say("kept", {id: known.infantId});
+    } catch (error) {
+      button.disabled = false;
+      told.textContent = app.problemText(error);
+    }
+  }}, say("keep"));
+  return el("section", {class: "card"}, el("div", {class: "actions"}, button), told);
+}
+
+/** What was given now, or else what was known before. */
+function whatIsKnown(before, {birthDate, visit}) {
+  return {birth_date: birthDate || before?.birth_date || "", sex: visit.sex || before?.sex || "",
+    gestational_age_days: visit.gestational_age_days ?? before?.gestational_age_days ?? null,
+    birth_weight_g: visit.birth_weight_g ?? before?.birth_weight_g ?? null};
+}
+
+/** The visit as files and as a code, made here and handed to the user alone. */
+function exportCard({words: {say}, truth}, record) {
+  const name = `nurture_${record.id}`;
+  const code = el("div", {"aria-live": "polite"});
+  const button = (what, act) => el("button", {type: "button", id: `export-${what}`, onclick: act},
+    say(`export_${what}`));
+  return el("section", {class: "card"}, el("h2", {}, say("export")), el("div", {class: "actions"},
+    button("fhir", () => offer(`${name}.fhir.json`, "application/fhir+json",
+      JSON.stringify(bundle(truth, record), null, 1))),
+    button("csv", () => offer(`${name}.csv`, "text/csv",
+      csv(columnsOf(truth), [rowOf(truth, record)]))),
+    button("json", () => offer(`${name}.json`, "application/json", `${JSON.stringify(record)}\n`)),
+    button("qr", () => code.replaceChildren(qrImage(say, record)))), code);
+}
+
+function qrImage(say, record) {
+  const line = lineOf(record);
+  const {path, side} = qrPath(line);
+  return svg("svg", {class: "qr", viewBox: `-4 -4 ${side + 8} ${side + 8}`, role: "img",
+    "aria-label": say("qr_label", {line}), "shape-rendering": "crispEdges"},
+  svg("path", {d: path}));
+}

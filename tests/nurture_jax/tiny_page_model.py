@@ -1,0 +1,83 @@
+"""A small network in a file for tests of the page: it finds a newborn where it is reddish."""
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+from newborn_points import newborn_points
+from onnx import TensorProto, helper, numpy_helper
+
+from deps_jax.common.files import sealed
+from nurture_jax.app.build import KIND
+from nurture_jax.clinic.checks import Limits
+from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.measures import LABELS
+
+FRAMES, SIZE, CELLS = 6, 96, 24
+CLIP = {"frames": FRAMES, "size": SIZE, "fit": "crop", "minimum_s": 1.0}
+BASE = (2600.0, 48.0, 33.0, 31.5)  # estimates of black pictures without any inputs
+GIVEN, WITHHELD = "birth weight given", "birth weight not given"
+
+
+def intervals() -> Intervals:
+    factors = {name: {"all": 1.5, "of low weight": 1.2} for name in LABELS}
+    wider = {name: {"all": 2.0} for name in LABELS}
+    return Intervals(0.9, 15, {}, {GIVEN: factors, WITHHELD: wider},
+                     {GIVEN: {"weight_g": 400.0}, WITHHELD: {"weight_g": 560.0}}, {"sex": 40})
+
+
+def write_model(path: Path) -> Path:
+    """An .onnx file with its card beside it."""
+    path.write_bytes(graph().SerializeToString())
+    limits = dataclasses.asdict(dataclasses.replace(Limits(), least_sharpness=0.0))
+    sealed.write(path.with_suffix(".json"), {
+        "kind": KIND, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "clip": CLIP,
+        "session_options": {}, "calibration": {"intervals": dataclasses.asdict(intervals()),
+                                               "limits": limits, "familiarity": None}})
+    return path
+
+
+def graph() -> onnx.ModelProto:
+    """Means of the colours and the numbers that are known make the estimates."""
+    constants, nodes = [], []
+
+    def constant(name, value, kind=np.float32):
+        constants.append(numpy_helper.from_array(np.asarray(value, kind), name))
+        return name
+
+    def op(kind, inputs, output, **attributes):
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    shares = np.zeros((1, 1, CELLS, CELLS, 3), np.float32)
+    shares[..., 0] = 0.6
+    shares[:, :, 4:-4, 4:-4] = (0.1, 0.8, 0.1)
+    points = newborn_points(1, SIZE, confidence=0.0)[None]
+    op("Cast", ["frames"], "pixels", to=TensorProto.FLOAT)
+    op("ReduceMean", ["pixels", constant("axes", [1, 2, 3], np.int64)], "colour", keepdims=0)
+    op("MatMul", ["colour", constant("of_colour", np.outer((2, 1, 3), (1.0, 0.01, 0.008, 0.006)))],
+       "by_colour")
+    op("Mul", ["tabular", "tabular_mask"], "known")
+    op("MatMul", ["known", constant("of_known", [
+        (0.1, 0.0005, 0.0003, 0.0003), (20, 0.1, 0.05, 0.05), (0.5, 0.002, 0.001, 0.001),
+        (40, 0.4, 0.2, 0.2)])], "by_known")
+    op("Add", ["by_colour", "by_known"], "by_both")
+    op("Add", ["by_both", constant("base", [BASE])], "mean")
+    op("Mul", ["mean", constant("spread", [(0.04, 0.02, 0.02, 0.02)])], "scale")
+    op("Expand", [constant("cells", shares),
+                  constant("shape", [1, FRAMES, CELLS, CELLS, 3], np.int64)], "shares")
+    op("MatMul", ["colour", constant("redness", [[0.1], [0], [-0.1]])], "red")
+    op("Clip", ["red", constant("zero", 0.0), constant("one", 1.0)], "sure")
+    op("Mul", [constant("sureness", np.float32([0, 0, 1])), "sure"], "confidence")
+    op("Add", [constant("points", points), "confidence"], "one_frame")
+    op("Expand", ["one_frame", constant("all_frames", [1, FRAMES, 19, 3], np.int64)], "keypoints")
+    op("Identity", ["colour"], "features")
+    inputs = [helper.make_tensor_value_info("frames", TensorProto.UINT8,
+                                            [1, FRAMES, SIZE, SIZE, 3]),
+              *(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4])
+                for name in ("tabular", "tabular_mask"))]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+               for name in ("mean", "scale", "shares", "keypoints", "features")]
+    made = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
