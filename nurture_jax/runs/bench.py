@@ -35,7 +35,8 @@ from nurture_jax.training.train import Recipe, Trainer, init_state
 
 FPS, SECONDS, WIDTH, HEIGHT = 30, 10, 1920, 1080  # of the video that is timed
 # Of infants of about 3 kg: what is timed does not depend on it.
-SCALING = Scaling((8.0, 3.9, 3.5, 3.5), (0.2,) * 4, (8.0, 15.0, 270.0, 0.5), (1.0,) * 4, 0.1, 0.1)
+SCALING = Scaling((8.0, 3.9, 3.5, 3.5, 2.3), (0.2,) * 5, (8.0, 15.0, 270.0, 0.5), (1.0,) * 4, 0.1,
+                  0.1, LABELS)
 
 
 def film(path: Path) -> None:

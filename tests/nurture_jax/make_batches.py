@@ -42,7 +42,9 @@ def batch(seed: int = 0, size: int = 4, known: float = 1.0) -> dict[str, np.ndar
     rng = np.random.default_rng(seed)
     mask = lambda *shape: (rng.random(shape) < known).astype(np.float32)
     cells, frames = SIZE // 4, (size, FRAMES)
-    deviations = rng.normal(size=(size, len(LABELS)))
+    of_arms = np.random.default_rng((seed, 1))
+    with_arms = lambda draw: np.concatenate([draw(rng, (size, 4)), draw(of_arms, (size, 1))], 1)
+    deviations = with_arms(lambda rng, shape: rng.normal(size=shape))
     tabular = np.array(SCALING.tabular_mean) + rng.normal(size=(size, 4)) * SCALING.tabular_std
     tabular[:, 0] = np.exp(tabular[:, 0])
     points = np.concatenate([rng.uniform(0, SIZE, (*frames, 19, 2)),
@@ -52,7 +54,7 @@ def batch(seed: int = 0, size: int = 4, known: float = 1.0) -> dict[str, np.ndar
         "tabular": tabular.astype(np.float32), "tabular_mask": mask(size, 4),
         "reference_cm": np.full(size, 30, np.float32),
         "labels": np.exp(SCALING.label_mean + deviations * SCALING.label_std).astype(np.float32),
-        "labels_mask": mask(size, len(LABELS)),
+        "labels_mask": with_arms(lambda rng, shape: rng.random(shape) < known).astype(np.float32),
         "masks": rng.integers(0, 3, (*frames, cells, cells)).astype(np.uint8),
         "keypoints": points.astype(np.float32), "annotated": mask(*frames),
         "example_mask": np.ones(size, np.float32), "index": np.arange(size, dtype=np.int32)}

@@ -193,8 +193,8 @@ def test_batches(cache):
     shapes = {name: value.shape for name, value in batch.items()}
     assert shapes == {
         "frames": (4, 4, 32, 32, 3), "tabular": (4, 4), "tabular_mask": (4, 4),
-        "reference_cm": (4,), "labels": (4, 4),
-        "labels_mask": (4, 4), "masks": (4, 4, 8, 8), "keypoints": (4, 4, 19, 3),
+        "reference_cm": (4,), "labels": (4, 5), "labels_mask": (4, 5), "masks": (4, 4, 8, 8),
+        "keypoints": (4, 4, 19, 3),
         "annotated": (4, 4), "example_mask": (4,), "index": (4,)}
     assert batch["frames"].dtype == np.uint8 and batch["labels"].dtype == np.float32
     for row in range(4):

@@ -33,7 +33,7 @@ def test_interval_score_is_width_and_penalty():
 def test_forecasts_of_all_measures():
     estimates = make_estimates(make_visits(40, 3, missing=0.1))
     rows = forecasts(estimates, "model", calibrate(estimates))
-    assert len(rows) == 4
+    assert len(rows) == 5
     for column, row in enumerate(rows):
         known = np.isfinite(estimates.truth[:, column])
         assert row.visits == known.sum() and row.crps.low < row.crps.value < row.crps.high

@@ -48,7 +48,8 @@ class Fabricated:
             gate = Gate((Failure("too_dark", "it is too dark", 20.0, 40.0, "grey", "light"),))
             return Prediction(gate, None, {}, None)
         visit = Visit(video="", **known)
-        estimates = Estimates((visit,), np.array([[3000, 49, 34, 33]]), np.array([[50, 1, 1, 1]]))
+        estimates = Estimates((visit,), np.array([[3000, 49, 34, 33, 10]]),
+                              np.array([[50, 1, 1, 1, 0.3]]))
         found, = assess(estimates, self.intervals, [earlier])
         return Prediction(Gate(()), found, {"video": video.name}, None)
 
