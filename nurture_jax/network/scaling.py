@@ -61,6 +61,12 @@ class Scaling:
         """Where the measures of the network are among LABELS, [m] integers."""
         return np.array([LABELS.index(name) for name in self.labels])
 
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """The measures that are estimated: those that a training visit had."""
+        return tuple(name for name, mean in zip(self.labels, self.label_mean, strict=True)
+                     if math.isfinite(mean))
+
     @classmethod
     def of(cls, records: Records) -> Scaling:
         """Means and standard deviations of the visits of a training split.

@@ -55,7 +55,8 @@ function observation(truth, record, ids, name, finding) {
     code: {coding: CODES[name].map(([code, display]) => ({system: LOINC, code, display})),
       text: label},
     subject: {reference: ids.patient}, effectiveDateTime: record.time,
-    method: {text: "phone video estimate"}, device: {reference: ids.device},
+    method: {text:
+      `phone video estimate, reference object of ${record.visit.reference_cm} cm`}, device: {reference: ids.device},
     note: [{text: "Research tool: not for decisions on treatment."}]};
   if (!common.code.coding.length) delete common.code.coding;
   if (!finding) {
