@@ -34,7 +34,8 @@ def _measures() -> dict[str, Any]:
                     "digits": measure.digits, "who_table": measure.who_table}
              for name, measure in measures.MEASURES.items()}
     return {"all": plain, "labels": measures.LABELS, "tabular": measures.TABULAR,
-            "sexes": measures.SEXES, "default_reference_cm": measures.DEFAULT_REFERENCE_CM, "scored": score_types.SCORED,
+            "sexes": measures.SEXES,
+            "default_reference_cm": measures.DEFAULT_REFERENCE_CM, "scored": score_types.SCORED,
             "ranges": {name: dataclasses.asdict(each) for name, each in measures.RANGES.items()},
             "outside": measures.OUTSIDE, "other_unit": measures.OTHER_UNIT,
             "correct": measures.CORRECT, "keypoints": measures.KEYPOINTS,

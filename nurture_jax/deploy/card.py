@@ -20,8 +20,8 @@ from nurture_jax.runs.inference import TrainedNurture
 
 VERSION = 1
 OUTPUTS = {
-    "mean": f"estimates [b, {len(LABELS)}] float32 of {', '.join(LABELS)} in their units; not a number "
-            f"where it has learnt none",
+    "mean": f"estimates [b, {len(LABELS)}] float32 of {', '.join(LABELS)} in their units; "
+            f"not a number where it has learnt none",
     "scale": "their Laplace scales [b, n] float32; an interval is estimate +- factor x scale",
     "features": "what a recording looks like [b, f] float32, compared with that of training",
     "shares": "shares of nothing, newborn and reference object [b, t, h / 4, w / 4, 3] float32",

@@ -156,7 +156,9 @@ class Scaling:
         """Measures of the network, [b, m], in their columns among LABELS, NaN in the others."""
         if self.labels == LABELS:
             return values
-        return jnp.full((len(values), len(LABELS)), jnp.nan).at[:, self.columns].set(values)
+        none = jnp.full_like(values[:, :1], jnp.nan)
+        columns = dict(zip(self.labels, jnp.split(values, len(self.labels), axis=1), strict=True))
+        return jnp.concatenate([columns.get(name, none) for name in LABELS], axis=1)
 
     def from_gain(self, gain: jax.Array, birth_weight_g: jax.Array, known: jax.Array
                   ) -> tuple[jax.Array, float]:
