@@ -75,8 +75,8 @@ def graph(measures=LABELS) -> onnx.ModelProto:
     points = newborn_points(1, SIZE, confidence=0.0)[None]
     op("Cast", ["frames"], "pixels", to=TensorProto.FLOAT)
     op("ReduceMean", ["pixels", constant("axes", [1, 2, 3], np.int64)], "colour", keepdims=0)
-    """Colours and known numbers make the estimates; each cm of the ruler adds 3 g."""
-       "by_colour")
+    of_colour = np.outer((2, 1, 3), (1.0, 0.01, 0.008, 0.006, 0.002))
+    op("MatMul", ["colour", constant("of_colour", of_colour)], "by_colour")
     op("Mul", ["tabular", "tabular_mask"], "known")
     op("MatMul", ["known", constant("of_known", [
         (0.1, 0.0005, 0.0003, 0.0003, 0.0001), (20, 0.1, 0.05, 0.05, 0.02),
