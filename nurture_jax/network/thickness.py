@@ -102,7 +102,8 @@ def thickness(newborn: jax.Array, points: jax.Array) -> jax.Array:
       newborn: Share of newborn in every cell, [n, h, w].
       points: Places of KEYPOINTS in cells, (x, y) with 0.5 in the middle of the first, [n, 19, 2].
     """
-    chex.assert_shape(points, (len(newborn), len(KEYPOINTS), 2))
+    # Not by chex, which takes no size that is left open in an exported file.
+    assert points.shape == (newborn.shape[0], len(KEYPOINTS), 2), points.shape
     trunk = jnp.sqrt(jnp.square(_vectors(points)[:, 0]).sum(-1) + 1)  # n; one cell is the least
     along = exact_einsum("ck,nkd->ncd", _DIRECTIONS, points)
     along = along / jnp.sqrt(jnp.square(along).sum(-1, keepdims=True) + 1e-3)
