@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,7 +114,7 @@ def thickness(newborn: jax.Array, points: jax.Array) -> jax.Array:
     offsets = step[..., None, None] * (sides[..., None] * offsets)[None]  # n c 2 s
     middles = exact_einsum("ck,nkd->ncd", _MIDDLES, points)
     places = middles[:, :, None, None] + offsets[..., None] * direction[:, :, None, None]
-    shares = sampled(newborn, places.reshape(len(points), -1, 2)).reshape(offsets.shape)
+    shares = sampled(newborn, places.reshape(points.shape[0], -1, 2)).reshape(offsets.shape)
     # What lies beyond a gap is another part: of every sample the least share up to it counts.
     before = np.tril(np.ones((SAMPLES, SAMPLES), bool))[(None,) * 3]
     unbroken = jnp.where(before, shares[..., None, :], jnp.inf).min(-1)
@@ -148,7 +147,7 @@ def features(newborn: jax.Array, heatmaps: jax.Array,
       heatmaps: Heatmaps of KEYPOINTS, [b, t, h, w, 19].
       reference_cm: Length of the reference object, [b]; 0, or None, is the usual one.
     """
-    chex.assert_shape(heatmaps, (*newborn.shape, len(KEYPOINTS)))
+    assert heatmaps.shape == (*newborn.shape, len(KEYPOINTS)), heatmaps.shape
     b, t = newborn.shape[:2]
     points = peaks(heatmaps).reshape(b * t, -1, 2)
     sure = jnp.clip(heatmaps.max((2, 3)), 0, 1).reshape(b * t, -1)
