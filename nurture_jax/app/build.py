@@ -6,21 +6,18 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from deps_jax.common.files import sealed
 from nurture_jax.app.handed_over import handed_over
 from nurture_jax.app.packages import CACHE, licences, packages
+from nurture_jax.deploy.file_model import read_card
 
 PAGE = Path(__file__).parent / "page"
 MODEL, CARD = "model.onnx", "card.json"
 ICONS_PX = (192, 512)  # what a browser asks for to install a page
 BACK, LINE = (92, 84, 15), (255, 255, 255)  # BGR
-KIND = "NurtureNet"
-NEEDED = ("sha256", "clip", "calibration", "session_options")
 NOT_CACHED = ("sw.mjs", "files.mjs")  # a browser keeps the service worker by itself
 
 
@@ -67,29 +64,6 @@ def build(model: str | Path, out: str | Path, *, cache: Path = CACHE) -> dict[st
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return {_name(path, out): path.stat().st_size for path in _all(out)}
-
-
-def read_card(model: Path) -> dict[str, Any]:
-    """The card beside an exported network.
-
-    Raises:
-      ValueError: If either is missing or damaged, or the card is of another file.
-    """
-    path = model.with_suffix(".json")
-    for needed in (model, path):
-        if not needed.is_file():
-            raise ValueError(f"{needed} does not exist; give a file that was exported, with its "
-                             f"card beside it")
-    card = sealed.read(path, "export the network again")
-    missing = [name for name in NEEDED if name not in card]
-    if card.get("kind") != KIND or missing:
-        raise ValueError(f"{path} is not the card of a {KIND} that the page can run; export the "
-                         f"network again")
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    if digest != card["sha256"]:
-        raise ValueError(f"{model} is not the file that {path} describes (SHA-256 {digest:.12}..., "
-                         f"not {card['sha256']:.12}...); export the network again")
-    return card
 
 
 def icon(side: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from nurture_jax import measures, rules
-from nurture_jax.clinic import checks, evidence, recording_gate, thresholds
+from nurture_jax.clinic import checks, evidence, recording_gate, scale, thresholds
 from nurture_jax.evaluation import groups, intervals
 from nurture_jax.growth import newborn_size, score_types, who_by_age
 from nurture_jax.growth.postnatal_preterm import CURVES, POSTMENSTRUAL_DAYS
@@ -34,7 +34,8 @@ def _measures() -> dict[str, Any]:
                     "digits": measure.digits, "who_table": measure.who_table}
              for name, measure in measures.MEASURES.items()}
     return {"all": plain, "labels": measures.LABELS, "tabular": measures.TABULAR,
-            "sexes": measures.SEXES, "scored": score_types.SCORED,
+            "sexes": measures.SEXES,
+            "default_reference_cm": measures.DEFAULT_REFERENCE_CM, "scored": score_types.SCORED,
             "ranges": {name: dataclasses.asdict(each) for name, each in measures.RANGES.items()},
             "outside": measures.OUTSIDE, "other_unit": measures.OTHER_UNIT,
             "correct": measures.CORRECT, "keypoints": measures.KEYPOINTS,
@@ -75,7 +76,9 @@ def _gate() -> dict[str, Any]:
     return {"limits": dataclasses.asdict(checks.Limits()), "needed": checks.NEEDED,
             "cut_off": checks.CUT_OFF, "proportions": evidence.PROPORTIONS,
             "trunk": evidence.TRUNK, "sharpness_px": recording_gate.SHARPNESS_PX,
-            "smoothing_px": recording_gate.SMOOTHING_PX}
+            "smoothing_px": recording_gate.SMOOTHING_PX,
+            "scale": {"spans": scale.SPANS, "least_clear": scale.LEAST_CLEAR, "known": scale.KNOWN,
+                      "new_length": scale.NEW_LENGTH}}
 
 
 def _video() -> dict[str, Any]:

@@ -25,9 +25,9 @@ SPANS = (
     *(((f"{side}_{upper}",), (f"{side}_{lower}",)) for side in _SIDES for upper, lower in (
         ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))))
 _ENDS = tuple((name,) for name in REFERENCE_POINTS)
-_LEAST_CLEAR = 0.3  # of both ends, for a frame to be measured in
+LEAST_CLEAR = 0.3  # of both ends, for a frame to be measured in
 # What is known of an infant, with about what it is and how much it differs.
-_KNOWN = (("birth_weight_g", np.log(3000.0), 0.2), ("age_days", 15.0, 15.0),
+KNOWN = (("birth_weight_g", np.log(3000.0), 0.2), ("age_days", 15.0, 15.0),
           ("gestational_age_days", 275.0, 14.0))
 _RIDGE = 1.0  # of the expected lengths, in visits
 _SHRINK = 0.05  # of the covariance, towards its diagonal
@@ -99,7 +99,7 @@ def measure(keypoints: np.ndarray, shares: np.ndarray | None, size: int) -> np.n
       size: Side of the frames in clip pixels.
     """
     points = np.asarray(keypoints, np.float64)
-    clear = points[:, -len(REFERENCE_POINTS):, 2].min(1) >= _LEAST_CLEAR
+    clear = points[:, -len(REFERENCE_POINTS):, 2].min(1) >= LEAST_CLEAR
     middle = lambda names: points[clear][:, [_POINT(name) for name in names], :2].mean(1)
     length = lambda ends: np.log(np.linalg.norm(middle(ends[0]) - middle(ends[1]), axis=-1) + 1.0)
     count = len(SPANS) + (shares is not None)
@@ -177,7 +177,7 @@ def _known(visit: Visit) -> np.ndarray:
     A number that is not known has a 1 of its own.
     """
     numbers = []
-    for name, usual, spread in _KNOWN:
+    for name, usual, spread in KNOWN:
         value = getattr(visit, name)
         if value is None:
             numbers += [0.0, 1.0]

@@ -20,7 +20,8 @@ from nurture_jax.runs.inference import TrainedNurture
 
 VERSION = 1
 OUTPUTS = {
-    "mean": "estimates [b, n] float32, in the units of the measures",
+    "mean": f"estimates [b, {len(LABELS)}] float32 of {', '.join(LABELS)} in their units; "
+            f"not a number where it has learnt none",
     "scale": "their Laplace scales [b, n] float32; an interval is estimate +- factor x scale",
     "features": "what a recording looks like [b, f] float32, compared with that of training",
     "shares": "shares of nothing, newborn and reference object [b, t, h / 4, w / 4, 3] float32",
@@ -45,7 +46,7 @@ def describe(trained: TrainedNurture, precision: str) -> dict:
         "outputs": OUTPUTS,
         "clip": clip, "reference_cm": list(trained.reference_cm), "tabular": list(TABULAR),
         "keypoints": list(KEYPOINTS),
-        "measures": {name: MEASURES[name].unit for name in LABELS},
+        "measures": {name: MEASURES[name].unit for name in trained.model.scaling.learnt},
         # Activations in int8 need the nodes that the other option would remove.
         "session_options": {} if precision == "int8_static" else EXPAND_INT8,
         "opset": onnx_writer.OPSET,

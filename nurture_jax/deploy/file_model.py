@@ -21,6 +21,9 @@ from nurture_jax.runs.predict import Predictor
 
 KIND = "NurtureNet"
 INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
+# What of a card is read; those of before reference objects had lengths have no "reference_cm".
+NEEDED = ("sha256", "clip", "reference_cm", "calibration", "session_options", "measures", "tabular",
+          "rules", "versions")
 _MEND = "export the model again (launch.export_nurture), and keep both files together"
 
 
@@ -47,15 +50,11 @@ class FileModel:
     def __init__(self, path: str | Path, threads: int = 1) -> None:
         self.folder = path = Path(path)
         self.card = read_card(path)
-        content = path.read_bytes()
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        if self.sha256 != self.card["sha256"]:
-            raise ValueError(f"{path} was altered, or {path.stem}.json is the card of another "
-                             f"file: their SHA-256 differ; {_MEND}")
+        self.sha256 = self.card["sha256"]
         self.clip = ClipSettings(**self.card["clip"])
         self.reference_cm = tuple(self.card["reference_cm"])
         self.calibrated = _calibration(self.card, path)
-        self._session = session(content, threads, self.card["session_options"])
+        self._session = session(path.read_bytes(), threads, self.card["session_options"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def observe(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -88,8 +87,8 @@ def read_card(path: Path) -> dict:
     """The card of a model file.
 
     Raises:
-      ValueError: If the model or its card is missing, or the card is damaged, none, or of a
-        program that estimates other measures.
+      ValueError: If the model or its card is missing, damaged or does not belong to the other, or
+        the card is none, of an older version, or of measures that this program does not know.
     """
     path = Path(path)
     if path.suffix != ".onnx":
@@ -102,11 +101,17 @@ def read_card(path: Path) -> dict:
     card = sealed.read(beside, _MEND)
     if card.get("kind") != KIND:
         raise ValueError(f"{beside} is not the card of a {KIND}; {_MEND}")
-    for name, ours in (("measures", LABELS), ("tabular", TABULAR)):
-        if tuple(card[name]) != tuple(ours):
-            raise ValueError(f"{path} has the {name} {', '.join(card[name])}, this program "
-                             f"{', '.join(ours)}; use the version {card['versions']['package']} "
-                             f"that wrote it, or export the model again")
+    if missing := [name for name in NEEDED if name not in card]:
+        raise ValueError(f"{beside} is of an older version, without {', '.join(missing)}; {_MEND}")
+    unknown = [name for name in card["measures"] if name not in LABELS]
+    if unknown or tuple(card["tabular"]) != TABULAR:
+        raise ValueError(f"{path} has the measures {', '.join(card['measures'])} and the inputs "
+                         f"{', '.join(card['tabular'])}, this program {', '.join(LABELS)} and "
+                         f"{', '.join(TABULAR)}; use the version {card['versions']['package']} "
+                         f"that wrote it, or export the model again")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+        raise ValueError(f"{path} was altered, or {beside.name} is the card of another file: their "
+                         f"SHA-256 differ; {_MEND}")
     if card["rules"] != TABLE:
         sealed.tell(f"the rules of the advice in {beside} are not those of this program, which are "
                     f"used")

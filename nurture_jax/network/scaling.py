@@ -61,6 +61,12 @@ class Scaling:
         """Where the measures of the network are among LABELS, [m] integers."""
         return np.array([LABELS.index(name) for name in self.labels])
 
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """The measures that are estimated: those that a training visit had."""
+        return tuple(name for name, mean in zip(self.labels, self.label_mean, strict=True)
+                     if math.isfinite(mean))
+
     @classmethod
     def of(cls, records: Records) -> Scaling:
         """Means and standard deviations of the visits of a training split.
@@ -150,7 +156,9 @@ class Scaling:
         """Measures of the network, [b, m], in their columns among LABELS, NaN in the others."""
         if self.labels == LABELS:
             return values
-        return jnp.full((len(values), len(LABELS)), jnp.nan).at[:, self.columns].set(values)
+        none = jnp.full_like(values[:, :1], jnp.nan)
+        columns = dict(zip(self.labels, jnp.split(values, len(self.labels), axis=1), strict=True))
+        return jnp.concatenate([columns.get(name, none) for name in LABELS], axis=1)
 
     def from_gain(self, gain: jax.Array, birth_weight_g: jax.Array, known: jax.Array
                   ) -> tuple[jax.Array, float]:

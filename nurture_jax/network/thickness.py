@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,7 +101,8 @@ def thickness(newborn: jax.Array, points: jax.Array) -> jax.Array:
       newborn: Share of newborn in every cell, [n, h, w].
       points: Places of KEYPOINTS in cells, (x, y) with 0.5 in the middle of the first, [n, 19, 2].
     """
-    chex.assert_shape(points, (len(newborn), len(KEYPOINTS), 2))
+    # Not by chex, which takes no size that is left open in an exported file.
+    assert points.shape == (newborn.shape[0], len(KEYPOINTS), 2), points.shape
     trunk = jnp.sqrt(jnp.square(_vectors(points)[:, 0]).sum(-1) + 1)  # n; one cell is the least
     along = exact_einsum("ck,nkd->ncd", _DIRECTIONS, points)
     along = along / jnp.sqrt(jnp.square(along).sum(-1, keepdims=True) + 1e-3)
@@ -114,7 +114,7 @@ def thickness(newborn: jax.Array, points: jax.Array) -> jax.Array:
     offsets = step[..., None, None] * (sides[..., None] * offsets)[None]  # n c 2 s
     middles = exact_einsum("ck,nkd->ncd", _MIDDLES, points)
     places = middles[:, :, None, None] + offsets[..., None] * direction[:, :, None, None]
-    shares = sampled(newborn, places.reshape(len(points), -1, 2)).reshape(offsets.shape)
+    shares = sampled(newborn, places.reshape(points.shape[0], -1, 2)).reshape(offsets.shape)
     # What lies beyond a gap is another part: of every sample the least share up to it counts.
     before = np.tril(np.ones((SAMPLES, SAMPLES), bool))[(None,) * 3]
     unbroken = jnp.where(before, shares[..., None, :], jnp.inf).min(-1)
@@ -147,7 +147,7 @@ def features(newborn: jax.Array, heatmaps: jax.Array,
       heatmaps: Heatmaps of KEYPOINTS, [b, t, h, w, 19].
       reference_cm: Length of the reference object, [b]; 0, or None, is the usual one.
     """
-    chex.assert_shape(heatmaps, (*newborn.shape, len(KEYPOINTS)))
+    assert heatmaps.shape == (*newborn.shape, len(KEYPOINTS)), heatmaps.shape
     b, t = newborn.shape[:2]
     points = peaks(heatmaps).reshape(b * t, -1, 2)
     sure = jnp.clip(heatmaps.max((2, 3)), 0, 1).reshape(b * t, -1)

@@ -9,14 +9,16 @@ from newborn_points import newborn_points
 from onnx import TensorProto, helper, numpy_helper
 
 from deps_jax.common.files import sealed
-from nurture_jax.app.build import KIND
 from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.scale import Scale, measure
+from nurture_jax.deploy.file_model import KIND
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.measures import LABELS
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, MEASURES, TABULAR
+from nurture_jax.rules import TABLE
 
 FRAMES, SIZE, CELLS = 6, 96, 24
 CLIP = {"frames": FRAMES, "size": SIZE, "fit": "crop", "minimum_s": 1.0}
-BASE = (2600.0, 48.0, 33.0, 31.5)  # estimates of black pictures without any inputs
+BASE = (2600.0, 48.0, 33.0, 31.5, 10.0)  # estimates of black pictures without any inputs
 GIVEN, WITHHELD = "birth weight given", "birth weight not given"
 
 
@@ -27,19 +29,38 @@ def intervals() -> Intervals:
                      {GIVEN: {"weight_g": 400.0}, WITHHELD: {"weight_g": 560.0}}, {"sex": 40})
 
 
-def write_model(path: Path) -> Path:
-    """An .onnx file with its card beside it."""
-    path.write_bytes(graph().SerializeToString())
+def write_model(path: Path, measures=LABELS, lengths=(DEFAULT_REFERENCE_CM,)) -> Path:
+    """An .onnx file with its card beside it, of some of LABELS and lengths of rulers in cm."""
+    path.write_bytes(graph(measures).SerializeToString())
     limits = dataclasses.asdict(dataclasses.replace(Limits(), least_sharpness=0.0))
     sealed.write(path.with_suffix(".json"), {
         "kind": KIND, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "clip": CLIP,
-        "session_options": {}, "calibration": {"intervals": dataclasses.asdict(intervals()),
-                                               "limits": limits, "familiarity": None}})
+        "reference_cm": list(lengths), "tabular": list(TABULAR), "rules": TABLE,
+        "measures": {name: MEASURES[name].unit for name in measures},
+        "versions": {"package": "0"}, "session_options": {}, "calibration": {
+            "intervals": dataclasses.asdict(intervals()), "limits": limits, "familiarity": None,
+            "scale": dataclasses.asdict(scale(lengths))}})
     return path
 
 
-def graph() -> onnx.ModelProto:
-    """Means of the colours and the numbers that are known make the estimates."""
+def scale(lengths=(DEFAULT_REFERENCE_CM,)) -> Scale:
+    """One by which the ruler of the tiny network's newborn looks 30 cm long, within a tenth."""
+    spans = measure(newborn_points(1, SIZE), seen_shares()[0], SIZE)
+    weight = 1 / (len(spans) - 1)  # the width tells nothing
+    return Scale(tuple(lengths), tuple((float(each), *[0.0] * 7) for each in spans),
+                 (*[weight] * (len(spans) - 1), 0.0), 0.1)
+
+
+def seen_shares() -> np.ndarray:
+    """A newborn in the middle of every picture, [1, 1, CELLS, CELLS, 3]."""
+    shares = np.zeros((1, 1, CELLS, CELLS, 3), np.float32)
+    shares[..., 0] = 0.6
+    shares[:, :, 4:-4, 4:-4] = (0.1, 0.8, 0.1)
+    return shares
+
+
+def graph(measures=LABELS) -> onnx.ModelProto:
+    """Colours and known numbers make the estimates; a cm of the ruler adds 3 g."""
     constants, nodes = [], []
 
     def constant(name, value, kind=np.float32):
@@ -50,21 +71,22 @@ def graph() -> onnx.ModelProto:
         nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
-    shares = np.zeros((1, 1, CELLS, CELLS, 3), np.float32)
-    shares[..., 0] = 0.6
-    shares[:, :, 4:-4, 4:-4] = (0.1, 0.8, 0.1)
+    shares = seen_shares()
     points = newborn_points(1, SIZE, confidence=0.0)[None]
     op("Cast", ["frames"], "pixels", to=TensorProto.FLOAT)
     op("ReduceMean", ["pixels", constant("axes", [1, 2, 3], np.int64)], "colour", keepdims=0)
-    op("MatMul", ["colour", constant("of_colour", np.outer((2, 1, 3), (1.0, 0.01, 0.008, 0.006)))],
-       "by_colour")
+    of_colour = np.outer((2, 1, 3), (1.0, 0.01, 0.008, 0.006, 0.002))
+    op("MatMul", ["colour", constant("of_colour", of_colour)], "by_colour")
     op("Mul", ["tabular", "tabular_mask"], "known")
     op("MatMul", ["known", constant("of_known", [
-        (0.1, 0.0005, 0.0003, 0.0003), (20, 0.1, 0.05, 0.05), (0.5, 0.002, 0.001, 0.001),
-        (40, 0.4, 0.2, 0.2)])], "by_known")
+        (0.1, 0.0005, 0.0003, 0.0003, 0.0001), (20, 0.1, 0.05, 0.05, 0.02),
+        (0.5, 0.002, 0.001, 0.001, 0.001), (40, 0.4, 0.2, 0.2, 0.1)])], "by_known")
     op("Add", ["by_colour", "by_known"], "by_both")
-    op("Add", ["by_both", constant("base", [BASE])], "mean")
-    op("Mul", ["mean", constant("spread", [(0.04, 0.02, 0.02, 0.02)])], "scale")
+    op("Mul", ["reference_cm", constant("of_length", [[3.0, 0.0, 0.0, 0.0, 0.0]])], "by_length")
+    op("Add", ["by_both", "by_length"], "by_all")
+    absent = np.where([name in measures for name in LABELS], BASE, np.nan)[None]
+    op("Add", ["by_all", constant("base", absent)], "mean")
+    op("Mul", ["mean", constant("spread", [(0.04, 0.02, 0.02, 0.02, 0.02)])], "scale")
     op("Expand", [constant("cells", shares),
                   constant("shape", [1, FRAMES, CELLS, CELLS, 3], np.int64)], "shares")
     op("MatMul", ["colour", constant("redness", [[0.1], [0], [-0.1]])], "red")
@@ -76,7 +98,8 @@ def graph() -> onnx.ModelProto:
     inputs = [helper.make_tensor_value_info("frames", TensorProto.UINT8,
                                             [1, FRAMES, SIZE, SIZE, 3]),
               *(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4])
-                for name in ("tabular", "tabular_mask"))]
+                for name in ("tabular", "tabular_mask")),
+              helper.make_tensor_value_info("reference_cm", TensorProto.FLOAT, [1])]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
                for name in ("mean", "scale", "shares", "keypoints", "features")]
     made = helper.make_graph(nodes, "tiny", inputs, outputs, constants)

@@ -1,9 +1,11 @@
 // The exported network in this browser: what goes in, what comes out. Runs inside a worker.
-// Inputs: frames [b, t, size, size, 3] bytes, tabular and tabular_mask [b, 4]. Outputs: mean and
-// scale [b, 4]; shares [b, t, h, w, 3], keypoints [b, t, 19, 3] and features [b, f], each left out
+// Inputs: frames [b, t, size, size, 3] bytes, tabular and tabular_mask [b, 4],
+// reference_cm [b]. Outputs: mean and scale [b, 5], not a number of a measure that was not learnt;
+// shares [b, t, h, w, 3], keypoints [b, t, 19, 3] and features [b, f], each left out
 // where the network has none.
 
 import * as ort from "./libraries/ort.wasm.min.mjs";
+import {toldCm} from "./clinic/scale.mjs";
 import {Problem} from "./problem.mjs";
 
 // The smallest module with a SIMD instruction: a function that gives a vector of zeros.
@@ -39,6 +41,7 @@ export async function observe(session, truth, clip, visit) {
       [1, tabular.length]),
     tabular_mask: new ort.Tensor("float32",
       Float32Array.from(values, (each) => Number(each !== undefined)), [1, tabular.length]),
+    reference_cm: new ort.Tensor("float32", Float32Array.of(toldCm(truth, visit)), [1]),
   });
   const {mean: {data: mean}, scale: {data: scale}, shares, keypoints, features} = found;
   return {

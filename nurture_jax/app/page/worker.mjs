@@ -1,6 +1,7 @@
 // Computes beside the page, so that nothing on the screen ever stands still.
 
 import {inspect} from "./clinic/gate.mjs";
+import {scaleOf} from "./clinic/scale.mjs";
 import {assessment} from "./clinic/assessment.mjs";
 import {observe, openModel} from "./model.mjs";
 
@@ -25,7 +26,8 @@ const TASKS = {
   async look(asked) {
     const {truth, card, clip, visit, earlier} = asked;
     const seen = await observe(await model(asked), truth, clip, visit);
-    const gate = inspect(truth, clip, seen, card.calibration);
+    const gate = inspect(truth, clip, seen,
+      {...card.calibration, scale: scaleOf(card)}, visit);
     const found = gate.failures.length ? null
       : assessment(truth, card.calibration.intervals, visit, seen.estimates, earlier);
     return {gate, found, estimates: seen.estimates};

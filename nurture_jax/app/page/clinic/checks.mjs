@@ -1,14 +1,15 @@
 // The checks of the gate: from what was measured to what is wrong, in words (clinic/checks.py).
 
 import {general, rounded} from "./numbers.mjs";
+import {rangeOf} from "./scale.mjs";
 
 /**
  * The checks that were not passed: [{check, reason, measured, limit, unit, advice}].
  *
  * measured: see `gate.mjs`; limits: those that the intervals were calibrated under; fit: how frames
- * were cut; highest: the calibrated limit of the unfamiliarity, or null.
+ * were cut; highest: the calibrated limit of the unfamiliarity, or null; scale: see `scale.mjs`.
  */
-export function failures(truth, measured, limits, fit, highest) {
+export function failures(truth, measured, limits, fit, highest, scale) {
   const failure = (check, value, limit, words = check) =>
     [{check, measured: value, limit, ...truth.rules.gate[words]}];
   const share = (check, measure, limit, words = check) => {
@@ -30,6 +31,7 @@ export function failures(truth, measured, limits, fit, highest) {
     ...(measured.sharpness >= limits.least_sharpness ? []
       : failure("too_blurred", measured.sharpness, limits.least_sharpness)),
     ...about, ...share("reference_not_seen", "reference_frames", "least_reference_frames"),
+    ...toldLength(truth, measured, scale, failure),
     ...(highest === null || (measured.unfamiliarity ?? -Infinity) <= highest ? []
       : failure("unfamiliar", measured.unfamiliarity, highest))];
 }
@@ -48,6 +50,17 @@ function light({brightness}, limits, failure) {
     return failure("too_bright", brightness, limits.most_brightness);
   }
   return [];
+}
+
+/** A length that training had nothing like, or that the reference object does not look like. */
+function toldLength(truth, {reference_cm: told, reference_looks_cm: looks}, scale, failure) {
+  if (told === undefined) return [];
+  const beyond = (check, value, [low, high]) => low <= value && value <= high ? []
+    : failure(check, value, rounded(value < low ? low : high, 1));
+  const found = beyond("reference_length_new", told, rangeOf(truth, scale));
+  if (found.length || looks === undefined) return found;
+  return beyond("reference_wrongly_told", looks,
+    [told * Math.exp(-scale.limit), told * Math.exp(scale.limit)]);
 }
 
 /** A failure in one sentence. */

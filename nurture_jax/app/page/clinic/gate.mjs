@@ -1,21 +1,25 @@
-// What the gate measures of a recording (clinic/recording_gate.py, evidence.py, familiarity.py).
+// What the gate measures of a recording (clinic/recording_gate.py, evidence.py, familiarity.py,
+// scale.py).
 // Arrays are flat: frames [t, size, size, 3] bytes, shares [t, cells, cells, 3] of nothing, newborn
 // and reference object, keypoints [t, 19, 3] of x, y in clip pixels and confidence.
 
 import {failures} from "./checks.mjs";
 import {mean, median, percentile, whole} from "./numbers.mjs";
 import {edgesOverContrast, filmed, grey} from "./pictures.mjs";
+import {looksCm, measure, toldCm, unscaled} from "./scale.mjs";
 
 /**
  * Does every check that can be done.
  *
  * clip: {frames, count, size, fit, duration}; seen: {shares, cells, keypoints, features}, each left
- * out where the network has none; card: {limits, familiarity or null}.
+ * out where the network has none; card: {limits, familiarity or null, scale or null}; visit: what was
+ * told, or null, which compares nothing with it.
  * Gives {failures, notDone, measured, highest}; a recording without failures may be estimated.
  */
-export function inspect(truth, clip, seen, card) {
+export function inspect(truth, clip, seen, card, visit = null) {
   const {frames, count, size, fit} = clip;
   const {limits, familiarity = null} = card;
+  const scale = card.scale ?? unscaled([truth.measures.default_reference_cm]);
   const box = filmed(frames, count, size);
   const greys = Array.from({length: count}, (_, t) => grey(frames, t, size, box));
   const measured = {duration_s: clip.duration, brightness: medianOfBytes(greys),
@@ -29,9 +33,14 @@ export function inspect(truth, clip, seen, card) {
     highest = familiarity.limit;
     measured.unfamiliarity = unfamiliarity(familiarity, seen.features);
   }
-  const notDone = Object.entries(truth.gate.needed)
-    .filter(([, name]) => name === "mask" ? !owner : !(name in measured)).map(([check]) => check);
-  return {failures: failures(truth, measured, limits, fit, highest), notDone, measured, highest};
+  if (visit) Object.assign(measured, told(truth, clip, seen, scale, visit));
+  // Where nothing was told there is nothing to check.
+  const there = {...measured, ...owner && {mask: true},
+    ...!visit && seen.keypoints && {[truth.gate.needed.reference_wrongly_told]: true}};
+  const notDone = Object.entries(truth.gate.needed).filter(([, name]) => !(name in there))
+    .map(([check]) => check);
+  return {failures: failures(truth, measured, limits, fit, highest, scale), notDone, measured,
+    highest};
 }
 
 /** The median of bytes, by counting. */
@@ -157,6 +166,13 @@ function onMask(truth, keypoints, shares, cells, t, size) {
     }
     return 0;
   }));
+}
+
+/** The length of the reference object as it was told, and as it looks. */
+function told(truth, {count, size}, seen, scale, visit) {
+  const looks = seen.keypoints
+    ? looksCm(truth, scale, measure(truth, seen, count, size), visit) : null;
+  return {reference_cm: toldCm(truth, visit), ...looks !== null && {reference_looks_cm: looks}};
 }
 
 /** How unlike those of training a recording is: a Mahalanobis distance, see familiarity.py. */

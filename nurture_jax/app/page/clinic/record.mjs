@@ -1,6 +1,8 @@
 // What is kept and exported of one visit: plain values, no picture. The network that estimated, the
 // inputs, all that the gate measured beside its limits, and the estimate.
 
+import {scaleOf} from "./scale.mjs";
+
 /**
  * The record of a visit.
  *
@@ -9,7 +11,8 @@
 export function recordOf(card, {infantId, visit, earlier, video, looked, time}) {
   return {id: time.replaceAll(/\D/g, "").slice(0, 14), infant_id: infantId, time, visit, earlier,
     video, model_sha256: card.sha256,
-    gate: {...looked.gate, limits: card.calibration.limits}, found: looked.found,
+    gate: {...looked.gate, limits: card.calibration.limits,
+      reference_lengths_cm: scaleOf(card).lengths_cm}, found: looked.found,
     estimates: looked.found ? looked.estimates : null, research_tool: true};
 }
 

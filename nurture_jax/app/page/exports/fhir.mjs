@@ -7,13 +7,15 @@ const UCUM = "http://unitsofmeasure.org";
 const CONFIDENCE = "http://hl7.org/fhir/uv/aitransparency/StructureDefinition/AIconfidence";
 const ASSERTED = {system: "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
   code: "AIAST", display: "Artificial Intelligence asserted"};
-// No LOINC code was found for the chest of a newborn: it has a text alone.
+// No LOINC code was found for the chest of a newborn, and that of the arm (56072-2) is of the right
+// one alone, which an estimate is not: they have a text alone.
 const CODES = {
   weight_g: [["29463-7", "Body weight"]],
   length_cm: [["8302-2", "Body height"], ["8306-3", "Body height --lying"],
     ["8301-4", "Body height Estimated"]],
   head_cm: [["9843-4", "Head Occipital-frontal circumference"]],
   chest_cm: [],
+  arm_cm: [],
 };
 
 /** The bundle of one visit; of a refused recording it holds no number but the reasons. */
@@ -55,7 +57,8 @@ function observation(truth, record, ids, name, finding) {
     code: {coding: CODES[name].map(([code, display]) => ({system: LOINC, code, display})),
       text: label},
     subject: {reference: ids.patient}, effectiveDateTime: record.time,
-    method: {text: "phone video estimate"}, device: {reference: ids.device},
+    method: {text:
+      `phone video estimate, reference object of ${record.visit.reference_cm} cm`}, device: {reference: ids.device},
     note: [{text: "Research tool: not for decisions on treatment."}]};
   if (!common.code.coding.length) delete common.code.coding;
   if (!finding) {

@@ -14,10 +14,12 @@ export function csv(columns, rows) {
     .map((cells) => cells.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
-/** The columns of a table of visits. */
-export function columnsOf(truth) {
-  return ["infant_id", "visit_id", "time", ...truth.measures.tabular,
-    ...truth.measures.labels.flatMap((name) => [name, `${name}_low`, `${name}_high`, `${name}_z`,
+/** The columns of a table of visits: of all that the network estimates or that a record tells. */
+export function columnsOf(truth, card, records) {
+  const told = (name) => name in card.measures
+    || records.some(({found}) => found?.findings.some(({measure}) => measure === name));
+  return ["infant_id", "visit_id", "time", ...truth.measures.tabular, "reference_cm",
+    ...truth.measures.labels.filter(told).flatMap((name) => [name, `${name}_low`, `${name}_high`, `${name}_z`,
       `${name}_standard`]),
     "accepted", "advice", "reasons", "model_sha256", "kind"];
 }

@@ -3,10 +3,12 @@
 import {el} from "../dom.mjs";
 
 export function aboutView({words, card}, main) {
-  const {say} = words;
+  const {say, truth} = words;
+  const measures = new Intl.ListFormat(words.code).format(truth.measures.labels
+    .filter((name) => name in card.measures).map((name) => truth.measures.all[name].label));
   const {frames, size} = card.clip;
   main.append(el("section", {class: "card"}, el("h2", {}, say("about")),
-    ...["about_1", "about_2", "about_3"].map((name) => el("p", {}, say(name))),
+    ...["about_1", "about_2", "about_3"].map((name) => el("p", {}, say(name, {measures}))),
     el("p", {class: "quiet"}, say("about_model", {hash: card.sha256.slice(0, 12), frames, size})),
     el("p", {}, el("a", {href: "licences.txt"}, say("licences")))));
 }

@@ -32,7 +32,7 @@ function listCard(app, main, kept) {
   const records = kept.flatMap(({visits}) => visits);
   main.append(el("div", {class: "actions"}, el("button", {type: "button", id: "export-all",
     onclick: () => offer("nurture_visits.csv", "text/csv",
-      csv(columnsOf(truth), records.map((record) => rowOf(truth, record))))}, say("export_all"))),
+      csv(columnsOf(truth, app.card, records), records.map((record) => rowOf(truth, record))))}, say("export_all"))),
   erasing(app, "erase_all", {}, eraseAll));
 }
 

@@ -1,16 +1,18 @@
 // What is known of the child: fields, and their values checked by the ranges of Python.
 
 import {outside} from "../clinic/advice.mjs";
+import {mustBeTold} from "../clinic/scale.mjs";
 import {el} from "../dom.mjs";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * The form; `known` fills it: {infant_id, birth_date, sex, gestational_age_days, birth_weight_g}.
+ * The form; `known` fills it: {infant_id, birth_date, sex, gestational_age_days, birth_weight_g,
+ * reference_cm}. scale: of the network, which tells the lengths of reference objects it learnt.
  * Gives {element, read()}; `read` gives {infantId, birthDate, visit}, or null after telling what
  * is wrong beside its field.
  */
-export function childForm(words, known = {}) {
+export function childForm(words, scale, known = {}) {
   const {say, truth} = words;
   const inputs = {};
   const wrongs = {};
@@ -41,8 +43,12 @@ export function childForm(words, known = {}) {
     if (days !== null && days >= 0) age.value = String(days);
   };
   fillAge();
+  const needed = mustBeTold(truth, scale);
+  const lengths = scale.lengths_cm.join(", ");
+  const ruler = number("reference_cm", {"aria-required": String(needed), value: known.reference_cm
+    ?? (scale.lengths_cm.length === 1 ? scale.lengths_cm[0] : "")});
   const element = el("section", {class: "card"}, el("h2", {}, say("about_child")),
-    el("p", {class: "hint"}, say("all_optional")),
+    el("p", {class: "hint"}, say(needed ? "all_but_reference" : "all_optional")),
     el("div", {class: "fields"},
       el("div", {class: "wide"}, field("infant_id", "",
         input("infant_id", {type: "text", maxlength: 64, value: known.infant_id ?? ""}),
@@ -54,7 +60,9 @@ export function childForm(words, known = {}) {
         el("div", {class: "pair"}, weeks, "+", days), el("small", {},
           `${say("weeks")} + ${say("days")}`), wrongs.gestational_age_days),
       field("birth_weight_g", say("grams"),
-        number("birth_weight_g", {value: known.birth_weight_g ?? ""}))));
+        number("birth_weight_g", {value: known.birth_weight_g ?? ""})),
+      el("div", {class: "wide"}, field("reference_cm", say("centimetres"), ruler,
+        say("reference_hint", {lengths})))));
 
   const read = () => {
     let right = true;
@@ -80,7 +88,10 @@ export function childForm(words, known = {}) {
     const visit = {age_days: value("age_days", age.value),
       sex: element.querySelector("[name=sex]:checked").value,
       gestational_age_days: value("gestational_age_days", total),
-      birth_weight_g: value("birth_weight_g", inputs.birth_weight_g.value)};
+      birth_weight_g: value("birth_weight_g", inputs.birth_weight_g.value),
+      reference_cm: value("reference_cm", ruler.value)};
+    if (visit.reference_cm === null && needed) tell("reference_cm", say("reference_needed"));
+    visit.reference_cm ??= truth.measures.default_reference_cm;
     return right ? {infantId: inputs.infant_id.value.trim(), birthDate: birthDate.value, visit}
       : null;
   };

@@ -1,6 +1,7 @@
 // A measurement: what is known, the video, progress, and the result or what to do better.
 
 import {earlierOf, recordOf} from "../clinic/record.mjs";
+import {scaleOf} from "../clinic/scale.mjs";
 import {el} from "../dom.mjs";
 import {Problem} from "../problem.mjs";
 import {sampleClip} from "../record/video.mjs";
@@ -15,7 +16,7 @@ const HASHED_BYTES = 512 * 1024 * 1024; // a larger file is not read as a whole 
 export async function measureView(app, main, wish) {
   const {words} = app;
   const {say} = words;
-  const form = childForm(words, wish.known);
+  const form = childForm(words, scaleOf(app.card), wish.known);
   const message = el("p", {class: "wrong", role: "alert"});
   const choose = el("input", {type: "file", accept: "video/*", id: "file",
     onchange: () => choose.files[0] && begin(choose.files[0])});

@@ -98,7 +98,7 @@ function whatIsKnown(before, {birthDate, visit}) {
 }
 
 /** The visit as files and as a code, made here and handed to the user alone. */
-function exportCard({words: {say}, truth}, record) {
+function exportCard({words: {say}, truth, card}, record) {
   const name = `nurture_${record.id}`;
   const code = el("div", {"aria-live": "polite"});
   const button = (what, act) => el("button", {type: "button", id: `export-${what}`, onclick: act},
@@ -107,7 +107,7 @@ function exportCard({words: {say}, truth}, record) {
     button("fhir", () => offer(`${name}.fhir.json`, "application/fhir+json",
       JSON.stringify(bundle(truth, record), null, 1))),
     button("csv", () => offer(`${name}.csv`, "text/csv",
-      csv(columnsOf(truth), [rowOf(truth, record)]))),
+      csv(columnsOf(truth, card, [record]), [rowOf(truth, record)]))),
     button("json", () => offer(`${name}.json`, "application/json", `${JSON.stringify(record)}\n`)),
     button("qr", () => code.replaceChildren(qrImage(say, record)))), code);
 }
