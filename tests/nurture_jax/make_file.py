@@ -62,6 +62,7 @@ def clips(b, t, size=SIZE):
     numbers = np.float32([3000, 7, 270, 1]) * random.uniform(0.9, 1.1, (b, 4)).astype(np.float32)
     return {"frames": random.integers(0, 256, (b, t, size, size, 3), np.uint8),
             "tabular": numbers * known, "tabular_mask": known,
+            "reference_cm": np.full(b, 30, np.float32),
             "example_mask": np.ones(b, np.float32)}
 
 
@@ -70,8 +71,8 @@ def estimates(n=40):
     visits = tuple(Visit(f"n{i}", "1", "v.mp4", age_days=float(i % 30), weight_g=3000.0 + i,
                          length_cm=50.0, head_cm=34.0, chest_cm=33.0,
                          birth_weight_g=2900.0 if i % 2 else None) for i in range(n))
-    mean = np.array([3000.0, 50, 34, 33]) + random.normal(size=(n, 4)) * [100, 1, 1, 1]
-    return Estimates(visits, mean, np.full((n, 4), 1.0) * [100, 1, 1, 1])
+    mean = np.array([3000.0, 50, 34, 33, np.nan]) + random.normal(size=(n, 5)) * [100, 1, 1, 1, 1]
+    return Estimates(visits, mean, np.full((n, 5), 1.0) * [100, 1, 1, 1, np.nan])
 
 
 def write_file(path, precision="fp32"):
@@ -80,7 +81,8 @@ def write_file(path, precision="fp32"):
     written = graph.write(model, variables, settings.augment.in_use, SIZE, precision)
     content = written.SerializeToString()
     path.write_bytes(content)
-    trained = SimpleNamespace(clip=settings.data.clip, sha256="0" * 64)
+    trained = SimpleNamespace(clip=settings.data.clip, sha256="0" * 64, model=model,
+                              reference_cm=SCALING.reference_cm)
     calibration = Calibration(intervals.calibrate(estimates()), "", LENIENT)
     cards.write(path, cards.describe(trained, precision) | {
         "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),

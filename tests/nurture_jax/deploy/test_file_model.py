@@ -142,7 +142,7 @@ def test_damage_is_told_in_one_sentence(made, table, tmp_path, capsys):
 @pytest.mark.parametrize(("t", "size"), [(FRAMES + 1, SIZE), (FRAMES, 2 * SIZE)])
 def test_other_clips_are_refused(made, t, size):
     model = FileModel(made[0])
-    assert model.observe(clips(3, FRAMES))["mean"].shape == (3, 4)
+    assert model.observe(clips(3, FRAMES))["mean"].shape == (3, 5)
     with pytest.raises(ValueError, match=f"{t} frames of {size}x{size} px were given; .* takes "
                                          f"{FRAMES} frames of {SIZE}x{SIZE} px"):
         model.observe(clips(1, t, size))
