@@ -43,7 +43,6 @@ from nurture_jax.records import splits
 from nurture_jax.training import messages, training_data
 from nurture_jax.training.experiment import (
     MAY_DIFFER,
-    MODEL,
     Data,
     Training,
     is_begun,
@@ -51,6 +50,7 @@ from nurture_jax.training.experiment import (
     read_data,
 )
 from nurture_jax.training.losses import Losses
+from nurture_jax.training.model_file import MODEL
 from nurture_jax.training.refit import Refit
 from nurture_jax.training.train import TRAINING_ARRAYS
 

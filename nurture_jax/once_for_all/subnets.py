@@ -36,6 +36,7 @@ from nurture_jax.training import experiment as alone
 from nurture_jax.training import training_data
 from nurture_jax.training.best import Best, refit_once
 from nurture_jax.training.losses import errors
+from nurture_jax.training.model_file import MODEL, describe_model
 from nurture_jax.training.train import Validator
 
 CALIBRATION_CLIPS = 64  # of the training split, for the statistics of a subnet; ours
@@ -166,7 +167,7 @@ class TrainedOnce:
             "width_mult": settings.space.width_mult, "subnet": encode(space, subnet)}
         run = alone.Experiment.from_dict(config)
         made_of = {splits.FILE: splits.content(self.parts),
-                   alone.MODEL: alone.describe_model(model.scaling, model.backbone),
+                   MODEL: describe_model(model.scaling, model.backbone),
                    training_data.FILE: training_data.describe(self.parts)}
         with claim(out, config, may_differ=alone.MAY_DIFFER, meaning=alone.meaning,
                    records=made_of):

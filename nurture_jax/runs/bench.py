@@ -158,7 +158,7 @@ def noise(batch_size: int, frames: int, size: int) -> dict[str, np.ndarray]:
                   arm_cm=10.5)
     places = random.uniform(0, size, clip(len(KEYPOINTS), 2))
     return {"frames": random.integers(0, 256, clip(size, size, 3), np.uint8),
-            **{name: np.tile(value, (batch_size, 1)) for name, value in tabular_of(visit).items()},
+            **{name: np.stack([value] * batch_size) for name, value in tabular_of(visit).items()},
             "masks": random.integers(0, 3, clip(cells, cells), np.uint8),
             "keypoints": np.concatenate([places, np.full(clip(len(KEYPOINTS), 1), 2)],
                                         -1).astype(np.float32),

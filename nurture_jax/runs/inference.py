@@ -21,7 +21,8 @@ from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
 from nurture_jax.network.model import NurtureNet, forward, zero_inputs
 from nurture_jax.records.video import ClipSettings
-from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment, read_model
+from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment
+from nurture_jax.training.model_file import read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.

@@ -36,7 +36,6 @@ from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
 from nurture_jax.clips.negatives import Negatives
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import Backbone, Start
-from nurture_jax.network.backbones import describe, from_description
 from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.records import splits
@@ -44,10 +43,10 @@ from nurture_jax.records.video import MINIMUM_S, ClipSettings
 from nurture_jax.training import messages, training_data
 from nurture_jax.training.best import Best, refit_once
 from nurture_jax.training.losses import Losses
+from nurture_jax.training.model_file import MODEL, describe_model, read_model
 from nurture_jax.training.refit import Refit
 from nurture_jax.training.train import Recipe, Trainer, TrainState, Validator, init_state
 
-MODEL = "model.json"
 NEGATIVES = "negatives"  # of a data set: recordings without a newborn
 # Fields that a continued run may change: where and how, not what.
 MAY_DIFFER = ("data.dir", "data.cache", "data.negatives", "data.workers", "data.read_workers",
@@ -373,32 +372,3 @@ def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, 
         total_steps=max(1, round(training.epochs * steps_per_epoch)))
     recipe.schedule()  # refuses a warm-up that is longer than the run
     return recipe
-
-
-def describe_model(scaling: Scaling, backbone: nn.Module) -> dict:
-    """What a network needs beside config and weights, as `read_model` takes it."""
-    return {"standard": scaling.plain(), "backbone": describe(backbone)}
-
-
-def read_model(folder: Path, start: Start | None = None) -> tuple[Scaling, nn.Module]:
-    """Constants and backbone that the weights of a run belong to.
-
-    Args:
-      start: What the config says now, which must be the same network; None compares nothing.
-
-    Raises:
-      ValueError: If they are missing or damaged, or the network is another one.
-    """
-    content = workdir.read(folder, MODEL)
-    if content is None:
-        raise ValueError(f"{folder} has no {MODEL}; give the --workdir of launch.train_nurture")
-    try:
-        scaling = Scaling.from_dict(content.get("standard"))
-        backbone = from_description(content.get("backbone"))
-    except ValueError as error:
-        raise ValueError(f"{Path(folder) / MODEL} is damaged or of another version of this program "
-                         f"({error}); put it back from a copy, or use that one") from error
-    if start and start.module != backbone:
-        raise ValueError(f"the backbone of {folder} is another network than the config gives now; "
-                         f"if its own run has changed, train in another --workdir")
-    return scaling, backbone

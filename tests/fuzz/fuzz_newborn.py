@@ -14,7 +14,7 @@ from nurture_jax.network.scaling import Scaling
 from nurture_jax.records import annotations, coco_exports, frame_list, splits, visit_table, visits
 from nurture_jax.records.frame_list import ListedFrame
 from nurture_jax.records.video import full_frames, sample_clip
-from nurture_jax.training import experiment
+from nurture_jax.training import experiment, model_file
 
 CELLS = ("", "0", "-1", "nan", "inf", "1e999", "1,5", "2,750", "=1+1", "x", "F", "m", "None", "ä",
          "9" * 400, "videos/../a.mp4", "C:\\a.mp4", "2026-02-30", "01.02.2026", "\x00", '"',
@@ -120,7 +120,8 @@ def newborn_runs(folder):
     config = json.loads(json.dumps(nurture.get_config("real").to_dict()))
     labels, tabular = [1.0] * len(LABELS), [1.0] * len(TABULAR)
     model = {"standard": {"label_mean": labels, "label_std": labels, "tabular_mean": tabular,
-                          "tabular_std": tabular, "gain_mean": 0.1, "gain_std": 0.2},
+                          "tabular_std": tabular, "gain_mean": 0.1, "gain_std": 0.2,
+                          "labels": list(LABELS), "reference_cm": [20.0, 30.0]},
              "backbone": {"kind": "resnet", "depth": 18, "width": 8, "stages": 4}}
     placed = {"train": ["n0", "n1"], "validation": ["n2"], "test": ["n3"]}
     workdir.claim(folder, {"a": 1})
@@ -129,14 +130,14 @@ def newborn_runs(folder):
     def case(draw):
         kind = draw.randint(0, 3)
         name, content = ((workdir.CONFIG, config), (splits.FILE, placed),
-                         (experiment.MODEL, model), (visits.DESCRIPTION, {"synthetic": True}))[kind]
+                         (model_file.MODEL, model), (visits.DESCRIPTION, {"synthetic": True}))[kind]
         (folder / name).write_bytes(mutations.json_bytes(draw, content))
         if kind == 0:
             workdir.understood(folder, experiment.Experiment.from_dict)
         elif kind == 1:
             splits.infants(folder)
         elif kind == 2:
-            experiment.read_model(folder)
+            model_file.read_model(folder)
         else:
             visits._read_description(folder)
 

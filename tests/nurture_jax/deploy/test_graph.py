@@ -14,7 +14,7 @@ from deps_jax.export.device_timer import session
 from nurture_jax.deploy import graph
 from nurture_jax.runs.inference import observe
 
-INPUTS = ("frames", "tabular", "tabular_mask")
+INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 CASES = [("resnet10", {}), ("resnet50", {"time_pooling": "mean", "pooling": "mean"}),
          ("mobilenet_v3", {}), ("resnet10", {"use_video": False}),
          ("resnet10", {"use_tabular": False, "predict_gain": False, "keypoints": False})]
@@ -36,6 +36,7 @@ def test_as_in_jax(written):
     names = [output.name for output in run.get_outputs()]
     for b, t in ((1, 3), (2, 2)):
         batch = {name: clips(b, t)[name] for name in INPUTS}
+        batch["reference_cm"] = np.linspace(15, 60, b, dtype=np.float32)
         expected, found = in_jax(batch=batch), dict(zip(names, run.run(None, batch), strict=True))
         assert found.keys() == expected.keys()
         for name, values in expected.items():
@@ -57,4 +58,6 @@ def test_int8_has_smaller_kernels_and_nearly_the_same_estimates(written):
 
 def test_batch_norm_is_folded(written):
     for model in written[0].values():
-        assert not {"BatchNormalization", "Sqrt"} & {node.op_type for node in model.graph.node}
+        kinds = [node.op_type for node in model.graph.node]
+        # Only distances between points have roots; with any statistics there was one a layer.
+        assert "BatchNormalization" not in kinds and kinds.count("Sqrt") < 3

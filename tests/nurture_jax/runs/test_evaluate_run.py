@@ -83,7 +83,7 @@ def test_report_of_a_run(sources, tmp_path):
     assert [row["infant_id"] for row in rows if row["gate"] == "rejected"] == [DARK, DARK]
     assert 50 < found.evaluation.overall("weight_g").mae.value < 200
     kept = calibration.load(tmp_path)
-    assert kept == Calibration(found.intervals, "5" * 64, LIMITS, kept.familiarity)
+    assert kept == Calibration(found.intervals, "5" * 64, LIMITS, kept.familiarity, kept.scale)
     assert found.facts.training["intervals calibrated on"] == "validation"  # an older run
     assert kept.familiarity.score(np.ones((1, 5)))[0] <= kept.familiarity.limit
     assert kept.familiarity.score(np.zeros((1, 5)))[0] > kept.familiarity.limit

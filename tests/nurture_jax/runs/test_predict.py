@@ -267,6 +267,7 @@ def seeing(run, cells, ends=0.0):
             "shares": np.eye(3)[np.stack([cells, cells])][None],
             "keypoints": newborn_points(2, 32, ends=ends)[None]}
     fake = SimpleNamespace(clip=trained.clip, folder=run, sha256=trained.sha256,
+                           reference_cm=trained.reference_cm,
                            observe=lambda batch: seen)
     limits = Limits(least_duration_s=0.5)
     return Predictor(fake, dataclasses.replace(calibration.load(run), limits=limits), draw)

@@ -191,13 +191,15 @@ def test_visits_that_are_left_out_are_told_before_training(data, tmp_path, monke
     monkeypatch.setattr(experiment, "ClipBatches", stop)
     with pytest.raises(KeyboardInterrupt):
         run(run_folder, folder)
-    shown = capsys.readouterr().out.splitlines()
+    taken, *shown = capsys.readouterr().out.splitlines()
+    assert taken == "reference_cm is empty in 10 visits; 30 is taken"
     assert shown[0] == f"{folder}: 10 of 16 visits can be used"
     assert shown[1].startswith("left out: 5 not_a_video, 1 ")
     assert shown[2].startswith("  n0/0: n0_0.mp4 cannot be read as a video")
     assert shown[-2:] == ["  and 1 more", f"list: {run_folder / 'records.txt'}"]
     lines = (run_folder / "records.txt").read_text().splitlines()
-    assert lines[:2] == shown[:2] and len(lines) == 8 and lines[-1].startswith("  n6/0: ")
+    assert lines[:2] == shown[:2] and len(lines) == 9 and lines[-2].startswith("  n6/0: ")
+    assert lines[-1] == taken
     # n0 has no video that can be used, but is in a split.
     parts = sealed.read(run_folder / FILE, "")
     assert {name for part in parts.values() for name in part} == {f"n{i}" for i in range(8)}

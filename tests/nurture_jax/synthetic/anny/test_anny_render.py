@@ -28,7 +28,7 @@ except ValueError as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
 SETTINGS = Settings(infants=4, visits_per_infant=1, seconds=1, short_sides_px=(160,), fps=3.0,
-                    annotated_frames=1, body="anny")
+                    annotated_frames=1, body="anny", rulers="30")
 
 
 @pytest.mark.parametrize("index", range(3))
