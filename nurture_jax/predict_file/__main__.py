@@ -38,7 +38,7 @@ def _video(flags: argparse.Namespace) -> int:
     if not flags.video:
         raise ValueError("neither a video nor --table is given; give one of them")
     known = {name: getattr(flags, name) for name in (
-        "age_days", "birth_weight_g", "sex", "gestational_age_days")}
+        "age_days", "birth_weight_g", "sex", "gestational_age_days", "reference_cm")}
     earlier = [Earlier.of_scale(each) for each in flags.earlier.split(",") if each]
     recording(flags.video, earlier, **known)  # refused before anything is opened
     found = open_predictor(flags.model, flags.threads)(flags.video, earlier=earlier, **known)
@@ -81,6 +81,8 @@ def _flags() -> argparse.ArgumentParser:
     parser.add_argument("--birth_weight_g", type=float, help="in grams")
     parser.add_argument("--sex", default="", help="F or M")
     parser.add_argument("--gestational_age_days", type=float, help="at birth, 280 is term")
+    parser.add_argument("--reference_cm", type=float, help="length of the ruler or card in the "
+                        "video; needed where training had not only 30 cm")
     parser.add_argument("--earlier", default="", help="weights of a scale: DAY:GRAMS,DAY:GRAMS")
     parser.add_argument("--table", default="", help="visits, one a row (docs/nurture_data.md)")
     parser.add_argument("--out", default="", help="file of the answer to --table, a .csv")

@@ -23,7 +23,8 @@ from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.predict import Predictor, text
 
 ROOT = Path(__file__).parents[3]
-KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F", "gestational_age_days": 275.0}
+KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F", "gestational_age_days": 275.0,
+         "reference_cm": 30.0}
 FLAGS = [f"--{name}={value}" for name, value in KNOWN.items()]
 # Only NumPy, onnxruntime, PyAV and tables in Python may be found.
 WITHOUT_JAX = """
