@@ -29,9 +29,9 @@ DEPS_TRIALS = (
     {"learning_rate": 0.1, "full_model_fraction": 0.5},
     {"learning_rate": 0.2, "full_model_fraction": 0.5},
     {"learning_rate": 0.1, "full_model_fraction": 0.25},
-    {"learning_rate": 0.4, "full_model_fraction": 0.5},
-    {"learning_rate": 0.2, "full_model_fraction": 0.25},
+    {"learning_rate": 0.1, "full_model_fraction": 0.75},
     {"learning_rate": 0.05, "full_model_fraction": 0.5},
+    {"learning_rate": 0.05, "full_model_fraction": 0.75},
 )
 # Of ours: the rate, that of matrices as a factor on it, that part, and whether the smallest network
 # is trained first, which a first look found better, or the largest.
@@ -39,10 +39,10 @@ GROWN = {"warm_up": ("smallest",), "sort_channels": False, "ramp_epochs": 0.0}
 OUR_TRIALS = (
     {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.5, **GROWN},
     {"learning_rate": 0.1, "matrix_rate": 0.4, "full_model_fraction": 0.25, **GROWN},
-    {"learning_rate": 0.2, "matrix_rate": 0.2, "full_model_fraction": 0.25, **GROWN},
+    {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.75, **GROWN},
     {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.5},
     {"learning_rate": 0.2, "matrix_rate": 0.1, "full_model_fraction": 0.5, **GROWN},
-    {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.25, **GROWN},
+    {"learning_rate": 0.05, "matrix_rate": 0.4, "full_model_fraction": 0.5, **GROWN},
 )
 OF_METHOD = ("full_model_fraction", *GROWN)
 RAMP = 0.05  # epochs for each of the budget: a twelfth of DepS's run, as in compare_cifar10
