@@ -224,7 +224,8 @@ def train(experiment: Experiment, folder: Path, config: dict, splits_of: Path | 
                                 experiment.seed, space.resolution)
         batches.places = my_places(experiment.training.batch_size, experiment.training.accumulation)
         with continue_or_start(folder, shapes, new_state, batches) as run:
-            _print_plan(experiment, recipe, len(splits.train), run.start_step)
+            print_plan(recipe, experiment.training.batch_size, f"{len(splits.train)} images",
+                       run.start_step)
             trainer = Trainer(recipe, step_key)
             trainer.compile(shapes, batch_shapes(experiment, space), run.start_step, run.spending)
             return run.fit(
@@ -371,12 +372,18 @@ def build_method(section: Mapping) -> Method:
     return build_settings(type(base), {**own, **given}, "method")
 
 
-def _print_plan(experiment: Experiment, recipe: Recipe, images: int, start_step: int) -> None:
-    plan = f"{recipe.total} steps of {experiment.training.batch_size} out of {images} images"
+def print_plan(recipe: Recipe, batch_size: int, examples: str, start_step: int) -> None:
+    """Tells the steps of a run and when its phases begin.
+
+    Args:
+      examples: What it is trained on, such as "45000 images".
+      start_step: Step at which it goes on; 0 in a new run.
+    """
+    plan = f"{recipe.total} steps of {batch_size} out of {examples}"
     for phase in recipe.phases[1:]:
         plan += f"; {phase.name}s from {phase.start}" + (phase.note and f", {phase.note}")
     if start_step:
         plan += f"; continuing at step {start_step}"
     if jax.default_backend() == "cpu":  # another width rounds otherwise
         plan += f"; vectors of {vector_bits()} bits"
-    print(f"{experiment.method.name}: {plan}", flush=True)
+    print(f"{recipe.method.name}: {plan}", flush=True)

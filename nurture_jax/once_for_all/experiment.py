@@ -26,7 +26,7 @@ from deps_jax.common.loop.state import TrainState
 from deps_jax.common.processes.together import my_places
 from deps_jax.data.augment import Augment
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.training.experiment import SpaceSettings, build_method
+from deps_jax.training.experiment import SpaceSettings, build_method, print_plan
 from deps_jax.training.method import Method
 from deps_jax.training.train import Recipe, state_of
 from deps_jax.training.trainer import Trainer
@@ -182,7 +182,7 @@ def _train(settings: OnceForAll, folder: Path, recipe: Recipe, source: ClipSourc
                           change=mixed.change)
     batches.places = my_places(training.batch_size)
     with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
-        _print_plan(settings, recipe, len(source), run.start_step)
+        print_plan(recipe, training.batch_size, f"{len(source)} clips", run.start_step)
         trainer = Trainer(recipe, step_key)
         if run.start_step < recipe.total:
             trainer.compile(shapes, _shapes(source[0], training.batch_size), run.start_step,
@@ -224,12 +224,3 @@ def load_params(recipe: Recipe, settings: OnceForAll, folder: Path) -> dict:
     """
     shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe, settings))
     return saved(folder).restore_part({"params": shapes.params})["params"]
-
-
-def _print_plan(settings: OnceForAll, recipe: Recipe, clips: int, start_step: int) -> None:
-    plan = f"{recipe.total} steps of {settings.training.batch_size} out of {clips} clips"
-    for phase in recipe.phases[1:]:
-        plan += f"; {phase.name}s from {phase.start}" + (phase.note and f", {phase.note}")
-    if start_step:
-        plan += f"; continuing at step {start_step}"
-    print(f"{settings.method.name}: {plan}", flush=True)

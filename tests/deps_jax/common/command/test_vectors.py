@@ -46,7 +46,7 @@ def test_the_plan_of_a_run_tells_the_width(monkeypatch, capsys):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
     settings = experiment.Experiment.from_dict(deps_digits.get_config().to_dict())
     recipe = experiment.build_recipe(settings, settings.space.build(num_classes=10), 1200)
-    experiment._print_plan(settings, recipe, images=1200, start_step=0)
+    experiment.print_plan(recipe, 64, "1200 images", start_step=0)
     assert capsys.readouterr().out.strip().endswith("; vectors of 512 bits")
 
 
