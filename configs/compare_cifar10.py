@@ -3,13 +3,13 @@
     python -m launch.compare --config configs/compare_cifar10.py --config.base.data.dir DIR \\
         --out runs/comparison
 
-The full model alone, DepS, BigNAS, OFA and CompOFA (as DepS's authors have ported it, with the
-largest kernel), 3 seeds each, 15 runs. Every run may spend as many multiply-adds as 5 epochs of the
-full model's training on 20,000 images. Settings of all runs are in `base`; those of one, such as
-`--config.runs.deps.method.temperature=2`, in `runs`.
+The full model alone, DepS, BigNAS, OFA, CompOFA (as DepS's authors have ported it, with the largest
+kernel) and a recipe of our own (`configs/brisk_cifar10.py`), 3 seeds each, 18 runs. Every run may
+spend as many multiply-adds as 5 epochs of the full model's training on 20,000 images. Settings of
+all runs are in `base`; those of one, such as `--config.runs.deps.method.temperature=2`, in `runs`.
 
 Options after a colon, separated by commas:
-  methods    (docs/methods.md) instead of the five, such as deps,bignas;
+  methods    (docs/methods.md) instead of the six, such as deps,bignas;
   ablations  DepS with warm-up, epsilon-shrinking, distillation, aggregation and temperature
              changed, as in the paper's ablations, and BigNAS as distillation from the start;
   digits     scikit-learn's handwritten digits as in `configs/deps_digits.py`, 2 seeds, the budget
@@ -17,10 +17,10 @@ Options after a colon, separated by commas:
 """
 from ml_collections import ConfigDict
 
-from configs import deps_cifar10, deps_digits, parts
+from configs import brisk_cifar10, deps_cifar10, deps_digits, parts
 from deps_jax.training import METHODS
 
-CHOSEN = ("plain", "deps", "bignas", "ofa", "compofa_largest")
+CHOSEN = ("plain", "deps", "bignas", "ofa", "compofa_largest", "deps_brisk")
 OTHERS = tuple(name for name in METHODS if name != "compofa")  # whose kernels are 3 and 5, too
 ABLATIONS = {
     # Parts of the run after which subnets train at full rate; deps has 50 %, the paper's best.
@@ -49,6 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.base.cadence.evaluate_every = 0
     config.runs = {name: {"method": one(name).method, "optimizer": one(name).optimizer}
                    for name in OTHERS}
+    config.runs["deps_brisk"]["augment"] = {"alternating": one("deps_brisk").augment.alternating}
     config.chosen = tuple(name for name in OTHERS if name in words) or CHOSEN
     if "ablations" in words:
         # Distillation from the start is bignas, the same without it sandwich.
@@ -73,4 +74,4 @@ def _run(method, digits):
         # here, so it is left out.
         config.method.update(full_model_fraction=0.5, ramp_epochs=0.4 if digits else 0.25,
                              ramp_target_epochs=0.0)
-    return config
+    return brisk_cifar10.brisk(config) if method == "deps_brisk" else config

@@ -34,17 +34,17 @@ DEPS_TRIALS = (
     {"learning_rate": 0.05, "full_model_fraction": 0.75},
 )
 # Of ours: the rate, that of matrices as a factor on it, that part, and whether the smallest network
-# is trained first, which a first look found better, or the largest.
-GROWN = {"warm_up": ("smallest",), "sort_channels": False, "ramp_epochs": 0.0}
+# is trained first, as is the method's own, or the largest.
+LARGEST_FIRST = {"warm_up": ("largest",), "sort_channels": True}
 OUR_TRIALS = (
-    {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.5, **GROWN},
-    {"learning_rate": 0.1, "matrix_rate": 0.4, "full_model_fraction": 0.25, **GROWN},
-    {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.75, **GROWN},
     {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.5},
-    {"learning_rate": 0.2, "matrix_rate": 0.1, "full_model_fraction": 0.5, **GROWN},
-    {"learning_rate": 0.05, "matrix_rate": 0.4, "full_model_fraction": 0.5, **GROWN},
+    {"learning_rate": 0.1, "matrix_rate": 0.4, "full_model_fraction": 0.25},
+    {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.75},
+    {"learning_rate": 0.1, "matrix_rate": 0.2, "full_model_fraction": 0.5, **LARGEST_FIRST},
+    {"learning_rate": 0.2, "matrix_rate": 0.1, "full_model_fraction": 0.5},
+    {"learning_rate": 0.05, "matrix_rate": 0.4, "full_model_fraction": 0.5},
 )
-OF_METHOD = ("full_model_fraction", *GROWN)
+OF_METHOD = ("full_model_fraction", *LARGEST_FIRST)
 RAMP = 0.05  # epochs for each of the budget: a twelfth of DepS's run, as in compare_cifar10
 
 
@@ -78,7 +78,8 @@ def _run(config: ConfigDict, method: str, trial: dict) -> dict:
     optimizer = (brisk_cifar10.get_config() if ours else config.base).optimizer
     run = {"method": parts.method(method, ramp_target_epochs=0.0),
            "optimizer": ConfigDict({**optimizer, **rates})}
-    run["method"]["ramp_epochs"] = config.get_ref("budget_epochs") * RAMP
+    if not ours or "warm_up" in trial:  # what grows from the smallest network has no ramp
+        run["method"]["ramp_epochs"] = config.get_ref("budget_epochs") * RAMP
     for name in trial.keys() - rates.keys():
         run["method"][name] = trial[name]
     if ours:

@@ -23,9 +23,10 @@ ATTENTIVE_BEST = dataclasses.replace(BIGNAS, name="attentive_best", sampling="at
 ATTENTIVE_WORST = dataclasses.replace(BIGNAS, name="attentive_worst", sampling="attentive_worst")
 DEPS_COMPOUND = dataclasses.replace(DEPS, name="deps_compound", sampling="compound")
 DEPS_CALR = dataclasses.replace(DEPS, name="deps_calr", weight="complexity")
-# Ours: what cheap steps and little time call for (docs/methods.md); its config is tune_cifar10.
-DEPS_BRISK = dataclasses.replace(DEPS, name="deps_brisk", sampling="strata",
-                                 subnets_per_step=3, ramp_target_epochs=0.0)
+# Ours: what cheap steps and little time call for (docs/methods.md); its config is brisk_cifar10.
+DEPS_BRISK = dataclasses.replace(
+    DEPS, name="deps_brisk", warm_up=("smallest",), sampling="strata", subnets_per_step=3,
+    ramp_epochs=0.0, ramp_target_epochs=0.0, sort_channels=False)
 
 # Lengths and rates of OFA's and CompOFA's training scripts, for 2048 images a step.
 OFA = Progressive("ofa", openings=(
