@@ -54,8 +54,11 @@ def get_config(arg: str = "") -> ConfigDict:
     if "ablations" in words:
         # Distillation from the start is bignas, the same without it sandwich.
         config.chosen = ("deps", *ABLATIONS, "bignas", "sandwich")
-        for name, fields in ABLATIONS.items():
+        for name, fields in {"deps": {}, **ABLATIONS}.items():
             config.runs[name] = {"method": one("deps").method, "optimizer": config.base.optimizer}
+            # In proportion to the budget, as ablations are often shorter.
+            config.runs[name].method.ramp_epochs = config.get_ref("budget_epochs") * (
+                0.04 if digits else 0.05)
             config.runs[name].method.update(fields)
         if not digits:  # validated often, so on fewer images
             config.base.data.validation_images = 2000
