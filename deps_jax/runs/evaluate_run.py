@@ -55,6 +55,7 @@ def evaluate_run(folder: Path, *, subnets: tuple[str, ...] = (), split: str = "t
         warning(len(held_out), f"{split} images"),
         about_guessing([result.top1 for result in results], len(held_out), run.space.num_classes))
         if part)
+    goodput.leave()  # a process of a comparison goes on with other runs
     spent = goodput.read(folder)
     report.write_html(folder / "report.html", results, details | ({"time": spent} if spent else {}),
                       read(folder), run.config, told)

@@ -20,6 +20,7 @@ FILE = "goodput.jsonl"
 # tracing and compiling, "data" what the device has waited for batches.
 KINDS = ("start", "trace", "compile", "steps", "data", "evaluation", "checkpoints")
 _IMPORTED = time.time()
+_free_since = 0.0  # when this process was done with another run, which it may have had before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Spending:
     def __init__(self, folder: Path | None = None, start_step: int = 0) -> None:
         self._path, self._start_step = folder and Path(folder) / FILE, start_step
         self._before = _summed(sealed.read_lines(self._path) if folder else [], start_step)
-        self._began = _began()
+        self._began = max(_began(), _free_since)
         self._seconds = dict.fromkeys(KINDS, 0.0)
         self._seconds["start"] = time.time() - self._began
         self._kind, self._since = "start", time.monotonic()
@@ -103,11 +104,18 @@ class Spending:
         sealed.append(self._path, {
             "began": self._began, "from": self._start_step, "step": step,
             **{kind: round(seconds, 3) for kind, seconds in self._seconds.items()}})
+        leave()
 
     def _turn_to(self, kind: str) -> None:
         now = time.monotonic()
         self._seconds[self._kind] += now - self._since
         self._kind, self._since = kind, now
+
+
+def leave() -> None:
+    """What this process has done until now counts for no run that it will have yet."""
+    global _free_since
+    _free_since = time.time()
 
 
 def read(folder: Path) -> Goodput | None:

@@ -15,6 +15,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(goodput.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(goodput.time, "time", lambda: now[0])
     monkeypatch.setattr(goodput, "_began", lambda: now[0] - 3.0)
+    monkeypatch.setattr(goodput, "_free_since", 0.0)
     return now
 
 
@@ -92,6 +93,20 @@ def test_times_are_told_as_people_do():
     told = str(Goodput({**seconds, "steps": 7322.0, "compile": 125.2}, 1))
     assert told == ("98% of 2:04:07 went into steps that were kept (steps 2:02:02, compile 2:05; "
                     "1 process)")
+
+
+def test_a_process_that_has_several_runs_counts_its_seconds_once(clock, tmp_path, monkeypatch):
+    monkeypatch.setattr(goodput, "_began", lambda: 997.0)
+    for place, start in (("one", 3), ("two", 0), ("three", 7)):
+        clock[0] += 7 * (place == "three")  # made ready after the run before was left
+        spending = Spending(tmp_path / place)
+        spending.begin_steps()
+        clock[0] += 20
+        spending.write(1)
+        found = goodput.read(tmp_path / place).seconds
+        assert (found["start"], found["steps"]) == (start, 20), place
+        clock[0] += 30  # evaluates it
+        goodput.leave()
 
 
 def test_a_process_knows_when_it_began():
