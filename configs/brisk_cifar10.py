@@ -17,7 +17,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """`arg`: none."""
     parts.options(arg)
     config = brisk(deps_cifar10.get_config("runlocal,deps_brisk"))
-    config.training.epochs = 12.0  # cost as much as 8.3 of the full model, as the others of runlocal
+    config.training.epochs = 12.0  # cost what 8.3 of the full model do, as the others of runlocal
     return config
 
 

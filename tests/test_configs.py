@@ -3,6 +3,7 @@ import pytest
 
 from configs import (
     brisk_cifar10,
+    brisk_parts_cifar10,
     compare_cifar10,
     deps_cifar10,
     deps_digits,
@@ -52,6 +53,9 @@ def kernels(config):
     (tune_cifar10, "", (
         lambda c: width(c.base), lambda c: f"{c.budget_epochs:g} epochs of the full model",
         lambda c: f"{c.base.data.train_images:,} images")),
+    (brisk_parts_cifar10, "", (
+        lambda c: width(c.base), lambda c: f"the budget of {c.budget_epochs:g} epochs",
+        lambda c: f"{c.base.data.train_images:,} images", lambda c: f"{c.measured_on} images")),
     (tune_cifar10, "digits", (lambda c: f"{c.budget_epochs:g} epochs",)),
     (nurture, "synthetic", (lambda c: f"at {c.data.size} px",)),
     (nurture, "demo", (lambda c: f"at {c.data.size} px",)),

@@ -45,7 +45,7 @@ def _accuracy(axes: Axes, records: Sequence[Mapping], runs: Sequence[str]) -> No
                       color=f"C{i % 10}", label=name)
     axes.set(xlabel="million MACs")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))  # on no line
 
 
 def _cost(axes: Axes, records: Sequence[Mapping], runs: Sequence[str]) -> None:

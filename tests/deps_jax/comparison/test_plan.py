@@ -2,7 +2,8 @@
 import pytest
 from tiny_comparison import tiny_comparison
 
-from configs import compare_cifar10
+from configs import brisk_cifar10, brisk_parts_cifar10, compare_cifar10
+from deps_jax.common.files import workdir
 from deps_jax.comparison.plan import Comparison, plan
 from deps_jax.training.experiment import Experiment
 
@@ -73,3 +74,14 @@ def test_ablations_change_one_thing_each():
         assert differing == set(fields), name
     assert not build("bignas").ramp_epochs and build("sandwich").loss == "hard"
     assert comparison.config("deps_no_shrinking", 0)["cadence"]["evaluate_every"] > 0
+
+
+def test_parts_of_the_recipe_are_taken_back_one_at_a_time():
+    comparison = Comparison.from_dict(brisk_parts_cifar10.get_config().to_dict())
+    flat = lambda config: workdir.flatten({**config, "seed": 0, "cadence": {}})
+    whole = flat(comparison.config("brisk", 0))
+    assert whole == flat(brisk_cifar10.get_config().to_dict()) | {"training.rate_tables": True}
+    for name, changes in brisk_parts_cifar10.CHANGES.items():
+        own = flat(comparison.config(name, 0))
+        assert {field for field in own if own[field] != whole[field]} == set(
+            workdir.flatten(changes)), name
