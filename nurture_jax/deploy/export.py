@@ -22,6 +22,7 @@ from deps_jax.export.device_timer import describe_device
 from nurture_jax import records
 from nurture_jax.deploy import card as cards
 from nurture_jax.deploy import graph
+from nurture_jax.deploy.clip_latency import ClipLatency
 from nurture_jax.deploy.compared import Measured, agreement, differences, failures, measure
 from nurture_jax.deploy.file_model import FileModel
 from nurture_jax.measures import LABELS, MEASURES
@@ -41,7 +42,8 @@ class ExportSettings:
 
     Attributes:
       max_megabytes: Largest file, in 10^6 bytes.
-      max_latency_ms: Longest time for one clip on this machine, without decoding it.
+      max_latency_ms: Longest time for one clip, without decoding it, on the device of `table`.
+      table: Latency table of a device, see `clip_latency`; "" times the files on this machine.
       threads: Threads of onnxruntime.
       split: Split that accuracy, coverage and gate are measured on.
       data_dir: Folder of the data set, where it has moved; "" takes that of the config.
@@ -55,6 +57,7 @@ class ExportSettings:
     threads: int = 1
     split: str = "test"
     data_dir: str = ""
+    table: str = ""
 
     def __post_init__(self) -> None:
         for name in ("max_megabytes", "max_latency_ms"):
@@ -88,18 +91,20 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
 
     Raises:
       ValueError: If the run was not evaluated with the weights it has, or no precision meets the
-        limits; the nearest is named.
+        limits; the nearest is named. Or if the latency table is of other networks.
     """
     folder, trained = Path(folder), TrainedNurture.open(folder)
     of = calibration.load(folder)
     of.check(trained.sha256, folder)
+    elsewhere = predicted(trained, settings.table) if settings.table else {}
     data = dataclasses.replace(trained.experiment.data,
                                dir=settings.data_dir or trained.experiment.data.dir)
     with tempfile.TemporaryDirectory() as space:
         files = {precision: _write(trained, precision, Path(space)) for precision in PRECISIONS}
         sizes = {precision: file.stat().st_size for precision, file in files.items()}
         latencies = time_files(files, settings.threads)
-        chosen = choose(sizes, latencies, settings)
+        asked = dict.fromkeys(files, elsewhere["clip_ms"]) if elsewhere else latencies
+        chosen = choose(sizes, asked, settings)
         parts, sources = experiment.open_data(data, folder)
         calibrating = CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
         look = lambda observe, sha256: measure(
@@ -116,11 +121,28 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
         "training": {**training_facts(trained, parts), "intervals calibrated on": calibrating},
         "calibration": cards.calibrated(measured[chosen].calibration),
         "check": _check(run, measured[chosen], chosen, settings.split),
-        "latency": {"clip_ms": latencies[chosen], "device": describe_device(settings.threads)}}
+        "latency": {"clip_ms": latencies[chosen], "device": describe_device(settings.threads)},
+        **({"latency_predicted": elsewhere} if elsewhere else {})}
     synthetic = records.is_synthetic(data.dir)
     card |= {"synthetic_data": synthetic, "not_for": cards.not_for(synthetic)}
     cards.write(path, card)
-    return Exported(path, card, tuple(_table(run, measured, sizes, latencies)))
+    told = [f"{elsewhere['clip_ms']:.0f} ms a clip on {elsewhere['device']['processor']}, by "
+            f"{settings.table}, in either precision"] if elsewhere else []
+    return Exported(path, card, (*_table(run, measured, sizes, latencies), *told))
+
+
+def predicted(trained: TrainedNurture, table: str) -> dict:
+    """What a clip takes on the device of a latency table, {"clip_ms", "device"}.
+
+    Kernels of int8 become floats when a file is loaded, so it is the same in either precision.
+
+    Raises:
+      ValueError: If the network is none of those that the table is of.
+    """
+    latency = ClipLatency.load(Path(table), trained.clip.frames, trained.clip.size)
+    name = trained.experiment.backbone.subnet
+    return {"clip_ms": latency.of_backbone(trained.model.backbone, name),
+            "device": latency.table.device}
 
 
 def choose(sizes: Mapping[str, int], latencies: Mapping[str, float], settings: ExportSettings

@@ -7,7 +7,7 @@ prediction and export take its folder.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -207,13 +207,19 @@ def batch_errors(network: ElasticNurture, preprocess: ClipAugment, params: Tree,
     return errors(network.scaling, outputs, batch)
 
 
-def table(measured: Iterable[Measured]) -> str:
-    """Lines for a terminal: what each subnet costs, and its errors."""
+def table(measured: Iterable[Measured], clip_ms: Mapping[str, float] | None = None) -> str:
+    """Lines for a terminal: what each subnet costs, and its errors.
+
+    Args:
+      clip_ms: Milliseconds for a clip on some device, by the name of the subnet.
+    """
     rows = list(measured)
     width = max(len(row.subnet) for row in rows)
-    lines = [f"{'subnet':{width}}  MMACs/frame  M params  " + "  ".join(
-        name.removeprefix("mae_") for name in rows[0].errors)]
+    time = lambda name: f"{clip_ms[name]:9.1f}  " if clip_ms else ""
+    lines = [f"{'subnet':{width}}  MMACs/frame  M params  " + ("ms a clip  " if clip_ms else "")
+             + "  ".join(name.removeprefix("mae_") for name in rows[0].errors)]
     lines += [f"{row.subnet:{width}}  {row.macs / 1e6:11.2f}  {row.params / 1e6:8.3f}  "
-              + "  ".join(f"{value:{len(name) - 4}.2f}" for name, value in row.errors.items())
+              + time(row.subnet) + "  ".join(
+                  f"{value:{len(name) - 4}.2f}" for name, value in row.errors.items())
               for row in rows]
     return "\n".join(lines)

@@ -209,6 +209,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
     check_batch_size(training.batch_size, jax.device_count())
     check_batch_size(training.eval_batch_size)
     check_gate(experiment.gate, folder)
+    workdir.check(folder, config, may_differ=MAY_DIFFER, meaning=meaning)
     continues = saved(folder).any()
     start = None if continues else starting_backbone(experiment)
     taught_by = teacher.find(experiment, folder, Experiment.from_dict, continues=continues)

@@ -1,0 +1,102 @@
+"""What a clip takes on a device, out of a latency table with whole files in it."""
+import dataclasses
+import zipfile
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="ONNX is not installed (extra 'export')")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+import onnx
+from elastic_nurture import SPACE, elastic
+from make_batches import FRAMES, PLAIN, SIZE
+
+from deps_jax.export import device_timer
+from deps_jax.search.latency import CALL, LatencyTable, TimingPlan, write_kit
+from deps_jax.space.subnet import largest, smallest, stack
+from deps_jax.space.subnet_text import decode, encode
+from nurture_jax.deploy.clip_latency import ClipLatency, ToTime, model_name, timed_names
+from nurture_jax.network.backbone_weights import of_subnet
+from nurture_jax.network.backbones import ResNet
+
+PLAN = TimingPlan(SPACE, SIZE)
+PER_FRAME, REST_MS = 1.3, 5.0  # of a device that does exactly what is assumed
+DEVICE = {"processor": "a phone", "threads": 1, "onnxruntime": "1.0"}
+
+
+def timings(clips=()):
+    both = lambda ms: {"p10_ms": ms, "median_ms": 1.1 * ms}
+    pieces = {name: 0.02 + 0.01 * i for i, name in enumerate(sorted(PLAN.pieces()))}
+    whole = [name for names in PLAN.networks() for name in names]
+    found = {CALL: both(0.002), **{name: both(ms) for name, ms in pieces.items()},
+             **{f"net {name}": both(0.5 + 0.001 * len(name)) for name in whole}}
+    return {"device": DEVICE, "latencies": found | {name: both(ms) for name, ms in clips}}
+
+
+@pytest.fixture(scope="module")
+def table():
+    predict = LatencyTable.fit(PLAN, timings()).predictor(SPACE)
+    names = [name for names in timed_names(SPACE) for name in names]
+    one = predict(stack([decode(SPACE, name) for name in names]))
+    clips = [(model_name(FRAMES, name), FRAMES * PER_FRAME * ms + REST_MS)
+             for name, ms in zip(names, one.tolist(), strict=True)]
+    return LatencyTable.fit(PLAN, timings(clips))
+
+
+def test_two_numbers_are_found_and_checked_on_networks_that_were_not_fitted(table):
+    found = ClipLatency.of(table, FRAMES, SIZE)
+    np.testing.assert_allclose([found.per_frame, found.rest_ms], [PER_FRAME, REST_MS], rtol=1e-5)
+    small, full = (found.of_subnet(one(SPACE)) for one in (smallest, largest))
+    np.testing.assert_allclose(full, table.latencies[model_name(FRAMES, encode(
+        SPACE, largest(SPACE)))]["p10_ms"], rtol=1e-5)
+    assert small < full and len(found.held_out) == len(timed_names(SPACE)[1]) > 0
+    for row in found.held_out:
+        np.testing.assert_allclose(row["predicted_ms"], row["measured_ms"], rtol=1e-5)
+        assert row["subnet"] in found.summary() and "0.0%" in found.summary()
+
+
+def test_the_file_is_a_latency_table_as_any_other(table, tmp_path):
+    path = tmp_path / "phone.json"
+    table.save(path)
+    found = ClipLatency.load(path, FRAMES, SIZE)
+    np.testing.assert_allclose(found.rest_ms, REST_MS, rtol=1e-5)
+    assert LatencyTable.load(path) == table
+
+
+def test_a_backbone_is_found_by_what_it_is(table):
+    found = ClipLatency.of(table, FRAMES, SIZE)
+    name = encode(SPACE, smallest(SPACE))
+    backbone = of_subnet(SPACE, smallest(SPACE))
+    assert found.of_backbone(backbone, name) == found.of_subnet(smallest(SPACE))
+    for other, name in ((backbone, "largest"), (ResNet(10, 4), "largest"), (backbone, "d9e9")):
+        with pytest.raises(ValueError, match=r"backbone '\w+' of this run is none of them; make "
+                                             r"one with launch\.nurture_latency"):
+            found.of_backbone(other, name)
+
+
+@pytest.mark.parametrize(("frames", "size", "message"), [
+    (FRAMES, 2 * SIZE, r"is of 32 px, clips have 64; make one"),
+    (FRAMES + 1, SIZE, r"has no 'clip of 3 frames, .*'; make one .* with its number of frames")])
+def test_tables_of_other_clips_are_refused(table, frames, size, message):
+    with pytest.raises(ValueError, match=message):
+        ClipLatency.of(table, frames, size)
+
+
+def test_whole_files_are_timed_by_a_timer_that_knows_nothing_of_clips(tmp_path):
+    """In a space of a single network, to save the time of tracing the others."""
+    one = dataclasses.replace(SPACE, stages=tuple(
+        dataclasses.replace(stage, depths=stage.depths[:1], kernels=stage.kernels[:1],
+                            expands=stage.expands[:1]) for stage in SPACE.stages))
+    asked = ToTime(dataclasses.replace(PLAN, space=one), elastic(), PLAIN, FRAMES)
+    clips = asked.clips()
+    assert len(clips) == 1 and all(name.startswith(f"clip of {FRAMES} frames, ") for name in clips)
+    for content in clips.values():
+        shape = onnx.load_from_string(content).graph.input[0].type.tensor_type.shape
+        assert [size.dim_value for size in shape.dim] == [1, FRAMES, SIZE, SIZE, 3]
+    measured = device_timer.measure(clips, rounds=1, slice_ms=0.1)
+    assert all(row["p10_ms"] > 0 for row in measured.values())
+    write_kit(tmp_path / "kit.zip", asked.plan, clips)
+    with zipfile.ZipFile(tmp_path / "kit.zip") as kit:
+        names = kit.read("models/names.json").decode()
+    assert all(name in names for name in clips) and CALL in names
