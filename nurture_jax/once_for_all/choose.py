@@ -8,6 +8,7 @@ import jax
 
 from deps_jax.space import cost
 from deps_jax.space.layers import layers
+from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, sample
 from deps_jax.space.subnet_text import decode, encode
 from nurture_jax.network.backbones import without_classifier
@@ -42,7 +43,8 @@ class Limit:
     @classmethod
     def of_macs(cls, trained: TrainedOnce, most_millions: float) -> Limit:
         """A limit of the backbone's million multiply-adds for a frame."""
-        return cls(lambda subnet: backbone_macs(trained, subnet) / 1e6, most_millions,
+        space = trained.network.space
+        return cls(lambda subnet: backbone_macs(space, subnet) / 1e6, most_millions,
                    "million multiply-adds a frame")
 
 
@@ -78,9 +80,9 @@ def best_within(trained: TrainedOnce, limit: Limit, candidates: int, seed: int =
     return min(measured, key=lambda one: one.errors[JUDGED_BY])
 
 
-def backbone_macs(trained: TrainedOnce, subnet: Subnet) -> int:
+def backbone_macs(space: SearchSpace, subnet: Subnet) -> int:
     """Multiply-adds of a subnet's backbone for a frame."""
-    return cost.macs(without_classifier(layers(trained.network.space, subnet)))
+    return cost.macs(without_classifier(layers(space, subnet)))
 
 
 def _drawn(trained: TrainedOnce, limit: Limit, seed: int) -> Iterator[str]:

@@ -74,7 +74,8 @@ def test_networks_are_measured_and_chosen_by_their_cost(opened):
 
 
 def test_what_a_backbone_costs_is_what_its_cut_network_costs(opened):
-    assert backbone_macs(opened, smallest(opened.network.space)) == opened.measure("smallest").macs
+    space = opened.network.space
+    assert backbone_macs(space, smallest(space)) == opened.measure("smallest").macs
 
 
 def test_a_rate_for_pretrained_backbones_is_refused(finished):
