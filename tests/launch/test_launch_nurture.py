@@ -198,6 +198,7 @@ def test_another_hospital_is_evaluated_and_calibrated_again(data, workdir, evalu
     command = ("evaluate_nurture", f"--workdir={folder}", f"--data={other}")
     code, out, err = launch_here(*command)
     assert code == 0 and "32 of 32 recordings estimated" in out, err
+    assert out.startswith("reference_cm is empty in 32 visits; 30 is taken\n")
     assert "90% intervals cover: weight_g" in out
     place = folder / "evaluation" / "other_ward"
     assert not (place / "intervals.json").exists()
