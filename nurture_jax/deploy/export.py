@@ -12,7 +12,8 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ from nurture_jax.deploy import graph
 from nurture_jax.deploy.clip_latency import ClipLatency
 from nurture_jax.deploy.compared import Measured, agreement, differences, failures, measure
 from nurture_jax.deploy.file_model import FileModel
-from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.measures import LABELS, MEASURES, TABULAR
+from nurture_jax.records.video import ClipSettings
 from nurture_jax.runs import calibration
 from nurture_jax.runs.evaluate_run import training_facts
 from nurture_jax.runs.inference import TrainedNurture
@@ -171,19 +173,29 @@ def choose(sizes: Mapping[str, int], latencies: Mapping[str, float], settings: E
 
 
 def time_files(files: Mapping[str, Path], threads: int) -> dict[str, float]:
-    """Milliseconds for one clip by name, the fastest of ROUNDS in turns; decoding is not in it."""
+    """Milliseconds for one clip by name; decoding is not in it."""
     models = {name: FileModel(file, threads) for name, file in files.items()}
-    found = dict.fromkeys(files, math.inf)
+    return fastest_ms({name: partial(model.observe, blank_clip(model.clip))
+                       for name, model in models.items()})
+
+
+def fastest_ms(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Milliseconds of each call by name, the fastest of ROUNDS in turns."""
+    found = dict.fromkeys(calls, math.inf)
     for _ in range(ROUNDS):
-        for name, model in models.items():
-            clip, known = model.clip, np.zeros((1, len(model.card["tabular"])), np.float32)
-            batch = {"frames": np.zeros((1, clip.frames, clip.size, clip.size, 3), np.uint8),
-                     "tabular": known, "tabular_mask": known,
-                     "reference_cm": np.zeros(1, np.float32), "example_mask": np.ones(1)}
+        for name, call in calls.items():
             start = time.perf_counter()
-            model.observe(batch)
+            call()
             found[name] = min(found[name], 1e3 * (time.perf_counter() - start))
     return found
+
+
+def blank_clip(clip: ClipSettings) -> dict[str, np.ndarray]:
+    """A batch of one black clip of which nothing is known."""
+    known = np.zeros((1, len(TABULAR)), np.float32)
+    return {"frames": np.zeros((1, clip.frames, clip.size, clip.size, 3), np.uint8),
+            "tabular": known, "tabular_mask": known, "reference_cm": np.zeros(1, np.float32),
+            "example_mask": np.ones(1)}
 
 
 def _write(trained: TrainedNurture, precision: str, folder: Path) -> Path:

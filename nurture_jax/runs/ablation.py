@@ -107,14 +107,15 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
         workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"),
                       meaning=experiment.meaning)
     for name, seed in tqdm(plans, desc="ablation", unit="run"):
-        run = folder / _folder_of(name) / f"seed_{seed}"
+        run = folder / folder_of(name) / f"seed_{seed}"
         outcomes.append(_outcome(name, seed, run, _changed(config, name, seed)))
     outcomes += _baselines(Path(run), config)
     write(folder, outcomes)
     return outcomes
 
 
-def _folder_of(variant: str) -> str:
+def folder_of(variant: str) -> str:
+    """Name of the folder of a variant's runs."""
     return variant.replace(" + ", "_").replace(", ", "_").replace(" ", "_")
 
 
