@@ -69,10 +69,11 @@ def test_after_training_too(module, arguments, message, tmp_path):
 
 
 EXTRAS = {**dict.fromkeys(("bench_search", "export_nurture", "export_subnet", "finetune_subnet",
-                           "latency_table", "search", "specialize"), "export"),
+                           "latency_table", "nurture_latency", "search", "specialize"), "export"),
           **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture", "build_app",
-                           "count_programs", "cut_nurture", "evaluate_nurture",
-                           "import_annotations", "nurture_ablation", "nurture_subnets",
+                           "compare_nurture_once", "count_programs", "cut_nurture",
+                           "evaluate_nurture", "import_annotations", "nurture_ablation",
+                           "nurture_subnets",
                            "predict_nurture", "predict_nurture_table", "train_nurture",
                            "train_nurture_once", "try_gate"), "nurture")}
 
