@@ -47,7 +47,8 @@ class Row:
       form: NETWORK, or the precision of the file.
       seed: Seed of its training.
       mae_weight_g: Mean absolute error of the weight.
-      coverage: Share of infants whose weight lies in its 90 % interval.
+      coverage: Share of infants whose weight lies in its 90 % interval; nan where too few infants
+        calibrate for one.
       megabytes: Size of the file in 10^6 bytes; nan for the network.
       clip_ms: Milliseconds for a clip on this machine, one thread, without decoding; nan as above.
       visits: A row for each: infant_id, visit_id and the absolute error of the weight in g.
@@ -97,9 +98,10 @@ def table(rows: Sequence[Row]) -> str:
         own = [row for row in rows if row.form == form]
         mean = lambda name, own=own: float(np.mean([getattr(row, name) for row in own]))
         show = lambda value, digits: "" if math.isnan(value) else f"{value:.{digits}f}"
+        covering = "" if math.isnan(mean("coverage")) else f"{mean('coverage'):.1%}"
         apart = "" if form == NETWORK else difference(rows, form).text("{:+.2f}".format)
         lines.append(f"| {form if form == NETWORK else f'{form} file'} | "
-                     f"{mean('mae_weight_g'):.1f} | {apart} | {mean('coverage'):.1%} | "
+                     f"{mean('mae_weight_g'):.1f} | {apart} | {covering} | "
                      f"{show(mean('megabytes'), 2)} | {show(mean('clip_ms'), 0)} |")
     return "\n".join(lines)
 

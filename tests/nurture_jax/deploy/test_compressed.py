@@ -21,7 +21,8 @@ def folder(tmp_path_factory):
     data = write_records(tmp_path_factory.mktemp("data") / "set", infants=22, marks=False)
     folder = tmp_path_factory.mktemp("ablation")
     run(folder / "tabular_only" / "seed_0", data, **NUMBERS, **{
-        "data.calibration_fraction": 0.2, "data.test_fraction": 0.2})
+        "data.validation_fraction": 0.15, "data.calibration_fraction": 0.45,
+        "data.test_fraction": 0.2})
     return folder
 
 
