@@ -285,8 +285,9 @@ def test_ablation_in_two_parts_collected_by_a_third(data, tmp_path):
         code, _, err = launch_here(*command, f"--seeds={seed}")
         assert code == 0, err
     made = (tmp_path / "a" / "tabular_only" / "seed_1" / "test_errors.json").stat().st_mtime_ns
-    code, out, _ = launch_here(*command, "--seeds=0,1")
+    code, out, _ = launch_here(*command, "--seeds=0,1", "--compressed")
     assert code == 0 and "| tabular only |" in out and "±" in out
+    assert "files of 'tabular only':" in out and "| int8 file | " in out
     assert (tmp_path / "a" / "tabular_only" / "seed_1" / "test_errors.json").stat().st_mtime_ns \
         == made
     for arguments, message in ((["--variants="], "there are 0 variants"),
