@@ -80,16 +80,14 @@ class ClipLatency:
                 raise ValueError(f"the latency table has no {model!r}; {_MEND} of this run, with "
                                  f"its number of frames")
             measured[name] = table.latencies[model][table.statistic]
-        predict, stacked = table.predictor(space), lambda names: stack(
-            [decode(space, name) for name in names])
-        one = frames * predict(stacked(fitted))
+        one = frames * table.predictor(space)(stack([decode(space, name) for name in fitted]))
         # Relative errors: a fast network counts as much as a slow one.
         ms = np.array([measured[name] for name in fitted])
         columns = np.stack([one, np.ones_like(one)], 1) / ms[:, None]
         (per_frame, rest_ms), *_ = np.linalg.lstsq(columns, np.ones_like(ms), rcond=None)
         found = cls(table, space, frames, float(per_frame), float(rest_ms))
-        records = [{"subnet": name, "measured_ms": measured[name], "predicted_ms": float(ms)}
-                   for name, ms in zip(held_out, found(stacked(held_out)), strict=True)]
+        records = [{"subnet": name, "measured_ms": measured[name],
+                    "predicted_ms": found.of_subnet(decode(space, name))} for name in held_out]
         return dataclasses.replace(found, held_out=tuple(records))
 
     @classmethod
@@ -137,7 +135,8 @@ class ClipLatency:
     def summary(self) -> str:
         """How far to trust it, for the terminal."""
         lines = [f"a clip of {self.frames} frames: {self.frames} x {self.per_frame:.3f} x backbone "
-                 f"+ {self.rest_ms:.1f} ms; networks that the fit has not seen:"]
+                 f"+ {self.rest_ms:.1f} ms; networks that the fit has not seen:"
+                 f"{'' if self.held_out else ' none'}"]
         lines += [f"  {row['subnet']}  measured {row['measured_ms']:.1f} ms, predicted "
                   f"{row['predicted_ms']:.1f} ms "
                   f"({row['predicted_ms'] / row['measured_ms'] - 1:+.1%})" for row in self.held_out]
