@@ -66,7 +66,8 @@ def best_within(trained: TrainedOnce, limit: Limit, candidates: int, seed: int =
     if not within:
         nearest = min(costs, key=costs.get)
         raise ValueError(f"no network costs {limit.most:g} {limit.unit} or less; the nearest, "
-                         f"{nearest}, costs {costs[nearest]:.2f}: raise the limit to that")
+                         f"{nearest}, costs {costs[nearest]:.2f}: raise the limit above "
+                         f"that")
     for name in _drawn(trained, limit, seed):
         if len(within) >= candidates:
             break
