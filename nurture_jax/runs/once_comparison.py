@@ -74,7 +74,7 @@ class Plan:
         Args:
           config: Config of the once-for-all training.
           names: Names of the networks, as `subnet_text.decode` takes them.
-          folder: Folder of the comparison, for lists of problems that are long.
+          folder: A folder that is no run, for lists of problems that are long.
 
         Raises:
           ValueError: If a network is not of the space, or cannot be trained alone, or a training is
@@ -157,16 +157,17 @@ def compare(config: Mapping, folder: Path, names: Sequence[str], seeds: Sequence
     folder = Path(folder)
     workdir.check(folder, dict(config), may_differ=(*alone.MAY_DIFFER, "seed"),
                   meaning=once.meaning)
-    plan, outcomes = Plan.of(config, names, folder), []
+    plan, outcomes = Plan.of(config, names, folder / "once"), []
     folder.mkdir(parents=True, exist_ok=True)
     with locks.alone(folder, f"waiting for another process in {folder}"):
         workdir.claim(folder, dict(config), may_differ=(*alone.MAY_DIFFER, "seed"),
                       meaning=once.meaning)
     for seed in tqdm(seeds, desc="comparison", unit="seed"):
         run = folder / "once" / f"seed_{seed}"
-        _train_once(run, {**config, "seed": seed})
-        for name in plan.names:
-            place = Path(name.replace("/", "_")) / f"seed_{seed}"
+        places = {name: Path(name.replace("/", "_")) / f"seed_{seed}" for name in plan.names}
+        if any(tested_before(folder / "cut" / place) is None for place in places.values()):
+            _train_once(run, {**config, "seed": seed})
+        for name, place in places.items():
             cut = lambda to, run=run, name=name: TrainedOnce.open(run, plan.settings.data.dir).cut(
                 name, to)
             own = plan.config_alone(name, seed)
