@@ -1,5 +1,5 @@
 """One training beside several: lengths at equal cost, pairs, and what cannot be compared."""
-import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +9,8 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 from elastic_nurture import SPACE, elastic
 from make_batches import SIZE, TwoMaps, net
 from make_records import write_records
+from tiny_nurture_run import NUMBERS
+from tiny_nurture_run import run as numbers_alone
 
 from configs import nurture_once
 from deps_jax.space.subnet import largest, smallest
@@ -18,6 +20,7 @@ from nurture_jax.network.frame_cost import macs_behind
 from nurture_jax.network.model import NurtureNet
 from nurture_jax.once_for_all.choose import backbone_macs
 from nurture_jax.once_for_all.experiment import OnceForAll
+from nurture_jax.runs import once_comparison
 from nurture_jax.runs.ablation import Outcome
 from nurture_jax.runs.once_comparison import ALONE, ONCE, Plan, compare, differences, table, write
 
@@ -120,6 +123,32 @@ def test_what_cannot_be_compared_is_refused_before_any_training(data, tmp_path, 
     assert not (tmp_path / "all" / "once").exists()
 
 
+def test_what_is_done_is_not_done_again(data, tmp_path, monkeypatch):
+    """With small networks of numbers in the place of all that is trained."""
+    done, folder, config = [], tmp_path / "all", config_of(data, depths=None, expands=None)
+
+    def trained(what, to):
+        done.append(what)
+        numbers_alone(to, data, **NUMBERS, seed=len(done))
+
+    monkeypatch.setattr(once_comparison.once, "train", lambda *rest: done.append("once"))
+    monkeypatch.setattr(once_comparison.TrainedOnce, "open", lambda *rest: SimpleNamespace(
+        cut=lambda name, to: trained("cut", to)))
+    monkeypatch.setattr(once_comparison.alone, "train", lambda settings, to, own: trained(
+        settings.backbone.subnet, to))
+    plan, found = compare(config, folder, ["smallest"], [0])
+    name, = plan.names
+    assert done == ["once", "cut", name]
+    assert [each.variant for each in found] == [f"{name}, {ONCE}", f"{name}, {ALONE}"]
+    _, again = compare(config, folder, ["smallest"], [0])
+    assert len(done) == 3 and [each.mae["weight_g"] for each in again] == [
+        each.mae["weight_g"] for each in found]
+    assert f"| {name} | " in (folder / "once_comparison.md").read_text()
+    with pytest.raises(ValueError, match=r"training\.epochs is"):
+        compare({**config, "training": {**config["training"], "epochs": 4.0}}, folder,
+                ["smallest"], [0])
+
+
 @pytest.mark.long
 def test_a_whole_comparison_is_made_once(data, tmp_path):
     config = config_of(data, depths=None, expands=None, kernels=(3, 5))
@@ -129,10 +158,5 @@ def test_a_whole_comparison_is_made_once(data, tmp_path):
     made = sorted((tmp_path / "all").rglob("test_errors.json"))
     times = [path.stat().st_mtime_ns for path in made]
     assert len(made) == 2
-    _, again = compare(config, tmp_path / "all", ["smallest"], [0])
+    compare(config, tmp_path / "all", ["smallest"], [0])
     assert [path.stat().st_mtime_ns for path in made] == times
-    assert [dataclasses.asdict(each) for each in again] == [
-        dataclasses.asdict(each) for each in found]
-    with pytest.raises(ValueError, match=r"training\.epochs is"):
-        compare({**config, "training": {**config["training"], "epochs": 4.0}}, tmp_path / "all",
-                ["smallest"], [0])
