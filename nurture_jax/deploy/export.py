@@ -128,9 +128,7 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
     synthetic = records.is_synthetic(data.dir)
     card |= {"synthetic_data": synthetic, "not_for": cards.not_for(synthetic)}
     cards.write(path, card)
-    told = [f"{elsewhere['clip_ms']:.0f} ms a clip on {elsewhere['device']['processor']}, by "
-            f"{settings.table}, in either precision"] if elsewhere else []
-    return Exported(path, card, (*_table(run, measured, sizes, latencies), *told))
+    return Exported(path, card, tuple(_table(run, measured, sizes, latencies, elsewhere)))
 
 
 def predicted(trained: TrainedNurture, table: str) -> dict:
@@ -240,10 +238,13 @@ def _cells(found: Measured) -> list[str]:
 
 
 def _table(run: Measured, measured: Mapping[str, Measured], sizes: Mapping[str, int],
-           latencies: Mapping[str, float]) -> list[str]:
+           latencies: Mapping[str, float], elsewhere: Mapping) -> list[str]:
     """Lines of a table, a column for the run and for each file, then what is not kept."""
     rows = [["", "run", *measured], ["MB", "", *(f"{sizes[name] / 1e6:.2f}" for name in measured)],
             ["ms a clip", "", *(f"{latencies[name]:.0f}" for name in measured)]]
+    if elsewhere:
+        rows.append([f"ms a clip, {elsewhere['device']['processor']}, predicted", "",
+                     *[f"{elsewhere['clip_ms']:.0f}"] * len(measured)])
     columns = [_cells(run), *map(_cells, measured.values())]
     rows += [[name, *cells] for name, cells in zip(
         _names(run), zip(*columns, strict=True), strict=True)]

@@ -1,6 +1,7 @@
 """What a clip takes on a device, out of a latency table with whole files in it."""
 import dataclasses
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from deps_jax.search.latency import CALL, LatencyTable, TimingPlan, write_kit
 from deps_jax.space.subnet import largest, smallest, stack
 from deps_jax.space.subnet_text import decode, encode
 from nurture_jax.deploy.clip_latency import ClipLatency, ToTime, model_name, timed_names
+from nurture_jax.deploy.export import predicted
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
 
@@ -73,6 +75,20 @@ def test_a_backbone_is_found_by_what_it_is(table):
         with pytest.raises(ValueError, match=r"backbone '\w+' of this run is none of them; make "
                                              r"one with launch\.nurture_latency"):
             found.of_backbone(other, name)
+
+
+def test_an_export_asks_the_table_for_its_network(table, tmp_path):
+    table.save(tmp_path / "phone.json")
+    run = lambda backbone: SimpleNamespace(
+        clip=SimpleNamespace(frames=FRAMES, size=SIZE), model=SimpleNamespace(backbone=backbone),
+        experiment=SimpleNamespace(backbone=SimpleNamespace(subnet="smallest")))
+    found = predicted(run(of_subnet(SPACE, smallest(SPACE))), str(tmp_path / "phone.json"))
+    ms = ClipLatency.of(table, FRAMES, SIZE).of_subnet(smallest(SPACE))
+    assert found == {"clip_ms": ms, "device": DEVICE}
+    with pytest.raises(ValueError, match="of this run is none of them"):
+        predicted(run(ResNet(10, 4)), str(tmp_path / "phone.json"))
+    with pytest.raises(ValueError, match=r"nothing\.json does not exist"):
+        predicted(run(ResNet(10, 4)), "nothing.json")
 
 
 @pytest.mark.parametrize(("frames", "size", "message"), [
