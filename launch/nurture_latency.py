@@ -45,7 +45,7 @@ def main(_):
             asked.plan.models() | asked.clips(), threads=THREADS.value, rounds=ROUNDS.value,
             progress=progress)}
     table = LatencyTable.fit(asked.plan, timings)
-    latency = ClipLatency.of(table, asked.frames, asked.plan.resolution)
+    latency = ClipLatency.of(table, asked.clip, asked.network.settings)
     path = Path(OUT.value or Path(WORKDIR.value) / "latency_table.json")
     table.save(path)
     print(f"{table.summary()}\n\n{latency.summary()}\n\nfile: {path}")

@@ -7,13 +7,16 @@ t frames takes
     t * per_frame * backbone + rest
 
 with the backbone's latency for one image out of the table, and two numbers fitted on the whole
-files. They lie in the table as further models, "clip of 8 frames, NAME": the file is a
-`LatencyTable` as any other.
+files. They lie in the table as further models, "clip of 8 frames, 1a2b3c4d, NAME", the second a
+digest of the settings of these parts: the file is a `LatencyTable` as any other.
 """
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import flax.linen as nn
@@ -30,11 +33,13 @@ from deps_jax.space.subnet_text import decode, encode, reported_subnets
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.deploy import graph
 from nurture_jax.network.backbone_weights import of_subnet
-from nurture_jax.network.model import NurtureNet, zero_inputs
+from nurture_jax.network.model import ModelSettings, NurtureNet, zero_inputs
 from nurture_jax.once_for_all.experiment import OnceForAll, read_scaling
 from nurture_jax.once_for_all.network import ElasticNurture
 from nurture_jax.once_for_all.subnets import TrainedOnce
+from nurture_jax.records.video import ClipSettings
 
+_NOT_IN_FILES = ("dropout_rate", "geometry_gradient", "dtype")  # of training alone
 _MEND = "make one with launch.nurture_latency"
 
 
@@ -60,15 +65,17 @@ class ClipLatency:
     held_out: tuple[dict, ...] = ()
 
     @classmethod
-    def of(cls, table: LatencyTable, frames: int, size: int) -> ClipLatency:
+    def of(cls, table: LatencyTable, clip: ClipSettings, settings: ModelSettings) -> ClipLatency:
         """What a table tells of clips.
 
         Args:
-          frames, size: Number of frames of a clip, and their side in pixels.
+          clip: How many frames a clip has, and of how many pixels.
+          settings: What the networks are made of beside their backbones.
 
         Raises:
           ValueError: If the table has no such clips, or is of frames of another size.
         """
+        frames, size = clip.frames, clip.size
         if table.question["resolution"] != size:
             raise ValueError(f"the latency table is of {table.question['resolution']} px, clips "
                              f"have {size}; {_MEND} of this run")
@@ -76,9 +83,10 @@ class ClipLatency:
         fitted, held_out = timed_names(space)
         measured = {}
         for name in fitted + held_out:
-            if (model := model_name(frames, name)) not in table.latencies:
-                raise ValueError(f"the latency table has no {model!r}; {_MEND} of this run, with "
-                                 f"its number of frames")
+            if (model := model_name(frames, settings, name)) not in table.latencies:
+                raise ValueError(f"the latency table has no {model!r}, it is of clips of another "
+                                 f"length or of networks with other model settings; {_MEND} of "
+                                 f"this run")
             measured[name] = table.latencies[model][table.statistic]
         one = frames * table.predictor(space)(stack([decode(space, name) for name in fitted]))
         # Relative errors: a fast network counts as much as a slow one.
@@ -91,22 +99,24 @@ class ClipLatency:
         return dataclasses.replace(found, held_out=tuple(records))
 
     @classmethod
-    def load(cls, path: Path, frames: int, size: int) -> ClipLatency:
+    def load(cls, path: str | Path, clip: ClipSettings, settings: ModelSettings) -> ClipLatency:
         """As `of`, from a file; ValueError also where it is no latency table."""
-        return cls.of(LatencyTable.load(Path(path)), frames, size)
+        return cls.of(LatencyTable.load(Path(path)), clip, settings)
 
     @classmethod
     def of_training(cls, path: str | Path, trained: TrainedOnce) -> ClipLatency:
         """As `load`, for the networks of a training; ValueError also where it is of others."""
-        data = trained.settings.data
-        found = cls.load(Path(path), data.frames, data.size)
+        found = cls.load(path, trained.settings.data.clip, trained.settings.model)
         found.table.check(trained.network.space)
         return found
 
     def __call__(self, subnets: Subnet) -> np.ndarray:
         """Milliseconds of n stacked subnets for a clip, [n]."""
-        one = self.table.predictor(self.space)(subnets)
-        return self.frames * self.per_frame * one + self.rest_ms
+        return self.frames * self.per_frame * self._backbone(subnets) + self.rest_ms
+
+    @cached_property
+    def _backbone(self) -> Callable[[Subnet], np.ndarray]:
+        return self.table.predictor(self.space)
 
     def of_subnet(self, subnet: Subnet) -> float:
         """Milliseconds of one subnet for a clip."""
@@ -154,9 +164,12 @@ def timed_names(space: SearchSpace) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(ends)) + between[::2], between[1::2]
 
 
-def model_name(frames: int, name: str) -> str:
+def model_name(frames: int, settings: ModelSettings, name: str) -> str:
     """Name of a whole file among the models of a table."""
-    return f"clip of {frames} frames, {name}"
+    fields = dataclasses.asdict(settings)
+    computed = {name: value for name, value in fields.items() if name not in _NOT_IN_FILES}
+    digest = hashlib.sha256(json.dumps(computed, sort_keys=True).encode()).hexdigest()
+    return f"clip of {frames} frames, {digest[:8]}, {name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,13 +180,13 @@ class ToTime:
       plan: The pieces of the backbones, and whole ones.
       network: All networks of the training.
       preprocess: Mean and standard deviation of colours.
-      frames: Number of frames of a clip.
+      clip: How its clips are cut.
     """
 
     plan: TimingPlan
     network: ElasticNurture
     preprocess: ClipAugment
-    frames: int
+    clip: ClipSettings
 
     @classmethod
     def of_run(cls, folder: Path, precision: str = "fp32", seed: int = 0) -> ToTime:
@@ -186,7 +199,7 @@ class ToTime:
         space = settings.build_space()
         network = ElasticNurture(space, settings.model, read_scaling(folder))
         plan = TimingPlan(space, settings.data.size, precision, seed)
-        return cls(plan, network, settings.augment.in_use, settings.data.frames)
+        return cls(plan, network, settings.augment.in_use, settings.data.clip)
 
     def clips(self) -> dict[str, bytes]:
         """Serialised NurtureNets of random weights for one clip, by name."""
@@ -197,8 +210,8 @@ class ToTime:
                                of_subnet(plan.space, decode(plan.space, name)))
             written = graph.write(model, _random(model, plan.resolution), self.preprocess,
                                   plan.resolution, plan.precision)
-            found[model_name(self.frames, name)] = _of_one_clip(
-                written, self.frames).SerializeToString()
+            found[model_name(self.clip.frames, model.settings, name)] = _of_one_clip(
+                written, self.clip.frames).SerializeToString()
         return found
 
 

@@ -139,7 +139,7 @@ def predicted(trained: TrainedNurture, table: str) -> dict:
     Raises:
       ValueError: If the network is none of those that the table is of.
     """
-    latency = ClipLatency.load(Path(table), trained.clip.frames, trained.clip.size)
+    latency = ClipLatency.load(table, trained.clip, trained.model.settings)
     name = trained.experiment.backbone.subnet
     return {"clip_ms": latency.of_backbone(trained.model.backbone, name),
             "device": latency.table.device}

@@ -38,10 +38,11 @@ def here(once):
 def test_a_table_of_this_machine(once, here):
     path, out = here
     table, asked = LatencyTable.load(path), ToTime.of_run(once)
-    names = [model_name(asked.frames, name) for part in timed_names(asked.plan.space)
-             for name in part]
+    frames = asked.clip.frames
+    names = [model_name(frames, asked.network.settings, name) for part in timed_names(
+        asked.plan.space) for name in part]
     assert set(names) <= table.latencies.keys() and table.device == describe_device(1)
-    assert f"a clip of {asked.frames} frames: " in out and str(path) in out
+    assert f"a clip of {frames} frames: " in out and str(path) in out
 
 
 def test_a_kit_and_its_timings_give_the_same_table(once, here, tmp_path):
