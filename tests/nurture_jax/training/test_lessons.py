@@ -1,6 +1,7 @@
 """Learning from another network in the step: losses, gradients, devices, what is kept."""
 import dataclasses
 from functools import partial
+from pathlib import Path
 
 import chex
 import jax
@@ -11,10 +12,23 @@ from make_batches import CHANGED, FRAMES, PLAIN, SCALING, SIZE, batch, net
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.operations import Mode
+from deps_jax.space.families import SPACES
+from deps_jax.space.subnet import smallest
 from nurture_jax.clips.clip_augment import normalise
+from nurture_jax.network.backbone_weights import of_subnet
+from nurture_jax.network.backbones import ResNet
 from nurture_jax.training.distillation import Teaching, feature_distance, lesson_terms
 from nurture_jax.training.losses import Losses
-from nurture_jax.training.train import PROJECTION, Recipe, Trainer, init_state, own
+from nurture_jax.training.teacher import Teacher
+from nurture_jax.training.train import (
+    PROJECTION,
+    TRAINING_ARRAYS,
+    Recipe,
+    Trainer,
+    init_state,
+    own,
+    train_step,
+)
 
 CLIP, KEY = (FRAMES, SIZE, SIZE), jax.random.key(3)
 OTHER = dataclasses.replace(SCALING, label_mean=tuple(m + 0.1 for m in SCALING.label_mean),
@@ -148,6 +162,24 @@ def test_features_are_compared_by_example_and_without_their_spread():
         feature_distance(layer, features, theirs[:, :6])
 
 
+def test_a_resnet_teaches_a_mobilenet():
+    """Traced alone: maps fit, and features have widths of their own."""
+    space = SPACES["mobilenet_v3"].with_choices(width_mult=0.25, resolution=SIZE)
+    student = net().clone(backbone=of_subnet(space, smallest(space)))
+    teacher = Teacher(Path("runs/resnet"), net(neck_width=16).clone(backbone=ResNet(10, 4)), "")
+    recipe = dataclasses.replace(RECIPE, model=student, teacher=teacher.model)
+    state = jax.eval_shape(lambda: init_state(KEY, recipe, CLIP)).replace(
+        teacher=teacher.shapes(FRAMES, SIZE))
+    assert {"params", "batch_stats"} == set(state.teacher)
+    clips = {name: batch()[name] for name in TRAINING_ARRAYS}
+    after, metrics = jax.eval_shape(partial(train_step, recipe), state, clips, KEY)
+    chex.assert_trees_all_equal_shapes(after, state)
+    student_features, teacher_features = state.params[PROJECTION]["kernel"].shape
+    assert student_features != teacher_features
+    assert {"taught_features", "taught_segmentation", "taught_keypoints"} <= metrics.keys()
+    assert teacher.record["backbone"]["kind"] == "resnet"
+
+
 @pytest.mark.parametrize("name", ["weight", "spreads", "features"])
 def test_weights_are_checked(name):
     with pytest.raises(ValueError, match=rf"teacher\.{name} -1 is negative; use 0"):
@@ -155,8 +187,6 @@ def test_weights_are_checked(name):
 
 
 def test_a_step_with_a_teacher_is_named_in_profiles(fresh):
-    from nurture_jax.training.train import TRAINING_ARRAYS, train_step
-
     clips = {name: batch()[name] for name in TRAINING_ARRAYS}
     traced = jax.jit(partial(train_step, RECIPE)).trace(fresh(), clips, KEY)
     assert "/teacher/" in traced.lower().as_text(debug_info=True)
