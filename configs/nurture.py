@@ -11,7 +11,9 @@ One option after the colon:
   real        ResNet-50, 224 px, 25 frames: what the paper's numbers ask for. Not run by us.
 
 The ablation switches parts off, such as `--config.model.use_video=false`,
-`--config.model.segmentation=false` or `--config.model.keypoints=false`.
+`--config.model.segmentation=false` or `--config.model.keypoints=false`. A student of another run:
+
+    --config.teacher.run=runs/resnet --config.backbone.kind=deps --config.backbone.width_mult=0.5
 """
 from ml_collections import ConfigDict
 
@@ -31,6 +33,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.augment.update(frames=2, annotated_first=1.0)
     config.backbone = parts.backbone(kind="resnet", depth=10)
     config.backbone.width = 16
+    config.teacher = parts.teacher()
     config.model = parts.nurture_model()
     config.model.update(neck_width=32, hidden_width=32, dropout_rate=0.5)
     config.gate = parts.gate()

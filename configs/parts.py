@@ -201,6 +201,16 @@ def backbone(*, kind: str, depth: int = 50) -> ConfigDict:
     })
 
 
+def teacher() -> ConfigDict:
+    """See nurture_jax.training.distillation.Teaching; the weights are ours."""
+    return ConfigDict({
+        "run": "",  # folder of a run that is learnt from beside the records; empty: none
+        "weight": 1.0,  # of its measures, masks and heatmaps
+        "spreads": 0.1,
+        "features": 0.1,
+    })
+
+
 def nurture_model() -> ConfigDict:
     """See nurture_jax.network.model.ModelSettings; the widths are ours."""
     return ConfigDict({

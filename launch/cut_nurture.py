@@ -2,7 +2,11 @@
 
     python -m launch.cut_nurture --workdir runs/once --subnet d3e4k5 --out runs/phone
     python -m launch.cut_nurture --workdir runs/once --max_mmacs 20 --out runs/phone
+    python -m launch.cut_nurture --workdir runs/once --table phone.json --max_latency_ms 300 \\
+        --out runs/phone
     python -m launch.evaluate_nurture --workdir runs/phone
+
+The table is of launch.nurture_latency.
 """
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
-    from nurture_jax.once_for_all.choose import best_within
+    from nurture_jax.once_for_all.choose import Limit, best_within
     from nurture_jax.once_for_all.subnets import TrainedOnce
     from nurture_jax.training import messages
 
@@ -22,17 +26,33 @@ DATA = flags.DEFINE_string("data", "", "folder of the data set, where it has mov
 SUBNET = flags.DEFINE_string("subnet", "", "name of the network, such as largest or d3e4k5")
 MAX_MMACS = flags.DEFINE_float("max_mmacs", 0.0, "most million multiply-adds of the backbone for a "
                                "frame; the best one within is measured and cut", lower_bound=0)
-CANDIDATES = flags.DEFINE_integer("candidates", 20, "networks to measure for --max_mmacs",
+LATENCY = flags.DEFINE_float("max_latency_ms", 0.0, "longest time for a clip on the device of the "
+                             "--table, decoding left out", lower_bound=0)
+TABLE = flags.DEFINE_string("table", "", "latency table of the device")
+CANDIDATES = flags.DEFINE_integer("candidates", 20, "networks to measure for a limit",
                                   lower_bound=1)
 
 
 def main(_):
-    if bool(SUBNET.value) == bool(MAX_MMACS.value):
-        raise ValueError("give either --subnet or --max_mmacs, to say which network is wanted")
-    trained = TrainedOnce.open(Path(WORKDIR.value), DATA.value)
-    name = SUBNET.value or best_within(trained, MAX_MMACS.value * 1e6, CANDIDATES.value).subnet
+    if sum(map(bool, (SUBNET.value, MAX_MMACS.value, LATENCY.value))) != 1:
+        raise ValueError("give one of --subnet, --max_mmacs and --max_latency_ms, to say which "
+                         "network is wanted")
+    if bool(TABLE.value) != bool(LATENCY.value):
+        raise ValueError("--max_latency_ms and --table belong together: give both, or --max_mmacs")
+    trained, name = TrainedOnce.open(Path(WORKDIR.value), DATA.value), SUBNET.value
+    if not name:
+        name = best_within(trained, _limit(trained), CANDIDATES.value).subnet
     errors = trained.cut(name, Path(OUT.value))
     print(f"{name} is a run of its own in {OUT.value}; {messages.summary(errors)}")
+
+
+def _limit(trained):
+    if MAX_MMACS.value:
+        return Limit.of_macs(trained, MAX_MMACS.value)
+    with needs("export"):
+        from nurture_jax.deploy.clip_latency import ClipLatency
+    latency = ClipLatency.of_training(TABLE.value, trained)
+    return Limit(latency.of_subnet, LATENCY.value, "ms a clip")
 
 
 if __name__ == "__main__":

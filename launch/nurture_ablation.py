@@ -4,6 +4,8 @@ Several processes may share the folder: see `nurture_jax.runs.ablation`.
 
     python -m launch.nurture_ablation --config configs/nurture.py:demo --data DATASET \\
         --workdir runs/ablation
+
+With --compressed, its files are measured beside the full network, in fp32 and int8.
 """
 from pathlib import Path
 
@@ -20,6 +22,8 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "config file, FILE.py o
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of all runs and of the table")
 DATA = flags.DEFINE_string("data", None, "folder of visits.csv and videos")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "one run of each variant for each")
+COMPRESSED = flags.DEFINE_bool("compressed", False, "also rows of the files of the last of the "
+                               "--variants, which is the full network by default")
 VARIANTS_FLAG = flags.DEFINE_list("variants", list(VARIANTS), "rows of the table")
 flags.mark_flags_as_required(["config", "workdir", "data"])
 
@@ -32,6 +36,11 @@ def main(_):
     seeds = list(dict.fromkeys(map(int, SEEDS.value)))
     variants = list(dict.fromkeys(VARIANTS_FLAG.value))
     outcomes = ablate(config, Path(WORKDIR.value), seeds=seeds, variants=variants)
+    if COMPRESSED.value:
+        with needs("export"):
+            from nurture_jax.deploy import compressed
+        rows = compressed.compress(Path(WORKDIR.value), seeds, variants[-1])
+        print(f"files of {variants[-1]!r}:\n\n{compressed.table(rows)}\n")
     print(f"{table(outcomes)}\n\nfiles: {WORKDIR.value}/ablation.csv, .json, .md, .png")
 
 

@@ -50,19 +50,19 @@ WINGS = {
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
         "synthetic.objects": "things",
         "synthetic": "bodies video visit dataset negatives sheet __main__",
-        "network": "backbones backbone_weights geometry thickness scaling fusion model",
+        "network": "backbones backbone_weights geometry thickness scaling fusion model frame_cost",
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",
         "clinic": "thresholds advice assessment plain_text cells evidence familiarity scale checks "
                   "pictures recording_gate",
-        "training": "losses distillation train refit best training_data model_file messages "
-                    "experiment",
+        "training": "losses distillation train refit best training_data model_file teacher "
+                    "messages experiment",
         "once_for_all": "network task experiment subnets choose",
         "report": "reference_card facts flow content model_card plots page report",
-        "runs": "calibration inference ablation observed other_data evaluate_run drawn predict "
-                "predict_table gate_test ruler_test bench",
-        "deploy": "file_model card graph compared export",
+        "runs": "calibration inference ablation once_comparison observed other_data evaluate_run "
+                "drawn predict predict_table gate_test ruler_test bench",
+        "deploy": "file_model card graph clip_latency compared export compressed",
         "predict_file": "__main__",
         "app": "handed_over packages build serve",
     },

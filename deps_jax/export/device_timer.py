@@ -74,7 +74,7 @@ def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
     calls, durations = {}, {name: [] for name in models}
     for name, model in models.items():
         opened = session(model, threads, entries)
-        inputs = {node.name: _noise(node.shape) for node in opened.get_inputs()}
+        inputs = {node.name: _noise(node.shape, node.type) for node in opened.get_inputs()}
         calls[name] = lambda opened=opened, inputs=inputs: opened.run(None, inputs)
     for _ in progress(range(rounds)):
         for name, call in calls.items():
@@ -84,9 +84,13 @@ def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
                    "median_ms": float(np.median(values))} for name, values in durations.items()}
 
 
-def _noise(shape: Sequence[int | str | None]) -> np.ndarray:
+def _noise(shape: Sequence[int | str | None], kind: str = "tensor(float)") -> np.ndarray:
+    """Random values of a shape, pixels for an input of bytes."""
     sizes = [size if isinstance(size, int) else 1 for size in shape]
-    return np.random.default_rng(0).standard_normal(sizes).astype(np.float32)
+    random = np.random.default_rng(0)
+    if kind == "tensor(uint8)":
+        return random.integers(0, 256, sizes, np.uint8)
+    return random.standard_normal(sizes).astype(np.float32)
 
 
 def _durations(call: Callable[[], object], slice_ms: float) -> list[float]:

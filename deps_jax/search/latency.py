@@ -14,6 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import jax
 import numpy as np
@@ -268,14 +269,19 @@ class LatencyTable:
         return cls(**content)
 
 
-def write_kit(path: Path, plan: TimingPlan) -> None:
-    """Writes a zip for another machine: the timing script, the models, and what they are."""
+def write_kit(path: Path, plan: TimingPlan, more: Mapping[str, bytes] = MappingProxyType({})
+              ) -> None:
+    """Writes a zip for another machine: the timing script, the models, and what they are.
+
+    Args:
+      more: Serialised models that are timed beside those of the plan, by name.
+    """
     timer = Path(device_timer.__file__)
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(timer, timer.name)
         archive.writestr("question.json", json.dumps(plan.description, indent=2))
-        models = plan.models()
+        models = plan.models() | dict(more)
         names = {f"{i:03d}": name for i, name in enumerate(models)}
         archive.writestr("models/names.json", json.dumps(names, indent=2))
         for stem, name in names.items():

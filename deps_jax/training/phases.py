@@ -164,12 +164,20 @@ def expected_step_macs(phase: Phase, space: SearchSpace, resolution: int) -> flo
 def _of_slots(phase: Phase, space: SearchSpace, resolution: int, costs: jax.Array | np.ndarray
               ) -> jax.Array | np.ndarray:
     """Multiply-adds of a step, from those of one forward pass of every slot, [n]."""
-    trials = [slot.subnet.candidates if isinstance(slot.subnet, Choosing) else 0
-              for slot in phase.slots]
-    total = (costs * (1 + BACKWARD + np.array(trials))).sum()
+    total = (costs * passes(phase)).sum()
     if phase.needs_teacher:
         total = total + float(_table(space, resolution)(stack([largest(space)]))[0])
     return total
+
+
+def passes(phase: Phase) -> np.ndarray:
+    """What each slot of a step takes, in forward passes of its subnet, [n]: both ways, and trials.
+
+    Those of a frozen teacher are not among them.
+    """
+    trials = [slot.subnet.candidates if isinstance(slot.subnet, Choosing) else 0
+              for slot in phase.slots]
+    return 1 + BACKWARD + np.array(trials)
 
 
 @cache

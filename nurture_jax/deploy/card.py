@@ -47,8 +47,7 @@ def describe(trained: TrainedNurture, precision: str) -> dict:
         "clip": clip, "reference_cm": list(trained.reference_cm), "tabular": list(TABULAR),
         "keypoints": list(KEYPOINTS),
         "measures": {name: MEASURES[name].unit for name in trained.model.scaling.learnt},
-        # Activations in int8 need the nodes that the other option would remove.
-        "session_options": {} if precision == "int8_static" else EXPAND_INT8,
+        "session_options": EXPAND_INT8,
         "opset": onnx_writer.OPSET,
         "standards": {name: row["name"] for name, row in TABLE["standards"].items()},
         "rules": TABLE,

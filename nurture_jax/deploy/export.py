@@ -12,7 +12,8 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,11 @@ from deps_jax.export.device_timer import describe_device
 from nurture_jax import records
 from nurture_jax.deploy import card as cards
 from nurture_jax.deploy import graph
+from nurture_jax.deploy.clip_latency import ClipLatency
 from nurture_jax.deploy.compared import Measured, agreement, differences, failures, measure
 from nurture_jax.deploy.file_model import FileModel
-from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.measures import LABELS, MEASURES, TABULAR
+from nurture_jax.records.video import ClipSettings
 from nurture_jax.runs import calibration
 from nurture_jax.runs.evaluate_run import training_facts
 from nurture_jax.runs.inference import TrainedNurture
@@ -41,7 +44,8 @@ class ExportSettings:
 
     Attributes:
       max_megabytes: Largest file, in 10^6 bytes.
-      max_latency_ms: Longest time for one clip on this machine, without decoding it.
+      max_latency_ms: Longest time for one clip, without decoding it, on the device of `table`.
+      table: Latency table of a device, see `clip_latency`; "" times the files on this machine.
       threads: Threads of onnxruntime.
       split: Split that accuracy, coverage and gate are measured on.
       data_dir: Folder of the data set, where it has moved; "" takes that of the config.
@@ -55,6 +59,7 @@ class ExportSettings:
     threads: int = 1
     split: str = "test"
     data_dir: str = ""
+    table: str = ""
 
     def __post_init__(self) -> None:
         for name in ("max_megabytes", "max_latency_ms"):
@@ -88,18 +93,20 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
 
     Raises:
       ValueError: If the run was not evaluated with the weights it has, or no precision meets the
-        limits; the nearest is named.
+        limits; the nearest is named. Or if the latency table is of other networks.
     """
     folder, trained = Path(folder), TrainedNurture.open(folder)
     of = calibration.load(folder)
     of.check(trained.sha256, folder)
+    elsewhere = predicted(trained, settings.table) if settings.table else {}
     data = dataclasses.replace(trained.experiment.data,
                                dir=settings.data_dir or trained.experiment.data.dir)
     with tempfile.TemporaryDirectory() as space:
         files = {precision: _write(trained, precision, Path(space)) for precision in PRECISIONS}
         sizes = {precision: file.stat().st_size for precision, file in files.items()}
         latencies = time_files(files, settings.threads)
-        chosen = choose(sizes, latencies, settings)
+        asked = dict.fromkeys(files, elsewhere["clip_ms"]) if elsewhere else latencies
+        chosen = choose(sizes, asked, settings)
         parts, sources = experiment.open_data(data, folder)
         calibrating = CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
         look = lambda observe, sha256: measure(
@@ -116,11 +123,26 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
         "training": {**training_facts(trained, parts), "intervals calibrated on": calibrating},
         "calibration": cards.calibrated(measured[chosen].calibration),
         "check": _check(run, measured[chosen], chosen, settings.split),
-        "latency": {"clip_ms": latencies[chosen], "device": describe_device(settings.threads)}}
+        "latency": {"clip_ms": latencies[chosen], "device": describe_device(settings.threads)},
+        **({"latency_predicted": elsewhere} if elsewhere else {})}
     synthetic = records.is_synthetic(data.dir)
     card |= {"synthetic_data": synthetic, "not_for": cards.not_for(synthetic)}
     cards.write(path, card)
-    return Exported(path, card, tuple(_table(run, measured, sizes, latencies)))
+    return Exported(path, card, tuple(_table(run, measured, sizes, latencies, elsewhere)))
+
+
+def predicted(trained: TrainedNurture, table: str) -> dict:
+    """What a clip takes on the device of a latency table, {"clip_ms", "device"}.
+
+    Kernels of int8 become floats when a file is loaded, so it is the same in either precision.
+
+    Raises:
+      ValueError: If the network is none of those that the table is of.
+    """
+    latency = ClipLatency.load(table, trained.clip, trained.model.settings)
+    name = trained.experiment.backbone.subnet
+    return {"clip_ms": latency.of_backbone(trained.model.backbone, name),
+            "device": latency.table.device}
 
 
 def choose(sizes: Mapping[str, int], latencies: Mapping[str, float], settings: ExportSettings
@@ -149,19 +171,29 @@ def choose(sizes: Mapping[str, int], latencies: Mapping[str, float], settings: E
 
 
 def time_files(files: Mapping[str, Path], threads: int) -> dict[str, float]:
-    """Milliseconds for one clip by name, the fastest of ROUNDS in turns; decoding is not in it."""
+    """Milliseconds for one clip by name; decoding is not in it."""
     models = {name: FileModel(file, threads) for name, file in files.items()}
-    found = dict.fromkeys(files, math.inf)
+    return fastest_ms({name: partial(model.observe, blank_clip(model.clip))
+                       for name, model in models.items()})
+
+
+def fastest_ms(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Milliseconds of each call by name, the fastest of ROUNDS in turns."""
+    found = dict.fromkeys(calls, math.inf)
     for _ in range(ROUNDS):
-        for name, model in models.items():
-            clip, known = model.clip, np.zeros((1, len(model.card["tabular"])), np.float32)
-            batch = {"frames": np.zeros((1, clip.frames, clip.size, clip.size, 3), np.uint8),
-                     "tabular": known, "tabular_mask": known,
-                     "reference_cm": np.zeros(1, np.float32), "example_mask": np.ones(1)}
+        for name, call in calls.items():
             start = time.perf_counter()
-            model.observe(batch)
+            call()
             found[name] = min(found[name], 1e3 * (time.perf_counter() - start))
     return found
+
+
+def blank_clip(clip: ClipSettings) -> dict[str, np.ndarray]:
+    """A batch of one black clip of which nothing is known."""
+    known = np.zeros((1, len(TABULAR)), np.float32)
+    return {"frames": np.zeros((1, clip.frames, clip.size, clip.size, 3), np.uint8),
+            "tabular": known, "tabular_mask": known, "reference_cm": np.zeros(1, np.float32),
+            "example_mask": np.ones(1)}
 
 
 def _write(trained: TrainedNurture, precision: str, folder: Path) -> Path:
@@ -206,10 +238,13 @@ def _cells(found: Measured) -> list[str]:
 
 
 def _table(run: Measured, measured: Mapping[str, Measured], sizes: Mapping[str, int],
-           latencies: Mapping[str, float]) -> list[str]:
+           latencies: Mapping[str, float], elsewhere: Mapping) -> list[str]:
     """Lines of a table, a column for the run and for each file, then what is not kept."""
     rows = [["", "run", *measured], ["MB", "", *(f"{sizes[name] / 1e6:.2f}" for name in measured)],
             ["ms a clip", "", *(f"{latencies[name]:.0f}" for name in measured)]]
+    if elsewhere:
+        rows.append([f"ms a clip, {elsewhere['device']['processor']}, predicted", "",
+                     *[f"{elsewhere['clip_ms']:.0f}"] * len(measured)])
     columns = [_cells(run), *map(_cells, measured.values())]
     rows += [[name, *cells] for name, cells in zip(
         _names(run), zip(*columns, strict=True), strict=True)]

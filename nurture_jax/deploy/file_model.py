@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from nurture_jax.rules import TABLE
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.predict import Predictor
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 KIND = "NurtureNet"
 INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
@@ -55,7 +59,6 @@ class FileModel:
         self.reference_cm = tuple(self.card["reference_cm"])
         self.calibrated = _calibration(self.card, path)
         self._session = session(path.read_bytes(), threads, self.card["session_options"])
-        self._outputs = [output.name for output in self._session.get_outputs()]
 
     def observe(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the network says of a batch, as `runs.inference.observe`, without its padding.
@@ -68,9 +71,14 @@ class FileModel:
             raise ValueError(f"clips of {frames.shape[1]} frames of {frames.shape[3]}x"
                              f"{frames.shape[2]} px were given; {self.folder} takes {clip.frames} "
                              f"frames of {clip.size}x{clip.size} px; cut them so")
-        real = np.asarray(batch["example_mask"]) > 0
-        found = self._session.run(None, {name: batch[name][real] for name in INPUTS})
-        return dict(zip(self._outputs, found, strict=True))
+        return answers(self._session, batch)
+
+
+def answers(opened: InferenceSession, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs of a file by name for the examples of a batch that are no padding."""
+    real = np.asarray(batch["example_mask"]) > 0
+    found = opened.run(None, {name: batch[name][real] for name in INPUTS})
+    return dict(zip((output.name for output in opened.get_outputs()), found, strict=True))
 
 
 def open_predictor(path: str | Path, threads: int = 1) -> Predictor:

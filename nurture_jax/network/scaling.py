@@ -152,6 +152,20 @@ class Scaling:
         scale = measures * std * jnp.exp(jnp.clip(log_scale, *LOG_SCALE_RANGE))
         return self._among_all(measures), self._among_all(scale)
 
+    def from_other(self, other: Scaling, mean: jax.Array, log_scale: jax.Array
+                   ) -> tuple[jax.Array, jax.Array]:
+        """What a network of another scaling says, [b, m] each, as this one would say it.
+
+        Both have the same measures. Of one that either has not learnt it is any number.
+        """
+        chex.assert_equal_shape([mean, log_scale])
+        assert other.labels == self.labels, (other.labels, self.labels)
+        factor = np.array(other.label_std) / np.array(self.label_std)
+        shift = (np.array(other.label_mean) - np.array(self.label_mean)) / np.array(self.label_std)
+        shift = np.nan_to_num(shift).astype(np.float32)  # one that is not learnt is NaN
+        return (mean * factor.astype(np.float32)[None] + shift[None],
+                log_scale + np.log(factor).astype(np.float32)[None])
+
     def _among_all(self, values: jax.Array) -> jax.Array:
         """Measures of the network, [b, m], in their columns among LABELS, NaN in the others."""
         if self.labels == LABELS:

@@ -1,12 +1,14 @@
 """The best of the networks that a limit allows, measured on validation clips."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 
 import jax
 
 from deps_jax.space import cost
 from deps_jax.space.layers import layers
+from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, sample
 from deps_jax.space.subnet_text import decode, encode
 from nurture_jax.network.backbones import without_classifier
@@ -17,29 +19,56 @@ MOST_DRAWS = 2000  # until so many were over the limit in vain
 NEAR = 0.6  # part of the limit from which a drawn network is worth measuring; ours
 
 
-def best_within(trained: TrainedOnce, most_macs: float, candidates: int, seed: int = 0) -> Measured:
-    """The network of the smallest error of the weight among some whose backbone costs no more.
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """What a network may cost.
+
+    Attributes:
+      cost_of: Cost of a static subnet.
+      most: The largest cost that is allowed.
+      unit: What a cost is counted in, for messages.
+
+    Raises:
+      ValueError: If the limit is not above 0.
+    """
+
+    cost_of: Callable[[Subnet], float]
+    most: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        if not self.most > 0:
+            raise ValueError(f"a limit of {self.most:g} {self.unit} is not above 0; raise it")
+
+    @classmethod
+    def of_macs(cls, trained: TrainedOnce, most_millions: float) -> Limit:
+        """A limit of the backbone's million multiply-adds for a frame."""
+        space = trained.network.space
+        return cls(lambda subnet: backbone_macs(space, subnet) / 1e6, most_millions,
+                   "million multiply-adds a frame")
+
+
+def best_within(trained: TrainedOnce, limit: Limit, candidates: int, seed: int = 0) -> Measured:
+    """The network of the smallest error of the weight among some that a limit allows.
 
     Uniform networks within the limit are measured, and then drawn ones that come near it.
 
     Args:
-      most_macs: Most multiply-adds of the backbone for a frame.
+      limit: What it may cost.
       candidates: Number of networks that are measured.
 
     Raises:
-      ValueError: If no network is within; the message tells the cheapest.
+      ValueError: If no network is within; the message names the nearest.
     """
     space = trained.network.space
-    within, least = [], None
-    for name in trained.names:
-        macs = backbone_macs(trained, decode(space, name))
-        least = (macs, name) if least is None or macs < least[0] else least
-        if macs <= most_macs:
-            within.append(name)
+    costs = {name: limit.cost_of(decode(space, name)) for name in trained.names}
+    within = [name for name, found in costs.items() if found <= limit.most]
     if not within:
-        raise ValueError(f"no network costs {most_macs / 1e6:g} million multiply-adds a frame or "
-                         f"less; the cheapest, {least[1]}, costs {least[0] / 1e6:.2f}")
-    for name in _drawn(trained, most_macs, seed):
+        nearest = min(costs, key=costs.get)
+        raise ValueError(f"no network costs {limit.most:g} {limit.unit} or less; the nearest, "
+                         f"{nearest}, costs {costs[nearest]:.2f}: raise the limit above "
+                         f"that")
+    for name in _drawn(trained, limit, seed):
         if len(within) >= candidates:
             break
         if name not in within:
@@ -47,20 +76,20 @@ def best_within(trained: TrainedOnce, most_macs: float, candidates: int, seed: i
     measured = []
     for name in within[:candidates]:
         measured.append(trained.measure(name))
-        print(f"{name}: {measured[-1].macs / 1e6:.2f} million multiply-adds, "
+        print(f"{name}: {limit.cost_of(decode(space, name)):.2f} {limit.unit}, "
               f"{measured[-1].errors[JUDGED_BY]:.0f} g", flush=True)
     return min(measured, key=lambda one: one.errors[JUDGED_BY])
 
 
-def backbone_macs(trained: TrainedOnce, subnet: Subnet) -> int:
+def backbone_macs(space: SearchSpace, subnet: Subnet) -> int:
     """Multiply-adds of a subnet's backbone for a frame."""
-    return cost.macs(without_classifier(layers(trained.network.space, subnet)))
+    return cost.macs(without_classifier(layers(space, subnet)))
 
 
-def _drawn(trained: TrainedOnce, most_macs: float, seed: int) -> Iterator[str]:
+def _drawn(trained: TrainedOnce, limit: Limit, seed: int) -> Iterator[str]:
     """Names of drawn subnets that come near the limit from below."""
     space = trained.network.space
     for key in jax.random.split(jax.random.key(seed), MOST_DRAWS):
         subnet = jax.device_get(sample(key, space))
-        if NEAR * most_macs <= backbone_macs(trained, subnet) <= most_macs:
+        if NEAR * limit.most <= limit.cost_of(subnet) <= limit.most:
             yield encode(space, subnet)

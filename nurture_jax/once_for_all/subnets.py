@@ -7,7 +7,7 @@ prediction and export take its folder.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from deps_jax.space import cost
 from deps_jax.space.layers import layers
 from deps_jax.space.subnet import Subnet
 from deps_jax.space.subnet_text import decode, encode, reported_subnets
+from deps_jax.training.experiment import SpaceSettings
 from deps_jax.training.train import Recipe
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
@@ -160,11 +161,7 @@ class TrainedOnce:
         settings, space = self.settings, self.network.space
         subnet = decode(space, name)
         model, variables = self.network.as_model(self.params, self.statistics(subnet), subnet)
-        config = {key: value for key, value in self.config.items()
-                  if key not in ("space", "method")}
-        config["backbone"] = {
-            "kind": "deps", "family": settings.space.family,
-            "width_mult": settings.space.width_mult, "subnet": encode(space, subnet)}
+        config = config_alone(self.config, settings.space, encode(space, subnet))
         run = alone.Experiment.from_dict(config)
         made_of = {splits.FILE: splits.content(self.parts),
                    MODEL: describe_model(model.scaling, model.backbone),
@@ -183,6 +180,19 @@ class TrainedOnce:
                 refit_once(settings.refit, recipe, state, train, best,
                            jax.random.key(settings.seed))
         return best.errors
+
+
+def config_alone(config: Mapping, space: SpaceSettings, name: str) -> dict:
+    """Config of one network of a once-for-all training as a run of its own.
+
+    Args:
+      config: Config of that training.
+      space: Its space.
+      name: Full name of the network.
+    """
+    return {**{key: value for key, value in config.items() if key not in ("space", "method")},
+            "backbone": {"kind": "deps", "family": space.family, "width_mult": space.width_mult,
+                         "subnet": name}}
 
 
 def _traced(subnet: Subnet) -> Subnet:
@@ -207,13 +217,19 @@ def batch_errors(network: ElasticNurture, preprocess: ClipAugment, params: Tree,
     return errors(network.scaling, outputs, batch)
 
 
-def table(measured: Iterable[Measured]) -> str:
-    """Lines for a terminal: what each subnet costs, and its errors."""
+def table(measured: Iterable[Measured], clip_ms: Mapping[str, float] | None = None) -> str:
+    """Lines for a terminal: what each subnet costs, and its errors.
+
+    Args:
+      clip_ms: Milliseconds for a clip on some device, by the name of the subnet.
+    """
     rows = list(measured)
     width = max(len(row.subnet) for row in rows)
-    lines = [f"{'subnet':{width}}  MMACs/frame  M params  " + "  ".join(
-        name.removeprefix("mae_") for name in rows[0].errors)]
+    time = lambda name: f"{clip_ms[name]:9.1f}  " if clip_ms else ""
+    lines = [f"{'subnet':{width}}  MMACs/frame  M params  " + ("ms a clip  " if clip_ms else "")
+             + "  ".join(name.removeprefix("mae_") for name in rows[0].errors)]
     lines += [f"{row.subnet:{width}}  {row.macs / 1e6:11.2f}  {row.params / 1e6:8.3f}  "
-              + "  ".join(f"{value:{len(name) - 4}.2f}" for name, value in row.errors.items())
+              + time(row.subnet) + "  ".join(
+                  f"{value:{len(name) - 4}.2f}" for name, value in row.errors.items())
               for row in rows]
     return "\n".join(lines)

@@ -107,14 +107,15 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
         workdir.claim(folder, dict(config), may_differ=(*experiment.MAY_DIFFER, "seed"),
                       meaning=experiment.meaning)
     for name, seed in tqdm(plans, desc="ablation", unit="run"):
-        run = folder / _folder_of(name) / f"seed_{seed}"
+        run = folder / folder_of(name) / f"seed_{seed}"
         outcomes.append(_outcome(name, seed, run, _changed(config, name, seed)))
     outcomes += _baselines(Path(run), config)
     write(folder, outcomes)
     return outcomes
 
 
-def _folder_of(variant: str) -> str:
+def folder_of(variant: str) -> str:
+    """Name of the folder of a variant's runs."""
     return variant.replace(" + ", "_").replace(", ", "_").replace(" ", "_")
 
 
@@ -220,15 +221,15 @@ def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
     run.mkdir(parents=True, exist_ok=True)
     with locks.alone(run, f"waiting for another process in {run}"):
         workdir.check(run, config, may_differ=experiment.MAY_DIFFER, meaning=experiment.meaning)
-        if (tested := _tested(run)) is not None:
-            return tested
+        if (before := tested_before(run)) is not None:
+            return before
         experiment.train(experiment.Experiment.from_dict(config), run, config)
-        found = _errors(name, seed, _test_estimates(run))
+        found = errors_of(name, seed, test_estimates(run))
         sealed.write(run / ERRORS, sealed.finite(dataclasses.asdict(found)), indent=None)
         return found
 
 
-def _tested(run: Path) -> Outcome | None:
+def tested_before(run: Path) -> Outcome | None:
     """What was found before, by a version that kept the errors of every visit, or None."""
     path = run / ERRORS
     if not path.is_file():
@@ -241,7 +242,7 @@ def _tested(run: Path) -> Outcome | None:
                       "relative_error_percent": number(found["relative_error_percent"])})
 
 
-def _test_estimates(run: Path) -> Estimates:
+def test_estimates(run: Path) -> Estimates:
     """Estimates of all test visits, without the gate: it would judge by masks of some variants."""
     trained = TrainedNurture.open(run)
     source = experiment.open_data(trained.experiment.data, run)[1]["test"]
@@ -256,10 +257,10 @@ def _baselines(run: Path, config: Mapping) -> list[Outcome]:
     _, sources = experiment.open_data(experiment.Experiment.from_dict(dict(config)).data, run)
     train, test = (sources[part].cache.records.visits for part in ("train", "test"))
     fitted = fit_baselines(train, test)
-    return [_errors(name, None, fitted[name].estimates) for name in (CARRY_FORWARD, TABULAR_ONLY)]
+    return [errors_of(name, None, fitted[name].estimates) for name in (CARRY_FORWARD, TABULAR_ONLY)]
 
 
-def _errors(name: str, seed: int | None, estimates: Estimates) -> Outcome:
+def errors_of(name: str, seed: int | None, estimates: Estimates) -> Outcome:
     """The outcome that estimates of the test visits are."""
     errors, weight = np.abs(estimates.mean - estimates.truth), estimates.of(WEIGHT.name)
     mae = {measure: float(np.nanmean(column)) if np.isfinite(column).any() else math.nan

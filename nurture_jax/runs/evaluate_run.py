@@ -167,6 +167,7 @@ def training_facts(trained: TrainedNurture, parts: Mapping[str, records.Records]
     return {"data": Path(settings.data.dir).name, "backbone": settings.backbone.kind,
             "frames": settings.data.frames, "size_px": settings.data.size,
             "parameters": trained.parameters, "step": trained.step, "seed": settings.seed,
+            **({"teacher": Path(settings.teacher.run).name} if settings.teacher.run else {}),
             **{f"{name}_infants": infants(part) for name, part in parts.items()},
             **{f"{name}_visits": len(part) for name, part in parts.items()}}
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from deps_jax.common.files import workdir
 from deps_jax.common.files.workdir import flatten
-from deps_jax.common.loop.checkpoint import Checkpoints
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
-from nurture_jax.network.model import NurtureNet, forward, zero_inputs
+from nurture_jax.network.model import NurtureNet, forward
 from nurture_jax.records.video import ClipSettings
-from nurture_jax.training.experiment import GATE, MAY_DIFFER, Experiment
+from nurture_jax.training.best import read_weights
+from nurture_jax.training.experiment import GATE, MAY_DIFFER, TEACHER, Experiment
 from nurture_jax.training.model_file import read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
@@ -91,10 +91,7 @@ class TrainedNurture:
         experiment = workdir.understood(folder, Experiment.from_dict)
         model = NurtureNet(experiment.model, *read_model(folder))
         data = experiment.data
-        inputs = zero_inputs(data.frames, data.size, data.size)
-        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs))
-        checkpoints = Checkpoints(folder / "best")
-        variables = checkpoints.restore_state({"batch_stats": {}, **shapes})
+        variables, checkpoints = read_weights(folder, model, data.frames, data.size)
         return cls(folder, experiment, model, variables, checkpoints.record(),
                    checkpoints.latest_step())
 
@@ -107,7 +104,8 @@ class TrainedNurture:
     def sha256(self) -> str:
         """Hash of all that makes an estimate: weights, constants, backbone and settings.
 
-        Paths and cadences, which a continued run may change, are not in it, nor is the gate.
+        Paths and cadences, which a continued run may change, are not in it, nor are the gate and
+        the teacher.
         """
         settings = flatten(dataclasses.asdict(self.experiment))
         settings = {name: value for name, value in settings.items()
@@ -115,7 +113,7 @@ class TrainedNurture:
         plain = {"standard": self.model.scaling.plain(),
                  "backbone": describe(self.model.backbone),
                  "settings": {name: value for name, value in settings.items()
-                              if not name.startswith((*MAY_DIFFER, GATE))}}
+                              if not name.startswith((*MAY_DIFFER, GATE, TEACHER))}}
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
             digest.update(json.dumps([str(key) for key in path]).encode())

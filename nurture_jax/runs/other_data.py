@@ -15,6 +15,7 @@ from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.evaluation.baselines import Baseline, fit_baselines
 from nurture_jax.evaluation.intervals import recalibrate
+from nurture_jax.measures import DEFAULT_REFERENCE_CM
 from nurture_jax.records import splits, visit_table
 from nurture_jax.records.visit import Visit
 from nurture_jax.report import report
@@ -83,11 +84,28 @@ def _open(trained: TrainedNurture, data_dir: Path, share: float, seed: int
     """Clips of both parts."""
     settings = trained.experiment.data
     found = records.load(data_dir, minimum_s=settings.minimum_s, workdir=trained.folder)
+    tell_lengths(found, trained.reference_cm)
     parts = {TEST: found}
     if share:
         parts = splits.split(found, seed, {CALIBRATION: share, TEST: 1 - share})
     cache = clip_cache.build(found, data_dir / "cache", settings.clip, workers=settings.workers)
     return {name: ClipSource(cache.of_infants(part.infants)) for name, part in parts.items()}
+
+
+def tell_lengths(found: records.Records, trained_cm: tuple[float, ...]) -> None:
+    """Tells that a length is taken for reference objects of which none is told.
+
+    Raises:
+      ValueError: If the run was trained with others than that; then nobody can know which it is, as
+        for a prediction.
+    """
+    for line in records.assumed(found.visits):
+        if trained_cm != (DEFAULT_REFERENCE_CM,):
+            empty = line.partition(";")[0]
+            raise ValueError(f"{found.folder}: {empty}, and the run was trained with reference "
+                             f"objects of {', '.join(f'{cm:g}' for cm in trained_cm)} cm; write "
+                             f"the length of each into {visit_table.FILE}")
+        print(line, flush=True)
 
 
 def _baselines(trained: TrainedNurture, visits: tuple[Visit, ...], seed: int

@@ -12,10 +12,12 @@ import jax
 
 from deps_jax.common.files import sealed
 from deps_jax.common.loop.checkpoint import Checkpoints
+from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.processes.together import as_first
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.network.model import NurtureNet, zero_inputs
 from nurture_jax.training.refit import Refit, refit
-from nurture_jax.training.train import Recipe, TrainState, Validator
+from nurture_jax.training.train import Recipe, TrainState, Validator, own
 
 BEST = "best"
 REFIT = "refit.json"
@@ -48,10 +50,28 @@ class Best:
         errors = self._validator(state, eval_batches(self._source, self.batch_size))
         errors = as_first({name: value for name, value in errors.items() if math.isfinite(value)})
         if errors.get(_JUDGED_BY, math.inf) < self.errors.get(_JUDGED_BY, math.inf):
-            self._checkpoints.save(step, {"params": state.params,
+            self._checkpoints.save(step, {"params": own(state.params),
                                           "batch_stats": state.batch_stats}, record=errors)
             self.errors = errors
         return {f"validation/{name}": value for name, value in errors.items()}
+
+
+def read_weights(folder: Path, model: NurtureNet, frames: int, size: int
+                 ) -> tuple[Tree, Checkpoints]:
+    """The weights that a run has kept, and the checkpoints that they are of.
+
+    Args:
+      folder: Folder of the run.
+      model: Its network.
+      frames, size: Number of frames of its clips, and their side in pixels.
+
+    Raises:
+      ValueError: If nothing was kept yet, or it is of another network.
+    """
+    inputs = zero_inputs(frames, size, size)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs))
+    checkpoints = Checkpoints(Path(folder) / BEST)
+    return checkpoints.restore_state({"batch_stats": {}, **shapes}), checkpoints
 
 
 def refit_once(settings: Refit, recipe: Recipe, state: TrainState, source: ClipSource, best: Best,

@@ -2,10 +2,15 @@
 
 A teacher says something of every frame, also of the many that nobody has drawn on, and of measures
 that a visit lacks. Distillation of a regression by its mean, and of dense maps cell by cell, is
-common (Hinton et al. 2015, arXiv 1503.02531, for classes); what is joined here is our design.
+common (Hinton et al. 2015, arXiv 1503.02531, for classes), as is that of features through a learnt
+projection (Romero et al. 2015, arXiv 1412.6550); what is joined here is our design.
+
+The teacher is the largest network of the same supernet (`taught_terms`), or another run that is
+learnt from beside the records (`lesson_terms`).
 """
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import chex
@@ -13,11 +18,42 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from deps_jax.common.loop.parallel import Tree
 from nurture_jax.clips.clip_augment import Batch
 from nurture_jax.network import geometry
 from nurture_jax.network.model import Outputs
-from nurture_jax.network.scaling import Scaling
+from nurture_jax.network.scaling import LOG_SCALE_RANGE, Scaling
 from nurture_jax.training.losses import FARTHEST_CELLS, Losses, Term, huber, laplace
+
+SPREAD_DELTA = 0.5  # of the logarithm of a spread, from which a difference counts linearly; ours
+
+
+@dataclasses.dataclass(frozen=True)
+class Teaching:
+    """A run that another one learns from beside the records; the weights are ours.
+
+    Attributes:
+      run: Folder of the teacher, a run of NurtureNet with weights that were kept; "" is none.
+      weight: Weight of the teacher's measures, masks and heatmaps, beside 1 for the same losses
+        against the records.
+      spreads: Weight of the logarithms of the teacher's Laplace scales, beside each measure's.
+      features: Weight of what the teacher's pooled features are, by a projection that is learnt and
+        not kept; nothing where either network has no video.
+
+    Raises:
+      ValueError: If a weight is negative.
+    """
+
+    run: str = ""
+    weight: float = 1.0
+    spreads: float = 0.1
+    features: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "spreads", "features"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"teacher.{name} {getattr(self, name)} is negative; use 0 to "
+                                 f"leave it out")
 
 
 def taught_terms(settings: Losses, scaling: Scaling, outputs: Outputs, teacher: Outputs,
@@ -35,6 +71,54 @@ def taught_terms(settings: Losses, scaling: Scaling, outputs: Outputs, teacher: 
     teacher = lax.stop_gradient(teacher)
     return [*_measures(settings, scaling, outputs, teacher, batch),
             *_maps(settings, outputs, teacher)]
+
+
+def lesson_terms(teaching: Teaching, settings: Losses, scaling: Scaling, of: Scaling,
+                 outputs: Outputs, teacher: Outputs, projection: Tree, batch: Batch
+                 ) -> Iterator[Term]:
+    """Losses against the outputs of another network, to be added to those against the records.
+
+    No gradient reaches the teacher.
+
+    Args:
+      settings: Weights of the measures and proxy tasks, as against the records.
+      scaling, of: Scaling of the student, and of the teacher; of the same measures.
+      outputs, teacher: What both say of the same frames; the teacher has the student's heads.
+      projection: Dense layer from the student's features to the teacher's, {"kernel", "bias"}; {}
+        where features are not learnt.
+      batch: Arrays of `clip_batches`; clips without any label (of no newborn) teach no measure.
+    """
+    teacher = lax.stop_gradient(teacher)
+    mean, log_scale = scaling.from_other(of, teacher.mean, teacher.log_scale)
+    known = scaling.mask_of(batch["labels_mask"])
+    newborn = known.max(1) > 0
+    means = huber(outputs.mean, mean, settings.huber_delta)
+    clipped = (jnp.clip(each, *LOG_SCALE_RANGE) for each in (outputs.log_scale, log_scale))
+    spreads = huber(*clipped, SPREAD_DELTA)
+    for i, (name, weight) in enumerate(zip(scaling.labels, settings.measures, strict=True)):
+        taught = (newborn & (name in of.learnt and name in scaling.learnt)).astype(means.dtype)
+        yield name, means[:, i], taught, weight * teaching.weight
+        yield f"{name}_spread", spreads[:, i], taught, weight * teaching.spreads
+    for name, values, mask, weight in _maps(settings, outputs, teacher):
+        yield name, values, mask, weight * teaching.weight
+    if projection:
+        found = feature_distance(projection, outputs.features, teacher.features)
+        yield "features", found, jnp.ones_like(found), teaching.features
+
+
+def feature_distance(projection: Tree, features: jax.Array, teacher: jax.Array) -> jax.Array:
+    """Mean squared distance of projected features from a teacher's of unit spread, [b].
+
+    Args:
+      projection: Dense layer, {"kernel": [f, g], "bias": [g]}.
+      features: Features of the student, [b, f].
+      teacher: Those of the teacher, [b, g]; each clip's are brought to mean 0 and deviation 1.
+    """
+    found = features @ projection["kernel"] + projection["bias"][None]
+    chex.assert_equal_shape([found, teacher])
+    centred = teacher - teacher.mean(1, keepdims=True)
+    deviation = jnp.sqrt(jnp.square(centred).mean(1, keepdims=True) + 1e-6)
+    return jnp.square(found - centred / deviation).mean(1)
 
 
 def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, teacher: Outputs, batch: Batch

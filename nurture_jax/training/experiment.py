@@ -4,12 +4,13 @@
 
     WORKDIR/config.json, splits.json, data.json    what is trained on what
     WORKDIR/model.json                             constants and backbone, part of the weights
+    WORKDIR/teacher.json                           the run that is learnt from, if there is one
     WORKDIR/records.txt                            visits that could not be used, and why
     WORKDIR/checkpoints/                           the newest states, to continue from
     WORKDIR/best/                                  weights of the smallest validation error
     WORKDIR/refit.json                             its errors after the last layers' second fit
 
-The first two lines are written once, when a run is begun, and read back when it continues.
+The first three lines are written once, when a run is begun, and read back when it continues.
 """
 from __future__ import annotations
 
@@ -40,11 +41,13 @@ from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.records import splits
 from nurture_jax.records.video import MINIMUM_S, ClipSettings
-from nurture_jax.training import messages, training_data
+from nurture_jax.training import messages, teacher, training_data
 from nurture_jax.training.best import Best, refit_once
+from nurture_jax.training.distillation import Teaching
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.model_file import MODEL, describe_model, read_model
 from nurture_jax.training.refit import Refit
+from nurture_jax.training.teacher import Teacher
 from nurture_jax.training.train import Recipe, Trainer, TrainState, Validator, init_state
 
 NEGATIVES = "negatives"  # of a data set: recordings without a newborn
@@ -52,6 +55,7 @@ NEGATIVES = "negatives"  # of a data set: recordings without a newborn
 MAY_DIFFER = ("data.dir", "data.cache", "data.negatives", "data.workers", "data.read_workers",
               "cadence")
 HELD_OUT = ("validation", "calibration", "test")
+TEACHER = "teacher"
 GATE = "gate"  # trains nothing, but intervals are calibrated on what it accepts
 
 
@@ -145,6 +149,7 @@ class Experiment:
       seed: Seed of initial weights, shuffling, augmentation and drop-out.
       gate: Limits of the recordings that evaluation and prediction accept.
       negatives: Clips without a newborn that are mixed into the training.
+      teacher: Another run that is learnt from beside the records, if there is one.
     """
 
     data: Data
@@ -159,6 +164,7 @@ class Experiment:
     refit: Refit = dataclasses.field(default_factory=Refit)
     gate: Limits = dataclasses.field(default_factory=Limits)
     negatives: Negatives = dataclasses.field(default_factory=Negatives)
+    teacher: Teaching = dataclasses.field(default_factory=Teaching)
 
     @property
     def negatives_in_use(self) -> Negatives:
@@ -203,42 +209,56 @@ def train(experiment: Experiment, folder: Path, config: dict,
     check_batch_size(training.batch_size, jax.device_count())
     check_batch_size(training.eval_batch_size)
     check_gate(experiment.gate, folder)
-    start = None if saved(folder).any() else starting_backbone(experiment)
+    workdir.check(folder, config, may_differ=MAY_DIFFER, meaning=meaning)
+    continues = saved(folder).any()
+    start = None if continues else starting_backbone(experiment)
+    taught_by = teacher.find(experiment, folder, Experiment.from_dict, continues=continues)
     found, parts = read_data(experiment.data, folder)
+    if taught_by and not continues:
+        taught_by.check_held_out(Path(experiment.data.dir), parts)
     scaling, backbone = read_model(folder, start) if is_begun(folder) else (
         Scaling.of(parts["train"]), start.module)
     planned = build_recipe(experiment, scaling, backbone,
-                           clips_of_an_epoch(experiment, len(parts["train"])))
+                           clips_of_an_epoch(experiment, len(parts["train"])), taught_by)
     traced = Profile.parse(profile, planned.total_steps)
     made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(scaling, backbone),
-               training_data.FILE: training_data.describe(parts)}
+               training_data.FILE: training_data.describe(parts),
+               **({teacher.FILE: taught_by.record} if taught_by else {})}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
         scaling, backbone = read_model(folder, start)
         sources = open_sources(experiment.data, found, parts)
         messages.tell_left_out(folder, found, sources["train"].cache.left_out)
         recipe = build_recipe(experiment, scaling, backbone, clips_of_an_epoch(
-            experiment, len(sources["train"])))
+            experiment, len(sources["train"])), taught_by)
         return _train(experiment, folder, recipe, sources, start.variables if start else None,
-                      Tracer(traced, folder))
+                      taught_by, Tracer(traced, folder))
 
 
 def _train(experiment: Experiment, folder: Path, recipe: Recipe,
-           sources: Mapping[str, ClipSource], weights: Tree | None,
+           sources: Mapping[str, ClipSource], weights: Tree | None, taught_by: Teacher | None,
            tracer: Tracer) -> dict[str, float]:
     """The training itself, in a folder that is claimed.
 
     Args:
       sources: Clips by the name of the split.
       weights: Variables to start the backbone from; None for random ones.
+      taught_by: What is learnt from beside the records; None is nothing.
       tracer: Traces some of the steps.
     """
     data, training = experiment.data, experiment.training
     init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
 
-    def new_state() -> TrainState:
+    def untaught() -> TrainState:
         return init_state(init_key, recipe, (data.frames, data.size, data.size), weights)
 
-    shapes = jax.eval_shape(new_state)
+    def new_state() -> TrainState:
+        # A teacher's weights are no constants of a compiled program.
+        return jax.jit(untaught)().replace(teacher=taught_by.variables if taught_by else {})
+
+    shapes = jax.eval_shape(untaught)
+    if taught_by:
+        shapes = shapes.replace(teacher=taught_by.shapes(data.frames, data.size))
+        print(f"learns from {taught_by.folder}, too", flush=True)
     best = Best(folder, Validator(recipe), sources["validation"], training.eval_batch_size)
     wanted = experiment.negatives_in_use
     source = negatives.mixed(sources["train"], wanted, negatives.of_folders(
@@ -247,7 +267,7 @@ def _train(experiment: Experiment, folder: Path, recipe: Recipe,
     batches = ClipBatches(source, training.batch_size, experiment.seed,
                           workers=data.read_workers, change=source.change)
     batches.places = my_places(training.batch_size)
-    with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
+    with continue_or_start(folder, shapes, new_state, batches) as run:
         messages.print_plan(recipe, sources, training.batch_size, source.places, shapes,
                             run.start_step)
         trainer = Trainer(recipe, step_key)
@@ -353,9 +373,9 @@ def clips_of_an_epoch(experiment: Experiment, newborns: int) -> int:
     return newborns + round(experiment.negatives_in_use.share * newborns)
 
 
-def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, clips: int
-                 ) -> Recipe:
-    """The settings of the training step for so many training clips.
+def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, clips: int,
+                 taught_by: Teacher | None = None) -> Recipe:
+    """The settings of the training step for so many training clips, and perhaps a teacher.
 
     Raises:
       ValueError: If a batch does not fit them, or the warm-up is longer than the run.
@@ -369,6 +389,7 @@ def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, 
         model=NurtureNet(experiment.model, scaling, backbone), losses=experiment.losses,
         augment=experiment.augment, optimizer=experiment.optimizer,
         backbone_rate=training.backbone_rate, steps_per_epoch=steps_per_epoch,
-        total_steps=max(1, round(training.epochs * steps_per_epoch)))
+        total_steps=max(1, round(training.epochs * steps_per_epoch)),
+        teacher=taught_by.model if taught_by else None, teaching=experiment.teacher)
     recipe.schedule()  # refuses a warm-up that is longer than the run
     return recipe

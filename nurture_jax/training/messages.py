@@ -13,7 +13,7 @@ from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.network.scaling import FEWEST
 from nurture_jax.records.problems import LeftOut
-from nurture_jax.training.train import Recipe, TrainState
+from nurture_jax.training.train import Recipe, TrainState, own
 
 RECORDS = "records.txt"
 
@@ -47,7 +47,7 @@ def print_plan(recipe: Recipe, sources: Mapping[str, ClipSource], batch_size: in
                shapes: TrainState, start_step: int) -> None:
     """Tells how much is trained on; `others` of the clips of an epoch are none of newborns."""
     counts = ", ".join(f"{len(source)} {name}" for name, source in sources.items())
-    weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
+    weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(own(shapes.params)))
     counts += f", {others} other" if others else ""
     scaling = recipe.model.scaling
     for name, mean in zip(scaling.labels, scaling.label_mean, strict=True):

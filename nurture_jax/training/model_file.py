@@ -18,23 +18,25 @@ def describe_model(scaling: Scaling, backbone: nn.Module) -> dict:
     return {"standard": scaling.plain(), "backbone": describe(backbone)}
 
 
-def read_model(folder: Path, start: Start | None = None) -> tuple[Scaling, nn.Module]:
+def read_model(folder: Path, start: Start | None = None, name: str = MODEL
+               ) -> tuple[Scaling, nn.Module]:
     """Constants and backbone that the weights of a run belong to.
 
     Args:
       start: What the config says now, which must be the same network; None compares nothing.
+      name: Name of the file in the folder of the run.
 
     Raises:
       ValueError: If they are missing or damaged, or the network is another one.
     """
-    content = workdir.read(folder, MODEL)
+    content = workdir.read(folder, name)
     if content is None:
-        raise ValueError(f"{folder} has no {MODEL}; give the --workdir of launch.train_nurture")
+        raise ValueError(f"{folder} has no {name}; give the --workdir of launch.train_nurture")
     try:
         scaling = Scaling.from_dict(content.get("standard"))
         backbone = from_description(content.get("backbone"))
     except ValueError as error:
-        raise ValueError(f"{Path(folder) / MODEL} is damaged or of another version of this program "
+        raise ValueError(f"{Path(folder) / name} is damaged or of another version of this program "
                          f"({error}); put it back from a copy, or use that one") from error
     if start and start.module != backbone:
         raise ValueError(f"the backbone of {folder} is another network than the config gives now; "

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -18,11 +19,13 @@ from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, augment
 from nurture_jax.measures import LABELS
-from nurture_jax.network.model import NurtureNet, forward, zero_inputs
-from nurture_jax.training.losses import Losses, total_loss
+from nurture_jax.network.model import NurtureNet, Outputs, forward, zero_inputs
+from nurture_jax.training.distillation import Teaching, lesson_terms
+from nurture_jax.training.losses import Losses, masked_mean, total_loss
 
 TRAINING_ARRAYS = ("frames", "tabular", "tabular_mask", "reference_cm", "labels", "labels_mask",
                    "masks", "keypoints", "annotated")
+PROJECTION = "to_teacher"  # among the parameters: from the student's features to the teacher's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Recipe:
       backbone_rate: Learning rate of the backbone, as a part of the others'; 0 freezes its
         weights, not its batch statistics.
       total_steps, steps_per_epoch: Steps of the run and of an epoch.
+      teacher: A network that is learnt from beside the records; its variables are `state.teacher`.
+      teaching: What is learnt from it, and how it is weighed.
 
     Raises:
       ValueError: If `backbone_rate` is negative, or there are not as many weights of measures as
@@ -47,6 +52,8 @@ class Recipe:
     backbone_rate: float
     total_steps: int
     steps_per_epoch: int
+    teacher: NurtureNet | None = None
+    teaching: Teaching = dataclasses.field(default_factory=Teaching)
 
     def __post_init__(self) -> None:
         if self.backbone_rate < 0:
@@ -76,6 +83,11 @@ def _groups(params: Tree) -> Tree:
                                part) for name, part in params.items()}
 
 
+def own(params: Tree) -> Tree:
+    """The parameters of the network itself, without what only training has."""
+    return {name: part for name, part in params.items() if name != PROJECTION}
+
+
 def init_state(key: jax.Array, recipe: Recipe, frames: tuple[int, ...],
                start: Tree | None = None) -> TrainState:
     """The state before the first step.
@@ -83,14 +95,31 @@ def init_state(key: jax.Array, recipe: Recipe, frames: tuple[int, ...],
     Args:
       frames: Number of frames of a clip, and their height and width in pixels.
       start: {"params", "batch_stats"} of the backbone to start from; None keeps the random ones.
+
+    Returns:
+      The state, but for the variables of a teacher, which `teacher` of it has to be set to.
     """
     variables = recipe.model.init(key, *zero_inputs(*frames))
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     if start and "backbone" in params:
         params = {**params, "backbone": start["params"]}
         batch_stats = {**batch_stats, "backbone": start["batch_stats"]}
+    params = {**params, **_projection(key, recipe, frames)}
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats,
                       recipe.transform().init(params))
+
+
+def _projection(key: jax.Array, recipe: Recipe, frames: tuple[int, ...]) -> Tree:
+    """The layer from the student's features to the teacher's; nothing where there is none."""
+    if recipe.teacher is None or not recipe.teaching.features:
+        return {}
+    seen = [jax.eval_shape(lambda model=model: model.init_with_output(
+        key, *zero_inputs(*frames))[0].features) for model in (recipe.model, recipe.teacher)]
+    if None in seen:
+        return {}
+    (_, student), (_, teacher) = (each.shape for each in seen)
+    kernel = nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), (student, teacher))
+    return {PROJECTION: {"kernel": kernel, "bias": jnp.zeros(teacher)}}
 
 
 def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, *,
@@ -104,23 +133,29 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
 
     Returns:
       The next state, and metrics by name as Means: those of `total_loss`, "grad_norm" and
-      "learning_rate".
+      "learning_rate"; with a teacher, "taught", what its losses add to the loss, and each of them
+      as "taught_NAME".
     """
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     first = first_index(batch["frames"].shape[0], axis_name)
     # A profile names the parts of a step; Linen names those of the network by its modules.
     with jax.named_scope("augment"):
         batch = augment(augment_key, batch, recipe.augment, first)
+    lesson = _lesson(recipe, state, batch)
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[dict[str, Mean], Tree]]:
         outputs, updated = recipe.model.apply(
-            {"params": params, "batch_stats": state.batch_stats}, batch["frames"],
+            {"params": own(params), "batch_stats": state.batch_stats}, batch["frames"],
             batch["tabular"], batch["tabular_mask"], Mode(True, axis_name),
             rngs={"dropout": dropout_key}, mutable=["batch_stats"],
             reference_cm=batch["reference_cm"])
         with jax.named_scope("losses"):
             loss, metrics = total_loss(recipe.losses, recipe.model.scaling, outputs, batch,
                                        axis_name)
+            if lesson is not None:
+                taught, found = _taught(recipe, params, outputs, lesson, batch, axis_name)
+                loss, metrics = loss + taught, metrics | found
+                metrics["loss"] = Mean.of(loss[None])
         return loss, (metrics, updated.get("batch_stats", {}))
 
     gradient, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
@@ -130,8 +165,30 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
         params = optax.apply_updates(state.params, updates)
     metrics |= {"grad_norm": Mean.of(optax.tree.norm(gradient)[None]),
                 "learning_rate": Mean.of(recipe.schedule()(state.step)[None])}
-    new_state = TrainState(state.step + 1, params, {**state.batch_stats, **batch_stats}, opt_state)
+    new_state = TrainState(state.step + 1, params, {**state.batch_stats, **batch_stats}, opt_state,
+                           state.teacher)
     return new_state, mean_over_devices(metrics, axis_name)
+
+
+def _lesson(recipe: Recipe, state: TrainState, batch: Batch) -> Outputs | None:
+    """What the teacher says of the augmented clips, as it is in use; None without one."""
+    if recipe.teacher is None:
+        return None
+    with jax.named_scope("teacher"):
+        return recipe.teacher.apply(
+            state.teacher, batch["frames"], batch["tabular"], batch["tabular_mask"], Mode(False),
+            reference_cm=batch["reference_cm"])
+
+
+def _taught(recipe: Recipe, params: Tree, outputs: Outputs, lesson: Outputs, batch: Batch,
+            axis_name: str | None) -> tuple[jax.Array, dict[str, Mean]]:
+    """What the losses against a teacher add to the loss, [], and each of them as a metric."""
+    found = list(lesson_terms(
+        recipe.teaching, recipe.losses, recipe.model.scaling, recipe.teacher.scaling, outputs,
+        lesson, params.get(PROJECTION, {}), batch))
+    loss = sum(weight * masked_mean(values, mask, axis_name) for _, values, mask, weight in found)
+    return loss, {"taught": Mean.of(loss[None]), **{
+        f"taught_{name}": Mean.of(values, mask) for name, values, mask, _ in found}}
 
 
 class Trainer:

@@ -60,19 +60,28 @@ def test_own_photos_refuse_in_one_sentence(arguments, message, tmp_path):
     ("specialize", ["--max_macs=1e6"], "holds no experiment"),
     ("export_subnet", ["--subnet=d2e3", "--front=nothing.json"], "nothing.json does not exist"),
     ("finetune_subnet", ["--subnet=d2e3", "--out=x", "--epochs=0"], "epochs 0 and rate"),
+    ("cut_nurture", ["--out=x"], "give one of --subnet, --max_mmacs and --max_latency_ms"),
+    ("cut_nurture", ["--out=x", "--subnet=d2", "--max_mmacs=3"], "give one of --subnet"),
+    ("cut_nurture", ["--out=x", "--max_latency_ms=5"], "belong together: give both"),
+    ("cut_nurture", ["--out=x", "--subnet=d2", "--table=t.json"], "belong together: give both"),
+    ("nurture_latency", [], "holds no experiment"),
+    ("compare_nurture_once", ["--config=configs/nurture_once.py:runlocal", "--data=x",
+                              "--seeds=one"], "--seeds holds 'one'"),
 ])
 def test_after_training_too(module, arguments, message, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra export")
+    pytest.importorskip("av", reason="needs the extra nurture")
     code, _, said = launch_here(module, "--workdir", str(tmp_path / "run"), *arguments)
     assert code == 2, said
     assert message in said and "Traceback" not in said
 
 
 EXTRAS = {**dict.fromkeys(("bench_search", "export_nurture", "export_subnet", "finetune_subnet",
-                           "latency_table", "search", "specialize"), "export"),
+                           "latency_table", "nurture_latency", "search", "specialize"), "export"),
           **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture", "build_app",
-                           "count_programs", "cut_nurture", "evaluate_nurture",
-                           "import_annotations", "nurture_ablation", "nurture_subnets",
+                           "compare_nurture_once", "count_programs", "cut_nurture",
+                           "evaluate_nurture", "import_annotations", "nurture_ablation",
+                           "nurture_subnets",
                            "predict_nurture", "predict_nurture_table", "train_nurture",
                            "train_nurture_once", "try_gate"), "nurture")}
 

@@ -198,6 +198,7 @@ def test_another_hospital_is_evaluated_and_calibrated_again(data, workdir, evalu
     command = ("evaluate_nurture", f"--workdir={folder}", f"--data={other}")
     code, out, err = launch_here(*command)
     assert code == 0 and "32 of 32 recordings estimated" in out, err
+    assert out.startswith("reference_cm is empty in 32 visits; 30 is taken\n")
     assert "90% intervals cover: weight_g" in out
     place = folder / "evaluation" / "other_ward"
     assert not (place / "intervals.json").exists()
@@ -284,8 +285,9 @@ def test_ablation_in_two_parts_collected_by_a_third(data, tmp_path):
         code, _, err = launch_here(*command, f"--seeds={seed}")
         assert code == 0, err
     made = (tmp_path / "a" / "tabular_only" / "seed_1" / "test_errors.json").stat().st_mtime_ns
-    code, out, _ = launch_here(*command, "--seeds=0,1")
+    code, out, _ = launch_here(*command, "--seeds=0,1", "--compressed")
     assert code == 0 and "| tabular only |" in out and "±" in out
+    assert "files of 'tabular only':" in out and "| int8 file | " in out
     assert (tmp_path / "a" / "tabular_only" / "seed_1" / "test_errors.json").stat().st_mtime_ns \
         == made
     for arguments, message in ((["--variants="], "there are 0 variants"),

@@ -8,7 +8,7 @@ from make_records import write_records
 
 from configs import nurture_once
 from deps_jax.space.subnet import smallest
-from nurture_jax.once_for_all.choose import backbone_macs, best_within
+from nurture_jax.once_for_all.choose import Limit, backbone_macs, best_within
 from nurture_jax.once_for_all.experiment import OnceForAll, train
 from nurture_jax.once_for_all.subnets import TrainedOnce, table
 from nurture_jax.runs.evaluate_run import evaluate_run
@@ -67,14 +67,15 @@ def test_networks_are_measured_and_chosen_by_their_cost(opened):
     assert set(small.errors) == set(full.errors) and small.errors != full.errors
     text = table([small, full])
     assert small.subnet in text and "weight_g" in text
-    best = best_within(opened, 1.01 * small.macs, candidates=2)
+    best = best_within(opened, Limit.of_macs(opened, 1.01 * small.macs / 1e6), candidates=2)
     assert best.macs <= 1.01 * small.macs
-    with pytest.raises(ValueError, match=r"the cheapest, .* costs"):
-        best_within(opened, 0.5 * small.macs, candidates=2)
+    with pytest.raises(ValueError, match=r"million .* or less; the nearest, .* costs"):
+        best_within(opened, Limit.of_macs(opened, 0.5 * small.macs / 1e6), candidates=2)
 
 
 def test_what_a_backbone_costs_is_what_its_cut_network_costs(opened):
-    assert backbone_macs(opened, smallest(opened.network.space)) == opened.measure("smallest").macs
+    space = opened.network.space
+    assert backbone_macs(space, smallest(space)) == opened.measure("smallest").macs
 
 
 def test_a_rate_for_pretrained_backbones_is_refused(finished):

@@ -1,0 +1,162 @@
+"""One training beside several: lengths at equal cost, pairs, and what cannot be compared."""
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+from elastic_nurture import SPACE, elastic
+from make_batches import SIZE, TwoMaps, net
+from make_records import write_records
+from tiny_nurture_run import NUMBERS
+from tiny_nurture_run import run as numbers_alone
+
+from configs import nurture_once
+from deps_jax.space.subnet import largest, smallest
+from deps_jax.training.phases import BACKWARD
+from nurture_jax.network.backbone_weights import of_subnet
+from nurture_jax.network.frame_cost import macs_behind
+from nurture_jax.network.model import NurtureNet
+from nurture_jax.once_for_all.choose import backbone_macs
+from nurture_jax.once_for_all.experiment import OnceForAll
+from nurture_jax.runs import once_comparison
+from nurture_jax.runs.ablation import Outcome
+from nurture_jax.runs.once_comparison import ALONE, ONCE, Plan, compare, differences, table, write
+
+NAMES = ("small", "large")
+
+
+def config_of(data, **space):
+    config = nurture_once.get_config("runlocal")
+    config.update_from_flattened_dict({
+        "data.dir": str(data), "training.epochs": 3.0, "data.validation_fraction": 0.25,
+        "data.calibration_fraction": 0.0, "data.test_fraction": 0.125, "negatives.share": 0.0,
+        "optimizer.warmup_epochs": 0.0, "refit.epochs": 2})
+    config = config.to_dict()
+    return {**config, "space": {**config["space"], **space}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_records(tmp_path_factory.mktemp("data") / "set", infants=8)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    settings = OnceForAll.from_dict(config_of("nowhere"))
+    return Plan(settings, {}, NAMES, {"small": 2_000_000, "large": 6_000_000}, 1_000_000,
+                once_macs=3.6e9, steps_per_epoch=10)
+
+
+def outcomes(plan, seeds=(0, 1), visits=24):
+    """The one training is 10 g nearer for the small network, and 20 g farther for the large."""
+    found, random = [], np.random.default_rng(0)
+    hard = random.uniform(100, 300, visits)
+    for seed in seeds:
+        for name, kind, more in (("small", ONCE, -10), ("small", ALONE, 0), ("large", ONCE, 20),
+                                 ("large", ALONE, 0)):
+            errors = hard + more + random.normal(0, 1, visits)
+            rows = [{"infant_id": f"n{i // 2}", "visit_id": str(i % 2), "weight_g": float(error),
+                     "length_cm": None} for i, error in enumerate(errors)]
+            found.append(Outcome(f"{name}, {kind}", seed, {"weight_g": float(errors.mean())}, 5.0,
+                                 rows))
+    return found
+
+
+def test_what_is_trained_alone_costs_together_what_the_one_training_costs(plan):
+    costs = plan.costs
+    np.testing.assert_allclose(sum(costs[name] for name in NAMES), costs[ONCE], rtol=0.01)
+    np.testing.assert_allclose(costs["small"], costs["large"], rtol=0.01)
+    assert plan.steps_alone("small") == 3.6e9 / 2 / ((1 + BACKWARD) * 3e6) == 200
+    images = plan.settings.data.frames * plan.settings.training.batch_size
+    np.testing.assert_allclose(costs[ONCE], images * 3.6e9 / 1e12)
+
+
+def test_pairs_tell_what_the_hardness_of_infants_hides(plan):
+    minus = differences(plan, outcomes(plan))
+    assert minus["small"].keys() == {"weight_g"}  # no length was measured
+    small, large = (minus[name]["weight_g"] for name in NAMES)
+    assert -11 < small.low < small.value < small.high < -9
+    assert 19 < large.low < large.value < large.high < 21
+
+
+def test_the_files_of_a_table(plan, tmp_path):
+    write(tmp_path, plan, outcomes(plan))
+    lines = (tmp_path / "once_comparison.md").read_text().splitlines()
+    assert lines[2].startswith("| small | 3.0 | ") and "| -10 (-" in lines[2] and " ± " in lines[2]
+    assert "| +20 (+" in lines[3] or "| +20 (" in lines[3]
+    assert lines[-1].startswith("Cost: ") and "for the 2 alone together" in lines[-1]
+    rows = (tmp_path / "once_comparison.csv").read_text().splitlines()
+    assert len(rows) == 1 + 8 and rows[0].startswith("network,seed,mae_weight_g")
+    assert "once_minus_alone" in (tmp_path / "once_comparison.json").read_text()
+    assert table(plan, outcomes(plan, seeds=(0,))).count("±") == 0
+
+
+def test_what_comes_behind_is_the_same_for_all_backbones_of_a_space():
+    network = elastic()
+    behind = {macs_behind(NurtureNet(network.settings, network.scaling, of_subnet(SPACE, one(
+        SPACE))), SIZE) for one in (smallest, largest)}
+    assert len(behind) == 1
+    assert backbone_macs(SPACE, smallest(SPACE)) < backbone_macs(SPACE, largest(SPACE))
+    assert macs_behind(net(use_video=False, geometry=False), SIZE) == 0
+
+
+def test_what_comes_behind_is_counted_layer_by_layer():
+    """Neck and heads of 8 channels at 8 x 8 on maps of 8 at stride 4 and of 12 at stride 8."""
+    model = net()
+    assert isinstance(model.backbone, TwoMaps)
+    neck = 8 * 8 * (8 * 8) + 4 * 4 * (12 * 8) + 8 * 8 * 9 * 8 * 8
+    heads = 2 * 8 * 8 * 9 * 8 * 8 + 8 * 8 * 8 * (3 + 19)
+    assert macs_behind(model, SIZE) == neck + heads
+
+
+@pytest.mark.parametrize(("names", "seeds", "message"), [
+    (["smallest"], [0], r"network .* cannot be trained alone: "),
+    (["d9e9"], [0], "depth 9 is not in the depths"), ([], [0], "there are no networks to compare"),
+    (["smallest"], [], "there are no seeds")])
+def test_what_cannot_be_compared_is_refused_before_any_training(data, tmp_path, names, seeds,
+                                                                message):
+    """Networks of runlocal are shallower than any of the family."""
+    with pytest.raises(ValueError, match=message):
+        compare(config_of(data), tmp_path / "all", names, seeds)
+    assert not (tmp_path / "all" / "once").exists()
+
+
+def test_what_is_done_is_not_done_again(data, tmp_path, monkeypatch):
+    """With small networks of numbers in the place of all that is trained."""
+    done, folder, config = [], tmp_path / "all", config_of(data, depths=None, expands=None)
+
+    def trained(what, to):
+        done.append(what)
+        numbers_alone(to, data, **NUMBERS, seed=len(done))
+
+    monkeypatch.setattr(once_comparison.once, "train", lambda *rest: done.append("once"))
+    monkeypatch.setattr(once_comparison.TrainedOnce, "open", lambda *rest: SimpleNamespace(
+        cut=lambda name, to: trained("cut", to)))
+    monkeypatch.setattr(once_comparison.alone, "train", lambda settings, to, own: trained(
+        settings.backbone.subnet, to))
+    plan, found = compare(config, folder, ["smallest"], [0])
+    name, = plan.names
+    assert done == ["once", "cut", name]
+    assert [each.variant for each in found] == [f"{name}, {ONCE}", f"{name}, {ALONE}"]
+    _, again = compare(config, folder, ["smallest"], [0])
+    assert len(done) == 3 and [each.mae["weight_g"] for each in again] == [
+        each.mae["weight_g"] for each in found]
+    assert f"| {name} | " in (folder / "once_comparison.md").read_text()
+    with pytest.raises(ValueError, match=r"training\.epochs is"):
+        compare({**config, "training": {**config["training"], "epochs": 4.0}}, folder,
+                ["smallest"], [0])
+
+
+@pytest.mark.long
+def test_a_whole_comparison_is_made_once(data, tmp_path):
+    config = config_of(data, depths=None, expands=None, kernels=(3, 5))
+    plan, found = compare(config, tmp_path / "all", ["smallest"], [0])
+    name, = plan.names
+    assert [each.variant for each in found] == [f"{name}, {ONCE}", f"{name}, {ALONE}"]
+    made = sorted((tmp_path / "all").rglob("test_errors.json"))
+    times = [path.stat().st_mtime_ns for path in made]
+    assert len(made) == 2
+    compare(config, tmp_path / "all", ["smallest"], [0])
+    assert [path.stat().st_mtime_ns for path in made] == times
