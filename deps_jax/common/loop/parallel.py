@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -24,6 +25,9 @@ from deps_jax.common.compiled.programs import Program
 from deps_jax.common.loop.goodput import Spending
 
 AXIS = "data"  # name of the mapped axis
+# Values of an array that is joined with others before devices exchange it. Above, what starting an
+# exchange takes is little beside the exchange, and a joined copy would take memory (our choice).
+JOINED = 1 << 16
 _WORTH_TELLING_S = 2
 Tree = Any  # a pytree of arrays, such as nested dicts of them
 
@@ -32,11 +36,28 @@ Tree = Any  # a pytree of arrays, such as nested dicts of them
 def mean_over_devices(x: Tree, axis_name: str | None) -> Tree:
     """Mean of a pytree over the mapped axis; the identity when `axis_name` is None.
 
+    Small arrays of one type travel together: of a tree of them, devices exchange one array.
+
     The gradient of a mean is the mean of the gradients: with it, differentiating a device's own
     loss gives that device's share of the gradient of the summed loss, whatever flowed between
     devices on the way.
     """
-    return x if axis_name is None else jax.lax.pmean(x, axis_name)
+    if axis_name is None:
+        return x
+    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, x))
+    together: dict[Any, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        together.setdefault(leaf.dtype if leaf.size <= JOINED else i, []).append(i)
+    for places in together.values():
+        if len(places) == 1:
+            leaves[places[0]] = jax.lax.pmean(leaves[places[0]], axis_name)
+            continue
+        own = [leaves[i] for i in places]
+        vector = jax.lax.pmean(jnp.concatenate([leaf.reshape(-1) for leaf in own]), axis_name)
+        starts = [0, *np.cumsum([leaf.size for leaf in own])]
+        for i, leaf, (start, stop) in zip(places, own, pairwise(starts), strict=True):
+            leaves[i] = jax.lax.slice(vector, (start,), (stop,)).reshape(leaf.shape)
+    return structure.unflatten(leaves)
 
 
 def _mean_forward(x: Tree, axis_name: str | None) -> tuple[Tree, None]:

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from deps_jax.common.command.cli import output_file, sentence
+from deps_jax.common.command.cli import output_file
+from deps_jax.common.command.mendable import is_mendable, sentence
 
 
 def python(code):
