@@ -35,7 +35,7 @@ WINGS = {
         "search": "front_report timings latency ofa_files gaussian_process accuracy_predictor "
                   "local_search search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
-                     "accelerator data_bench search_bench",
+                     "accelerator data_bench search_bench scaling scaling_check",
         "": "run",
     },
     "nurture_jax": {

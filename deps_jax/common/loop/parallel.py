@@ -116,18 +116,21 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
       devices: The devices; None is all of this process.
       donate: Whether the state's memory is reused, so that the caller keeps only what comes back.
       name: What it is called where compilation is told.
-      made_of: All that `fn` depends on beside its arguments, `fn` included; of one device, its
-        programs are then kept on disk, see `programs`. () keeps none.
+      made_of: All that `fn` depends on beside its arguments, `fn` included; its programs are then
+        kept on disk, see `programs`. () keeps none, nor is a program kept that several processes
+        run together: each would read another part of it, and one that finds none would wait for
+        the others while it compiles.
     """
     devices = list(devices or jax.local_devices())
     donated = (0,) if donate else ()
+    alone = all(one.process_index == jax.process_index() for one in devices)
+    program = Program((*made_of, donate)) if made_of and alone else None
     if len(devices) == 1:
         mapped = jax.jit(partial(fn, axis_name=None), donate_argnums=donated)
-        program = Program((*made_of, donate)) if made_of else None
-        return DataParallel(mapped, devices, name, program)
-    return DataParallel(jax.pmap(
-        partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None), out_axes=None,
-        devices=devices, donate_argnums=donated), devices, name)
+    else:
+        mapped = jax.pmap(partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None),
+                          out_axes=None, devices=devices, donate_argnums=donated)
+    return DataParallel(mapped, devices, name, program)
 
 
 class DataParallel:
