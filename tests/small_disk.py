@@ -44,7 +44,7 @@ def small_disk(folder: Path) -> Iterator[SmallDisk]:
     try:
         made = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("no command mount, so no small disk")
+        pytest.skip("no small disk: there is no command mount")
     if made.returncode:
         pytest.skip(f"no small disk can be mounted here ({made.stderr.strip()})")
     try:

@@ -3,7 +3,8 @@
 A step is computed, its batch statistics and gradients are exchanged, and meanwhile the next batch
 is decoded; whichever takes longer is what a step takes:
 
-    computing  = fixed + images a chip * time of an image
+    fixed      = what a step takes whatever its batch, such as starting thousands of kernels
+    images     = images a chip * time of an image
     statistics = exchanges one after the other * time that a small exchange takes
     gradients  = 2 (n - 1) / n * bytes / bandwidth            (n chips)
     input      = images a chip / (cores a chip * images a second and core)
@@ -82,7 +83,8 @@ class Work:
 class Step:
     """Seconds of a step on one of several chips; attributes as in the head of this file."""
 
-    computing: float
+    fixed: float
+    images: float
     statistics: float
     gradients: float
     input: float = 0.0
@@ -90,7 +92,7 @@ class Step:
     @property
     def total(self) -> float:
         """Seconds from one step to the next."""
-        return max(self.computing + self.statistics + self.gradients, self.input)
+        return max(self.fixed + self.images + self.statistics + self.gradients, self.input)
 
     @property
     def limit(self) -> str:
@@ -109,9 +111,8 @@ def predicted(pace: Pace, links: Links, work: Work, chips: int, images: float,
       images: Images of each chip.
       input_images_per_s: Images a second that are decoded for each chip.
     """
-    if chips == 1:
-        return Step(pace(images), 0.0, 0.0, images / input_images_per_s)
-    return Step(pace(images), work.exchanges * links.small_s,
+    together = chips > 1
+    return Step(pace.fixed_s, images * pace.image_s, together * work.exchanges * links.small_s,
                 2 * (chips - 1) / chips * work.gradient_bytes / links.bytes_per_s,
                 images / input_images_per_s)
 
@@ -149,8 +150,8 @@ def work_of(space: SearchSpace, step: str, synchronised: bool) -> Work:
     if synchronised:
         exchanges = 2 + statistics_exchanges(space, largest(space))
         if step == SANDWICH:
-            drawn = [statistics_exchanges(space, sample(jax.random.key(i), space))
-                     for i in range(DRAWS)]
+            drawn = [statistics_exchanges(space, jax.device_get(
+                sample(jax.random.key(i), space))) for i in range(DRAWS)]
             exchanges += statistics_exchanges(space, smallest(space)) + 2 * float(np.mean(drawn))
     return Work(exchanges, slots * BYTES * parameters)
 
@@ -217,31 +218,32 @@ def plan(chip: Chip, space: SearchSpace, step: str, batch: int, images_per_s_cor
 
     Returns:
       For each number of chips the images of one, milliseconds of every part and of the step, images
-      a second, "of linear" (the share of what as many chips alone would do) and "limit".
+      a second, "of linear" (the share of what the first number of chips would do if every other did
+      as well, and exchanged nothing) and "limit".
     """
     work, pace, rows = work_of(space, step, synchronised), chip.paces[step], []
+    first = batch / chips[0]
     for count in chips:
         images = batch / count
         found = predicted(pace, chip.links(count), work, count, images,
                           chip.cores * images_per_s_core)
-        alone = _MEASURED_IMAGES / pace(_MEASURED_IMAGES)  # images a second of one chip
         rows.append({
             "chips": count, "images": images,
             **{f"{name}_ms": 1e3 * seconds for name, seconds in dataclasses.asdict(found).items()},
             "step_ms": 1e3 * found.total, "images_per_s": batch / found.total,
-            "of_linear": batch / found.total / (count * alone), "limit": found.limit})
+            "of_linear": batch / found.total / (count * first / pace(first)), "limit": found.limit})
     return rows
 
 
 def text(rows: list[dict]) -> str:
     """The rows as a table in Markdown."""
-    head = ("chips", "images a chip", "computing", "statistics", "gradients", "input", "step, ms",
-            "images/s", "of linear", "limit")
+    head = ("chips", "images a chip", "fixed", "images", "statistics", "gradients", "input",
+            "step, ms", "images/s", "of linear", "limit")
     lines = [f"| {' | '.join(head)} |", "| " + " | ".join(["---"] * len(head)) + " |"]
     for row in rows:
         cells = [f"{row['chips']}", f"{row['images']:g}",
-                 *(f"{row[name]:.2f}" for name in ("computing_ms", "statistics_ms", "gradients_ms",
-                                                   "input_ms", "step_ms")),
+                 *(f"{row[f'{name}_ms']:.2f}" for name in (
+                     "fixed", "images", "statistics", "gradients", "input", "step")),
                  f"{row['images_per_s']:,.0f}", f"{row['of_linear']:.0%}", row["limit"]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
