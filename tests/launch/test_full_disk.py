@@ -228,8 +228,8 @@ def test_commands_without_a_run(disk, newborns, command):
 def test_decoded_clips(disk, newborns):
     """The cache of clips goes on with the first part that is missing."""
     from deps_jax.common.files.sealed import FullDisk
-    from nurture_jax.clips import clip_cache
     from nurture_jax import records
+    from nurture_jax.clips import clip_cache
     from nurture_jax.records.video import ClipSettings
 
     found, settings = records.load(newborns), ClipSettings(frames=2, size=64)
