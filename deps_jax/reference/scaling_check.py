@@ -30,8 +30,10 @@ from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.training.train import init_state
 from deps_jax.training.trainer import Trainer
 
-# Static and small: its steps compile in a minute, and take some tens of milliseconds.
-SPACE = MOBILENET_V3_CIFAR.with_choices(width_mult=0.25, kernels=(3,), depths=(2,), expands=(3,))
+# Static and small: its steps compile in half a minute, and take some tens of milliseconds.
+SPACE = dataclasses.replace(
+    MOBILENET_V3_CIFAR, stages=MOBILENET_V3_CIFAR.stages[:3], width_mult=0.5).with_choices(
+        kernels=(3,), depths=(2,), expands=(3,))
 FITTED, THIRD = (8, 32), 16  # images of a process
 SMALL = 512  # numbers of a small exchange: about what a batch norm exchanges
 REPEATED = 50  # small exchanges of one program
@@ -117,8 +119,8 @@ def _large(x: jax.Array, _: jax.Array, extra: jax.Array, *, axis_name: str) -> j
 
 def _exchange(function: Callable, x: jax.Array, rounds: int) -> float:
     """Median seconds of a call on the devices of all processes."""
-    mapped, batch = data_parallel(function, devices=jax.devices()), np.zeros((1, 1), np.float32)
-    taken = []
+    mapped = data_parallel(function, devices=jax.devices())
+    batch, taken = np.zeros((jax.local_device_count(), 1), np.float32), []
     for _ in range(rounds + 1):
         start = time.perf_counter()
         jax.block_until_ready(mapped(x, batch, jnp.float32(1.0)))

@@ -1,14 +1,16 @@
 """The model of a step on many chips: its arithmetic, what it counts, and its command."""
 import dataclasses
+import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_spaces import PIXELS, PLAIN, TINY
 
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED
-from deps_jax.reference import bench, scaling
+from deps_jax.reference import bench, scaling, scaling_check
 from deps_jax.reference.scaling import FULL, SANDWICH, Links, Pace, Work, predicted
 from deps_jax.reference.scaling_check import ALLOWED, FITTED, SPACE, THIRD, Timed, compared
 from deps_jax.space.families import MOBILENET_V3
@@ -89,6 +91,18 @@ def test_a_check_tells_what_is_off():
     slower = compared(apart, Timed({THIRD: 1.3 * whole}, small, large))[1]
     assert slower.error == pytest.approx(0.3) and slower.error > ALLOWED
     assert str(slower).endswith("NOT OK")
+
+
+def test_a_process_times_its_steps_and_exchanges(tmp_path, monkeypatch):
+    """In this process, on its two devices."""
+    monkeypatch.setattr(scaling_check, "SPACE", TINY)
+    monkeypatch.setattr(scaling_check, "FITTED", (2, 8))
+    monkeypatch.setattr(scaling_check, "THIRD", 4)
+    scaling_check.member(tmp_path / "timed.json", 1)
+    found = json.loads((tmp_path / "timed.json").read_text())
+    assert found["steps"].keys() == {"2", "8", "4"} and min(found["steps"].values()) > 0
+    for function in (scaling_check._small, scaling_check._large):
+        assert scaling_check._exchange(function, jnp.ones(4), 1) > 0
 
 
 def test_sources_stand_beside_every_chip():
