@@ -5,12 +5,14 @@ again when there is room. Whatever was there before must be as it was, and in th
 """
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 
 import numpy as np
 import pytest
 from damages import contents, steps_of
-from launch_here import launch_here
+from launch_here import ROOT, launch_here
 from small_disk import small_disk
 
 pytestmark = pytest.mark.long
@@ -247,6 +249,40 @@ def test_decoded_clips(disk, newborns):
     assert {path: os.stat(path).st_mtime_ns for path in kept} == kept
     np.testing.assert_array_equal(again[0].images, whole[0].images)
     assert len(again) == len(whole)
+
+
+WITH_WORKERS = """
+import sys
+import numpy as np
+from deps_jax.common.command.cli import run
+from deps_jax.common.loop.batches import Batches
+
+class Large:
+    def __len__(self):
+        return 64
+    def __getitem__(self, index):
+        return {"image": np.zeros((512, 512, 4), np.uint8)}
+
+def main(_):
+    next(Batches(Large(), 8, 0, workers=1))
+
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+def test_shared_memory_has_no_room(tmp_path):
+    """Workers hand batches over in /dev/shm, which containers make small."""
+    (tmp_path / "reading.py").write_text(WITH_WORKERS)
+    small = "mount -t tmpfs -o size=2m tmpfs /dev/shm"
+    alone = ["unshare", "-m", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, small], check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+    ended = subprocess.run([*alone, f"{small} && exec {sys.executable} {tmp_path}/reading.py"],
+                           cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                           capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "error: the shared memory of this machine (/dev/shm)" in ended.stderr
 
 
 def test_rendered_videos(disk):

@@ -10,6 +10,7 @@ from deps_jax.common.files.sealed import FullDisk, is_full
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "insufficient memory", "cannot allocate",
                   "can't start new thread", "bad_alloc", "pool was terminated abruptly",
                   "was terminated unexpectedly")
+_NO_SHARED_MEMORY = "exit code -7"  # SIGBUS, of a process that writes where there is no room left
 
 
 def is_mendable(error: Exception) -> bool:
@@ -31,6 +32,10 @@ def sentence(error: Exception) -> str:
     if is_full(error) and not isinstance(error, FullDisk):
         path = getattr(error, "filename", None) or "this run"
         return f"the disk of {path} is full; free some space and run the same command again"
+    if is_out_of_memory(error) and _NO_SHARED_MEMORY in str(error):
+        return ("the shared memory of this machine (/dev/shm), through which data.workers hand over "
+                "batches, is full; make it larger (docker run --shm-size=8g) or set data.workers=0, "
+                "and run the same command again: what was saved is kept")
     if is_out_of_memory(error):
         why = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
         return (f"there is not enough memory ({why:.200}); close other programs, or use a smaller "

@@ -95,7 +95,8 @@ def test_a_step_with_statistics_of_each_device_exchanges_little(steps):
     """Gradients, running averages and metrics alone; and it leads elsewhere."""
     (apart, _), counted = steps[PER_DEVICE]
     (together, _), others = steps[SYNCHRONISED]
-    assert counted["all_reduces"] <= 3 < others["all_reduces"]
+    # In float64 metrics are of two types, which do not travel together.
+    assert counted["all_reduces"] <= 4 < others["all_reduces"]
     assert counted["other_collectives"] == 0
     leaves = zip(jax.tree.leaves(apart.params), jax.tree.leaves(together.params), strict=True)
     assert max(np.abs(np.asarray(a) - np.asarray(b)).max() for a, b in leaves) > 1e-4

@@ -34,7 +34,7 @@ def test_sentence_names_the_path_that_failed():
 
 
 @pytest.mark.parametrize("ask", [
-    "import numpy; numpy.empty(1 << 60)", "import jax.numpy as jnp; jnp.zeros(1 << 50)",
+    "import numpy; numpy.empty(1 << 50)", "import jax.numpy as jnp; jnp.zeros(1 << 50)",
     "raise OSError(12, 'Cannot allocate memory')",
     "raise RuntimeError(\"can't start new thread\")"])
 def test_too_little_memory_is_one_sentence(ask):
@@ -44,6 +44,12 @@ def test_too_little_memory_is_one_sentence(ask):
     assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: there is not enough memory (") and "is kept" in last
+
+
+def test_shared_memory_that_is_full_is_told_apart():
+    """What grain says when the system has ended its worker with SIGBUS."""
+    error = RuntimeError("Worker process was terminated unexpectedly with exit code -7. Search the")
+    assert is_mendable(error) and "/dev/shm" in sentence(error)
 
 
 def test_other_errors_are_not_taken_for_too_little_memory():
