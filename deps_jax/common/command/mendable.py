@@ -33,9 +33,9 @@ def sentence(error: Exception) -> str:
         path = getattr(error, "filename", None) or "this run"
         return f"the disk of {path} is full; free some space and run the same command again"
     if is_out_of_memory(error) and _NO_SHARED_MEMORY in str(error):
-        return ("the shared memory of this machine (/dev/shm), through which data.workers hand over "
-                "batches, is full; make it larger (docker run --shm-size=8g) or set data.workers=0, "
-                "and run the same command again: what was saved is kept")
+        return ("the shared memory of this machine (/dev/shm) is full, through which data.workers "
+                "hand over batches; make it larger (docker run --shm-size=8g) or set "
+                "data.workers=0, and run the same command again: what was saved is kept")
     if is_out_of_memory(error):
         why = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
         return (f"there is not enough memory ({why:.200}); close other programs, or use a smaller "
