@@ -166,10 +166,11 @@ def append(path: Path, content: Mapping) -> None:
 def add(path: Path, text: str) -> None:
     """Adds whole lines to a file, all or none, in the place of one that was left half written.
 
-    Of what was there only the end is read: a log is long, and may lie on a slow drive.
+    Of what was there only the end is read: a log is long, and may lie on a slow drive. A last line
+    that lacks its end alone, as editors leave it, stays.
 
     Args:
-      text: The lines, each with its end.
+      text: The lines, JSON each, with their ends.
 
     Raises:
       FullDisk: If the disk is full; the file is as it was before.
@@ -179,9 +180,13 @@ def add(path: Path, text: str) -> None:
     # Unbuffered: what does not fit is told by `write`, not where the file is closed.
     with told_if_full(path), path.open("ab+", buffering=0) as file:
         whole = _whole_lines(file)
+        file.seek(whole)
+        data, last = text.encode(), file.read()
+        if _parsed(last.decode("utf-8", "replace")) is not None:
+            whole, data = whole + len(last), b"\n" + data
         file.truncate(whole)
         try:
-            left = memoryview(text.encode())
+            left = memoryview(data)
             while left:  # a disk that fills takes a part first
                 left = left[file.write(left):]
         except OSError:

@@ -39,6 +39,13 @@ def test_a_half_line_of_any_length_is_dropped(tmp_path):
         assert sealed.read_lines(path) == [{"a": 1}, {"a": 2}]
 
 
+def test_a_last_line_that_lacks_its_end_alone_stays(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}')  # as an editor may leave it
+    sealed.add(path, '{"a": 3}\n')
+    assert path.read_text() == '{"a": 1}\n{"a": 2}\n{"a": 3}\n'
+
+
 def test_a_record_stays_what_it_was(disk):
     path = disk.inside / "record.json"
     sealed.write(path, {"a": 1})
