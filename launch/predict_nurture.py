@@ -52,8 +52,7 @@ def main(_):
     if audit:
         sealed.add(audit, json.dumps(found.audit) + "\n")
     if picture:
-        _, content = cv2.imencode(picture.suffix, found.frame[..., ::-1])
-        sealed.replace(picture, content.tobytes())
+        sealed.replace(picture, cv2.imencode(picture.suffix, found.frame[..., ::-1])[1].tobytes())
     return 0 if found.assessment else REJECTED
 
 

@@ -72,8 +72,7 @@ def apply(
         others: the i-th of n blocks, counted from 0, with the probability rate i / n
         (arXiv 1603.09382, as EfficientNet has it).
       axis_name: Mapped axis of the devices that share the batch; None on a single one.
-      synchronised: Whether the statistics of the batch are those of all these devices, or of each
-        device's own share.
+      synchronised: Whether the statistics of the batch are those of all these devices.
       dtype: Type of the computation; parameters, statistics and logits stay float32
         ("float64" where the parameters are, under jax_enable_x64).
 

@@ -22,7 +22,7 @@ def and_then(checkpoints, step, *rest, **more):
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(),) * 2)
 
 Checkpoints.save = and_then
-runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
