@@ -51,7 +51,8 @@ def get_config(arg: str = "") -> ConfigDict:
         learning_rate=6e-3, name="adamw", min_learning_rate=0.0, warmup_epochs=1.0,
         weight_decay=0.1, clip_norm=1.0)
     config.training = {"epochs": 16.0, "batch_size": 8, "eval_batch_size": 16,
-                       "backbone_rate": 1.0}  # random weights need no slower backbone
+                       "backbone_rate": 1.0,  # random weights need no slower backbone
+                       "batch_norm": "synchronised"}  # or per_device
     config.refit = {"epochs": 60, "learning_rate": 3e-3, "weight_decay": 1.0, "batch_size": 64}
     config.cadence = {"log_every": 50, "checkpoint_every": 1000, "evaluate_every": 500}
     change = {"real": _real, "demo": _demo, "runlocal": _runlocal}

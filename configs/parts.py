@@ -132,6 +132,7 @@ def training(*, epochs: float, batch_size: int, dropout_rate: float = 0.0) -> Co
         "accumulation": 1,
         "resolutions": (),  # the space's alone
         "rate_tables": False,
+        "batch_norm": "synchronised",  # or per_device
     })
 
 

@@ -14,6 +14,7 @@ from deps_jax.common.command.cli import output_file, run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
+    from deps_jax.common.files import sealed
     from nurture_jax.evaluation.annotator_agreement import compare, described
     from nurture_jax.records import annotations
     from nurture_jax.records.problems import many
@@ -39,7 +40,7 @@ def main(_):
     found = compare(read(FIRST.value), read(SECOND.value))
     print(described(found))
     if out:
-        out.write_text(json.dumps(dataclasses.asdict(found), indent=1), encoding="utf-8")
+        sealed.replace(out, json.dumps(dataclasses.asdict(found), indent=1))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from deps_jax.common.command.cli import output_file, run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
+    from deps_jax.common.files import sealed
     from nurture_jax.records import coco_exports, frame_list
     from nurture_jax.records.problems import many
 
@@ -38,7 +39,7 @@ def main(_):
     if found.problems:
         raise ValueError(f"the exports have {len(found.problems)} problems; mend and try again:\n"
                          f"{many(found.problems)}")
-    out.write_text(json.dumps(found.content), encoding="utf-8")
+    sealed.replace(out, json.dumps(found.content))
     print(f"{found}\nwritten to {out}")
 
 

@@ -16,6 +16,7 @@ from deps_jax.common.command.cli import output_file, run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
+    from deps_jax.common.files import sealed
     from nurture_jax.clinic.thresholds import Earlier
     from nurture_jax.runs.predict import Predictor, recording, text
 
@@ -49,10 +50,9 @@ def main(_):
     print(json.dumps(found.audit, indent=2) if JSON.value else f"{text(found)}\n({seconds:.1f} s)",
           flush=True)
     if audit:
-        with audit.open("a") as file:
-            file.write(json.dumps(found.audit) + "\n")
-    if picture and not cv2.imwrite(str(picture), found.frame[..., ::-1]):
-        raise ValueError(f"--picture {picture} could not be written; give another name")
+        sealed.add(audit, json.dumps(found.audit) + "\n")
+    if picture:
+        sealed.replace(picture, cv2.imencode(picture.suffix, found.frame[..., ::-1])[1].tobytes())
     return 0 if found.assessment else REJECTED
 
 

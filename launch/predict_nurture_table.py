@@ -39,9 +39,8 @@ def main(_):
     answers = list(predict_table.predict(predictor, visits, table.parent, progress))
     sealed.replace(out, predict_table.table(answers))
     if audit:
-        with audit.open("a") as file:
-            file.writelines(json.dumps(answer.prediction.audit) + "\n"
-                            for answer in answers if answer.prediction)
+        sealed.add(audit, "".join(json.dumps(answer.prediction.audit) + "\n"
+                                  for answer in answers if answer.prediction))
     print(f"{predict_table.summary(answers)}\nanswer: {out}")
 
 

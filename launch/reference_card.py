@@ -10,6 +10,7 @@ from deps_jax.common.command.cli import output_file, run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
+    from deps_jax.common.files import sealed
     from nurture_jax.report.reference_card import PAPERS_MM, card
 
 OUT = flags.DEFINE_string("out", None, "file of the card, a .pdf", required=True)
@@ -19,7 +20,7 @@ PAPER = flags.DEFINE_list("paper", list(PAPERS_MM), "a page for each of A4 and L
 def main(_):
     content = card(PAPER.value)
     path = output_file("out", OUT.value, (".pdf",))
-    path.write_bytes(content)
+    sealed.replace(path, content)
     print(f"{path}: print at 100 %, measure the square of 10 cm, tell reference_cm 20")
 
 

@@ -19,7 +19,7 @@ WINGS = {
         "common.nn": "by_platform dispatch precision depthwise_shifted depthwise_native "
                      "depthwise_cpp depthwise moments pieces operations",
         "common.statistics": "intervals",
-        "common.command": "page settings named source vectors cli extras",
+        "common.command": "mendable page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",
@@ -35,7 +35,7 @@ WINGS = {
         "search": "front_report timings latency ofa_files gaussian_process accuracy_predictor "
                   "local_search search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
-                     "accelerator data_bench search_bench",
+                     "accelerator data_bench search_bench scaling scaling_check",
         "": "run",
     },
     "nurture_jax": {

@@ -16,6 +16,7 @@ CACHE = "JAX_COMPILATION_CACHE_DIR"
 # The only reasons for which `make test` may skip, as a user may have none of it.
 NEEDS = {"no shared data in": "they read the data beside the repository (DEPS_SHARED)",
          "no C++ compiler": "they compile C++",
+         "no small disk": "they mount one of few bytes (Linux, as root)",
          "no Chromium": "they open the page in a browser (Debian: apt-get install chromium npm)",
          "no npm": "they build the page (Debian: apt-get install chromium npm)"}
 

@@ -138,12 +138,12 @@ def main() -> int:
                   for stem, name in names.items()}
         latencies = measure(models, threads=options.threads, rounds=options.rounds,
                             progress=_print_rounds)
-    except ValueError as error:
+        record = {"device": describe_device(options.threads), "rounds": options.rounds,
+                  "latencies": latencies}
+        options.out.write_text(json.dumps(record, indent=2) + "\n")
+    except (OSError, ValueError) as error:  # of a full disk, too
         print(f"error: {error}", file=sys.stderr)
         return 2
-    record = {"device": describe_device(options.threads), "rounds": options.rounds,
-              "latencies": latencies}
-    options.out.write_text(json.dumps(record, indent=2) + "\n")
     print(f"written: {options.out}")
     return 0
 

@@ -9,6 +9,7 @@ kit for another machine, see `device_timer`.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import zipfile
 from collections import Counter
@@ -277,8 +278,8 @@ def write_kit(path: Path, plan: TimingPlan, more: Mapping[str, bytes] = MappingP
       more: Serialised models that are timed beside those of the plan, by name.
     """
     timer = Path(device_timer.__file__)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(timer, timer.name)
         archive.writestr("question.json", json.dumps(plan.description, indent=2))
         models = plan.models() | dict(more)
@@ -286,6 +287,7 @@ def write_kit(path: Path, plan: TimingPlan, more: Mapping[str, bytes] = MappingP
         archive.writestr("models/names.json", json.dumps(names, indent=2))
         for stem, name in names.items():
             archive.writestr(f"models/{stem}.onnx", models[name])
+    sealed.replace(path, content.getvalue())
 
 
 def _sum_of_pieces(space: SearchSpace, resolution: int,

@@ -52,6 +52,7 @@ def apply(
     drop_connect_rate: float | jax.Array = 0.0,
     drop_connect_key: jax.Array | None = None,
     axis_name: str | None = None,
+    synchronised: bool = True,
     dtype: jnp.dtype = jnp.float32,
 ) -> tuple[jax.Array, Tree]:
     """Runs one subnet; traced subnets share one compilation, and each costs what it uses.
@@ -61,8 +62,8 @@ def apply(
         not read in training and may be None.
       images: Normalised images, [b, h, w, 3] float.
       subnet: The subnet, static or traced.
-      train: Whether batch norm uses (and returns) the statistics of this batch, synchronised over
-        `axis_name` if given, instead of `batch_stats`.
+      train: Whether batch norm uses (and returns) the statistics of this batch instead of
+        `batch_stats`.
       dropout_rate: Probability that a feature before the classifier is dropped, when `dropout_key`
         is given; may be traced (the reference drops in the full model only, so the rate depends on
         the subnet).
@@ -71,6 +72,7 @@ def apply(
         others: the i-th of n blocks, counted from 0, with the probability rate i / n
         (arXiv 1603.09382, as EfficientNet has it).
       axis_name: Mapped axis of the devices that share the batch; None on a single one.
+      synchronised: Whether the statistics of the batch are those of all these devices.
       dtype: Type of the computation; parameters, statistics and logits stay float32
         ("float64" where the parameters are, under jax_enable_x64).
 
@@ -78,7 +80,7 @@ def apply(
       (logits [b, classes] float32, batch statistics shaped like `batch_stats`: zero where the
       subnet has no channel; an empty dict in evaluation).
     """
-    mode = Mode(train, axis_name)
+    mode = Mode(train, axis_name, synchronised)
     survival = [None] * len(space.blocks)
     if drop_connect_key is not None:
         survival = _survival(space, drop_connect_key, drop_connect_rate, images.shape[0], axis_name)
@@ -98,7 +100,8 @@ def apply(
 
 def feature_maps(space: SearchSpace, params: Tree, batch_stats: Tree | None, images: jax.Array,
                  subnet: Subnet, *, train: bool, axis_name: str | None = None,
-                 dtype: jnp.dtype = jnp.float32) -> tuple[dict[int, jax.Array], Tree]:
+                 synchronised: bool = True, dtype: jnp.dtype = jnp.float32
+                 ) -> tuple[dict[int, jax.Array], Tree]:
     """The last map of every stride of one subnet, for heads that look at more than classes.
 
     Arguments are those of `apply`; parameters behind the last map need not be there.
@@ -110,7 +113,7 @@ def feature_maps(space: SearchSpace, params: Tree, batch_stats: Tree | None, ima
     """
     maps, statistics, stride = {}, {}, 1
     for part in _trunk(space, params, None if train else batch_stats, images.astype(dtype), subnet,
-                       Mode(train, axis_name), [None] * len(space.blocks)):
+                       Mode(train, axis_name, synchronised), [None] * len(space.blocks)):
         stride *= part.stride
         maps[stride], statistics[part.name] = part.output, part.statistics
     return maps, statistics if train else {}

@@ -23,6 +23,7 @@ from deps_jax.common.loop.peak import peak_macs_per_second
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.loop.state import TrainState
+from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED, check_batch_norm
 from deps_jax.common.processes.together import my_places
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, check_placement, squares, train_batches
@@ -104,8 +105,10 @@ class Training:
     accumulation: int = 1
     resolutions: tuple[int, ...] = ()
     rate_tables: bool = False
+    batch_norm: str = SYNCHRONISED
 
     def __post_init__(self) -> None:
+        check_batch_norm(self.batch_norm)
         object.__setattr__(self, "resolutions", tuple(self.resolutions))
         if self.epochs <= 0 or self.batch_size < 1:
             raise ValueError(f"training.epochs {self.epochs} and training.batch_size "
@@ -312,6 +315,10 @@ def check_parts(experiment: Experiment) -> None:
         on = "1 device" if devices == 1 else f"{devices} devices"
         raise ValueError(f"training.batch_size {size} does not divide by training.accumulation "
                          f"{parts} on {on}; use a multiple of {parts * devices}")
+    if experiment.training.batch_norm == PER_DEVICE and at_once < 2:
+        raise ValueError(f"training.batch_norm {PER_DEVICE!r} would see {at_once} image of a batch "
+                         f"of {size} at once; use a training.batch_size of "
+                         f"{2 * max(parts, 1) * devices} or more, or {SYNCHRONISED!r}")
     if experiment.augment.mixes and at_once % 2:
         raise ValueError(f"augment.mixup and augment.cutmix pair images, but a step sees {at_once} "
                          f"of the {size} of training.batch_size at once; use a multiple of "
@@ -348,7 +355,8 @@ def build_recipe(experiment: Experiment, space: SearchSpace, train_images: int) 
         dtype=training.dtype, subnet=experiment.subnet or "largest",
         drop_connect_rate=training.drop_connect_rate, zero_scales=training.zero_scales,
         average_decay=training.average_decay, accumulation=training.accumulation,
-        resolutions=training.resolutions, rate_tables=training.rate_tables)
+        resolutions=training.resolutions, rate_tables=training.rate_tables,
+        batch_norm=training.batch_norm)
 
 
 def build_method(section: Mapping) -> Method:

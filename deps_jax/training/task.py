@@ -118,6 +118,7 @@ class Classification:
       dtype: Type in which the network is computed, one of `supernet.DTYPES`.
       drop_connect_rate: Drop-connect rate of the last block that adds its input, in slots that ask
         for drop-out; see `supernet.apply`.
+      synchronised: Whether batch statistics are those of all devices; see `supernet.apply`.
     """
 
     space: SearchSpace
@@ -126,6 +127,7 @@ class Classification:
     dropout_rate: float = 0.0
     dtype: str = "float32"
     drop_connect_rate: float = 0.0
+    synchronised: bool = True
     images = 1  # of an example
 
     def prepare(self, moment: Moment, batch: Tree) -> Inputs:
@@ -169,6 +171,7 @@ class Classification:
         """Logits [b, classes] of a subnet in training mode, and its batch statistics."""
         return supernet.apply(
             self.space, params, None, inputs.images, subnet, train=True, axis_name=axis_name,
+            synchronised=self.synchronised,
             dropout_rate=self.dropout_rate * dropout, dtype=self.dtype,
             dropout_key=inputs.key if self.dropout_rate else None,
             drop_connect_rate=self.drop_connect_rate * dropout,

@@ -18,6 +18,7 @@ from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.optim import Optimizer, base_optimizer, update_macs
 from deps_jax.common.loop.parallel import first_index, mean_over_devices
 from deps_jax.common.loop.state import TrainState
+from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED
 from deps_jax.data.augment import Augment
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet
@@ -64,6 +65,9 @@ class Recipe:
       rate_tables: Whether the steps read rates out of tables, see `trainer.tabled_step`, so that
         runs that differ in rates and lengths alone share their programs; by default rates are part
         of the program, and may differ from those of a table in the last bit.
+      batch_norm: Whose batch statistics normalise, of `operations.NORMS`: those of all devices, or
+        of each device's own share, which they then need not wait for; running statistics are the
+        mean over devices. With the second, results depend on the number of devices.
       other_task: What the subnets are trained for where it is not classification; the settings of
         `task.Classification` are then not read.
     """
@@ -85,6 +89,7 @@ class Recipe:
     accumulation: int = 1
     resolutions: tuple[int, ...] = ()
     rate_tables: bool = False
+    batch_norm: str = SYNCHRONISED
     other_task: Task | None = None
 
     def __post_init__(self) -> None:
@@ -126,7 +131,7 @@ class Recipe:
         """The task that the subnets are trained for."""
         return self.other_task or Classification(
             self.space, self.augment, self.label_smoothing, self.dropout_rate, self.dtype,
-            self.drop_connect_rate)
+            self.drop_connect_rate, self.batch_norm == SYNCHRONISED)
 
     @property
     def keeps_teacher(self) -> bool:
@@ -309,7 +314,10 @@ def finish(recipe: Recipe, phase: Phase, state: TrainState, found: Learned,
            subnets: Subnet | None, axis_name: str | None = None
            ) -> tuple[TrainState, dict[str, Mean]]:
     """The next state and the metrics, the same on all devices."""
-    found = found._replace(slots=mean_over_devices(found.slots, axis_name))
+    slots, statistics = found.slots, found.statistics
+    if recipe.batch_norm == PER_DEVICE and phase.keeps_statistics:
+        statistics = mean_over_devices(statistics, axis_name)
+    found = found._replace(slots=mean_over_devices(slots, axis_name), statistics=statistics)
     with jax.named_scope("optimizer"):
         new_state, updates = apply_gradients(recipe, phase, state, found, subnets)
     first = phase.slots[0].name

@@ -5,13 +5,15 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from deps_jax.common.files import sealed
 from nurture_jax.app.handed_over import handed_over
-from nurture_jax.app.packages import CACHE, licences, packages
+from nurture_jax.app.packages import CACHE, Package, licences, packages
 from nurture_jax.deploy.file_model import read_card
 
 PAGE = Path(__file__).parent / "page"
@@ -45,25 +47,31 @@ def build(model: str | Path, out: str | Path, *, cache: Path = CACHE) -> dict[st
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=out.parent))
     try:
-        shutil.copytree(PAGE, part, dirs_exist_ok=True)
-        (part / "libraries").mkdir()
-        for package in found:
-            for name, path in package.files.items():
-                shutil.copy(path, part / "libraries" / name)
-        shutil.copy(model, part / MODEL)
-        _write(part / CARD, json.dumps(card))
-        _write(part / "handed_over.json", json.dumps(handed_over()))
-        _write(part / "licences.txt", licences(found))
-        for side in ICONS_PX:
-            cv2.imwrite(str(part / f"icon_{side}.png"), icon(side))
-        _write(part / "files.mjs", _files(part))
-        part.chmod(0o755)
+        with sealed.told_if_full(out):
+            _fill(part, model, card, found)
         if out.exists():
             shutil.rmtree(out)
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return {_name(path, out): path.stat().st_size for path in _all(out)}
+
+
+def _fill(part: Path, model: Path, card: dict, found: Sequence[Package]) -> None:
+    """Writes all files of a page into an empty folder."""
+    shutil.copytree(PAGE, part, dirs_exist_ok=True)
+    (part / "libraries").mkdir()
+    for package in found:
+        for name, path in package.files.items():
+            shutil.copy(path, part / "libraries" / name)
+    shutil.copy(model, part / MODEL)
+    _write(part / CARD, json.dumps(card))
+    _write(part / "handed_over.json", json.dumps(handed_over()))
+    _write(part / "licences.txt", licences(found))
+    for side in ICONS_PX:
+        (part / f"icon_{side}.png").write_bytes(cv2.imencode(".png", icon(side))[1].tobytes())
+    _write(part / "files.mjs", _files(part))
+    part.chmod(0o755)
 
 
 def icon(side: int) -> np.ndarray:

@@ -30,7 +30,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from tqdm import tqdm
 
-from deps_jax.common.files import locks
+from deps_jax.common.files import locks, sealed
 from nurture_jax.records.problems import LeftOut
 from nurture_jax.records.video import Clip, ClipSettings, sample_clip
 from nurture_jax.records.video_file import VideoError
@@ -266,9 +266,22 @@ def _shard(folder: Path, visits: tuple[Visit, ...], prints: list[str], settings:
 
 
 def _write_shard(shard: Shard, folder: str) -> int:
-    """Decodes one shard and returns how many visits it has; a failure leaves temporary files."""
+    """Decodes one shard and returns how many visits it has; a failure leaves nothing of it."""
     final, side = (Path(folder) / f"{shard.stem}.{kind}" for kind in ("array_record", "json"))
     part = Path(folder) / f"{shard.stem}.{os.getpid()}.part"
+    try:
+        with sealed.told_if_full(Path(folder), "the parts that are complete are kept"):
+            visits, left_out = _write_clips(shard, part)
+            part.replace(final)
+            sealed.replace(side, json.dumps(dict(
+                data=str(Path(shard.folder).resolve()), visits=visits, left_out=left_out)))
+    finally:
+        part.unlink(missing_ok=True)
+    return len(shard.visits)
+
+
+def _write_clips(shard: Shard, part: Path) -> tuple[list[str], list[dict]]:
+    """Decodes the visits of a shard into a file; those that it has, and those it must leave out."""
     settings, visits, left_out = shard.settings, [], []
     # One clip a group: random access reads no more than it needs. Noise does not compress.
     writer = ArrayRecordWriter(str(part), "group_size:1,uncompressed")
@@ -282,11 +295,7 @@ def _write_shard(shard: Shard, folder: str) -> int:
         writer.write(to_bytes(clip))
         visits.append(key)
     writer.close()
-    part.replace(final)
-    content = dict(data=str(Path(shard.folder).resolve()), visits=visits, left_out=left_out)
-    part.write_text(json.dumps(content))
-    part.replace(side)
-    return len(shard.visits)
+    return visits, left_out
 
 
 _READERS: dict[str, ArrayRecordReader] = {}  # of this process; a reader cannot be pickled

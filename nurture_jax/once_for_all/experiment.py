@@ -23,6 +23,7 @@ from deps_jax.common.loop.parallel import check_batch_size
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.loop.state import TrainState
+from deps_jax.common.nn.operations import SYNCHRONISED
 from deps_jax.common.processes.together import my_places
 from deps_jax.data.augment import Augment
 from deps_jax.space.search_space import SearchSpace
@@ -125,7 +126,9 @@ def build_recipe(settings: OnceForAll, scaling: Scaling, clips: int) -> Recipe:
         augment=Augment(mean=settings.augment.mean, std=settings.augment.std),
         total=max(1, round(training.epochs * steps_per_epoch)), steps_per_epoch=steps_per_epoch,
         other_task=Anthropometry(network, settings.losses, settings.augment,
-                                 min(frames, settings.data.frames)))
+                                 min(frames, settings.data.frames),
+                                 training.batch_norm == SYNCHRONISED),
+        batch_norm=training.batch_norm)
 
 
 def init_state(key: jax.Array, recipe: Recipe, settings: OnceForAll) -> TrainState:

@@ -66,8 +66,8 @@ class ElasticNurture:
 
     def apply(self, params: Tree, stats: Tree | None, batch: Batch, subnet: Subnet, *,
               train: bool, dropout_rate: float | jax.Array = 0.0,
-              dropout_key: jax.Array | None = None, axis_name: str | None = None
-              ) -> tuple[Outputs, Tree]:
+              dropout_key: jax.Array | None = None, axis_name: str | None = None,
+              synchronised: bool = True) -> tuple[Outputs, Tree]:
         """What one subnet says of clips; traced subnets share one compilation.
 
         Args:
@@ -77,6 +77,7 @@ class ElasticNurture:
           train: Whether batch norm uses, and returns, the statistics of this batch.
           dropout_rate: Rate of drop-out on pooled features where there is a key; may be traced.
           axis_name: Mapped axis of the devices that share the batch; None on one device.
+          synchronised: Whether the statistics of the batch are those of all these devices.
 
         Returns:
           The outputs with all heads, and batch statistics like `stats`; {} in evaluation.
@@ -85,8 +86,8 @@ class ElasticNurture:
         images = frames.reshape(-1, *frames.shape[2:])
         maps, found = supernet.feature_maps(
             self.space, params, stats, images, subnet, train=train, axis_name=axis_name,
-            dtype=jnp.dtype(self.settings.dtype))
-        mode = Mode(train, axis_name)
+            synchronised=synchronised, dtype=jnp.dtype(self.settings.dtype))
+        mode = Mode(train, axis_name, synchronised)
         seen, own = self._look(params, None if train else stats, batch, maps, mode)
         pooled = seen.pooled
         if dropout_key is not None:

@@ -31,12 +31,14 @@ class Anthropometry:
     Attributes:
       losses: Which losses of measures and proxy tasks, and how they are weighed.
       images: Frames of a clip that a step sees.
+      synchronised: Whether batch statistics are those of all devices; see `supernet.apply`.
     """
 
     network: ElasticNurture
     losses: Losses
     augment: ClipAugment
     images: int
+    synchronised: bool = True
 
     def prepare(self, moment: Moment, batch: Batch) -> Inputs:
         """Clips as the network takes them; everything that it is compared with moves along.
@@ -55,7 +57,8 @@ class Anthropometry:
         rate = self.network.settings.dropout_rate
         return self.network.apply(
             params, None, inputs.images, subnet, train=True, axis_name=axis_name,
-            dropout_rate=rate * dropout, dropout_key=inputs.key if rate else None)
+            synchronised=self.synchronised, dropout_rate=rate * dropout,
+            dropout_key=inputs.key if rate else None)
 
     def target(self, inputs: Inputs, teacher: Outputs | None) -> Target:
         """The batch, and the teacher's outputs."""

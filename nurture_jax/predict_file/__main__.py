@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deps_jax.common.command.mendable import is_mendable, sentence
+
 BAD_INPUT, REJECTED = 2, 3
 
 
@@ -25,12 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = _flags().parse_args(arguments)
     try:
         return _table(flags) if flags.table else _video(flags)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        if not is_mendable(error):
+            raise
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return BAD_INPUT
 
 
 def _video(flags: argparse.Namespace) -> int:
+    from deps_jax.common.files import sealed
     from nurture_jax.clinic.thresholds import Earlier
     from nurture_jax.deploy.file_model import open_predictor
     from nurture_jax.runs.predict import recording, text
@@ -44,8 +49,7 @@ def _video(flags: argparse.Namespace) -> int:
     found = open_predictor(flags.model, flags.threads)(flags.video, earlier=earlier, **known)
     print(json.dumps(found.audit, indent=2) if flags.json else text(found))
     if flags.audit:
-        with Path(flags.audit).open("a") as file:
-            file.write(json.dumps(found.audit) + "\n")
+        sealed.add(Path(flags.audit), json.dumps(found.audit) + "\n")
     return 0 if found.assessment else REJECTED
 
 
@@ -64,9 +68,8 @@ def _table(flags: argparse.Namespace) -> int:
     answers = list(predict_table.predict(predictor, visits, table.parent))
     sealed.replace(out, predict_table.table(answers))
     if flags.audit:
-        with Path(flags.audit).open("a") as file:
-            file.writelines(json.dumps(answer.prediction.audit) + "\n"
-                            for answer in answers if answer.prediction)
+        sealed.add(Path(flags.audit), "".join(json.dumps(answer.prediction.audit) + "\n"
+                                              for answer in answers if answer.prediction))
     print(f"{predict_table.summary(answers)}\nanswer: {out}")
     return 0
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import io
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 from tqdm import tqdm
 
+from deps_jax.common.files import sealed
 from nurture_jax.measures import CATEGORIES, KEYPOINTS
 from nurture_jax.records.problems import LeftOut
 from nurture_jax.records.video import full_frames
@@ -81,11 +83,12 @@ def extract(report: Report, folder: str | Path, per_video: int = FRAMES_PER_VIDE
             listed += _write(report.folder, visit.video, folder, per_video)
         except VideoError as error:
             left_out.append(LeftOut(visit.infant_id, visit.key, error.reason, str(error)))
-    (folder / LABELS_FILE).write_text(label_studio_config(), encoding="utf-8")
-    with open(folder / FILE, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([field.name for field in dataclasses.fields(ListedFrame)])
-        writer.writerows(map(dataclasses.astuple, listed))
+    sealed.replace(folder / LABELS_FILE, label_studio_config())
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow([field.name for field in dataclasses.fields(ListedFrame)])
+    writer.writerows(map(dataclasses.astuple, listed))
+    sealed.replace(folder / FILE, table.getvalue())  # last: a folder that has a list is whole
     return listed, left_out
 
 
@@ -93,9 +96,8 @@ def _write(data: Path, video: str, folder: Path, per_video: int) -> list[ListedF
     listed = []
     for index, time_s, image in full_frames(data / video, per_video):
         name = picture_name(video, index)
-        if not cv2.imwrite(str(folder / name), image[..., ::-1],
-                           [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
-            raise ValueError(f"{folder / name} could not be written; give another folder")
+        _, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        sealed.replace(folder / name, content.tobytes())
         height, width = image.shape[:2]
         listed.append(ListedFrame(name, video, index, round(time_s, 4), width, height))
     return listed

@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from deps_jax.common.command.cli import BAD_INPUT, INTERRUPTED, prepare_jax, sentence
+from deps_jax.common.command.cli import BAD_INPUT, INTERRUPTED, prepare_jax
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.mendable import is_mendable, sentence
 
 with needs("nurture"):
     from nurture_jax.synthetic.bodies import BODIES, BOTH
@@ -46,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit status; `arguments` None are those of the process."""
     try:
         return _run(_parser().parse_args(arguments))
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        if not is_mendable(error):
+            raise
         print(f"error: {sentence(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:

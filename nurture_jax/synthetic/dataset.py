@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import shutil
 import threading
@@ -175,10 +176,11 @@ def _finish(folder: Path, settings: Settings, visits: list[Place]) -> None:
     for part in parts:
         # Written when there was no other kind.
         part["row"] = {"body": ELLIPSOIDS, "reference_cm": "30", **part["row"]}
-    with open(folder / visit_table.FILE, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, visit_table.COLUMNS)
-        writer.writeheader()
-        writer.writerows(part["row"] for part in parts)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, visit_table.COLUMNS)
+    writer.writeheader()
+    writer.writerows(part["row"] for part in parts)
+    sealed.replace(folder / visit_table.FILE, table.getvalue())
     _save(folder / annotations.FILE, coco([mark for part in parts for mark in part["marks"]]))
     about = {"format": FORMAT, "settings": dataclasses.asdict(settings)}
     _save(folder / DESCRIPTION, _about(about, complete=True, visits=len(parts),

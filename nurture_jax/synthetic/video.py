@@ -9,6 +9,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
+from deps_jax.common.files import sealed
 from nurture_jax.records.colour import HD_SIDE
 
 TICKS = 90_000  # of the time base, in a second
@@ -34,18 +35,28 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], times_s: np.ndarray,
     assert min(lengths) > 0, f"times {times_s} do not ascend"
     lasts = dict(zip(starts, lengths, strict=True))
     part = path.with_name(path.name + ".part")
+    try:
+        with sealed.told_if_full(path, "videos that are complete are kept"):
+            _encode(part, pictures, starts, lasts, rotation, crf, colour_tag, len(starts) / end_s)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    part.replace(path)
+
+
+def _encode(part: Path, pictures: Iterable[np.ndarray], starts: list[int], lasts: dict[int, int],
+            rotation: int, crf: int, colour_tag: bool, fps: float) -> None:
+    """Writes the file; times are in TICKS, `lasts` how long each frame lasts by its start."""
     with av.open(str(part), "w", format="mp4") as container:
         stream = None
         for start, picture in zip(starts, pictures, strict=True):
             stored = np.ascontiguousarray(np.rot90(picture, -round(rotation / 90) % 4))
-            stream = stream or _stream(container, stored.shape, rotation, crf, colour_tag,
-                                       len(starts) / end_s)
+            stream = stream or _stream(container, stored.shape, rotation, crf, colour_tag, fps)
             frame = av.VideoFrame.from_ndarray(stored, "rgb24").reformat(
                 format="yuv420p", dst_colorspace=_colours(stored.shape, colour_tag))
             frame.pts, frame.time_base = start, Fraction(1, TICKS)
             _write(container, stream.encode(frame), lasts)
         _write(container, stream.encode(), lasts)
-    part.replace(path)
 
 
 def _stream(container: OutputContainer, shape: tuple[int, ...], rotation: int, crf: int,

@@ -28,6 +28,7 @@ from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.parallel import Tree, check_batch_size
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
+from deps_jax.common.nn.operations import SYNCHRONISED, check_batch_norm
 from deps_jax.common.processes.together import my_places
 from nurture_jax import records
 from nurture_jax.clinic.checks import Limits
@@ -123,7 +124,7 @@ class Training:
     Attributes:
       epochs: Passes over the training clips; may be a fraction.
       batch_size, eval_batch_size: Clips in a step, and in a batch of validation.
-      backbone_rate: See `train.Recipe`.
+      backbone_rate, batch_norm: See `train.Recipe`.
 
     Raises:
       ValueError: If a number is not above 0.
@@ -133,8 +134,10 @@ class Training:
     batch_size: int
     eval_batch_size: int = 16
     backbone_rate: float = 1.0
+    batch_norm: str = SYNCHRONISED
 
     def __post_init__(self) -> None:
+        check_batch_norm(self.batch_norm)
         if self.epochs <= 0 or min(self.batch_size, self.eval_batch_size) < 1:
             raise ValueError(f"training.epochs {self.epochs}, training.batch_size "
                              f"{self.batch_size} and training.eval_batch_size "
@@ -390,6 +393,7 @@ def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, 
         augment=experiment.augment, optimizer=experiment.optimizer,
         backbone_rate=training.backbone_rate, steps_per_epoch=steps_per_epoch,
         total_steps=max(1, round(training.epochs * steps_per_epoch)),
-        teacher=taught_by.model if taught_by else None, teaching=experiment.teacher)
+        teacher=taught_by.model if taught_by else None, teaching=experiment.teacher,
+        batch_norm=training.batch_norm)
     recipe.schedule()  # refuses a warm-up that is longer than the run
     return recipe

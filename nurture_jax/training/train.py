@@ -16,7 +16,7 @@ from deps_jax.common.loop.metrics import Mean, compute, merge
 from deps_jax.common.loop.optim import Optimizer, base_optimizer, base_schedule
 from deps_jax.common.loop.parallel import Tree, data_parallel, first_index, mean_over_devices
 from deps_jax.common.loop.state import TrainState
-from deps_jax.common.nn.operations import Mode
+from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED, Mode
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, augment
 from nurture_jax.measures import LABELS
 from nurture_jax.network.model import NurtureNet, Outputs, forward, zero_inputs
@@ -39,6 +39,7 @@ class Recipe:
       total_steps, steps_per_epoch: Steps of the run and of an epoch.
       teacher: A network that is learnt from beside the records; its variables are `state.teacher`.
       teaching: What is learnt from it, and how it is weighed.
+      batch_norm: Whose batch statistics normalise, see `deps_jax.training.train.Recipe`.
 
     Raises:
       ValueError: If `backbone_rate` is negative, or there are not as many weights of measures as
@@ -54,6 +55,7 @@ class Recipe:
     steps_per_epoch: int
     teacher: NurtureNet | None = None
     teaching: Teaching = dataclasses.field(default_factory=Teaching)
+    batch_norm: str = SYNCHRONISED
 
     def __post_init__(self) -> None:
         if self.backbone_rate < 0:
@@ -143,10 +145,12 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
         batch = augment(augment_key, batch, recipe.augment, first)
     lesson = _lesson(recipe, state, batch)
 
+    mode = Mode(True, axis_name, recipe.batch_norm == SYNCHRONISED)
+
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[dict[str, Mean], Tree]]:
         outputs, updated = recipe.model.apply(
             {"params": own(params), "batch_stats": state.batch_stats}, batch["frames"],
-            batch["tabular"], batch["tabular_mask"], Mode(True, axis_name),
+            batch["tabular"], batch["tabular_mask"], mode,
             rngs={"dropout": dropout_key}, mutable=["batch_stats"],
             reference_cm=batch["reference_cm"])
         with jax.named_scope("losses"):
@@ -160,6 +164,8 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
 
     gradient, (metrics, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
     gradient = mean_over_devices(gradient, axis_name)
+    if recipe.batch_norm == PER_DEVICE:
+        batch_stats = mean_over_devices(batch_stats, axis_name)
     with jax.named_scope("optimizer"):
         updates, opt_state = recipe.transform().update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

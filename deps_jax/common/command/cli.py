@@ -1,7 +1,9 @@
 """What every command line shares: one sentence and exit code 2 for bad input, a compile cache."""
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,23 +13,26 @@ from typing import NoReturn
 import jax
 from absl import app, flags, logging
 
+from deps_jax.common.command.mendable import is_mendable, sentence
 from deps_jax.common.command.vectors import prefer_wide_vectors
-from deps_jax.common.files.sealed import FullDisk, is_full
+from deps_jax.common.files.sealed import tell
 from deps_jax.common.loop.fit import Interrupted
 from deps_jax.common.processes import start
 
 BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
+CACHE_ROOM_BYTES = 200_000_000  # what the programs of some runs may take (our choice)
 
 
 def run(main: Callable[[Sequence[str]], int | None], together: bool = False, arguments: int = 0
         ) -> None:
     """Parses flags and runs `main(argv)`, whose result is the exit code.
 
-    A ValueError, or a file or folder that cannot be used, is the user's to mend, so it is one
-    sentence and exit code 2. With DEPS_JAX_TRACEBACK=1 in the environment the traceback is shown
-    all the same. A run that was interrupted (SIGINT) ends with exit code 130; one that the system
-    has asked to end (SIGTERM, of spot machines and schedulers), with 0: it has saved.
+    What the user can mend (see `mendable`: bad input, a file or folder that cannot be used, a full
+    disk, too little memory) is one sentence and exit code 2. With DEPS_JAX_TRACEBACK=1 in the
+    environment the traceback is shown all the same. A run that was interrupted (SIGINT) ends with
+    exit code 130; one that the system has asked to end (SIGTERM, of spot machines and schedulers),
+    with 0: it has saved.
 
     JAX is set up by `prepare_jax` first, so a launcher must make no array where it is imported.
 
@@ -59,8 +64,8 @@ def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return INTERRUPTED if stop.signal == signal.SIGINT else None
-    except (OSError, ValueError) as error:
-        if os.environ.get("DEPS_JAX_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("DEPS_JAX_TRACEBACK") or not is_mendable(error):
             raise
         fail(sentence(error))
 
@@ -88,29 +93,30 @@ def prepare_jax() -> None:
 
     Vectors as wide as the processor has them (see `vectors`), and a cache of compiled programs in
     `~/.cache/deps_jax` (or JAX_COMPILATION_CACHE_DIR), so that the second start takes seconds.
+    Where its disk is nearly full, it is only read: a program that JAX has written in part stays so
+    for ever, and is compiled at every start.
     """
     prefer_wide_vectors()
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "deps_jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs",
+                      0.5 if _has_room(jax.config.jax_compilation_cache_dir) else math.inf)
+
+
+def _has_room(folder: str) -> bool:
+    """Whether compiled programs fit the disk of their folder; says so where they do not."""
+    path = Path(folder).absolute()
+    there = next(one for one in (path, *path.parents) if one.is_dir())
+    if "://" in folder or shutil.disk_usage(there).free >= CACHE_ROOM_BYTES:
+        return True
+    tell(f"the disk of {folder} is nearly full, so compiled programs are not kept there")
+    return False
 
 
 def fail(message: str) -> NoReturn:
     """Prints one sentence to stderr and leaves with the exit code of bad input."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(BAD_INPUT)
-
-
-def sentence(error: Exception) -> str:
-    """One sentence for the user; about a file or folder that cannot be used, its path and why."""
-    if is_full(error) and not isinstance(error, FullDisk):
-        path = getattr(error, "filename", None) or "this run"
-        return f"the disk of {path} is full; free some space and run the same command again"
-    if not isinstance(error, OSError) or error.filename is None:
-        return str(error)
-    path = error.filename if error.filename2 is None else error.filename2
-    return (f"{path} cannot be used ({error.strerror}); check the path, that you may read and "
-            f"write it, and the space on the disk")
 
 
 def output_file(flag: str, name: str, endings: Sequence[str] = ()) -> Path:

@@ -158,8 +158,10 @@ def _save(key: str | None, compiled: jax.stages.Compiled) -> None:
                                 "results": numbers(results), "libraries": cpp.asked()})
         path.parent.mkdir(parents=True, exist_ok=True)
         sealed.replace(path, hashlib.sha256(content).digest() + content)
-        by_use = sorted(path.parent.glob(f"*{ENDING}"), key=lambda one: one.stat().st_mtime)
-        for old in by_use[:-KEPT]:
+        # The new one is kept whatever the clock says: others may be of a time that is to come.
+        others = set(path.parent.glob(f"*{ENDING}")) - {path}
+        by_use = sorted(others, key=lambda one: one.stat().st_mtime)
+        for old in by_use[:max(len(by_use) + 1 - KEPT, 0)]:
             old.unlink()
     except Exception:
         return

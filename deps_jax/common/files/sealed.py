@@ -21,9 +21,11 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 FORMAT = 1  # raise it when older versions of this program would read a record wrongly
 SEAL, LINE_SEAL = "seal", "crc32"
+_PIECE_BYTES = 1 << 16  # of the end of a log, read at once
 # What begins a formula in Excel, LibreOffice and others, in their wide forms, too.
 FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
@@ -158,12 +160,50 @@ def append(path: Path, content: Mapping) -> None:
     Raises:
       FullDisk: If the disk is full; the lines before stay.
     """
+    add(path, line(content))
+
+
+def add(path: Path, text: str) -> None:
+    """Adds whole lines to a file, all or none, in the place of one that was left half written.
+
+    Of what was there only the end is read: a log is long, and may lie on a slow drive. A last line
+    that lacks its end alone, as editors leave it, stays.
+
+    Args:
+      text: The lines, JSON each, with their ends.
+
+    Raises:
+      FullDisk: If the disk is full; the file is as it was before.
+    """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    there = path.read_bytes() if path.exists() else b""
-    with told_if_full(path), path.open("ab") as file:
-        if not there.endswith(b"\n"):
-            file.truncate(there.rfind(b"\n") + 1)
-        file.write(line(content).encode())
+    # Unbuffered: what does not fit is told by `write`, not where the file is closed.
+    with told_if_full(path), path.open("ab+", buffering=0) as file:
+        whole = _whole_lines(file)
+        file.seek(whole)
+        data, last = text.encode(), file.read()
+        if _parsed(last.decode("utf-8", "replace")) is not None:
+            whole, data = whole + len(last), b"\n" + data
+        file.truncate(whole)
+        try:
+            left = memoryview(data)
+            while left:  # a disk that fills takes a part first
+                left = left[file.write(left):]
+        except OSError:
+            file.truncate(whole)
+            raise
+
+
+def _whole_lines(file: IO[bytes]) -> int:
+    """Number of bytes up to the end of the last whole line of a file."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(end - _PIECE_BYTES, 0)
+        file.seek(start)
+        if (found := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -229,10 +269,11 @@ def told_if_full(path: Path, kept: str = "what was there before is kept") -> Ite
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error is of a full disk or quota; TensorStore tells that in its text only."""
+    """Whether an error is of a full disk or quota; many libraries tell that in its text only."""
     full = (errno.ENOSPC, errno.EDQUOT)
     return (isinstance(error, FullDisk) or (isinstance(error, OSError) and error.errno in full)
-            or any(f"os_error_code='{number}'" in str(error) for number in full))
+            or any(f"os_error_code='{number}'" in str(error) or os.strerror(number) in str(error)
+                   for number in full))
 
 
 def tell(text: str) -> None:

@@ -63,7 +63,7 @@ class Spending:
         self._before = _summed(sealed.read_lines(self._path) if folder else [], start_step)
         self._began = max(_began(), _free_since)
         self._seconds = dict.fromkeys(KINDS, 0.0)
-        self._seconds["start"] = time.time() - self._began
+        self._seconds["start"] = max(time.time() - self._began, 0.0)  # a clock may be set back
         self._kind, self._since = "start", time.monotonic()
 
     def begin_steps(self) -> None:

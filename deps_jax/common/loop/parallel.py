@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -24,6 +25,9 @@ from deps_jax.common.compiled.programs import Program
 from deps_jax.common.loop.goodput import Spending
 
 AXIS = "data"  # name of the mapped axis
+# Values of an array that is joined with others before devices exchange it. Above, what starting an
+# exchange takes is little beside the exchange, and a joined copy would take memory (our choice).
+JOINED = 1 << 16
 _WORTH_TELLING_S = 2
 Tree = Any  # a pytree of arrays, such as nested dicts of them
 
@@ -32,11 +36,28 @@ Tree = Any  # a pytree of arrays, such as nested dicts of them
 def mean_over_devices(x: Tree, axis_name: str | None) -> Tree:
     """Mean of a pytree over the mapped axis; the identity when `axis_name` is None.
 
+    Small arrays of one type travel together: of a tree of them, devices exchange one array.
+
     The gradient of a mean is the mean of the gradients: with it, differentiating a device's own
     loss gives that device's share of the gradient of the summed loss, whatever flowed between
     devices on the way.
     """
-    return x if axis_name is None else jax.lax.pmean(x, axis_name)
+    if axis_name is None:
+        return x
+    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, x))
+    together: dict[Any, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        together.setdefault(leaf.dtype if leaf.size <= JOINED else i, []).append(i)
+    for places in together.values():
+        if len(places) == 1:
+            leaves[places[0]] = jax.lax.pmean(leaves[places[0]], axis_name)
+            continue
+        own = [leaves[i] for i in places]
+        vector = jax.lax.pmean(jnp.concatenate([leaf.reshape(-1) for leaf in own]), axis_name)
+        starts = [0, *np.cumsum([leaf.size for leaf in own])]
+        for i, leaf, (start, stop) in zip(places, own, pairwise(starts), strict=True):
+            leaves[i] = jax.lax.slice(vector, (start,), (stop,)).reshape(leaf.shape)
+    return structure.unflatten(leaves)
 
 
 def _mean_forward(x: Tree, axis_name: str | None) -> tuple[Tree, None]:
@@ -95,18 +116,21 @@ def data_parallel(fn: Callable, *, devices: Sequence[jax.Device] | None = None,
       devices: The devices; None is all of this process.
       donate: Whether the state's memory is reused, so that the caller keeps only what comes back.
       name: What it is called where compilation is told.
-      made_of: All that `fn` depends on beside its arguments, `fn` included; of one device, its
-        programs are then kept on disk, see `programs`. () keeps none.
+      made_of: All that `fn` depends on beside its arguments, `fn` included; its programs are then
+        kept on disk, see `programs`. () keeps none, nor is a program kept that several processes
+        run together: each would read another part of it, and one that finds none would wait for
+        the others while it compiles.
     """
     devices = list(devices or jax.local_devices())
     donated = (0,) if donate else ()
+    alone = all(one.process_index == jax.process_index() for one in devices)
+    program = Program((*made_of, donate)) if made_of and alone else None
     if len(devices) == 1:
         mapped = jax.jit(partial(fn, axis_name=None), donate_argnums=donated)
-        program = Program((*made_of, donate)) if made_of else None
-        return DataParallel(mapped, devices, name, program)
-    return DataParallel(jax.pmap(
-        partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None), out_axes=None,
-        devices=devices, donate_argnums=donated), devices, name)
+    else:
+        mapped = jax.pmap(partial(fn, axis_name=AXIS), AXIS, in_axes=(None, 0, None),
+                          out_axes=None, devices=devices, donate_argnums=donated)
+    return DataParallel(mapped, devices, name, program)
 
 
 class DataParallel:

@@ -38,7 +38,11 @@ class Writer:
         # Not tensorboardX's own SummaryWriter: its thread dies of a full disk, and then it waits
         # for that thread for ever.
         (folder / "tensorboard").mkdir(exist_ok=True)
-        self._events = EventsWriter(str(folder / "tensorboard" / "events"), f".{os.getpid()}")
+        # TensorBoard reads files in the order of their names. A number in front of the time keeps
+        # that of processes where the clock was set back; files without one come before.
+        number = len(list((folder / "tensorboard").iterdir()))
+        self._events = EventsWriter(str(folder / "tensorboard" / f"events_{number:05d}"),
+                                    f".{os.getpid()}")
         if start_step:
             self._events.write_event(Event(step=start_step + 1, session_log=SessionLog(
                 status=SessionLog.START)))  # hides what an earlier process wrote at later steps

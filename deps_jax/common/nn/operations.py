@@ -18,6 +18,15 @@ from deps_jax.common.nn.moments import moments, norm_sums
 from deps_jax.common.nn.precision import exact_product
 
 Normalised = tuple[jax.Array, jax.Array, jax.Array]  # (y, mean, biased variance)
+SYNCHRONISED, PER_DEVICE = NORMS = ("synchronised", "per_device")  # whose batch statistics
+
+
+def check_batch_norm(name: str) -> None:
+    """Raises ValueError unless `training.batch_norm` is one of NORMS."""
+    if name not in NORMS:
+        raise ValueError(f"training.batch_norm {name!r} is unknown; use {SYNCHRONISED!r} for the "
+                         f"statistics of the whole batch, or {PER_DEVICE!r} for those of each "
+                         f"device's share of it")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +36,19 @@ class Mode:
     Attributes:
       train: Whether to normalise with the statistics of the batch (and return them) instead of
         given ones.
-      axis_name: Mapped axis over which batch statistics are synchronised, or None.
+      axis_name: Mapped axis of the devices that share the batch; None on a single one.
+      synchronised: Whether batch statistics are those of all devices, or of each device's own
+        share of the batch.
     """
 
     train: bool
     axis_name: str | None = None
+    synchronised: bool = True
+
+    @property
+    def norm_axis(self) -> str | None:
+        """The axis over which batch statistics are averaged; None for those of one device."""
+        return self.axis_name if self.synchronised else None
 
 
 def activate(x: jax.Array, name: str) -> jax.Array:
@@ -92,10 +109,10 @@ def pointwise_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
         return pointwise(x, kernel * scale[None]) + _along(x, shift.astype(x.dtype)), stats
     flat, wide = x.reshape(-1, x.shape[-1]), _wide(x)
     product = partial(exact_product, preferred_element_type=wide)
-    mean = mean_over_devices(flat.mean(0, dtype=wide), mode.axis_name)
+    mean = mean_over_devices(flat.mean(0, dtype=wide), mode.norm_axis)
     # Rounded after centring, not before: y is made of these very numbers, and so are its moments.
     centred = (flat.astype(wide) - mean[None]).astype(x.dtype)
-    covariance = mean_over_devices(_gram(centred) / flat.shape[0], mode.axis_name)
+    covariance = mean_over_devices(_gram(centred) / flat.shape[0], mode.norm_axis)
     var = jnp.maximum((kernel * product(covariance, kernel)).sum(0), 0)
     scaled = kernel * (lax.rsqrt(var + epsilon) * norm["scale"])[None]
     y = centred @ scaled.astype(x.dtype) + norm["bias"].astype(x.dtype)[None]
@@ -136,7 +153,7 @@ def batch_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
         scale, shift = _scale_and_shift(params, stats, epsilon)
         scale, shift = (_along(x, vector.astype(x.dtype)) for vector in (scale, shift))
         return x * scale + shift, stats
-    y, mean, var = _normalise(x, params["scale"], params["bias"], epsilon, mode.axis_name)
+    y, mean, var = _normalise(x, params["scale"], params["bias"], epsilon, mode.norm_axis)
     return y, {"mean": mean, "var": var}
 
 
@@ -148,11 +165,12 @@ def _normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float,
 
 def _normalise_forward(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float,
                        axis_name: str | None) -> tuple[Normalised, tuple[jax.Array, ...]]:
-    own_mean, own_var = moments(_rows(x))
-    mean = mean_over_devices(own_mean, axis_name)
-    # Of several devices, the variance within them and the one between them.
-    between = 0 if axis_name is None else (own_mean - mean) ** 2
-    var = mean_over_devices(own_var + between, axis_name)
+    mean, var = moments(_rows(x))
+    if axis_name is not None:
+        # The variance within devices and the one between them, of one exchange. The second is a
+        # small difference of squares, whose rounding must not take away from the first.
+        mean, within, squares = mean_over_devices((mean, var, mean**2), axis_name)
+        var = within + jnp.maximum(squares - mean**2, 0)
     inverse = lax.rsqrt(var + epsilon)
     centred = x.astype(_wide(x)) - _along(x, mean)
     y = (centred * _along(x, inverse * scale) + _along(x, bias)).astype(x.dtype)

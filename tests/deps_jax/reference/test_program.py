@@ -63,7 +63,7 @@ def test_collectives_of_several_devices_are_counted_for_others_than_those_here()
     def step(state, batch, key, *, axis_name):
         return mean_over_devices({"sum": state + batch.sum(), "max": batch.max()}, axis_name)
 
-    for devices, expected in ((1, 0), (2, 2)):
+    for devices, expected in ((1, 0), (2, 1)):  # small ones travel together
         traced = data_parallel(step, devices=jax.devices()[:devices]).trace(
             jnp.ones(()), jnp.ones((4, 3)), None)
         assert counts(traced, "cuda")["all_reduces"] == expected

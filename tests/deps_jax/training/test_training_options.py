@@ -163,6 +163,9 @@ def test_bad_settings_are_refused(field, value, message):
 @pytest.mark.parametrize(("changes", "message"), [
     ({"training.accumulation": 3}, "does not divide by training.accumulation 3 on 2 devices; use a "
                                    "multiple of 6"),
+    ({"training.batch_norm": "synced"}, "training.batch_norm 'synced' is unknown; use 'synchronis"),
+    ({"training.batch_norm": "per_device", "training.batch_size": 2},
+     "would see 1 image of a batch of 2 at once; use a training.batch_size of 4 or more"),
     ({"training.accumulation": 2, "augment.mixup": 0.2}, "pair images, but a step sees 5 of the"),
     ({"data.policy": "auto"}, "data.policy 'auto' is unknown; use one of"),
     ({"data.least_area": 0.0}, r"least_area 0.0 is not in \(0, 1\]")])

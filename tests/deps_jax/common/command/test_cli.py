@@ -1,10 +1,14 @@
 """Files that cannot be used, and a missing package: one sentence, never a traceback."""
+import math
 import subprocess
 import sys
 
+import jax
 import pytest
 
-from deps_jax.common.command.cli import output_file, sentence
+from deps_jax.common.command import cli
+from deps_jax.common.command.cli import output_file
+from deps_jax.common.command.mendable import is_mendable, sentence
 
 
 def python(code):
@@ -27,6 +31,44 @@ def test_sentence_names_the_path_that_failed():
     assert sentence(OSError(18, "Invalid cross-device link", "a", None, "b")).startswith("b cannot")
     assert sentence(OSError("no path here")) == "no path here"
     assert sentence(ValueError("size 0")) == "size 0"
+
+
+@pytest.mark.parametrize("ask", [
+    "import numpy; numpy.empty(1 << 50)", "import jax.numpy as jnp; jnp.zeros(1 << 50)",
+    "raise OSError(12, 'Cannot allocate memory')",
+    "raise RuntimeError(\"can't start new thread\")"])
+def test_too_little_memory_is_one_sentence(ask):
+    """What NumPy and JAX really say, and what the system does."""
+    result = python(f"from deps_jax.common.command.cli import run\n"
+                    f"def main(argv):\n    {ask}\nrun(main)")
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: there is not enough memory (") and "is kept" in last
+
+
+def test_shared_memory_that_is_full_is_told_apart():
+    """What grain says when the system has ended its worker with SIGBUS."""
+    error = RuntimeError("Worker process was terminated unexpectedly with exit code -7. Search the")
+    assert is_mendable(error) and "/dev/shm" in sentence(error)
+
+
+def test_other_errors_are_not_taken_for_too_little_memory():
+    assert is_mendable(ValueError("out of memory")) and sentence(ValueError(
+        "batch 3 is out of memory range")) == "batch 3 is out of memory range"
+    assert not is_mendable(RuntimeError("a mistake of ours"))
+    assert not is_mendable(TypeError("None has no length"))
+
+
+def test_nearly_full_caches_are_only_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jax.config, "update", lambda name, value: settings.update({name: value}))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    settings = {}
+    cli.prepare_jax()
+    assert settings["jax_persistent_cache_min_compile_time_secs"] == 0.5
+    monkeypatch.setattr(cli, "CACHE_ROOM_BYTES", 1e18)
+    cli.prepare_jax()
+    assert settings["jax_persistent_cache_min_compile_time_secs"] == math.inf
+    assert "is nearly full, so compiled programs are not kept there" in capsys.readouterr().err
 
 
 def test_output_file(tmp_path):

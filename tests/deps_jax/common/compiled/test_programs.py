@@ -11,7 +11,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from deps_jax.common.compiled import programs
 from deps_jax.common.compiled.described import Undescribed, described
-from deps_jax.common.loop.parallel import data_parallel
+from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,11 @@ class Settings:
 
 
 def scaled(settings, state, batch, extra, *, axis_name):
-    del axis_name, extra
+    del extra
     traces.append(settings)
-    return {"state": state + 1, "sum": (batch["x"] * settings.factor).sum()}
+    devices = jax.lax.psum(1, axis_name) if axis_name else 1
+    mean = mean_over_devices((batch["x"] * settings.factor).sum(), axis_name)
+    return {"state": state + 1, "sum": devices * mean}
 
 
 traces = []
@@ -40,9 +42,9 @@ def cache(tmp_path, monkeypatch):
     jax.config.update("jax_compilation_cache_dir", before)
 
 
-def run(settings=Settings(2.0), batch=BATCH):
+def run(settings=Settings(2.0), batch=BATCH, count=1):
     """The sum that a new function of these settings gives, as a new process would make it."""
-    function = data_parallel(partial(scaled, settings), devices=jax.devices()[:1], name="sum",
+    function = data_parallel(partial(scaled, settings), devices=jax.devices()[:count], name="sum",
                              made_of=(scaled, settings))
     return float(function(jnp.zeros(3), batch, None)["sum"])
 
@@ -51,6 +53,12 @@ def test_a_program_is_traced_once_and_then_read(cache):
     assert [run(), run()] == [30.0, 30.0]
     assert len(traces) == 1
     assert len(list((cache / programs.FOLDER).glob(f"*{programs.ENDING}"))) == 1
+
+
+def test_programs_of_several_devices_are_kept_apart_from_those_of_one(cache):
+    assert [run(count=2), run(count=2), run(), run(count=2)] == [30.0] * 4
+    assert len(traces) == 2
+    assert len(list((cache / programs.FOLDER).glob(f"*{programs.ENDING}"))) == 2
 
 
 def test_other_settings_shapes_and_options_are_other_programs():
@@ -128,11 +136,24 @@ def test_the_program_used_longest_ago_goes_first(cache, monkeypatch):
     assert len(traces) == 4
 
 
-def test_kept_programs_reuse_the_memory_of_a_state_that_is_given_away():
+def test_a_new_program_is_kept_where_the_clock_was_set_back(cache, monkeypatch):
+    monkeypatch.setattr(programs, "KEPT", 2)
+    for factor in (1.0, 2.0):
+        run(Settings(factor))
+    for path in (cache / programs.FOLDER).glob(f"*{programs.ENDING}"):
+        os.utime(path, (4e9, 4e9))  # of a time that is to come
+    run(Settings(3.0))
+    run(Settings(3.0))
+    assert len(traces) == 3
+    assert len(list((cache / programs.FOLDER).glob(f"*{programs.ENDING}"))) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_kept_programs_reuse_the_memory_of_a_state_that_is_given_away(count):
     for _ in range(2):
-        function = data_parallel(partial(scaled, Settings(1.0)), devices=jax.devices()[:1],
+        function = data_parallel(partial(scaled, Settings(1.0)), devices=jax.devices()[:count],
                                  donate=True, name="sum", made_of=(scaled, Settings(1.0)))
-        state = jax.device_put(jnp.zeros(3), jax.devices()[0])
+        state = function.place(jnp.zeros(3))
         np.testing.assert_array_equal(function(state, BATCH, None)["state"], np.ones(3))
         assert state.is_deleted()
     assert len(traces) == 1
