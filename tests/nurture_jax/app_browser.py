@@ -9,14 +9,15 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextlib.contextmanager
-def chromium(**options):
-    """A browser, closed at the end; skips where there is no Chromium or no Playwright."""
+def chromium(*switches, **options):
+    """A browser with switches of Chromium, closed at the end; skips where there is no Chromium or no Playwright."""
     playwright = pytest.importorskip("playwright.sync_api",
                                      reason="Playwright is not installed (extra 'test')")
     if not CHROMIUM:
         pytest.skip("no Chromium, in which the page is tested (Debian: apt-get install chromium)")
     with playwright.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], **options)
+        browser = tool.chromium.launch(executable_path=CHROMIUM,
+                                       args=["--no-sandbox", *switches], **options)
         yield browser
         browser.close()
 

@@ -30,6 +30,7 @@ export async function sampleClip(truth, file, settings, told = () => {}, way = "
     try {
       return {...await clipBy(open, truth, file, settings, told), way: name};
     } catch (error) {
+      if (error.name === "AbortError") throw error;
       if (error instanceof Problem && error.code !== "not_a_video") throw error;
       problem = error; // the other way may read it
     }
