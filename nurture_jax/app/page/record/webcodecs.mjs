@@ -10,12 +10,15 @@ const ROUNDING_S = 1e-6;
 export async function decodedFrames(file) {
   const input = new Input({source: new BlobSource(file), formats: ALL_FORMATS});
   let track;
+  let sound;
   try {
     track = await input.getPrimaryVideoTrack();
+    sound = !track && await input.getPrimaryAudioTrack();
   } catch {
     throw new Problem("not_a_video");
   }
-  if (!track) throw new Problem("no_picture");
+  // A recording that was cut off has neither: its list of tracks stands at the end.
+  if (!track) throw new Problem(sound ? "no_picture" : "not_a_video");
   if (!await track.canDecode()) throw new Problem("not_a_video"); // seeking may know its codec
   const {starts, end} = await times(track);
   if (!starts.length) throw new Problem("no_frames");
