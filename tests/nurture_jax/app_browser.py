@@ -31,11 +31,15 @@ def chromium(*switches, **options):
 
 
 @contextlib.contextmanager
-def chromium_that_keeps_nothing(folder):
-    """A context of a browser whose settings refuse all storage; `folder` is for its profile."""
+def own_chromium(folder, **settings):
+    """A context of a user's own browser, not a private one; `folder` is for its profile.
+
+    Args:
+      settings: What is BLOCKED in it, such as cookies=BLOCKED, which is all storage.
+    """
     (folder / "Default").mkdir(parents=True)
     (folder / "Default" / "Preferences").write_text(json.dumps(
-        {"profile": {"default_content_setting_values": {"cookies": BLOCKED}}}))
+        {"profile": {"default_content_setting_values": settings}}))
     with launching() as (tool, how):
         context = tool.launch_persistent_context(folder, **how)
         yield context
