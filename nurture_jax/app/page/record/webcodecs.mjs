@@ -5,6 +5,7 @@ import {ALL_FORMATS, BlobSource, EncodedPacketSink, Input, VideoSampleSink}
 import {Problem} from "../problem.mjs";
 
 const ROUNDING_S = 1e-6;
+const HD_PX = 720; // of the shorter side
 
 /** Opens a file: {duration, width, height, at(times), close()}; see video.mjs. */
 export async function decodedFrames(file) {
@@ -20,12 +21,24 @@ export async function decodedFrames(file) {
   // A recording that was cut off has neither: its list of tracks stands at the end.
   if (!track) throw new Problem(sound ? "no_picture" : "not_a_video");
   if (!await track.canDecode()) throw new Problem("not_a_video"); // seeking may know its codec
+  await tagColours(track);
   const {starts, end} = await times(track);
   if (!starts.length) throw new Problem("no_frames");
   const first = starts[0];
   return {duration: end - first, width: track.displayWidth, height: track.displayHeight,
     at: (wanted) => draws(track, starts, wanted.map((time) => time + first)),
     close: () => input.dispose?.()};
+}
+
+/**
+ * Untagged videos are of BT.601 below 720 pixels, as in a <video> and in records/colour.py, where a
+ * decoder takes BT.709 for all. What the frames themselves say comes first.
+ */
+async function tagColours(track) {
+  const config = await track.getDecoderConfig();
+  if (config.colorSpace?.matrix || Math.min(track.displayWidth, track.displayHeight) >= HD_PX) return;
+  const colorSpace = {...config.colorSpace, matrix: "smpte170m", primaries: "bt709", transfer: "bt709"};
+  track.getDecoderConfig = async () => ({...config, colorSpace});
 }
 
 /** When the frames on show start, and when the last one ends, in seconds of the container. */
