@@ -53,6 +53,14 @@ def told(page):
     return found[0]
 
 
+def in_view(page, selector):
+    """Whether all of an element can be seen without scrolling."""
+    return page.locator(selector).evaluate("""(element) => {
+        const {top, bottom} = element.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight;
+    }""")
+
+
 def tab(page, number):
     page.click(f"#tabs button:nth-of-type({number})")
 

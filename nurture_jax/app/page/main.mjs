@@ -59,10 +59,12 @@ function show(name, wish = {}) {
     {type: "button", "aria-current": view === name && "page", onclick: () => open(view)},
     app.words.say(`tab_${view}`))));
   $("main").replaceChildren();
-  VIEWS[name](app, $("main"), wish);
-  if (wish.focus === false) return;
-  $("main").focus({preventScroll: true});
-  scrollTo(0, 0);
+  if (wish.focus !== false) {
+    if (news && !news.act) hush();
+    $("main").focus({preventScroll: true});
+    scrollTo(0, 0);
+  }
+  VIEWS[name](app, $("main"), wish); // last, as it may scroll to what is to be read first
 }
 
 /** A view by its tab: the measurement as it was left, or the list of the children. */
@@ -76,6 +78,11 @@ function tell(name, actName = "", act = null) {
   news = {name, actName, act};
   $("update").replaceChildren(app.words.say(name), " ",
     ...act ? [el("button", {type: "button", onclick: act}, app.words.say(actName))] : []);
+}
+
+function hush() {
+  news = null;
+  $("update").replaceChildren();
 }
 
 /** What a person is told of an error. */

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from app_browser import served
 from make_videos import write_video
-from page_states import answer, fill, opened, reddish
+from page_states import answer, fill, in_view, opened, reddish
 from tiny_page_model import CLIP, intervals, scale, write_model
 
 from deps_jax.common.files import sealed
@@ -173,6 +173,7 @@ def test_no_baby_is_refused_with_what_to_do(page, model, tmp_path):
     assert gate.failures[0].advice in text.lower() and not page.query_selector(".value")
     page.click('button:has-text("Film again")')
     assert page.input_value("#birth_weight_g") == "2890"  # nothing typed is lost
+    assert in_view(page, "#record")
 
 
 def kept(page):

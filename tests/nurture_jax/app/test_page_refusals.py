@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from app_browser import served
 from make_videos import write_sound, write_video
-from page_states import answer, assert_nothing_lost, baby, fill, opened, reddish, told
+from page_states import answer, assert_nothing_lost, baby, fill, in_view, opened, reddish, told
 
 HUGE_BYTES = 3 << 30
 
@@ -48,7 +48,7 @@ def damaged(path, kind):
 def test_files_that_are_no_video_of_a_baby(page, tmp_path, kind, sentence):
     fill(page)
     answer(page, damaged(tmp_path / kind, kind))
-    assert sentence in told(page)
+    assert sentence in told(page) and in_view(page, ".wrong:not(:empty)")
     assert_nothing_lost(page)
     answer(page, baby(tmp_path / "baby.mp4"))
     assert page.query_selector(".value")

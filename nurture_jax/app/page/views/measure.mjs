@@ -15,8 +15,8 @@ const TICK_MS = 500; // of the seconds beside the progress
 const LOADED_ANEW = ["altered_model", "no_model"]; // problems that another copy of the page mends
 
 /**
- * wish: {typed: what the form holds, problem: what is told, file: a video to begin with}, or
- * {record, known} to show a result.
+ * wish: {typed: what the form holds, film: whether to look at the video first, problem: what is
+ * told, file: a video to begin with}, or {record, known} to show a result.
  */
 export function measureView(app, main, wish) {
   if (wish.record) {
@@ -68,6 +68,7 @@ export function measureView(app, main, wish) {
   }
 
   if (wish.file) begin(wish.file);
+  if (wish.film) capture.scrollIntoView({block: "end"});
   if (!wish.problem) return;
   message.replaceChildren(...problemParts(app, wish.problem));
   message.scrollIntoView({block: "center"});

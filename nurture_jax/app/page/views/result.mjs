@@ -16,17 +16,18 @@ export function resultView(app, main, wish) {
   const {say} = app.words;
   const {record, known} = wish;
   app.shown = {again: () => wish};
-  const typed = () => app.show("measure", {typed: known.typed});
+  const typed = (more) => app.show("measure", {typed: known.typed, ...more});
   if (record.found) {
     const told = {...record, found: inWords(app, record)};
     main.append(adviceCard(app.words, told), measuresCard(app.words, told),
       keepCard(app, wish), exportCard(app, record), el("div", {class: "actions"},
         el("button", {type: "button", class: "main", id: "next", onclick: () => app.show("measure")},
           say("next_child")),
-        el("button", {type: "button", id: "again", onclick: typed}, say("again"))));
+        el("button", {type: "button", id: "again", onclick: () => typed()}, say("again"))));
   } else {
     main.append(refusalCard(app, record), el("div", {class: "actions"}, el("button",
-      {type: "button", class: "main", id: "again", onclick: typed}, say("film_again"))),
+      {type: "button", class: "main", id: "again", onclick: () => typed({film: true})},
+      say("film_again"))),
     exportCard(app, record));
   }
 }
