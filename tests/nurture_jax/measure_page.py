@@ -1,4 +1,4 @@
-"""Figures of the page of an exported network: what is loaded, how long a clip takes, memory, parity.
+"""Figures of the page of an exported network: size, time of a clip, memory, beside Python.
 
     PYTHONPATH=. python tests/nurture_jax/measure_page.py FILE.onnx DATASET
 
@@ -167,7 +167,11 @@ def memory_mb() -> dict[str, float]:
 SILENCE = """() => {
     const host = document.querySelector("#main");
     window.silence = {last: performance.now(), longest: 0, changes: 0};
+    let before = "";
     new MutationObserver(() => {
+        const seen = `${host.textContent} ${host.querySelector("progress")?.value}`;
+        if (seen === before) return;
+        before = seen;
         const now = performance.now();
         silence.longest = Math.max(silence.longest, now - silence.last);
         silence.last = now;

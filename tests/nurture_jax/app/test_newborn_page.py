@@ -253,3 +253,68 @@ def test_exports(page, tmp_path):
     assert len(audit["video"]["sha256"]) == 64 and audit["research_tool"] is True
     page.click("#export-qr")
     assert "research" in page.get_attribute("svg.qr", "aria-label")
+
+
+def test_a_new_user_from_the_opened_page_to_the_curve_of_two_visits(page, tmp_path):
+    """By the words on the screen alone, each in view or reached by scrolling."""
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    press = lambda name: page.get_by_role("button", name=name, exact=True).click()
+
+    def choose():
+        with page.expect_file_chooser() as waiting:
+            page.get_by_text("Choose a video").click()
+        waiting.value.set_files(video)
+
+    page.wait_for_selector("text=This page now works without a network.")
+    page.get_by_label("Age (days)").fill("8")
+    page.get_by_text("Boy", exact=True).click()
+    page.get_by_label("Birth weight (grams)").fill("2.9")
+    choose()
+    page.get_by_text("kilograms?").wait_for()
+    page.get_by_label("Birth weight (grams)").fill("2900")
+    press("Go on with this video")
+    press("Keep this visit on this phone")
+    page.get_by_text("To keep the visit, give the child a name or number.").wait_for()
+    page.get_by_label("Name or number").fill("Asha 12")
+    press("Keep this visit on this phone")
+    press("See the growth curve")
+    press("Measure again")  # a week later
+    assert page.get_by_label("Name or number").input_value() == "Asha 12"
+    page.get_by_label("Age (days)").fill("3")
+    choose()
+    page.get_by_text("An earlier visit was on day 8; this one has to be later.").wait_for()
+    page.get_by_label("Age (days)").fill("15")
+    choose()
+    press("Keep this visit on this phone")
+    press("See the growth curve")
+    said = "weight by age of Asha 12: 2 visits, the last on day 15"
+    page.get_by_role("img", name=said).wait_for()
+    press("Measure")
+    press("Another child")
+    assert page.get_by_label("Name or number").input_value() == ""
+
+
+def test_a_name_that_is_given_late_brings_the_earlier_visits(page, tmp_path):
+    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    fill(page, age_days="8")
+    answer(page, video)
+    page.click("#keep")
+    page.click("#see-child")
+    page.click("#tabs button:nth-of-type(1)")
+    page.click("#next")
+    fill(page, age_days="7", infant_id="")
+    answer(page, video)
+    page.fill("#keep-name", "A7")
+    page.click("#keep")
+    page.wait_for_selector("text=An earlier visit was on day 8")
+    page.click("#again")
+    fill(page, age_days="14", infant_id="")
+    answer(page, video)
+    page.fill("#keep-name", "A7")
+    page.click("#keep")
+    page.wait_for_selector("#see-child")
+    [row] = kept(page)["rows"]
+    assert [visit["visit"]["age_days"] for visit in row["visits"]] == [8, 14]
+    [before] = row["visits"][1]["earlier"]
+    assert before["age_days"] == 8
+    assert row["visits"][1]["found"]["advice"]["judged"][-1] == "change since the last visit"

@@ -43,7 +43,7 @@ export function curve({say, truth, number}, child, measure) {
   const standard = truth.rules.standards[preterm ? "preterm" : "who_term"].name;
   return svg("svg", {class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
     "data-measure": measure, "aria-label": last ? say("curve_text", {measure: label, id: child.id,
-      count: points.length, day: last.age, value: number(last.value, digits), unit, standard}) : label},
+      count: points.filter(({ofScale}) => !ofScale).length, day: last.age, value: number(last.value, digits), unit, standard}) : label},
   ticks(low, high, 5).map((value) => [
     svg("line", {class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value)}),
     svg("text", {x: LEFT - 5, y: y(value) + 4, "text-anchor": "end"}, number(value))]).flat(),

@@ -93,7 +93,8 @@ async function progress(app, host, file, known) {
   const since = el("p", {class: "quiet spin"});
   const began = performance.now();
   const tick = () => {
-    since.textContent = say("since", {seconds: Math.floor((performance.now() - began) / 1000)});
+    const ticks = Math.round((performance.now() - began) / TICK_MS);
+    since.textContent = say("since", {seconds: ticks * TICK_MS / 1000});
   };
   const clock = setInterval(tick, TICK_MS);
   tick();
