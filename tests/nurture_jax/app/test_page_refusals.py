@@ -24,6 +24,11 @@ def damaged(path, kind):
     elif kind == "huge.mp4":
         with path.open("wb") as file:
             file.truncate(HUGE_BYTES)
+    elif kind == "broken.mp4":
+        content = bytearray(baby(path).read_bytes())
+        frames = slice(*(content.index(b"mdat") + len(content) * part // 10 for part in (3, 5)))
+        content[frames] = np.random.default_rng(1).bytes(frames.stop - frames.start)
+        path.write_bytes(content)
     elif kind in ("cut_off.mp4", "no_end.mp4"):
         whole = baby(path) if kind == "no_end.mp4" else write_video(
             path, images=reddish(), width=320, height=240, faststart=True)
@@ -41,6 +46,7 @@ def damaged(path, kind):
     ("no_end.mp4", "cannot be read as a video in this browser; record it again, or choose another"),
     ("huge.mp4", "cannot be read as a video in this browser; record it again, or choose another"),
     ("cut_off.mp4", "; copy it again, or record it again."),
+    ("broken.mp4", "cannot be read after "),
     ("sound.wav", "The file has sound but no picture; record a video."),
     ("short.mp4", "The video lasts 0.4 s; record at least 1 s."),
     ("long.mp4", "more than 3,600 s; cut out the part with the baby."),

@@ -17,7 +17,8 @@ export async function childrenView(app, main, wish) {
     (wish.id ? childCard : listCard)(app, main, found);
   } catch (error) {
     if (app.shown !== shown) return;
-    main.append(el("p", {class: "wrong", role: "alert"}, app.problemText(error)));
+    main.append(el("section", {class: "card"}, el("p", {class: "wrong", role: "alert"},
+      app.problemText(error))));
   }
 }
 

@@ -39,6 +39,7 @@ export function measureView(app, main, wish) {
   app.shown = {again};
 
   async function film() {
+    message.replaceChildren();
     if (!form.read()) return;
     record.disabled = true;
     const stop = new AbortController();
