@@ -31,17 +31,18 @@ export async function soughtFrames(file) {
     throw error;
   }
   return {duration: video.duration, width: video.videoWidth, height: video.videoHeight, close,
-    at: (wanted) => draws(video, wanted)};
+    at: (wanted) => reads(video, wanted)};
 }
 
-async function* draws(video, wanted) {
+async function* reads(video, wanted) {
   for (const time of wanted) {
     const sought = happens(video, "seeked", "damaged", {seconds: time});
     const drawn = shows(video);
     video.currentTime = time;
     await sought;
     await drawn;
-    yield (context) => context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height);
+    yield (screen) => screen.drawn((context) =>
+      context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height));
   }
 }
 
