@@ -68,12 +68,13 @@ def test_same_tensors_same_numbers(page, model):
     assert found[1] == pytest.approx(told[3].ravel().tolist(), abs=1e-3) and found[2] == 24
 
 
-@pytest.mark.parametrize("kind", ["plain", "rotated", "uneven", "upright"])
+@pytest.mark.parametrize("kind", ["plain", "right", "over", "left", "uneven", "upright"])
 def test_files_give_what_python_gives(page, model, tmp_path, kind):
-    options = {"plain": {}, "rotated": {"rotation": 90},
+    options = {"plain": {}, "right": {"rotation": 90}, "over": {"rotation": 180},
+               "left": {"rotation": 270},
                "uneven": {"times_s": np.cumsum(np.tile([0.02, 0.11, 0.05], 10))},
                "upright": {}}[kind]
-    width, height = (240, 320) if kind in ("rotated", "upright") else (320, 240)
+    width, height = (240, 320) if kind in ("right", "left", "upright") else (320, 240)
     video = write_video(tmp_path / "v.mp4", images=reddish(30, width, height), width=width,
                         height=height, **options)
     fill(page)

