@@ -2,7 +2,7 @@
 
 import {said} from "./clinic/numbers.mjs";
 
-export const LANGUAGES = {en: "English"}; // one file of `words` each
+export const LANGUAGES = {en: "English", hi: "हिन्दी"}; // one file of `words` each
 const KEPT = "nurture_language"; // the only thing that is kept without being asked
 
 /** The language of before, or the first of the browser's that there is. */
@@ -30,13 +30,15 @@ export async function language(code, truth) {
     localStorage.setItem(KEPT, code);
   } catch { /* it is asked for again next time */ }
   document.documentElement.lang = code;
-  const number = (value, digits = 0) => new Intl.NumberFormat(code,
+  // Of the languages of the browser it knows the country too: 27 Nov 2026 or Nov 27, 2026.
+  const place = navigator.languages.find((name) => name.split("-")[0] === code) ?? code;
+  const number = (value, digits = 0) => new Intl.NumberFormat(place,
     {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
   const say = (name, parts = {}) => said(words.texts[name] ?? name, Object.fromEntries(
     Object.entries(parts).map(([key, value]) => [key,
-      typeof value === "number" ? new Intl.NumberFormat(code, {maximumFractionDigits: 2})
+      typeof value === "number" ? new Intl.NumberFormat(place, {maximumFractionDigits: 2})
         .format(value) : value])));
-  const date = (iso) => new Intl.DateTimeFormat(code, {dateStyle: "medium"}).format(new Date(iso));
+  const date = (iso) => new Intl.DateTimeFormat(place, {dateStyle: "medium"}).format(new Date(iso));
   return {code, say, number, date, truth: merged(truth, words.truth ?? {})};
 }
 

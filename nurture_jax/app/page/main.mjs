@@ -2,6 +2,7 @@
 
 import {el} from "./dom.mjs";
 import {LANGUAGES, language, preferred} from "./language.mjs";
+import {keepOffline} from "./offline.mjs";
 import {Problem} from "./problem.mjs";
 import {aboutView} from "./views/about.mjs";
 import {childrenView} from "./views/children.mjs";
@@ -10,8 +11,14 @@ import {measureView} from "./views/measure.mjs";
 const VIEWS = {measure: measureView, children: childrenView, about: aboutView};
 const $ = (id) => document.getElementById(id);
 
-/** What every view is given; `show(view, wish)` changes the view. */
-const app = {view: "measure", words: null, card: null, truth: null, ask: null, show, problemText};
+/**
+ * What every view is given. `show(view, wish)` changes the view. A view sets `shown`: `again()`
+ * gives the wish that draws it as it is, `leave()` ends what it has begun.
+ */
+const app = {view: "measure", shown: {}, words: null, card: null, truth: null, ask: null, show,
+  problemText};
+let measured = {}; // the wish of what was measured when another view was opened
+let news = null; // what is told above the view: {name, act, actName}
 
 async function start() {
   const json = async (name) => (await fetch(name)).json();
@@ -23,26 +30,59 @@ async function start() {
   $("language").addEventListener("change", ({target}) => speak(target.value));
   // A file that is dropped beside its place must not replace the page with what was typed.
   for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
-  keepOffline();
+  keepOffline(tell);
 }
 
+/** Says everything in a language; what is on show stays, and what was typed. */
 async function speak(code) {
-  app.words = await language(code, app.truth);
+  try {
+    app.words = await language(code, app.truth);
+  } catch (error) {
+    if (!app.words) throw error;
+    $("language").value = app.words.code;
+    tell("no_words");
+    return;
+  }
   $("research").textContent = app.words.say("research");
   $("language-label").textContent = app.words.say("language");
-  show(app.view);
+  show(app.view, {...app.shown.again?.(), focus: false});
+  if (news) tell(news.name, news.actName, news.act);
 }
 
 /** Shows a view; `wish` is handed to it, such as the child that is measured. */
 function show(name, wish = {}) {
+  if (app.view === "measure" && name !== "measure") measured = app.shown.again?.() ?? {};
+  app.shown.leave?.();
+  app.shown = {};
   app.view = name;
   $("tabs").replaceChildren(...Object.keys(VIEWS).map((view) => el("button",
-    {type: "button", "aria-current": view === name && "page", onclick: () => show(view)},
+    {type: "button", "aria-current": view === name && "page", onclick: () => open(view)},
     app.words.say(`tab_${view}`))));
   $("main").replaceChildren();
-  VIEWS[name](app, $("main"), wish);
-  if (wish.focus !== false) $("main").focus({preventScroll: true});
-  scrollTo(0, 0);
+  if (wish.focus !== false) {
+    if (news && !news.act) hush();
+    $("main").focus({preventScroll: true});
+    scrollTo(0, 0);
+  }
+  VIEWS[name](app, $("main"), wish); // last, as it may scroll to what is to be read first
+}
+
+/** A view by its tab: the measurement as it was left, or the list of the children. */
+function open(view) {
+  if (view !== "measure") show(view);
+  else if (app.view !== "measure") show(view, measured);
+}
+
+/** Tells something above the view, with something that can be done about it. */
+function tell(name, actName = "", act = null) {
+  news = {name, actName, act};
+  $("update").replaceChildren(app.words.say(name), " ",
+    ...act ? [el("button", {type: "button", onclick: act}, app.words.say(actName))] : []);
+}
+
+function hush() {
+  news = null;
+  $("update").replaceChildren();
 }
 
 /** What a person is told of an error. */
@@ -80,32 +120,9 @@ function asker() {
   });
 }
 
-/** Has the service worker keep the page; a new version waits until the user asks for it. */
-async function keepOffline() {
-  if (!("serviceWorker" in navigator)) return;
-  const first = !navigator.serviceWorker.controller;
-  navigator.serviceWorker.addEventListener("controllerchange", () => {
-    if (!first) location.reload();
-  });
-  try {
-    const registration = await navigator.serviceWorker.register("sw.mjs", {type: "module"});
-    const offer = () => $("update").replaceChildren(app.words.say("new_version"), " ", el("button",
-      {type: "button", onclick: () => registration.waiting.postMessage("take over")},
-      app.words.say("take_over")));
-    if (registration.waiting && !first) offer();
-    registration.addEventListener("updatefound", () => {
-      const coming = registration.installing;
-      coming.addEventListener("statechange", () => {
-        if (coming.state === "installed" && !first) offer();
-      });
-    });
-    await navigator.serviceWorker.ready;
-    document.documentElement.dataset.offline = "ready";
-    if (first) $("update").textContent = app.words.say("offline_ready");
-  } catch { /* served without HTTPS: it works as long as the server does */ }
-}
-
 start().catch((error) => {
   $("main").textContent = app.words ? problemText(error)
-    : "The page could not be loaded; open it once with a connection.";
+    // No words could be loaded, so both languages are here.
+    : "The page could not be loaded; open it once with a connection. "
+      + "पेज नहीं खुल सका; उसे एक बार इंटरनेट के साथ खोलें।";
 });

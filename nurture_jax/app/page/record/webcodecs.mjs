@@ -5,24 +5,43 @@ import {ALL_FORMATS, BlobSource, EncodedPacketSink, Input, VideoSampleSink}
 import {Problem} from "../problem.mjs";
 
 const ROUNDING_S = 1e-6;
+const HD_PX = 720; // of the shorter side
+const RGBA = {format: "RGBA", colorSpace: "srgb"};
+const SDR_PRIMARIES = ["bt709", "smpte170m", "bt470bg"];
+const HDR_TRANSFERS = ["pq", "hlg"];
 
 /** Opens a file: {duration, width, height, at(times), close()}; see video.mjs. */
 export async function decodedFrames(file) {
   const input = new Input({source: new BlobSource(file), formats: ALL_FORMATS});
   let track;
+  let sound;
   try {
     track = await input.getPrimaryVideoTrack();
+    sound = !track && await input.getPrimaryAudioTrack();
   } catch {
     throw new Problem("not_a_video");
   }
-  if (!track) throw new Problem("no_picture");
+  // A recording that was cut off has neither: its list of tracks stands at the end.
+  if (!track) throw new Problem(sound ? "no_picture" : "not_a_video");
   if (!await track.canDecode()) throw new Problem("not_a_video"); // seeking may know its codec
+  await tagColours(track);
   const {starts, end} = await times(track);
   if (!starts.length) throw new Problem("no_frames");
   const first = starts[0];
   return {duration: end - first, width: track.displayWidth, height: track.displayHeight,
-    at: (wanted) => draws(track, starts, wanted.map((time) => time + first)),
+    at: (wanted) => reads(track, starts, wanted.map((time) => time + first)),
     close: () => input.dispose?.()};
+}
+
+/**
+ * Untagged videos are of BT.601 below 720 pixels, as in a <video> and in records/colour.py, where a
+ * decoder takes BT.709 for all. What the frames themselves say comes first.
+ */
+async function tagColours(track) {
+  const config = await track.getDecoderConfig();
+  if (config.colorSpace?.matrix || Math.min(track.displayWidth, track.displayHeight) >= HD_PX) return;
+  const colorSpace = {...config.colorSpace, matrix: "smpte170m", primaries: "bt709", transfer: "bt709"};
+  track.getDecoderConfig = async () => ({...config, colorSpace});
 }
 
 /** When the frames on show start, and when the last one ends, in seconds of the container. */
@@ -38,24 +57,56 @@ async function times(track) {
   return {starts: starts.sort((a, b) => a - b), end};
 }
 
-/** For each wanted time a function that draws the frame on show; null where it is the one before. */
-async function* draws(track, starts, wanted) {
+/** For each wanted time a function that reads the frame on show; null where it is the one before. */
+async function* reads(track, starts, wanted) {
   const shown = wanted.map((time) => onShow(starts, time));
   const different = [...new Set(shown)];
   const samples = new VideoSampleSink(track)
     .samplesAtTimestamps(different.map((start) => start + ROUNDING_S));
   let last;
-  for (const start of shown) {
-    if (start === last) {
-      yield null;
-      continue;
+  try {
+    for (const start of shown) {
+      if (start === last) {
+        yield null;
+        continue;
+      }
+      const {value: sample} = await samples.next();
+      if (!sample) throw new Problem("damaged", {seconds: start - starts[0]});
+      try {
+        yield (screen) => read(sample, screen);
+      } finally {
+        sample.close();
+      }
+      last = start;
     }
-    const {value: sample} = await samples.next();
-    if (!sample) throw new Problem("damaged", {seconds: start - starts[0]});
-    yield (context) => sample.draw(context, 0, 0, context.canvas.width, context.canvas.height);
-    sample.close();
-    last = start;
+  } finally {
+    await samples.return(); // ends the decoder, and lets go of the frames that it has ready
   }
+}
+
+/** Pixels of a frame as they are stored, or drawn where that needs more than another matrix. */
+async function read(sample, screen) {
+  const {rotation, visibleRect: {width, height}} = sample;
+  const [wide, tall] = rotation % 180 ? [height, width] : [width, height];
+  const frame = sample.toVideoFrame();
+  try {
+    const {primaries, transfer} = frame.colorSpace;
+    const plain = !sample.flip && SDR_PRIMARIES.includes(primaries) && !HDR_TRANSFERS.includes(transfer)
+      && sample.squarePixelWidth === width && sample.squarePixelHeight === height
+      && wide === screen.width && tall === screen.height;
+    // A browser that does not know the format would copy the planes as they are.
+    if (plain && frame.allocationSize(RGBA) === 4 * width * height) {
+      // Chromium keeps a copy of each frame that is drawn, hundreds of megabytes in the end.
+      await frame.copyTo(screen.bytes, RGBA);
+      return {data: screen.bytes, width, height, rotation};
+    }
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
+  } finally {
+    frame.close();
+  }
+  return screen.drawn((context) =>
+    sample.draw(context, 0, 0, context.canvas.width, context.canvas.height));
 }
 
 /** Start of the frame on show at a time. */

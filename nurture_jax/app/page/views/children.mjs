@@ -5,17 +5,20 @@ import {el, offer} from "../dom.mjs";
 import {columnsOf, csv, rowOf} from "../exports/table.mjs";
 import {child, children, erase, eraseAll} from "../store.mjs";
 import {curve} from "./curve.mjs";
+import {typedOf} from "./form.mjs";
 
 /** wish: {id: the child that is shown}. */
 export async function childrenView(app, main, wish) {
+  const shown = {again: () => wish};
+  app.shown = shown;
   try {
-    if (wish.id) {
-      childCard(app, main, await child(wish.id));
-    } else {
-      listCard(app, main, await children());
-    }
+    const found = await (wish.id ? child(wish.id) : children());
+    if (app.shown !== shown) return; // another view was opened meanwhile
+    (wish.id ? childCard : listCard)(app, main, found);
   } catch (error) {
-    main.append(el("p", {class: "wrong", role: "alert"}, app.problemText(error)));
+    if (app.shown !== shown) return;
+    main.append(el("section", {class: "card"}, el("p", {class: "wrong", role: "alert"},
+      app.problemText(error))));
   }
 }
 
@@ -44,8 +47,8 @@ function childCard(app, main, kept) {
   main.append(
     el("section", {class: "card"}, el("h2", {}, kept.id), visitsTable(words, kept),
       el("div", {class: "actions"},
-        el("button", {type: "button", class: "main", onclick: () => app.show("measure", {known:
-          {...kept, infant_id: kept.id}})}, say("next_visit")),
+        el("button", {type: "button", class: "main", id: "measure-again", onclick: () =>
+          app.show("measure", {typed: typedOf(kept)})}, say("next_visit")),
         el("button", {type: "button", onclick: () => app.show("children")}, say("back")))),
     el("section", {class: "card"}, curves.length ? [...curves.map(([measure, drawn]) => [
       el("h3", {}, say("curve_of", {measure: words.truth.measures.all[measure].label})), drawn]).flat(),
@@ -62,8 +65,8 @@ function visitsTable({say, truth, number, date}, {visits}) {
     const weight = found?.findings.find(({measure}) => measure === "weight_g");
     const line = truth.rules.lines.find(({name}) => name === found?.advice.lineName);
     return el("tr", {}, el("td", {}, visit.age_days === null ? date(time) : number(visit.age_days)),
-      el("td", {}, weight ? `${number(Number(measureText(truth, "weight_g", weight.estimate)))} g`
-        : ""), el("td", {}, line?.text ?? ""));
+      el("td", {class: "number"}, weight && `${number(Number(measureText(truth, "weight_g",
+        weight.estimate)))} ${truth.measures.all.weight_g.unit}`), el("td", {}, line?.text ?? ""));
   };
   return el("table", {}, el("caption", {class: "quiet"}, say("visits")),
     el("thead", {}, el("tr", {}, heads.map((head) => el("th", {scope: "col"}, head)))),

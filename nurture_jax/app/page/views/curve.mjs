@@ -3,7 +3,7 @@
 import {valueAt} from "../clinic/growth.mjs";
 import {svg} from "../dom.mjs";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [360, 260, 44, 34, 10, 30];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [360, 270, 48, 40, 10, 30];
 const SCORES = [-3, -2, 0, 2, 3];
 const LEAST_DAYS = 28; // of the axis, so that two visits of the first week are no cliff
 
@@ -43,12 +43,12 @@ export function curve({say, truth, number}, child, measure) {
   const standard = truth.rules.standards[preterm ? "preterm" : "who_term"].name;
   return svg("svg", {class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
     "data-measure": measure, "aria-label": last ? say("curve_text", {measure: label, id: child.id,
-      count: points.length, day: last.age, value: number(last.value, digits), unit, standard}) : label},
+      count: points.filter(({ofScale}) => !ofScale).length, day: last.age, value: number(last.value, digits), unit, standard}) : label},
   ticks(low, high, 5).map((value) => [
     svg("line", {class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value)}),
     svg("text", {x: LEFT - 5, y: y(value) + 4, "text-anchor": "end"}, number(value))]).flat(),
   ticks(0, most, 6).map((day) =>
-    svg("text", {x: x(day), y: HEIGHT - BOTTOM + 15, "text-anchor": "middle"}, number(day))),
+    svg("text", {x: x(day), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle"}, number(day))),
   svg("line", {class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM}),
   svg("text", {x: WIDTH - RIGHT, y: HEIGHT - 3, "text-anchor": "end"}, say("age_axis")),
   svg("text", {x: 4, y: HEIGHT - 3}, unit),

@@ -6,13 +6,16 @@ import {el} from "../dom.mjs";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
+const TYPED = ["infant_id", "birth_date", "age_days", "gestational_age_days", "gestation_rest",
+  "birth_weight_g", "reference_cm"]; // the ids of the inputs of text
+
 /**
- * The form; `known` fills it: {infant_id, birth_date, sex, gestational_age_days, birth_weight_g,
- * reference_cm}. scale: of the network, which tells the lengths of reference objects it learnt.
- * Gives {element, read()}; `read` gives {infantId, birthDate, visit}, or null after telling what
- * is wrong beside its field.
+ * The form; `typed` fills it with what was typed before. scale: of the network, which tells the
+ * lengths of reference objects it learnt.
+ * Gives {element, typed(), read()}; `read` gives {infantId, birthDate, visit, typed}, or null after
+ * telling what is wrong beside its field.
  */
-export function childForm(words, scale, known = {}) {
+export function childForm(words, scale, typed = {}) {
   const {say, truth} = words;
   const inputs = {};
   const wrongs = {};
@@ -27,31 +30,26 @@ export function childForm(words, scale, known = {}) {
     unit ? ` (${unit})` : "", control, hint && el("small", {}, hint), wrongs[name]);
   const sexes = [["F", "girl"], ["M", "boy"], ["", "sex_unknown"]].map(([value, name]) => {
     const choice = el("input", {type: "radio", name: "sex", value,
-      checked: (known.sex ?? "") === value});
+      checked: (typed.sex ?? "") === value});
     return el("label", {}, choice, say(name));
   });
-  const gestation = known.gestational_age_days;
-  const weeks = number("gestational_age_days",
-    {value: gestation ? Math.floor(gestation / 7) : "", "aria-label": say("weeks")});
+  const weeks = number("gestational_age_days", {"aria-label": say("weeks")});
   const days = el("input", {id: "gestation_rest", type: "text", inputmode: "numeric",
-    value: gestation ? gestation % 7 : "", "aria-label": say("days")});
-  const age = number("age_days", {value: known.typed_age ?? ""});
-  const birthDate = input("birth_date", {type: "date", value: known.birth_date ?? "",
-    max: today(), onchange: () => fillAge()});
+    autocomplete: "off", "aria-label": say("days")});
+  const age = number("age_days");
+  const birthDate = input("birth_date", {type: "date", max: today(), onchange: () => fillAge()});
   const fillAge = () => {
     const days = ageOf(birthDate.value);
     if (days !== null && days >= 0) age.value = String(days);
   };
-  fillAge();
   const needed = mustBeTold(truth, scale);
   const lengths = scale.lengths_cm.join(", ");
-  const ruler = number("reference_cm", {"aria-required": String(needed), value: known.reference_cm
-    ?? (scale.lengths_cm.length === 1 ? scale.lengths_cm[0] : "")});
+  const ruler = number("reference_cm", {"aria-required": String(needed)});
   const element = el("section", {class: "card"}, el("h2", {}, say("about_child")),
     el("p", {class: "hint"}, say(needed ? "all_but_reference" : "all_optional")),
     el("div", {class: "fields"},
       el("div", {class: "wide"}, field("infant_id", "",
-        input("infant_id", {type: "text", maxlength: 64, value: known.infant_id ?? ""}),
+        input("infant_id", {type: "text", maxlength: 64}),
         say("infant_id_hint"))),
       field("birth_date", "", birthDate), field("age_days", say("days"), age),
       el("fieldset", {class: "wide"}, el("legend", {}, say("sex")),
@@ -60,9 +58,17 @@ export function childForm(words, scale, known = {}) {
         el("div", {class: "pair"}, weeks, "+", days), el("small", {},
           `${say("weeks")} + ${say("days")}`), wrongs.gestational_age_days),
       field("birth_weight_g", say("grams"),
-        number("birth_weight_g", {value: known.birth_weight_g ?? ""})),
+        number("birth_weight_g")),
       el("div", {class: "wide"}, field("reference_cm", say("centimetres"), ruler,
         say("reference_hint", {lengths})))));
+
+  const at = (name) => element.querySelector(`#${name}`);
+  const usual = {reference_cm: scale.lengths_cm.length === 1 ? String(scale.lengths_cm[0]) : ""};
+  for (const name of TYPED) at(name).value = typed[name] ?? usual[name] ?? "";
+  if (!age.value) fillAge();
+  const sex = () => element.querySelector("[name=sex]:checked").value;
+  const asTyped = () => ({...Object.fromEntries(TYPED.map((name) => [name, at(name).value])),
+    sex: sex()});
 
   const read = () => {
     let right = true;
@@ -77,25 +83,41 @@ export function childForm(words, scale, known = {}) {
         tell(name, "");
         return null;
       }
-      const number = Number(text.replace(",", "."));
+      const number = numberOf(text);
       const problem = outside(truth, truth.measures.ranges[name], number);
       tell(name, problem && say("field_wrong", {value: text.trim(), problem}));
       return number;
     };
     tell("birth_date", ageOf(birthDate.value) < 0 ? say("birth_date_future") : "");
     const inWeeks = weeks.value.trim();
-    const total = inWeeks && String(7 * Number(inWeeks.replace(",", ".")) + Number(days.value || 0));
+    const total = inWeeks && String(7 * numberOf(inWeeks) + numberOf(days.value));
     const visit = {age_days: value("age_days", age.value),
-      sex: element.querySelector("[name=sex]:checked").value,
+      sex: sex(),
       gestational_age_days: value("gestational_age_days", total),
       birth_weight_g: value("birth_weight_g", inputs.birth_weight_g.value),
       reference_cm: value("reference_cm", ruler.value)};
     if (visit.reference_cm === null && needed) tell("reference_cm", say("reference_needed"));
     visit.reference_cm ??= truth.measures.default_reference_cm;
-    return right ? {infantId: inputs.infant_id.value.trim(), birthDate: birthDate.value, visit}
-      : null;
+    return right ? {infantId: inputs.infant_id.value.trim(), birthDate: birthDate.value, visit,
+      typed: asTyped()} : null;
   };
-  return {element, read};
+  return {element, read, typed: asTyped};
+}
+
+/** What is known of a kept child as it would be typed; the age is of today, by the date of birth. */
+export function typedOf({id, birth_date: birthDate, sex, gestational_age_days: gestation,
+  birth_weight_g: weight, visits}) {
+  const text = (value) => value === null || value === undefined ? "" : String(value);
+  return {infant_id: id, birth_date: birthDate, sex, birth_weight_g: text(weight),
+    gestational_age_days: gestation ? String(Math.floor(gestation / 7)) : "",
+    gestation_rest: gestation ? String(gestation % 7) : "",
+    reference_cm: text(visits.at(-1)?.visit.reference_cm)};
+}
+
+/** A number as it is typed: with a comma or a point, in digits of Devanagari too. */
+function numberOf(text) {
+  return Number(text.replace(/[\u0966-\u096f]/g, (digit) => digit.charCodeAt(0) - 0x966)
+    .replace(",", "."));
 }
 
 function today() {

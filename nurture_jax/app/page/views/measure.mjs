@@ -1,103 +1,144 @@
 // A measurement: what is known, the video, progress, and the result or what to do better.
 
-import {earlierOf, recordOf} from "../clinic/record.mjs";
+import {recordOf} from "../clinic/record.mjs";
 import {scaleOf} from "../clinic/scale.mjs";
 import {el} from "../dom.mjs";
-import {Problem} from "../problem.mjs";
+import {loadAnew} from "../offline.mjs";
 import {sampleClip} from "../record/video.mjs";
-import {child} from "../store.mjs";
 import {recordVideo} from "./camera.mjs";
 import {childForm} from "./form.mjs";
+import {earlierVisits} from "./keep.mjs";
 import {resultView} from "./result.mjs";
 
 const HASHED_BYTES = 512 * 1024 * 1024; // a larger file is not read as a whole for its hash
+const TICK_MS = 500; // of the seconds beside the progress
+const LOADED_ANEW = ["altered_model", "no_model"]; // problems that another copy of the page mends
 
-/** wish: {known: a child that is kept, given: what the form held before}. */
-export async function measureView(app, main, wish) {
-  const {words} = app;
-  const {say} = words;
-  const form = childForm(words, scaleOf(app.card), wish.known);
-  const message = el("p", {class: "wrong", role: "alert"});
+/**
+ * wish: {typed: what the form holds, film: whether to look at the video first, problem: what is
+ * told, file: a video to begin with}, or {record, known} to show a result.
+ */
+export function measureView(app, main, wish) {
+  if (wish.record) {
+    resultView(app, main, wish);
+    return;
+  }
+  const {say} = app.words;
+  const form = childForm(app.words, scaleOf(app.card), wish.typed);
+  const message = el("div", {role: "alert"});
   const choose = el("input", {type: "file", accept: "video/*", id: "file",
     onchange: () => choose.files[0] && begin(choose.files[0])});
-  const record = el("button", {type: "button", class: "main", onclick: async () => {
-    const known = form.read();
-    if (!known) return;
-    try {
-      const file = await recordVideo(words, capture);
-      if (file) await begin(file);
-    } catch (error) {
-      message.textContent = app.problemText(error);
-    }
-  }}, say("record"));
+  const record = el("button", {type: "button", class: "main", id: "record",
+    onclick: film}, say("record"));
   const capture = el("section", {class: "card"}, el("h2", {}, say("video")),
     el("p", {class: "hint"}, say("video_hint")),
     el("div", {class: "actions"}, record,
       el("label", {class: "button", for: "file"}, say("choose"), choose)), message);
   main.append(form.element, capture);
+  const again = () => ({typed: form.typed()});
+  app.shown = {again};
 
-  async function begin(file) {
-    message.textContent = "";
-    const known = form.read();
-    choose.value = ""; // so that the same file can be chosen again
-    if (!known) return;
-    const progress = progressView(words);
-    capture.replaceChildren(...progress.elements);
+  async function film() {
+    message.replaceChildren();
+    if (!form.read()) return;
+    record.disabled = true;
+    const stop = new AbortController();
+    app.shown = {again, leave: () => stop.abort()};
     try {
-      const result = await estimate(app, file, known, progress);
-      main.replaceChildren();
-      resultView(app, main, result, known);
-      main.focus({preventScroll: true});
-      scrollTo(0, 0);
+      const file = await recordVideo(app.words, capture, stop.signal);
+      if (file) begin(file);
     } catch (error) {
-      app.show("measure", {known: {...known.visit, infant_id: known.infantId,
-        birth_date: known.birthDate, typed_age: known.visit.age_days}, problem: error});
+      message.replaceChildren(...problemParts(app, error));
+    } finally {
+      record.disabled = false;
     }
   }
-  if (wish.problem) {
-    message.textContent = app.problemText(wish.problem);
-    message.scrollIntoView?.({block: "center"});
+
+  function begin(file) {
+    const known = form.read();
+    choose.value = ""; // so that the same file can be chosen again
+    if (known) {
+      progress(app, capture, file, known);
+      return;
+    }
+    // The video is not lost for a field that has to be corrected.
+    app.shown = {again};
+    message.replaceChildren(el("p", {}, say("fields_first")), el("div", {class: "actions"},
+      el("button", {type: "button", class: "main", id: "go-on", onclick: () => begin(file)},
+        say("go_on"))));
   }
+
+  if (wish.file) begin(wish.file);
+  if (wish.film) capture.scrollIntoView({block: "end"});
+  if (!wish.problem) return;
+  message.replaceChildren(...problemParts(app, wish.problem));
+  message.scrollIntoView({block: "center"});
 }
 
-/** A bar that moves with every frame, and breathes while the network computes. */
-function progressView({say}) {
-  const text = el("h2", {role: "status", class: "spin"}, say("opening"));
+/** A problem in words, with what mends it. */
+function problemParts(app, problem) {
+  const text = el("p", {class: "wrong"}, app.problemText(problem));
+  const anew = () => loadAnew().catch((error) => text.replaceChildren(app.problemText(error)));
+  return [text, LOADED_ANEW.includes(problem.code) && el("div", {class: "actions"},
+    el("button", {type: "button", id: "load-anew", onclick: anew}, app.words.say("load_anew")))]
+    .filter(Boolean);
+}
+
+/** Estimates in the place of `host`'s content, and shows the result or what is wrong. */
+async function progress(app, host, file, known) {
+  const {say} = app.words;
+  const stop = new AbortController();
+  const {signal} = stop;
+  const text = el("h2", {role: "status"}, say("opening"));
   const bar = el("progress", {max: 1, value: 0, "aria-label": say("video")});
-  return {elements: [text, bar],
+  const since = el("p", {class: "quiet spin"});
+  const began = performance.now();
+  const tick = () => {
+    const ticks = Math.round((performance.now() - began) / TICK_MS);
+    since.textContent = say("since", {seconds: ticks * TICK_MS / 1000});
+  };
+  const clock = setInterval(tick, TICK_MS);
+  tick();
+  host.replaceChildren(text, bar, since, el("div", {class: "actions"}, el("button", {type: "button",
+    id: "cancel", onclick: () => app.show("measure", {typed: known.typed})}, say("cancel"))));
+  host.scrollIntoView({block: "nearest"});
+  app.shown = {again: () => ({typed: known.typed, file}), leave: () => stop.abort()};
+  const steps = {
     decoded(share) {
+      signal.throwIfAborted();
       bar.value = share;
       text.textContent = say("decoding", {percent: Math.round(100 * share)});
     },
     computing() {
+      signal.throwIfAborted();
       bar.removeAttribute("value");
       text.textContent = say("computing");
-    }};
+    },
+  };
+  try {
+    const record = await estimate(app, file, known, steps);
+    if (!signal.aborted) app.show("measure", {record, known});
+  } catch (problem) {
+    if (!signal.aborted) app.show("measure", {typed: known.typed, problem});
+  } finally {
+    clearInterval(clock);
+  }
 }
 
-/** From a file to a record of the visit. */
-async function estimate({ask, card, words}, file, known, progress) {
+/** From a file to a record of the visit; it says everything as Python does, in English. */
+async function estimate({ask, card, truth}, file, known, steps) {
   const {visit} = known;
   const opening = ask("open", {}); // beside the decoding
   opening.catch(() => {}); // told below
-  const earlier = await earlierVisits(known);
-  const clip = await sampleClip(words.truth, file, card.clip, progress.decoded);
-  progress.computing();
+  const earlier = await earlierVisits(known.infantId, visit);
+  const clip = await sampleClip(truth, file, card.clip, steps.decoded);
+  steps.computing();
   await opening;
-  const looked = await ask("look", {truth: words.truth, clip, visit, earlier});
+  const looked = await ask("look", {truth, clip, visit, earlier});
   const sha256 = file.size > HASHED_BYTES ? null : await hashOf(file);
   const {duration, width, height, way} = clip;
   return recordOf(card, {infantId: known.infantId, visit, earlier, looked,
     video: {name: file.name, sha256, duration, width, height, way}, time: new Date().toISOString()});
-}
-
-/** Earlier visits of a child that is kept; one on the same or a later day cannot be compared. */
-async function earlierVisits({infantId, visit}) {
-  const kept = infantId && await child(infantId).catch(() => null);
-  const earlier = (kept?.visits ?? []).map(earlierOf).filter(Boolean);
-  const late = earlier.find(({age_days: day}) => visit.age_days !== null && day > visit.age_days);
-  if (late) throw new Problem("not_before", {day: late.age_days});
-  return earlier.filter(({age_days: day}) => visit.age_days === null || day < visit.age_days);
 }
 
 async function hashOf(file) {

@@ -1,27 +1,40 @@
 // The result of a recording: the plain line, measures with intervals, or why there is none.
 
-import {measureText} from "../clinic/assessment.mjs";
+import {assessment, measureText} from "../clinic/assessment.mjs";
 import {listed} from "../clinic/advice.mjs";
-import {signed} from "../clinic/numbers.mjs";
+import {failures} from "../clinic/checks.mjs";
+import {said, signed} from "../clinic/numbers.mjs";
+import {scaleOf} from "../clinic/scale.mjs";
 import {el, offer, svg} from "../dom.mjs";
 import {bundle} from "../exports/fhir.mjs";
 import {lineOf, qrPath} from "../exports/qr.mjs";
 import {columnsOf, csv, rowOf} from "../exports/table.mjs";
-import {child, keep} from "../store.mjs";
+import {keepCard} from "./keep.mjs";
 
-/** record: see clinic/record.mjs; known: what the form gave. */
-export function resultView(app, main, record, known) {
+/** wish: {record: see clinic/record.mjs, known: what the form gave}. */
+export function resultView(app, main, wish) {
   const {say} = app.words;
-  const again = el("button", {type: "button", class: "main", onclick: () => app.show("measure",
-    {known: {...known.visit, infant_id: known.infantId, birth_date: known.birthDate,
-      typed_age: known.visit.age_days}})}, say(record.found ? "again" : "film_again"));
+  const {record, known} = wish;
+  app.shown = {again: () => wish};
+  const typed = (more) => app.show("measure", {typed: known.typed, ...more});
   if (record.found) {
-    main.append(adviceCard(app.words, record), measuresCard(app.words, record));
+    const told = {...record, found: inWords(app, record)};
+    main.append(adviceCard(app.words, told), measuresCard(app.words, told),
+      keepCard(app, wish), exportCard(app, record), el("div", {class: "actions"},
+        el("button", {type: "button", class: "main", id: "next", onclick: () => app.show("measure")},
+          say("next_child")),
+        el("button", {type: "button", id: "again", onclick: () => typed()}, say("again"))));
   } else {
-    main.append(refusalCard(app.words, record));
+    main.append(refusalCard(app, record), el("div", {class: "actions"}, el("button",
+      {type: "button", class: "main", id: "again", onclick: () => typed({film: true})},
+      say("film_again"))),
+    exportCard(app, record));
   }
-  const parts = [record.found && keepCard(app, record, known), exportCard(app, record)];
-  main.append(...parts.filter(Boolean), el("div", {class: "actions"}, again));
+}
+
+/** The assessment in the language of the page; the record says it in English wherever it goes. */
+function inWords({words, card}, {visit, estimates, earlier}) {
+  return assessment(words.truth, card.calibration.intervals, visit, estimates, earlier);
 }
 
 function adviceCard({say, truth}, {found: {advice}}) {
@@ -44,7 +57,8 @@ function measuresCard(words, {found, visit, model_sha256: hash, time}) {
       el("span", {class: "value", "data-value": estimate}, `${text(estimate)} ${unit}`), " ",
       el("span", {class: "span"}, Number.isFinite(low)
         ? say("interval", {low: text(low), high: text(high), unit}) : say("no_interval")),
-      el("p", {class: "quiet"}, place.reason !== undefined ? say("no_place", {reason: place.reason})
+      el("p", {class: "quiet"}, place.reason !== undefined
+        ? say("no_place", {reason: reasonOf(truth, name, place)})
         : say("place", {z: signed(place.z, 2), centile: number(place.centile)})));
   };
   const stands = found.findings.find(({place}) => place.reason === undefined);
@@ -59,42 +73,24 @@ function measuresCard(words, {found, visit, model_sha256: hash, time}) {
     lines.filter(Boolean).map((line) => el("p", {class: "quiet"}, line)));
 }
 
-function refusalCard({say, number}, {gate}) {
+/** Why there is no z-score; of a measure without a standard by its name for people. */
+function reasonOf(truth, name, {reason}) {
+  return truth.measures.scored.includes(name) ? reason
+    : said(truth.rules.no_standard.measure, {measure: truth.measures.all[name].label});
+}
+
+function refusalCard({words, card}, {gate}) {
+  const {say, number, truth} = words;
+  const told = failures(truth, gate.measured, card.calibration.limits, card.clip.fit, gate.highest,
+    scaleOf(card));
   const digits = (value) => value && Math.abs(value) < 1 ? 3 : 0;
   return el("section", {class: "card line refused", "aria-label": say("refused")},
     el("h2", {id: "line"}, say("refused")),
-    el("ul", {class: "reasons"}, gate.failures.map(({check, reason, advice, measured, limit, unit}) =>
-      el("li", {"data-check": check}, el("p", {}, el("strong", {}, `${advice}.`)),
+    el("ul", {class: "reasons"}, told.map(({check, reason, advice, measured, limit, unit}) =>
+      el("li", {"data-check": check}, el("p", {}, el("strong", {}, say("advice_sentence", {advice}))),
         el("p", {}, `${reason} `), el("span", {class: "quiet"}, `(${say("measured_against",
           {measured: number(measured, digits(measured)), limit: number(limit, digits(limit)),
             unit})})`)))));
-}
-
-/** Keeps the visit, on request only. */
-function keepCard(app, record, known) {
-  const {say} = app.words;
-  const told = el("p", {role: "status"});
-  if (!known.infantId) return el("section", {class: "card"}, el("p", {}, say("keep_needs_id")));
-  const button = el("button", {type: "button", id: "keep", onclick: async () => {
-    button.disabled = true; // a second touch would keep it twice
-    try {
-      const before = await child(known.infantId);
-      await keep({...before, id: known.infantId, ...whatIsKnown(before, known),
-        visits: [...before?.visits ?? [], record]});
-      told.textContent = say("kept", {id: known.infantId});
-    } catch (error) {
-      button.disabled = false;
-      told.textContent = app.problemText(error);
-    }
-  }}, say("keep"));
-  return el("section", {class: "card"}, el("div", {class: "actions"}, button), told);
-}
-
-/** What was given now, or else what was known before. */
-function whatIsKnown(before, {birthDate, visit}) {
-  return {birth_date: birthDate || before?.birth_date || "", sex: visit.sex || before?.sex || "",
-    gestational_age_days: visit.gestational_age_days ?? before?.gestational_age_days ?? null,
-    birth_weight_g: visit.birth_weight_g ?? before?.birth_weight_g ?? null};
 }
 
 /** The visit as files and as a code, made here and handed to the user alone. */
