@@ -224,7 +224,7 @@ def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
         if (before := tested_before(run)) is not None:
             return before
         experiment.train(experiment.Experiment.from_dict(config), run, config)
-        found = errors_of(name, seed, test_estimates(run))
+        found = errors_of(name, seed, estimates_on_test(run))
         sealed.write(run / ERRORS, sealed.finite(dataclasses.asdict(found)), indent=None)
         return found
 
@@ -242,7 +242,7 @@ def tested_before(run: Path) -> Outcome | None:
                       "relative_error_percent": number(found["relative_error_percent"])})
 
 
-def test_estimates(run: Path) -> Estimates:
+def estimates_on_test(run: Path) -> Estimates:
     """Estimates of all test visits, without the gate: it would judge by masks of some variants."""
     trained = TrainedNurture.open(run)
     source = experiment.open_data(trained.experiment.data, run)[1]["test"]

@@ -38,7 +38,7 @@ from nurture_jax.network.scaling import Scaling
 from nurture_jax.once_for_all import experiment as once
 from nurture_jax.once_for_all.choose import backbone_macs
 from nurture_jax.once_for_all.subnets import TrainedOnce, config_alone
-from nurture_jax.runs.ablation import ERRORS, Outcome, errors_of, test_estimates, tested_before
+from nurture_jax.runs.ablation import ERRORS, Outcome, errors_of, estimates_on_test, tested_before
 from nurture_jax.training import experiment as alone
 
 ONCE, ALONE = "once for all", "alone"
@@ -191,7 +191,7 @@ def _outcome(variant: str, seed: int, run: Path, make: Callable[[Path], object])
         if (before := tested_before(run)) is not None:
             return before
         make(run)
-        found = errors_of(variant, seed, test_estimates(run))
+        found = errors_of(variant, seed, estimates_on_test(run))
         sealed.write(run / ERRORS, sealed.finite(dataclasses.asdict(found)), indent=None)
         return found
 

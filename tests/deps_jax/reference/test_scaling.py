@@ -93,6 +93,7 @@ def test_a_check_tells_what_is_off():
     assert str(slower).endswith("NOT OK")
 
 
+@pytest.mark.long
 def test_a_process_times_its_steps_and_exchanges(tmp_path, monkeypatch):
     """In this process, on its two devices."""
     monkeypatch.setattr(scaling_check, "SPACE", TINY)

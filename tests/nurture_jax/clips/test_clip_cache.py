@@ -103,10 +103,10 @@ def test_a_failed_build_leaves_nothing_half(found, tmp_path, monkeypatch):
     monkeypatch.setattr(clip_cache, "sample_clip", failing)
     with pytest.raises(KeyboardInterrupt):
         clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
-    assert len(list(tmp_path.rglob("*.json"))) == 1 and len(list(tmp_path.rglob("*.part"))) == 1
+    assert len(list(tmp_path.rglob("*.json"))) == 1 and not list(tmp_path.rglob("*.part"))
     end_of_the_process()
     cache = clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
-    assert len(cache) == 8 and not list(tmp_path.rglob("*.part"))
+    assert len(cache) == 8
 
 
 def test_a_stale_cache_is_refused_and_rebuilt(found, tmp_path):

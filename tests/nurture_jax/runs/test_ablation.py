@@ -118,12 +118,12 @@ def test_a_measure_never_taken_is_null_in_every_file(tmp_path, monkeypatch):
     estimates = dataclasses.replace(estimates, visits=tuple(
         dataclasses.replace(visit, chest_cm=None) for visit in estimates.visits))
     monkeypatch.setattr(ablation.experiment, "train", lambda *_: {})
-    monkeypatch.setattr(ablation, "_test_estimates", lambda run: estimates)
+    monkeypatch.setattr(ablation, "estimates_on_test", lambda run: estimates)
     found = [ablation._outcome(name, 0, tmp_path / name, config_of("nowhere"))
              for name in ("tabular only", "fused")]
     assert np.isnan(found[0].mae["chest_cm"]) and found[0].mae["head_cm"] > 0
     assert strict(tmp_path / "fused" / ablation.ERRORS)["mae"]["chest_cm"] is None
-    again = ablation._tested(tmp_path / "fused")
+    again = ablation.tested_before(tmp_path / "fused")
     np.testing.assert_equal(dataclasses.asdict(again), dataclasses.asdict(found[1]))
     ablation.write(tmp_path / "table", found)
     content = strict(tmp_path / "table" / "ablation.json")
