@@ -290,7 +290,7 @@ def test_rendered_videos(disk):
     from nurture_jax.synthetic.__main__ import main
 
     disk.empty()
-    settings = ["--infants=2", "--visits_per_infant=1", "--seconds=0.5", "--short_sides_px=64",
+    settings = ["--infants=2", "--visits_per_infant=1", "--seconds=1", "--short_sides_px=64",
                 "--fps=4", "--workers=1", "--annotated_frames=1"]
     assert main([f"--out={disk.folder / 'whole'}", *settings]) == 0
     whole = contents(disk.folder / "whole")
