@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from deps_jax.common.command.cli import run
+from deps_jax.common.command.cli import run, seeds_of
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
@@ -29,9 +29,7 @@ flags.mark_flags_as_required(["config", "workdir", "data"])
 def main(_):
     config = CONFIG.value.to_dict()
     config["data"]["dir"] = DATA.value
-    if wrong := [seed for seed in SEEDS.value if not seed.isdecimal()]:
-        raise ValueError(f"--seeds holds {wrong[0]!r}, which is no whole number; give such as 0,1")
-    seeds = list(dict.fromkeys(map(int, SEEDS.value)))
+    seeds = seeds_of(SEEDS.value)
     plan, outcomes = compare(config, Path(WORKDIR.value), SUBNETS.value, seeds)
     print(f"{table(plan, outcomes)}\n\nfiles: {WORKDIR.value}/{NAME}.csv, .json, .md")
 

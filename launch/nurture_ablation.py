@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from deps_jax.common.command.cli import run
+from deps_jax.common.command.cli import run, seeds_of
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"):
@@ -31,9 +31,7 @@ flags.mark_flags_as_required(["config", "workdir", "data"])
 def main(_):
     config = CONFIG.value.to_dict()
     config["data"]["dir"] = DATA.value
-    if wrong := [seed for seed in SEEDS.value if not seed.isdecimal()]:
-        raise ValueError(f"--seeds holds {wrong[0]!r}, which is no whole number; give such as 0,1")
-    seeds = list(dict.fromkeys(map(int, SEEDS.value)))
+    seeds = seeds_of(SEEDS.value)
     variants = list(dict.fromkeys(VARIANTS_FLAG.value))
     outcomes = ablate(config, Path(WORKDIR.value), seeds=seeds, variants=variants)
     if COMPRESSED.value:

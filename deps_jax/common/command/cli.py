@@ -119,6 +119,17 @@ def fail(message: str) -> NoReturn:
     sys.exit(BAD_INPUT)
 
 
+def seeds_of(words: Sequence[str]) -> list[int]:
+    """The numbers of a --seeds flag, each once.
+
+    Raises:
+      ValueError: If one is no whole number of 0 or more.
+    """
+    if wrong := [word for word in words if not word.isdecimal()]:
+        raise ValueError(f"--seeds holds {wrong[0]!r}, which is no whole number; give such as 0,1")
+    return list(dict.fromkeys(map(int, words)))
+
+
 def output_file(flag: str, name: str, endings: Sequence[str] = ()) -> Path:
     """The path of a file to be written, refused before there is anything to write.
 
