@@ -10,18 +10,16 @@ For another machine: pack a kit, run its script there, read the result back.
 from pathlib import Path
 
 from absl import flags
-from tqdm import tqdm
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
 from deps_jax.common.files import sealed
-from deps_jax.export.device_timer import describe_device, measure
 from deps_jax.runs.trained import read_space
 
 with needs("export"):
     from deps_jax.export.onnx_writer import PRECISIONS
     from deps_jax.search.latency import LatencyTable, TimingPlan, write_kit
-    from deps_jax.search.timings import read_timings
+    from deps_jax.search.timings import bar, read_timings, timings_here
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 OUT = flags.DEFINE_string("out", "", "the table; empty is WORKDIR/latency_table.json")
@@ -45,9 +43,8 @@ def main(_):
     if TIMINGS.value:
         timings = read_timings(Path(TIMINGS.value))
     else:
-        progress = lambda rounds: tqdm(rounds, desc="timing", unit="round", leave=False)
-        timings = {"device": describe_device(THREADS.value), "latencies": measure(
-            plan.models(), threads=THREADS.value, rounds=ROUNDS.value, progress=progress)}
+        timings = timings_here(plan.models(), threads=THREADS.value, rounds=ROUNDS.value,
+                               progress=bar)
     table = LatencyTable.fit(plan, timings)
     path = Path(OUT.value or Path(WORKDIR.value) / "latency_table.json")
     table.save(path)

@@ -10,15 +10,13 @@ For a phone: pack a kit, run its script there, read the result back.
 from pathlib import Path
 
 from absl import flags
-from tqdm import tqdm
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"), needs("export"):
-    from deps_jax.export.device_timer import describe_device, measure
     from deps_jax.search.latency import LatencyTable, write_kit
-    from deps_jax.search.timings import read_timings
+    from deps_jax.search.timings import bar, read_timings, timings_here
     from nurture_jax.deploy.clip_latency import ClipLatency, ToTime
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch.train_nurture_once", required=True)
@@ -40,10 +38,8 @@ def main(_):
     if TIMINGS.value:
         timings = read_timings(Path(TIMINGS.value))
     else:
-        progress = lambda rounds: tqdm(rounds, desc="timing", unit="round", leave=False)
-        timings = {"device": describe_device(THREADS.value), "latencies": measure(
-            asked.plan.models() | asked.clips(), threads=THREADS.value, rounds=ROUNDS.value,
-            progress=progress)}
+        timings = timings_here(asked.plan.models() | asked.clips(), threads=THREADS.value,
+                               rounds=ROUNDS.value, progress=bar)
     table = LatencyTable.fit(asked.plan, timings)
     latency = ClipLatency.of(table, asked.clip, asked.network.settings)
     path = Path(OUT.value or Path(WORKDIR.value) / "latency_table.json")

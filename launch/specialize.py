@@ -5,7 +5,6 @@
 from pathlib import Path
 
 from absl import flags
-from tqdm import tqdm
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
@@ -13,6 +12,7 @@ from deps_jax.common.command.extras import needs
 with needs("export"):
     from deps_jax.export.export import PRECISIONS, ExportSettings
     from deps_jax.search.specialize import specialize
+    from deps_jax.search.timings import bar
     from launch import search_flags
 
 flags.adopt_module_key_flags(search_flags)  # --help shows them
@@ -29,8 +29,7 @@ def main(_):
         trained, allowed, Path(OUT.value) if OUT.value else trained.folder / "specialized",
         tables=tables,
         settings=ExportSettings(precision=PRECISION.value, threads=THREADS.value),
-        search_settings=search_settings,
-        progress=lambda rounds: tqdm(rounds, desc="timing", unit="round", leave=False))
+        search_settings=search_settings, progress=bar)
     print(text)
     return 1 if exported.failures else 0
 

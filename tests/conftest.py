@@ -17,9 +17,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from compilations import free_programs
 from tiny_spaces import TINY, spread
 
+from deps_jax.common.compiled.freed import free_programs
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet import supernet
 

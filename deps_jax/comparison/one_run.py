@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from deps_jax.common.command.source import git_commit, package_version
+from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.files import locks, sealed
 from deps_jax.common.loop import goodput, writer
 from deps_jax.common.loop.fit import Diverged
@@ -47,6 +48,7 @@ def finish(run: PlannedRun, folder: Path) -> bool:
         if not record.is_file():  # nobody has finished it since
             print(f"{run.label}: {run.steps} steps", flush=True)
             sealed.write(record, _made(run, place))
+            free_programs()
     return True
 
 

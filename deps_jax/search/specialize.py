@@ -2,26 +2,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deps_jax.common.command.page import render
 from deps_jax.common.files import sealed
 from deps_jax.evaluation.certainty import percent
 from deps_jax.export import onnx_writer
-from deps_jax.export.device_timer import describe_device, measure
+from deps_jax.export.device_timer import measure
 from deps_jax.export.export import Exported, ExportSettings, export, summary
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.search import front_report
 from deps_jax.search.latency import LatencyTable, TimingPlan
 from deps_jax.search.search import Goal, check_feasible
 from deps_jax.search.search_run import SearchSettings, best_within, cost_functions, search_run
+from deps_jax.search.timings import Progress, timings_here
 from deps_jax.space.candidate import parse_candidate
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet.network import random_weights
-
-Progress = Callable[[range], Iterable[int]]  # see `device_timer.measure`
 
 
 def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
@@ -80,9 +79,8 @@ def time_here(space: SearchSpace, resolution: int, settings: ExportSettings,
               progress: Progress = iter) -> LatencyTable:
     """A latency table of this machine, in the precision of the export where pieces have it."""
     plan = TimingPlan(space, resolution, _timed_precision(settings))
-    latencies = measure(plan.models(), threads=settings.threads, progress=progress)
-    return LatencyTable.fit(plan, {"device": describe_device(settings.threads),
-                                   "latencies": latencies})
+    return LatencyTable.fit(plan, timings_here(plan.models(), threads=settings.threads,
+                                               progress=progress))
 
 
 def time_networks(space: SearchSpace, points: Sequence[Mapping], settings: ExportSettings,

@@ -1,17 +1,21 @@
-"""What timings and latency tables hold, read and compared with what they should."""
+"""What timings and latency tables hold: measured here or read, and compared with what is due."""
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from deps_jax.common.command.settings import build_settings
+from deps_jax.export.device_timer import describe_device, measure
 from deps_jax.space.plain import from_plain
 
 STATISTICS = ("p10_ms", "median_ms")
 LEAST_MS, MOST = 1e-9, 1e9  # of a latency that is no damage
+Progress = Callable[[range], Iterable[int]]  # see `device_timer.measure`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,25 @@ class _Question:
 
     resolution: int
     precision: str
+
+
+def bar(rounds: range) -> Iterable[int]:
+    """Rounds of timing, with a progress bar."""
+    return tqdm(rounds, desc="timing", unit="round", leave=False)
+
+
+def timings_here(models: Mapping[str, bytes], *, threads: int, rounds: int = 20,
+                 progress: Progress = iter) -> dict:
+    """Times models on this machine.
+
+    Args:
+      models, threads, rounds, progress: As `device_timer.measure` takes them.
+
+    Returns:
+      What `read_timings` reads of another machine.
+    """
+    return {"device": describe_device(threads),
+            "latencies": measure(models, threads=threads, rounds=rounds, progress=progress)}
 
 
 def read_timings(path: Path) -> dict:

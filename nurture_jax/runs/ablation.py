@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.files import locks, sealed, workdir
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax.clips.clip_batches import eval_batches
@@ -225,6 +226,7 @@ def _outcome(name: str, seed: int, run: Path, config: dict) -> Outcome:
             return before
         experiment.train(experiment.Experiment.from_dict(config), run, config)
         found = errors_of(name, seed, estimates_on_test(run))
+        free_programs()
         sealed.write(run / ERRORS, sealed.finite(dataclasses.asdict(found)), indent=None)
         return found
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.files import locks, sealed, workdir
 from deps_jax.common.statistics.intervals import Number
 from deps_jax.comparison.equal_cost import run_macs
@@ -182,6 +183,7 @@ def _train_once(run: Path, config: dict) -> None:
     run.mkdir(parents=True, exist_ok=True)
     with locks.alone(run, f"waiting for another process in {run}"):
         once.train(once.OnceForAll.from_dict(config), run, config)
+        free_programs()
 
 
 def _outcome(variant: str, seed: int, run: Path, make: Callable[[Path], object]) -> Outcome:
@@ -191,7 +193,9 @@ def _outcome(variant: str, seed: int, run: Path, make: Callable[[Path], object])
         if (before := tested_before(run)) is not None:
             return before
         make(run)
+        free_programs()
         found = errors_of(variant, seed, estimates_on_test(run))
+        free_programs()
         sealed.write(run / ERRORS, sealed.finite(dataclasses.asdict(found)), indent=None)
         return found
 

@@ -1,13 +1,8 @@
-"""What is compiled, how often, and how long it is kept."""
-import ctypes
-import gc
-import os
+"""What is compiled, and how often."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
-
-_C = ctypes.CDLL(None) if os.name == "posix" else None
 
 
 @contextmanager
@@ -24,15 +19,3 @@ def compilations() -> Iterator[list[str]]:
         yield names
     finally:
         jax.monitoring.unregister_event_duration_listener(note)
-
-
-def free_programs() -> None:
-    """Frees what was compiled: see `footprint`. Equal programs come back out of the cache.
-
-    The compiler's threads leave gigabytes of free memory behind, which the C library keeps for the
-    process unless it is asked to give them back.
-    """
-    jax.clear_caches()
-    gc.collect()
-    if hasattr(_C, "malloc_trim"):  # glibc
-        _C.malloc_trim(0)

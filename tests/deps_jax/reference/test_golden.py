@@ -3,8 +3,8 @@ import json
 
 import numpy as np
 import pytest
-from compilations import free_programs
 
+from deps_jax.common.compiled.freed import free_programs
 from deps_jax.reference import golden
 from deps_jax.reference.golden import Skipped, check_folder, space_of
 

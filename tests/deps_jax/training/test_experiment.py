@@ -11,11 +11,11 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from compilations import free_programs
 from tiny_run import run, tiny_config
 from tiny_spaces import drawn
 
 from configs import deps_cifar10, deps_digits, deps_imagenet
+from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.fit import Interrupted
 from deps_jax.common.loop.run import Run

@@ -8,9 +8,9 @@ import chex
 import jax
 import numpy as np
 import pytest
-from compilations import free_programs
 from tiny_spaces import PIXELS
 
+from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.space.families import MOBILENET_V3_CIFAR, PROXYLESS, RESNET50D
 from deps_jax.space.search_space import SearchSpace, Stage

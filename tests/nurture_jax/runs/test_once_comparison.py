@@ -150,7 +150,7 @@ def test_what_is_done_is_not_done_again(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.long
-def test_a_whole_comparison_is_made_once(data, tmp_path):
+def test_a_whole_comparison_is_made_once(data, tmp_path, quick_compilation):
     config = config_of(data, depths=None, expands=None, kernels=(3, 5))
     plan, found = compare(config, tmp_path / "all", ["smallest"], [0])
     name, = plan.names
