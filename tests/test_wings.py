@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
         "common.files": "sealed locks checksums workdir tensors",
-        "common.compiled": "machine cpp described programs",
+        "common.compiled": "freed machine cpp described programs",
         "common.processes": "together start",
         "common.loop": "metrics goodput peak optim parallel profile reading batches state "
                        "saved_steps checkpoint writer fit run kills",
