@@ -23,7 +23,7 @@ from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.precision import full_precision
 from deps_jax.space import cost
 from deps_jax.space.layers import layers
-from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet import Subnet, traced
 from deps_jax.space.subnet_text import decode, encode, reported_subnets
 from deps_jax.training.experiment import SpaceSettings
 from deps_jax.training.train import Recipe
@@ -134,7 +134,7 @@ class TrainedOnce:
     def statistics(self, subnet: Subnet) -> Tree:
         """Batch statistics of a subnet: means over some batches of training clips."""
         run, _ = self._runs
-        found = [run(self.params, batch, _traced(subnet)) for batch in self._calibration]
+        found = [run(self.params, batch, traced(subnet)) for batch in self._calibration]
         return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *found)
 
     def measure(self, name: str, split: str = "validation") -> Measured:
@@ -144,7 +144,7 @@ class TrainedOnce:
         statistics, (_, run), totals = self.statistics(subnet), self._runs, {}
         for batch in eval_batches(self.sources[split], self.settings.training.eval_batch_size):
             arrays = {key: batch[key] for key in (*_INPUTS, "labels", "labels_mask")}
-            totals = merge(totals, run(self.params, statistics, arrays, _traced(subnet)))
+            totals = merge(totals, run(self.params, statistics, arrays, traced(subnet)))
         backbone = without_classifier(layers(space, subnet))
         return Measured(encode(space, subnet), cost.macs(backbone), cost.params(backbone),
                         compute(totals))
@@ -193,11 +193,6 @@ def config_alone(config: Mapping, space: SpaceSettings, name: str) -> dict:
     return {**{key: value for key, value in config.items() if key not in ("space", "method")},
             "backbone": {"kind": "deps", "family": space.family, "width_mult": space.width_mult,
                          "subnet": name}}
-
-
-def _traced(subnet: Subnet) -> Subnet:
-    """As arrays, so that every subnet runs in the same compiled program."""
-    return jax.tree.map(jnp.asarray, subnet)
 
 
 @full_precision
