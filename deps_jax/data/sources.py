@@ -204,7 +204,8 @@ def check_resolution(image: np.ndarray, resolution: int) -> None:
 
 def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> None:
     """Raises ValueError unless the chosen classes are there, different and not just one."""
-    missing = [name for name in chosen if name not in set(there)]
+    offered = frozenset(there)
+    missing = [name for name in chosen if name not in offered]
     if missing:
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         known = ", ".join(sorted(there)[:3]) + (", ..." if len(there) > 3 else "")
@@ -218,7 +219,8 @@ def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> No
 
 def _numbers(chosen: Sequence[str], names: Sequence[str]) -> dict[int, int]:
     """{number of a chosen class: its number among the chosen}, both in the order of `names`."""
-    numbers = [number for number, name in enumerate(names) if name in set(chosen)]
+    used = frozenset(chosen)
+    numbers = [number for number, name in enumerate(names) if name in used]
     return {number: i for i, number in enumerate(numbers)}
 
 
