@@ -27,6 +27,7 @@ from deps_jax.space.subnet import Subnet, traced
 from deps_jax.space.subnet_text import decode, encode, reported_subnets
 from deps_jax.training.experiment import SpaceSettings
 from deps_jax.training.train import Recipe
+from nurture_jax.clips import negatives
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.network.backbones import without_classifier
@@ -98,9 +99,8 @@ class TrainedOnce:
                 settings.data, dir=data_dir))
             config = {**config, "data": {**config["data"], "dir": data_dir}}
         parts, sources = alone.open_data(settings.data, folder)
-        clips = len(sources["train"])
-        recipe = build_recipe(settings, read_scaling(folder),
-                              clips + round(settings.negatives.share * clips))
+        recipe = build_recipe(settings, read_scaling(folder), negatives.clips_of_an_epoch(
+            settings.negatives, len(sources["train"])))
         return cls(Path(folder), config, settings, recipe, load_params(recipe, settings, folder),
                    parts, sources)
 
@@ -168,8 +168,9 @@ class TrainedOnce:
                    training_data.FILE: training_data.describe(self.parts)}
         with claim(out, config, may_differ=alone.MAY_DIFFER, meaning=alone.meaning,
                    records=made_of):
-            recipe = alone.build_recipe(run, model.scaling, model.backbone,
-                                        alone.clips_of_an_epoch(run, len(self.sources["train"])))
+            recipe = alone.build_recipe(
+                run, model.scaling, model.backbone, negatives.clips_of_an_epoch(
+                    run.negatives_in_use, len(self.sources["train"])))
             best = Best(out, Validator(recipe), self.sources["validation"],
                         settings.training.eval_batch_size)
             state = TrainState(jnp.asarray(recipe.total_steps), variables["params"],
