@@ -172,7 +172,6 @@ class _StageChoices(NamedTuple):
 
     @property
     def is_static(self) -> bool:
-        """Whether all of it is known before compilation."""
         return all(is_static(leaf) for leaf in self)
 
 
