@@ -9,8 +9,9 @@ import json
 
 from absl import flags
 
-from deps_jax.common.command.cli import output_file, run
+from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_file
 
 with needs("nurture"):
     from deps_jax.common.files import sealed

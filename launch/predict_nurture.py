@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 from absl import flags
 
-from deps_jax.common.command.cli import output_file, run
+from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_file
 
 with needs("nurture"):
     from deps_jax.common.files import sealed
@@ -39,8 +40,7 @@ PICTURE = flags.DEFINE_string("picture", "", "file for the middle frame with wha
 def main(_):
     known = {flag.name: flag.value for flag in (AGE, BIRTH_WEIGHT, SEX, GESTATION, REFERENCE)}
     earlier = [Earlier.of_scale(each) for each in EARLIER.value]
-    # What can be refused is refused before anything is opened.
-    recording(VIDEO.value, earlier, **known)
+    recording(VIDEO.value, earlier, **known)  # refused before anything is opened
     audit = output_file("audit", AUDIT.value) if AUDIT.value else None
     picture = output_file("picture", PICTURE.value, PICTURES) if PICTURE.value else None
     predictor = Predictor.open(Path(WORKDIR.value), INTERVALS.value)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deps_jax.common.command.mendable import is_mendable, sentence
+from deps_jax.common.command.outputs import output_file
 
 BAD_INPUT, REJECTED = 2, 3
 
@@ -42,14 +43,15 @@ def _video(flags: argparse.Namespace) -> int:
 
     if not flags.video:
         raise ValueError("neither a video nor --table is given; give one of them")
+    audit = output_file("audit", flags.audit) if flags.audit else None
     known = {name: getattr(flags, name) for name in (
         "age_days", "birth_weight_g", "sex", "gestational_age_days", "reference_cm")}
     earlier = [Earlier.of_scale(each) for each in flags.earlier.split(",") if each]
     recording(flags.video, earlier, **known)  # refused before anything is opened
     found = open_predictor(flags.model, flags.threads)(flags.video, earlier=earlier, **known)
     print(json.dumps(found.audit, indent=2) if flags.json else text(found))
-    if flags.audit:
-        sealed.add(Path(flags.audit), json.dumps(found.audit) + "\n")
+    if audit:
+        sealed.add(audit, json.dumps(found.audit) + "\n")
     return 0 if found.assessment else REJECTED
 
 
@@ -60,16 +62,15 @@ def _table(flags: argparse.Namespace) -> int:
 
     if flags.video or not flags.out:
         raise ValueError("--table needs --out, a .csv, and no video beside it")
-    table, out = Path(flags.table), Path(flags.out)
-    if out.suffix != ".csv" or not out.parent.is_dir():
-        raise ValueError(f"--out {out} is not a .csv in a folder that exists; give another name")
+    table, out = Path(flags.table), output_file("out", flags.out, (".csv",))
+    audit = output_file("audit", flags.audit) if flags.audit else None
     visits = predict_table.read(table)
     predictor = open_predictor(flags.model, flags.threads)
     answers = list(predict_table.predict(predictor, visits, table.parent))
     sealed.replace(out, predict_table.table(answers))
-    if flags.audit:
-        sealed.add(Path(flags.audit), "".join(json.dumps(answer.prediction.audit) + "\n"
-                                              for answer in answers if answer.prediction))
+    if audit:
+        sealed.add(audit, "".join(json.dumps(answer.prediction.audit) + "\n"
+                                  for answer in answers if answer.prediction))
     print(f"{predict_table.summary(answers)}\nanswer: {out}")
     return 0
 

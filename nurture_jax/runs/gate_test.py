@@ -13,6 +13,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -186,9 +187,8 @@ def _files(found: folders.Negatives | None, data: experiment.Data, count: int
 def _look(trained: TrainedNurture, calibrated: Calibration, name: str, group: str, clips: Clips
           ) -> Tried:
     """What the gate says of clips."""
-    gates, waiting = [], list(clips)
-    for start in range(0, len(waiting), BATCH):
-        some = waiting[start:start + BATCH]
+    gates, waiting = [], iter(clips)
+    while some := list(islice(waiting, BATCH)):
         frames = np.stack([images for images, _ in some])
         found = trained.observe(_batch(frames))
         for row, (images, duration_s) in enumerate(some):

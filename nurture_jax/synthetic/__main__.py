@@ -24,7 +24,7 @@ from deps_jax.common.command.mendable import is_mendable, sentence
 with needs("nurture"):
     from nurture_jax.synthetic.bodies import BODIES, BOTH
     from nurture_jax.synthetic.dataset import ABOUT, Work, time_rendering, write
-    from nurture_jax.synthetic.negatives import write_negatives
+    from nurture_jax.synthetic.negatives import check_count, write_negatives
     from nurture_jax.synthetic.sheet import contact_sheet
     from nurture_jax.synthetic.visit import Settings
     from nurture_jax.synthetic.world.rulers import RULERS
@@ -66,7 +66,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.contact_sheet and options.contact_sheet.suffix != ".png":
         raise ValueError(f"--contact_sheet {options.contact_sheet} does not end in .png; give a "
                          f"name that does")
-    _negatives(options)
+    count = _negatives(options)
+    if options.out and count:
+        check_count(options.out, count)
     if options.benchmark:
         settings = dataclasses.replace(settings, short_sides_px=(BENCHMARK_PX,))
         work = time_rendering(settings, workers, BENCHMARK_FRAMES)
@@ -78,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print(f"{options.out}: {work.visits} visits, {work.frames} frames in "
                   f"{work.wall_s:.0f} s, {workers} workers: {_speed(work)}\n{ABOUT}")
-        if count := _negatives(options):
+        if count:
             written = write_negatives(options.out, settings, count, workers)
             if written:
                 print(f"{options.out}: {written} recordings without a newborn or a ruler")

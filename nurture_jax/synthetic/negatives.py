@@ -97,6 +97,15 @@ def draw_recording(settings: Settings, kind: str, index: int) -> Recording:
     return Recording(_named(found, kind, index), other, newborn=False)
 
 
+def check_count(folder: Path, count: int) -> None:
+    """Raises ValueError where a data set was finished with another number of recordings a kind."""
+    folder = Path(folder) / FOLDER
+    made = len(list((folder / KINDS[0]).glob("*.mp4")))
+    if (folder / annotations.FILE).is_file() and made != count:
+        raise ValueError(f"{folder} is finished with {made} recordings of each kind, and {count} "
+                         f"are asked for; give --negatives {made}, or another --out")
+
+
 def write_negatives(folder: Path, settings: Settings, count: int, workers: int) -> int:
     """Writes `count` recordings of each kind, or what is missing of them.
 
@@ -106,7 +115,11 @@ def write_negatives(folder: Path, settings: Settings, count: int, workers: int) 
 
     Returns:
       Number of recordings that were written.
+
+    Raises:
+      ValueError: As `check_count`.
     """
+    check_count(folder, count)
     folder = Path(folder) / FOLDER
     wanted = [(kind, index) for kind in KINDS for index in range(count)]
     parts = {place: folder / UNFINISHED / f"{place[0]}_{place[1]:05d}.json" for place in wanted}

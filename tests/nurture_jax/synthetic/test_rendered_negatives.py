@@ -53,6 +53,8 @@ def test_written_it_is_read_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(negatives, "KINDS", ("toys", TWO_RULERS, NO_RULER))
     assert negatives.write_negatives(tmp_path, SETTINGS, 2, workers=2) == 6
     assert negatives.write_negatives(tmp_path, SETTINGS, 2, workers=2) == 0
+    with pytest.raises(ValueError, match="with 2 recordings of each kind, and 3 are"):
+        negatives.write_negatives(tmp_path, SETTINGS, 3, workers=2)
     found = read(tmp_path / negatives.FOLDER)
     assert [visit.infant_id for visit in found.videos.visits] == [
         "no_ruler"] * 2 + ["toys"] * 2 + ["two_rulers"] * 2

@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from deps_jax.common.command import cli
-from deps_jax.common.command.cli import output_file
 from deps_jax.common.command.mendable import is_mendable, sentence
+from deps_jax.common.command.outputs import output_file
 
 
 def python(code):
