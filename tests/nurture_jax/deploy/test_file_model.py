@@ -112,6 +112,16 @@ def refused(capsys, *arguments):
     return err
 
 
+def test_where_an_answer_cannot_go_is_told_before_it_is_sought(made, table, tmp_path, capsys):
+    video, nowhere = table.parent / "a.mp4", f"--audit={tmp_path}/none/audit"
+    assert "there is no folder" in refused(capsys, tmp_path / "no.onnx", video, nowhere)
+    beside = f"--table={table}"
+    assert "there is no folder" in refused(
+        capsys, tmp_path / "no.onnx", beside, f"--out={tmp_path}/a.csv", nowhere)
+    assert "does not end with .csv" in refused(
+        capsys, tmp_path / "no.onnx", beside, f"--out={tmp_path}/a.txt")
+
+
 def test_damage_is_told_in_one_sentence(made, table, tmp_path, capsys):
     video, copy = table.parent / "a.mp4", tmp_path / "model.onnx"
     assert "copy.onnx, the model, does not exist" in refused(capsys, tmp_path / "copy.onnx", video)
