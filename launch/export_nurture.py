@@ -9,7 +9,7 @@ import math
 
 from absl import flags
 
-from deps_jax.common.command.cli import run
+from deps_jax.common.command.cli import output_folder, run
 from deps_jax.common.command.extras import needs
 
 with needs("nurture"), needs("export"):
@@ -28,6 +28,8 @@ DATA_DIR = flags.DEFINE_string("data", "", "where the data set lies now, if it h
 
 
 def main(_):
+    if OUT.value:
+        output_folder("out", OUT.value)
     settings = ExportSettings(MEGABYTES.value, LATENCY.value, THREADS.value, SPLIT.value,
                               DATA_DIR.value, TABLE.value)
     print(summary(export(WORKDIR.value, OUT.value, settings)))
