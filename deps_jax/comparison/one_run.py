@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deps_jax.common.command.source import git_commit, package_version
 from deps_jax.common.compiled.freed import free_programs
+from deps_jax.common.compiled.machine import devices
 from deps_jax.common.files import locks, sealed
 from deps_jax.common.loop import goodput, writer
 from deps_jax.common.loop.fit import Diverged
@@ -92,7 +93,8 @@ def _made(run: PlannedRun, place: Path) -> dict:
             "budget_macs": run.budget_macs, "planned_macs": run.macs,
             "measured_macs": measured_macs(place, experiment.training.batch_size),
             "seconds": sum(seconds.values()), "step_seconds": seconds.get("steps", 0.0),
-            "version": package_version(), "commit": git_commit(), "diverged": diverged,
+            "devices": devices(), "version": package_version(), "commit": git_commit(),
+            "diverged": diverged,
             "largest_on_validation": [[line["step"], line[VALIDATED]]
                                       for line in writer.read(place) if VALIDATED in line],
             "subnets": subnets}

@@ -7,7 +7,7 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 
 from deps_jax.common.command.page import png
-from deps_jax.comparison.summary import ALL, Spread, names, subnets, top1
+from deps_jax.comparison.summary import ALL, Spread, by_devices, names, subnets, top1
 
 
 def picture(records: Sequence[Mapping], reference: str, split: str) -> bytes:
@@ -49,14 +49,15 @@ def _accuracy(axes: Axes, records: Sequence[Mapping], runs: Sequence[str]) -> No
 
 
 def _cost(axes: Axes, records: Sequence[Mapping], runs: Sequence[str]) -> None:
-    """Measured cost as a part of the budget, with the minutes of a run."""
-    places = range(len(runs))
+    """Measured cost as a part of the budget, with the minutes of a run where these compare."""
+    places, comparable = range(len(runs)), len(by_devices(records)) == 1
     for i, name in zip(places, runs, strict=True):
         own = [record for record in records if record["name"] == name]
         part = Spread.of(record["measured_macs"] / record["budget_macs"] for record in own).mean
         minutes = Spread.of(record["seconds"] / 60 for record in own).mean
         axes.barh(i, part, color=f"C{i % 10}")
-        axes.text(0.02, i, f"{minutes:.3g} min", va="center", fontsize=8)
+        if comparable:
+            axes.text(0.02, i, f"{minutes:.3g} min", va="center", fontsize=8)
     axes.axvline(1.0, color="black", linewidth=0.8)
     axes.set(xlabel="multiply-adds, parts of the budget", yticks=list(places), yticklabels=runs)
     axes.invert_yaxis()

@@ -54,6 +54,7 @@ def rows(records: Sequence[Mapping]) -> list[dict]:
         own = {name: record[name] for name in (
             "steps", "epochs", "budget_macs", "planned_macs", "measured_macs", "seconds",
             "step_seconds", "version", "commit", "diverged")}
+        own["devices"] = record.get("devices", "")  # records of before have none
         nothing = dict.fromkeys(("subnet", "macs", "params", "top1", "top5", "loss", "images"), "")
         for result in record["subnets"] or [nothing]:
             measured = {name: result[name] for name in nothing if name != "images"}
@@ -64,6 +65,15 @@ def rows(records: Sequence[Mapping]) -> list[dict]:
             found.append({"run": record["name"], "method": record["method"],
                           "seed": record["seed"], **measured, "test_images": result["images"],
                           **own})
+    return found
+
+
+def by_devices(records: Sequence[Mapping]) -> dict[str, list[str]]:
+    """Runs, as NAME (seed N), by the devices that they were made on; seconds compare within one."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        found.setdefault(record.get("devices", ""), []).append(
+            f"{record['name']} (seed {record['seed']})")
     return found
 
 

@@ -15,11 +15,20 @@ from damages import contents, steps_of
 from launch_here import ROOT, launch_here
 from small_disk import small_disk
 
+from deps_jax.common.compiled.freed import free_programs
+
 pytestmark = pytest.mark.long
 PARTS = (0.0, 0.2, 0.45, 0.7, 0.95)  # of what a command writes, that the disk has room for
 GROWING = ("metrics.jsonl", "goodput.jsonl", "measurements.jsonl", "audit.jsonl")  # by whole lines
 # Locks stay, and names of files of events and of checkpoints differ from run to run.
 UNNAMED = (".lock", ".part", "/d/", "tensorboard/", "/ocdbt.process_0/")
+
+
+@pytest.fixture(autouse=True)
+def _programs_end_with_their_test():
+    """Every command is run a dozen times in this process, and compiles again each time."""
+    yield
+    free_programs()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import platform
 from functools import cache
 from pathlib import Path
 
+import jax
+
 
 @cache
 def processor() -> str:
@@ -16,6 +18,17 @@ def processor() -> str:
         lines = []
     able = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
     return "\n".join([platform.machine(), platform.processor(), *sorted(set(able))])
+
+
+def devices() -> str:
+    """Number and kind of all devices of a run; of a CPU, its model and the cores it may use."""
+    kind = jax.devices()[0].device_kind
+    if jax.default_backend() == "cpu":
+        model = [line.split(":", 1)[1].strip() for line in processor().splitlines()
+                 if line.startswith("model name")]
+        usable = f"{cores()} core{'s' * (cores() > 1)}"
+        kind = f"{kind} ({', '.join([*dict.fromkeys(model), usable])})"
+    return f"{jax.device_count()} x {kind}"
 
 
 def cores() -> int:

@@ -74,6 +74,21 @@ def test_two_rows_do(report, tmp_path):
             ("bignas", "d1e1k3", "0.5"), ("bignas", "d2e2k3", "0.6")]
 
 
+def test_minutes_of_different_machines_are_told_to_compare_nothing(report, tmp_path):
+    alike = [record("deps", 0, 0.6, 0.7), record("bignas", 0, 0.5, 0.6)]
+    _, page = report(*({**each, "devices": "8 x TPU v5e"} for each in alike))
+    assert "the machines differ" not in page.text
+    assert "On 8 x TPU v5e: deps (seed 0), bignas (seed 0)." in page.text
+    same = (tmp_path / "comparison.png").read_bytes()
+    _, page = report({**alike[0], "devices": "8 x TPU v5e"}, alike[1])  # of before: no devices
+    assert "the machines differ, so the minutes compare nothing" in page.text
+    assert "On devices that no record tells of: bignas (seed 0)." in page.text
+    assert (tmp_path / "comparison.png").read_bytes() != same
+    with (tmp_path / "comparison.csv").open(newline="") as file:
+        assert {(row["run"], row["devices"]) for row in csv.DictReader(file)} == {
+            ("deps", "8 x TPU v5e"), ("bignas", "")}
+
+
 def test_few_test_images_are_told(report, tmp_path):
     _, page = report(record("deps", 0, 0.60, 0.70, images=100))
     assert page.rows[1] == ["deps", "0", "60.00 (50.2 to 69.1)", "70.00 (60.4 to 78.1)",

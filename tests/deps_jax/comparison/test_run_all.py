@@ -64,6 +64,7 @@ def test_cost_was_as_planned(folder):
         if name == "plain":  # draws nothing; its steps after the checkpoint count once
             assert record["measured_macs"] == pytest.approx(record["planned_macs"], rel=1e-5)
         assert record["seconds"] > record["step_seconds"] > 0
+        assert record["devices"].startswith("2 x cpu (")
 
 
 def test_all_subnets_on_all_test_images_in_the_files(folder):
