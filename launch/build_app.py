@@ -19,7 +19,6 @@ def main(_):
     sizes = build(MODEL.value, OUT.value)
     print(f"{len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB in {OUT.value}; look at them "
           f"with python -m launch.serve_app {OUT.value}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ def main(arguments):
         running.serve_forever()
     except KeyboardInterrupt:
         running.server_close()
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
         "common.files": "sealed locks checksums workdir tensors",
-        "common.compiled": "machine cpp described programs",
+        "common.compiled": "freed machine cpp described programs",
         "common.processes": "together start",
         "common.loop": "metrics goodput peak optim parallel profile reading batches state "
                        "saved_steps checkpoint writer fit run kills",
         "common.nn": "by_platform dispatch precision depthwise_shifted depthwise_native "
                      "depthwise_cpp depthwise moments pieces operations",
         "common.statistics": "intervals",
-        "common.command": "arguments mendable page settings named source vectors cli extras",
+        "common.command": "arguments few mendable page settings named source vectors cli extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common.command.few import few
 from deps_jax.data.images import centre_crop, read_image
 from deps_jax.data.sources import Source, Splits, Subset, check_classes, split
 
@@ -177,7 +178,7 @@ def check_images(source: FolderSource, skip_unreadable: bool) -> FolderSource:
     bad = [str(source.root / source.names[i]) for i in np.flatnonzero(~good)]
     if not bad:
         return source
-    names = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
+    names = few(bad)
     if not skip_unreadable:
         raise ValueError(f"{len(bad)} of {len(source)} images cannot be read: {names}; remove them "
                          f"or set --config.data.skip_unreadable=True (--skip_unreadable of "

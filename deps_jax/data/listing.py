@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from deps_jax.common.command.few import few
 from deps_jax.data.folder import folder
 from deps_jax.data.load import Data
 from deps_jax.data.sources import Subset, names_of, tfds_builder
-
-SHOWN = 3  # names in a message
 
 
 def listing(data: Data) -> dict:
@@ -55,9 +54,8 @@ def check_same(now: Mapping, then: Mapping, where: str) -> None:
 
 def _some(what: str, names: Iterable[str]) -> str:
     names = sorted(names)
-    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     files = "1 file" if len(names) == 1 else f"{len(names)} files"
-    return f"{files} {what} ({shown})" if names else ""
+    return f"{files} {what} ({few(names)})" if names else ""
 
 
 def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:

@@ -127,8 +127,7 @@ def load(data: Data, resolution: int, known: Mapping[str, Sequence[str]] | None 
     if known:
         splits = select(splits, known)
     elif data.train_images not in (0, len(splits.train)):
-        rest, used = split(splits.train, data.train_images, data.seed + 1)
-        del rest
+        _, used = split(splits.train, data.train_images, data.seed + 1)
         splits = dataclasses.replace(splits, train=used)
     if not data.resize:
         check_resolution(splits.train[0]["image"], resolution)

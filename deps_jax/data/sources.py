@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common.command.few import few
+
 TFDS_NAMES = ("cifar10", "cifar100", "imagenet2012", "imagenette", "mnist", "fashion_mnist")
 
 
@@ -155,8 +157,7 @@ def select(splits: Splits, names: Mapping[str, Sequence[str]]) -> Splits:
     missing = [name for part in names.values() for name in part if name not in wholes]
     if missing:
         raise ValueError(f"{len(missing)} images are no longer in the data set: "
-                         f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; put them "
-                         f"back, or train anew in another --workdir")
+                         f"{few(missing)}; put them back, or train anew in another --workdir")
     parts = {}
     for part, chosen in names.items():
         whole = wholes[chosen[0]][0] if chosen else splits.train
@@ -204,13 +205,12 @@ def check_resolution(image: np.ndarray, resolution: int) -> None:
 
 def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> None:
     """Raises ValueError unless the chosen classes are there, different and not just one."""
-    missing = [name for name in chosen if name not in set(there)]
+    offered = frozenset(there)
+    missing = [name for name in chosen if name not in offered]
     if missing:
-        some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        known = ", ".join(sorted(there)[:3]) + (", ..." if len(there) > 3 else "")
         raise ValueError(f"{len(missing)} of the {len(chosen)} classes in data.classes are not in "
-                         f"{where}: {some}; it has {len(there)}: {known}; correct them, or leave "
-                         f"data.classes empty to use all")
+                         f"{where}: {few(missing)}; it has {len(there)}: {few(sorted(there))}; "
+                         f"correct them, or leave data.classes empty to use all")
     if len(set(chosen)) < len(chosen) or len(chosen) == 1:
         raise ValueError(f"data.classes {tuple(chosen)} must be two or more different ones, or () "
                          f"for all")
@@ -218,7 +218,8 @@ def check_classes(chosen: Sequence[str], there: Sequence[str], where: str) -> No
 
 def _numbers(chosen: Sequence[str], names: Sequence[str]) -> dict[int, int]:
     """{number of a chosen class: its number among the chosen}, both in the order of `names`."""
-    numbers = [number for number, name in enumerate(names) if name in set(chosen)]
+    used = frozenset(chosen)
+    numbers = [number for number, name in enumerate(names) if name in used]
     return {number: i for i, number in enumerate(numbers)}
 
 

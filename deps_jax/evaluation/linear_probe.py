@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -123,11 +123,11 @@ def _right(features: Sequence[np.ndarray], labels: np.ndarray, fold: np.ndarray,
     return hits
 
 
-def _model(strength: float) -> LogisticRegression:
+def _model(strength: float) -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
 
 
-def _as_parameters(model: LogisticRegression) -> dict[str, jax.Array]:
+def _as_parameters(model: Pipeline) -> dict[str, jax.Array]:
     """Scaling and regression as one layer; of two classes sklearn keeps the difference alone."""
     scaler, regression = model
     kernel, bias = regression.coef_.T, regression.intercept_

@@ -18,7 +18,7 @@ from deps_jax.common.loop.parallel import DataParallel, data_parallel, mean_over
 from deps_jax.common.nn.precision import full_precision
 from deps_jax.data.augment import Augment, normalise
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet import Subnet, traced
 from deps_jax.supernet import supernet
 from deps_jax.supernet.tensors import Tree
 
@@ -62,7 +62,7 @@ class Evaluator:
         if not len(images):
             raise ValueError("there is no calibration batch; give at least one")
         # Devices share every batch, which therefore comes first.
-        return self._statistics((params, _traced(subnet)), {"image": images.swapaxes(0, 1)}, None)
+        return self._statistics((params, traced(subnet)), {"image": images.swapaxes(0, 1)}, None)
 
     def evaluate(self, params: Tree, batch_stats: Tree, subnet: Subnet,
                  batches: Iterable[dict]) -> dict[str, float]:
@@ -77,7 +77,7 @@ class Evaluator:
           {"loss", "top1", "top5"}; an example with equal logits for its class and another one
           counts as if the other were likelier.
         """
-        subnet, totals = _traced(subnet), {}
+        subnet, totals = traced(subnet), {}
         for batch in batches:
             totals = merge(totals, self._metrics((params, batch_stats, subnet), batch, None))
         return compute(totals)
@@ -89,7 +89,7 @@ class Evaluator:
         Args:
           batches: Batches {"image": [b, h, w, 3] uint8, "mask": [b]}.
         """
-        state = self._logits.place((params, batch_stats, _traced(subnet)))
+        state = self._logits.place((params, batch_stats, traced(subnet)))
         return np.concatenate([
             np.asarray(self._logits(state, batch["image"], None))[np.asarray(batch["mask"]) > 0]
             for batch in batches])
@@ -143,8 +143,3 @@ def _logits_alone(space: SearchSpace, preprocess: Augment, dtype: str,
                   axis_name: None) -> jax.Array:
     assert axis_name is None, "on one device"
     return _batch_logits(space, preprocess, dtype, state, images)
-
-
-def _traced(subnet: Subnet) -> Subnet:
-    """The subnet as JAX arrays, so that every one runs in the same compiled program."""
-    return jax.tree.map(jnp.asarray, subnet)

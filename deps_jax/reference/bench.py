@@ -29,7 +29,16 @@ from deps_jax.reference.program import conditionals
 from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, canonical, largest, sample, smallest, stack, uniform
+from deps_jax.space.subnet import (
+    Subnet,
+    canonical,
+    largest,
+    sample,
+    smallest,
+    stack,
+    traced,
+    uniform,
+)
 from deps_jax.supernet import supernet
 from deps_jax.supernet.tensors import Tree
 from deps_jax.training.gradients import draw, gradients_of_slots
@@ -132,11 +141,10 @@ def gradient_candidates(space: SearchSpace, batch_size: int, beside_torch: bool,
     recipe = recipe_of(space, dtype)
     four = jax.jit(partial(gradients_of_slots, recipe.phases[1], recipe.task))
     inputs = recipe.task.inputs(images, labels, jax.random.key(0))
-    traced = jax.tree.map(jnp.asarray, subnets)
-    found = {name: partial(gradient, params, images, labels, traced[name])
+    found = {name: partial(gradient, params, images, labels, traced(subnets[name]))
              for name in ("largest", "middle", "smallest")}
-    found["sandwich"] = partial(four, params, inputs, jax.tree.map(
-        jnp.asarray, stack([subnets[name] for name in SANDWICH])))
+    found["sandwich"] = partial(four, params, inputs, traced(
+        stack([subnets[name] for name in SANDWICH])))
     if beside_torch:
         from deps_jax.reference.torch_net import gradient_function
         pixels, classes = np.asarray(images).transpose(0, 3, 1, 2), np.asarray(labels)

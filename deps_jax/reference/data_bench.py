@@ -16,6 +16,7 @@ import cv2
 import jax
 import numpy as np
 
+from deps_jax.common.compiled.machine import cores
 from deps_jax.data.images import random_resized_crop
 from deps_jax.data.pipeline import Change, StreamedBatches
 
@@ -85,7 +86,7 @@ def measure(resolution: int = 224, batch_size: int = 64, seconds: float = 5.0, w
         take = lambda _: jax.block_until_ready(jax.device_put(next(batches)))
         take(0)  # starts the readers
         found["whole path, on the device"] = batch_size * _rate(take, 2 * seconds)
-    return {**found, "cores": len(os.sched_getaffinity(0)), "workers": workers,
+    return {**found, "cores": cores(), "workers": workers,
             "load": os.getloadavg()[0]}
 
 

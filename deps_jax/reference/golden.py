@@ -30,7 +30,7 @@ from deps_jax.space.families import SPACES
 from deps_jax.space.layers import layers
 from deps_jax.space.ofa import from_ofa
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, stack
+from deps_jax.space.subnet import Subnet, stack, traced
 from deps_jax.space.subnet_text import encode
 from deps_jax.supernet import supernet
 from deps_jax.supernet.channel_sorting import sort_channels
@@ -128,12 +128,12 @@ def check_network(folder: Path, space: SearchSpace, meta: dict) -> Iterator[Chec
     evaluate, train = (jax.jit(partial(apply, space, train=train)) for train in (False, True))
     gradients_of = jax.jit(partial(gradient, space))
     for i, arch in enumerate(meta["archs"]):
-        static = _subnet(space, arch)
+        static = from_ofa(space, arch)
         check = partial(Check, folder.name, encode(space, static))
         network = layers(space, static)
         yield check("MACs", abs(sum(la.macs for la in network) - arch["macs"]), 0)
         yield check("parameters", abs(sum(la.params for la in network) - arch["params"]), 0)
-        subnet = jax.tree.map(jnp.asarray, static)
+        subnet = traced(static)
         (loss, train_logits), gradients = gradients_of(params, images, labels, subnet)
 
         def logits_of(params: Tree, mode: str, subnet: Subnet = subnet) -> jax.Array:
@@ -270,11 +270,11 @@ def _train(step_fn: Callable, recipe: Recipe, space: SearchSpace, record: dict, 
                        recipe.transform().init(params))
     history = []
     for i, step in enumerate(record["steps"]):
-        subnets = [_subnet(space, arch) for arch in step["archs"]]
+        subnets = [from_ofa(space, arch) for arch in step["archs"]]
         stacked, phase = None, recipe.phase_of(i)
         if not phase.alone:
             assert len(subnets) == len(phase.slots)
-            stacked = jax.tree.map(jnp.asarray, stack(subnets))
+            stacked = traced(stack(subnets))
         inputs = (*batches[i % len(batches)], jax.random.key(0))
         state, metrics = step_fn(state, inputs, stacked)
         history.append(compute(metrics))
@@ -334,10 +334,6 @@ def recorded_recipe(space: SearchSpace, record: dict, total: int) -> Recipe:
     return Recipe(space=space, method=method, optimizer=optimizer, total=total,
                   steps_per_epoch=per_epoch, augment=Augment(mean=(0, 0, 0), std=(1, 1, 1)),
                   label_smoothing=record["label_smoothing"], dropout_rate=record["dropout"])
-
-
-def _subnet(space: SearchSpace, arch: dict) -> Subnet:
-    return from_ofa(space, arch)
 
 
 def _channels_last(images: np.ndarray) -> jax.Array:

@@ -27,6 +27,7 @@ class TorchNet(nn.Module):
         self.ops = nn.ModuleList([_module(layer, epsilon) for layer in layers])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [b, classes] of images [b, 3, h, w]."""
         kept = {}
         for layer, op in zip(self.layers, self.ops, strict=True):
             x = kept[layer.source] if layer.source else x

@@ -81,20 +81,16 @@ class TrainedRun:
                              f"--config.data.validation_images above 0")
         return split(source, images, seed=0)[1] if 0 < images < len(source) else source
 
-    def meter(self, held_out: Source, *, resolution: int | None = None,
-              calibration_images: int | None = None) -> Meter:
+    def meter(self, held_out: Source, *, resolution: int | None = None) -> Meter:
         """Recalibration and evaluation of any subnet on `held_out`, compiled once.
 
         Args:
           resolution: Side of the images in pixels; None is the space's own.
-          calibration_images: Number of calibration images; None takes the config's.
         """
         space = dataclasses.replace(self.space, resolution=resolution or self.space.resolution)
-        experiment, evaluation = self.experiment, self.experiment.evaluation
-        if calibration_images is not None:
-            evaluation = dataclasses.replace(evaluation, calibration_images=calibration_images)
-        return Meter(space, experiment.augment, experiment.data, evaluation, self.splits.train,
-                     held_out)
+        experiment = self.experiment
+        return Meter(space, experiment.augment, experiment.data, experiment.evaluation,
+                     self.splits.train, held_out)
 
     def recalibrate(self, subnet: Subnet) -> Tree:
         """Batch statistics of a subnet, measured in float32 as the config says.

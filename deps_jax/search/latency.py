@@ -174,8 +174,8 @@ class LatencyTable:
     def check(self, space: SearchSpace) -> None:
         """Raises ValueError, naming the first difference, unless the table is of this space."""
         own, asked = to_plain(from_plain(self.question["space"])), to_plain(space)
-        for field in sorted(own.keys() | asked.keys() - {"resolution"}):
-            if field != "resolution" and own.get(field) != asked.get(field):
+        for field in sorted((own.keys() | asked.keys()) - {"resolution"}):
+            if own.get(field) != asked.get(field):
                 raise ValueError(
                     f"the latency table is of another space: {field} is {own.get(field)!r} there "
                     f"and {asked.get(field)!r} here; make one with launch.latency_table")

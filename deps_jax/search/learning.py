@@ -40,7 +40,8 @@ def learn(genome: Genome, measure: Callable[[Sequence[str]], np.ndarray], costs:
     while len(names) < measured:
         front = search(genome, predictor, costs, goal, population=100, generations=20, sweeps=10,
                        seed=seed)
-        new = [i for i, name in enumerate(front.names) if name not in set(names)]
+        there = set(names)
+        new = [i for i, name in enumerate(front.names) if name not in there]
         known = costs(Candidates.named(genome.space, names))
         values = lambda top1, cost: np.stack(
             [-top1, *(cost[name] for name in goal.objectives)], 1)

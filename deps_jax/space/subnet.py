@@ -139,6 +139,11 @@ def sample_compound(key: jax.Array, space: SearchSpace) -> Subnet:
     )
 
 
+def traced(subnet: Subnet) -> Subnet:
+    """The subnet (also a stacked one) as JAX arrays: a compiled program that takes it runs all."""
+    return jax.tree.map(jnp.asarray, subnet)
+
+
 def stack(subnets: Sequence[Subnet]) -> Subnet:
     """Several subnets as one of NumPy arrays with a leading axis, for `vmap` or `scan`."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *subnets)

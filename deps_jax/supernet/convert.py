@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import jax
 import numpy as np
 
+from deps_jax.common.command.few import few
 from deps_jax.space.block import INVERTED_RESIDUAL
 from deps_jax.space.ofa import stem_stages
 from deps_jax.space.rows import Shortcut
@@ -105,12 +106,12 @@ def check_shapes(source: str, space: SearchSpace, found: Mapping[str, Sequence[i
     wrong = [name for name, shape in needed.items()
              if name in found and tuple(found[name]) != tuple(shape)]
     if wrong:
-        some = ", ".join(f"{name} is {tuple(found[name])} instead of {tuple(needed[name])}"
-                         for name in wrong[:3])
+        told = [f"{name} is {tuple(found[name])} instead of {tuple(needed[name])}"
+                for name in wrong]
         raise ValueError(f"{len(wrong)} of the {len(needed)} tensors of {source} have other shapes "
                          f"than space {space.name!r} needs with width_mult {space.width_mult:g}: "
-                         f"{some}{', ...' if len(wrong) > 3 else ''}; choose the space, width and "
-                         f"lists that it was trained with")
+                         f"{few(told)}; choose the space, width and lists that it was trained "
+                         f"with")
 
 
 def to_state_dict(space: SearchSpace, params: Tree,

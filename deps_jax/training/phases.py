@@ -16,7 +16,7 @@ import optax
 from deps_jax.common.loop.optim import Optimizer, base_schedule
 from deps_jax.space.cost import BlockTable, macs
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, largest, stack
+from deps_jax.space.subnet import Subnet, largest, stack, traced
 from deps_jax.space.subnet_text import decode
 from deps_jax.training.losses import Loss
 from deps_jax.training.rates import Weight
@@ -146,7 +146,7 @@ def step_macs(phase: Phase, space: SearchSpace, resolution: int, subnets: Subnet
     """
     table = _table(space, resolution)
     if subnets is None:
-        subnets = jax.tree.map(jnp.asarray, stack([decode(space, phase.alone.name)]))
+        subnets = traced(stack([decode(space, phase.alone.name)]))
     costs = table.look_up(table.places(subnets, jnp), jnp)
     return _of_slots(phase, space, resolution, costs).astype(jnp.float32)
 
@@ -184,7 +184,7 @@ def passes(phase: Phase) -> np.ndarray:
 def _mean_macs(sampler: Sampler, space: SearchSpace, resolution: int) -> float:
     """Mean multiply-adds of the subnets that a sampler draws: of DRAWS of them, always the same."""
     def one(key: jax.Array) -> Subnet:
-        drawn = jax.tree.map(jnp.asarray, sampler.draw(key, space))
+        drawn = traced(sampler.draw(key, space))
         # Candidates cost about the same, and which is kept depends on the weights.
         return jax.tree.map(lambda leaf: leaf[0], drawn) if isinstance(sampler, Choosing) else drawn
 

@@ -65,10 +65,12 @@ class Earlier:
 
     @property
     def low(self) -> float:
+        """Lower end of the interval in g; that of a scale is the weight itself."""
         return self.weight_g if self.low_g is None else self.low_g
 
     @property
     def high(self) -> float:
+        """Upper end of the interval in g; that of a scale is the weight itself."""
         return self.weight_g if self.high_g is None else self.high_g
 
 
@@ -92,6 +94,7 @@ class Asked:
 
     @property
     def judged(self) -> bool:
+        """Whether any rule can be asked."""
         return bool(self.rules)
 
 

@@ -86,6 +86,11 @@ class MixedSource:
         return {**made, "index": example["index"]}
 
 
+def clips_of_an_epoch(settings: Negatives, newborns: int) -> int:
+    """Number of clips of an epoch beside so many of newborns, those included."""
+    return newborns + round(settings.share * newborns)
+
+
 def mixed(clips: ClipSource, settings: Negatives, folders: Mapping[str, Maker]) -> MixedSource:
     """The source that a training takes.
 
@@ -107,7 +112,7 @@ def mixed(clips: ClipSource, settings: Negatives, folders: Mapping[str, Maker]) 
     kept = {name: make for name, make in makers.items() if name not in settings.leave_out}
     if settings.share and not kept:
         raise ValueError("negatives.leave_out leaves out every kind; set negatives.share to 0")
-    return MixedSource(clips, kept, round(settings.share * len(clips)))
+    return MixedSource(clips, kept, clips_of_an_epoch(settings, len(clips)) - len(clips))
 
 
 def nothing(frames: np.ndarray, mask_stride: int) -> Example:

@@ -26,12 +26,11 @@ from nurture_jax.deploy.file_model import answers
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.coverage import EVERYBODY, covered
 from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
-from nurture_jax.evaluation.uncertainty import bootstrap
+from nurture_jax.evaluation.uncertainty import mean_of
 from nurture_jax.measures import WEIGHT
 from nurture_jax.runs.ablation import VARIANTS, folder_of
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.observed import Observe, withhold
-from nurture_jax.runs.other_data import CALIBRATION
+from nurture_jax.runs.observed import Observe, calibrating, withhold
 from nurture_jax.training import experiment
 
 NETWORK = "network"
@@ -116,10 +115,8 @@ def difference(rows: Sequence[Row], form: str) -> Number:
 
     own, network = by_visit(form), by_visit(NETWORK)
     shared = sorted(own.keys() & network.keys())
-    terms = np.array([[own[visit] - network[visit], 1] for visit in shared])
-    found, = bootstrap(np.array([infant for infant, _ in shared]), terms,
-                       lambda total, count: (total / count,))
-    return found
+    return mean_of(np.array([infant for infant, _ in shared]),
+                   np.array([own[visit] - network[visit] for visit in shared]))
 
 
 def _measured(run: Path, seed: int) -> list[Row]:
@@ -148,8 +145,7 @@ def _measured(run: Path, seed: int) -> list[Row]:
 
 def _row(form: str, seed: int, observe: Observe, sources: dict[str, ClipSource], batch_size: int,
          megabytes: float, clip_ms: float) -> Row:
-    calibrating = CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
-    factors = intervals.calibrate(*_estimates(observe, sources[calibrating], batch_size))
+    factors = intervals.calibrate(*_estimates(observe, sources[calibrating(sources)], batch_size))
     seen, _ = _estimates(observe, sources["test"], batch_size)
     weight = seen.of(WEIGHT.name)
     visits = [{"infant_id": visit.infant_id, "visit_id": visit.visit_id, "weight_g": float(error)}

@@ -31,7 +31,7 @@ from nurture_jax.records.video import ClipSettings
 from nurture_jax.runs import calibration
 from nurture_jax.runs.evaluate_run import training_facts
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.other_data import CALIBRATION
+from nurture_jax.runs.observed import calibrating
 from nurture_jax.training import experiment
 
 PRECISIONS = ("fp32", "int8")  # from the most exact
@@ -108,9 +108,9 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
         asked = dict.fromkeys(files, elsewhere["clip_ms"]) if elsewhere else latencies
         chosen = choose(sizes, asked, settings)
         parts, sources = experiment.open_data(data, folder)
-        calibrating = CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
+        calibrates = calibrating(sources)
         look = lambda observe, sha256: measure(
-            observe, sources, calibrating=calibrating, split=settings.split,
+            observe, sources, calibrating=calibrates, split=settings.split,
             batch_size=trained.experiment.training.eval_batch_size, of=of, sha256=sha256)
         run, measured = look(trained.observe, trained.sha256), {}
         for precision, file in files.items():
@@ -120,7 +120,7 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
     path = Path(out or folder / "exported") / f"nurturenet_{chosen}.onnx"
     sealed.replace(path, content)
     card = _described(trained, chosen, content) | {
-        "training": {**training_facts(trained, parts), "intervals calibrated on": calibrating},
+        "training": {**training_facts(trained, parts), "intervals calibrated on": calibrates},
         "calibration": cards.calibrated(measured[chosen].calibration),
         "check": _check(run, measured[chosen], chosen, settings.split),
         "latency": {"clip_ms": latencies[chosen], "device": describe_device(settings.threads)},

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from deps_jax.common.statistics.intervals import Number
-from nurture_jax.evaluation.uncertainty import bootstrap, limits_of_agreement
+from nurture_jax.evaluation.uncertainty import bootstrap, limits_of_agreement, mean_of
 from nurture_jax.measures import BODY_POINTS, CATEGORIES, KEYPOINTS, NEWBORN, REFERENCE_POINTS
 from nurture_jax.records.annotations import Frame
 
@@ -109,8 +109,7 @@ def compare(first: Frames, second: Frames, seed: int = 0) -> AnnotatorAgreement:
     points = np.array([[frame.keypoints for frame in pair] for pair in pairs], float)  # n 2 19 3
     videos = np.array([video for video, _ in common])
     areas = np.array([[(mask == NEWBORN).sum() for mask in pair] for pair in masks], float)
-    mean = lambda terms, inside: bootstrap(videos[inside], np.stack(
-        [terms[inside], np.ones(inside.sum())], 1), lambda total, count: (total / count,), seed)[0]
+    mean = lambda values, inside: mean_of(videos[inside], values[inside], seed)
     newborn_px = np.sqrt(areas.mean(1))
     return AnnotatorAgreement(
         len(common), len(set(videos)), len(one) - len(common), len(other) - len(common),

@@ -8,8 +8,8 @@ import numpy as np
 
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax import growth
-from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.groups import bands, gestation_of, inputs_of
+from nurture_jax.evaluation.estimates import Estimates, numbers
+from nurture_jax.evaluation.groups import bands, gestation_of, inputs_of, named_weight
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.evaluation.quantiles import shares
 from nurture_jax.evaluation.uncertainty import share
@@ -17,7 +17,7 @@ from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.visit import Visit
 from nurture_jax.rules import TABLE, listed, say
 
-EVERYBODY, NOT_KNOWN = "all visits", "not known"
+EVERYBODY = "all visits"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,19 +72,16 @@ def groups(visits: Sequence[Visit]) -> dict[str, list[str]]:
 
     By what was known and what was measured: who relies on an interval asks for those he has.
     """
-    def named(value: float | None, name: object) -> str:
-        return NOT_KNOWN if value is None else name(value)
-
-    ages = [np.nan if visit.age_days is None else visit.age_days for visit in visits]
     return {
         EVERYBODY: [EVERYBODY] * len(visits),
-        "visit day": bands(ages),
+        "visit day": bands(numbers(visits, "age_days")),
         "birth weight": [inputs_of(visit) for visit in visits],
         "inputs": [_lacking(visit) for visit in visits],
         "gestation": [gestation_of(visit) for visit in visits],
-        "class of the birth weight": [named(visit.birth_weight_g, growth.birth_weight_class)
-                                      for visit in visits],
-        "weight at the visit": [named(visit.weight_g, growth.weight_band) for visit in visits]}
+        "class of the birth weight": [
+            named_weight(visit.birth_weight_g, growth.birth_weight_class) for visit in visits],
+        "weight at the visit": [named_weight(visit.weight_g, growth.weight_band)
+                                for visit in visits]}
 
 
 def _lacking(visit: Visit) -> str:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax import growth
 from nurture_jax.evaluation.agreement import Agreement, Proportional, agreement, proportional
-from nurture_jax.evaluation.coverage import EVERYBODY, NOT_KNOWN
+from nurture_jax.evaluation.coverage import EVERYBODY
 from nurture_jax.evaluation.detection import Detection, detection
-from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.groups import AGE_BANDS, bands
-from nurture_jax.evaluation.uncertainty import bootstrap
+from nurture_jax.evaluation.estimates import Estimates, numbers
+from nurture_jax.evaluation.groups import AGE_BANDS, NOT_KNOWN, bands, named_weight
+from nurture_jax.evaluation.uncertainty import bootstrap, mean_of
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visit import Visit
 
@@ -113,17 +112,15 @@ def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
 
 def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
     """Names of the groups of n visits, [n] for each way in which the tables divide them."""
-    def weight(value: float | None, name: Callable[[float], str]) -> str:
-        return NOT_KNOWN if value is None else name(value)
-
     rendered = any(visit.body for visit in visits)
     return {
         EVERYBODY: [EVERYBODY] * len(visits),
-        "visit day": bands([np.nan if v.age_days is None else v.age_days for v in visits]),
+        "visit day": bands(numbers(visits, "age_days")),
         "sex": [visit.sex or NOT_KNOWN for visit in visits],
-        "class of the birth weight": [weight(visit.birth_weight_g, growth.birth_weight_class)
-                                      for visit in visits],
-        "weight at the visit": [weight(visit.weight_g, growth.weight_band) for visit in visits],
+        "class of the birth weight": [
+            named_weight(visit.birth_weight_g, growth.birth_weight_class) for visit in visits],
+        "weight at the visit": [named_weight(visit.weight_g, growth.weight_band)
+                                for visit in visits],
         "site": _largest([visit.site or NOT_KNOWN for visit in visits]),
         "device": _largest([visit.device or NOT_KNOWN for visit in visits]),
         **({"body": [visit.body or NOT_KNOWN for visit in visits]} if rendered else {})}
@@ -164,9 +161,7 @@ def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
         inside = ours.known & theirs.known
         if inside.any():
             further = np.abs(ours.error) - np.abs(theirs.error)
-            terms = np.stack([further[inside], np.ones(inside.sum())], axis=1)
-            mean, = bootstrap(model.infants[inside], terms, lambda total, count: (total / count,),
-                              seed)
+            mean = mean_of(model.infants[inside], further[inside], seed)
             rows.append(Difference(measure, MEASURES[measure].unit, name, int(inside.sum()), mean))
     return tuple(rows)
 

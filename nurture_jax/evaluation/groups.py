@@ -1,18 +1,19 @@
 """Into which parts visits are divided, by what is known of them before they are measured."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from nurture_jax import growth
+from nurture_jax.evaluation.estimates import numbers
 from nurture_jax.records.visit import Visit
 from nurture_jax.rules import PRETERM_BELOW_DAYS
 
 # A band takes a whole round of home visits; it ends where the curve of weight turns (our choice).
 AGE_BANDS = {"0-3 days": (0, 3), "4-10 days": (4, 10), "11-20 days": (11, 20),
              "21-35 days": (21, 35), "36-60 days": (36, 60)}
-UNKNOWN_AGE = "age not known"
+UNKNOWN_AGE, NOT_KNOWN = "age not known", "not known"
 GIVEN, WITHHELD = "birth weight given", "birth weight not given"
 LIGHT = "of low weight"
 PRETERM, TERM, GESTATION_UNKNOWN = "born preterm", "born at term", "gestation not known"
@@ -22,6 +23,11 @@ def bands(age_days: Sequence[float] | np.ndarray) -> list[str]:
     """Band of each age; an age that is nan or beyond the last band is UNKNOWN_AGE."""
     return [next((name for name, (first, last) in AGE_BANDS.items()
                   if first <= age < last + 1), UNKNOWN_AGE) for age in age_days]
+
+
+def named_weight(weight_g: float | None, name: Callable[[float], str]) -> str:
+    """What `name` calls a weight; NOT_KNOWN where the weight is not known."""
+    return NOT_KNOWN if weight_g is None else name(weight_g)
 
 
 def inputs_of(visit: Visit) -> str:
@@ -47,7 +53,7 @@ def members(visits: Sequence[Visit], estimated_g: np.ndarray) -> dict[str, np.nd
       visits: The visits.
       estimated_g: Estimates of their weight, [n].
     """
-    band_of = np.array(bands([np.nan if v.age_days is None else v.age_days for v in visits]))
+    band_of = np.array(bands(numbers(visits, "age_days")))
     gestation = np.array([gestation_of(visit) for visit in visits])
     weight_g = np.array([each if visit.birth_weight_g is None else visit.birth_weight_g
                          for visit, each in zip(visits, estimated_g, strict=True)])

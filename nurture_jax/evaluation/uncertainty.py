@@ -52,6 +52,18 @@ def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., t
                  for value, first, last in zip(values, low, high, strict=True))
 
 
+def mean_of(infants: np.ndarray, values: np.ndarray, seed: int = 0) -> Number:
+    """Mean over visits with its interval by infant, see `bootstrap`.
+
+    Args:
+      infants: Whose visit each value is, [n].
+      values: One value a visit, [n] float.
+      seed: Seed of the drawing.
+    """
+    terms = np.stack([values, np.ones(len(values))], axis=1)
+    return bootstrap(infants, terms, lambda total, count: (total / count,), seed)[0]
+
+
 def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, resamples: int
                ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends, one for each statistic, from the sums [infants, m]."""

@@ -13,7 +13,6 @@ import dataclasses
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 
 from deps_jax.common.command.settings import build_tree
 from deps_jax.common.files import workdir
@@ -53,7 +52,7 @@ from nurture_jax.training.experiment import (
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.model_file import MODEL
 from nurture_jax.training.refit import Refit
-from nurture_jax.training.train import TRAINING_ARRAYS
+from nurture_jax.training.train import TRAINING_ARRAYS, batch_shapes, steps_of_an_epoch
 
 SHOWN = ("loss", "mae_weight_g")
 
@@ -115,10 +114,7 @@ def build_recipe(settings: OnceForAll, scaling: Scaling, clips: int) -> Recipe:
       ValueError: If a batch does not fit them, or the phases of the method do not fit the run.
     """
     training, space = settings.training, settings.build_space()
-    if clips < training.batch_size:
-        raise ValueError(f"training.batch_size {training.batch_size} does not fit {clips} training "
-                         f"clips; use 1 to {clips}")
-    steps_per_epoch = clips // training.batch_size
+    steps_per_epoch = steps_of_an_epoch(clips, training.batch_size)
     network = ElasticNurture(space, settings.model, scaling)
     frames = settings.augment.frames or settings.data.frames
     return Recipe(
@@ -156,8 +152,8 @@ def train(settings: OnceForAll, folder: Path, config: dict, profile: str = "") -
     workdir.check(folder, config, may_differ=MAY_DIFFER, meaning=meaning)
     found, parts = read_data(settings.data, folder)
     scaling = read_scaling(folder) if is_begun(folder) else Scaling.of(parts["train"])
-    others = round(settings.negatives.share * len(parts["train"]))
-    planned = build_recipe(settings, scaling, len(parts["train"]) + others)
+    planned = build_recipe(settings, scaling, negatives.clips_of_an_epoch(
+        settings.negatives, len(parts["train"])))
     traced = Profile.parse(profile, planned.total)
     made_of = {splits.FILE: splits.content(parts),
                training_data.FILE: training_data.describe(parts),
@@ -165,9 +161,8 @@ def train(settings: OnceForAll, folder: Path, config: dict, profile: str = "") -
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
         sources = open_sources(settings.data, found, parts)
         messages.tell_left_out(folder, found, sources["train"].cache.left_out)
-        clips = len(sources["train"])
-        recipe = build_recipe(settings, scaling,
-                              clips + round(settings.negatives.share * clips))
+        recipe = build_recipe(settings, scaling, negatives.clips_of_an_epoch(
+            settings.negatives, len(sources["train"])))
         return _train(settings, folder, recipe, sources["train"], Tracer(traced, folder))
 
 
@@ -188,7 +183,8 @@ def _train(settings: OnceForAll, folder: Path, recipe: Recipe, source: ClipSourc
         print_plan(recipe, training.batch_size, f"{len(source)} clips", run.start_step)
         trainer = Trainer(recipe, step_key)
         if run.start_step < recipe.total:
-            trainer.compile(shapes, _shapes(source[0], training.batch_size), run.start_step,
+            trainer.compile(shapes, batch_shapes(
+                source[0], training.batch_size // jax.process_count()), run.start_step,
                             run.spending)
         return run.fit(lambda step, state, batch: trainer(step, state, trained_on(batch)),
                        total_steps=recipe.total, tracer=tracer, batch_size=training.batch_size,
@@ -198,12 +194,6 @@ def _train(settings: OnceForAll, folder: Path, recipe: Recipe, source: ClipSourc
 def trained_on(batch: Batch) -> Batch:
     """What a step takes of a batch of `clip_batches`."""
     return {name: batch[name] for name in TRAINING_ARRAYS}
-
-
-def _shapes(example: Batch, batch_size: int) -> Batch:
-    size = batch_size // jax.process_count()
-    return {name: jax.ShapeDtypeStruct((size, *jnp.shape(example[name])),
-                                       jnp.result_type(example[name])) for name in TRAINING_ARRAYS}
 
 
 def read_scaling(folder: Path) -> Scaling:

@@ -23,10 +23,11 @@ from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.precision import full_precision
 from deps_jax.space import cost
 from deps_jax.space.layers import layers
-from deps_jax.space.subnet import Subnet
+from deps_jax.space.subnet import Subnet, traced
 from deps_jax.space.subnet_text import decode, encode, reported_subnets
 from deps_jax.training.experiment import SpaceSettings
 from deps_jax.training.train import Recipe
+from nurture_jax.clips import negatives
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.network.backbones import without_classifier
@@ -98,9 +99,8 @@ class TrainedOnce:
                 settings.data, dir=data_dir))
             config = {**config, "data": {**config["data"], "dir": data_dir}}
         parts, sources = alone.open_data(settings.data, folder)
-        clips = len(sources["train"])
-        recipe = build_recipe(settings, read_scaling(folder),
-                              clips + round(settings.negatives.share * clips))
+        recipe = build_recipe(settings, read_scaling(folder), negatives.clips_of_an_epoch(
+            settings.negatives, len(sources["train"])))
         return cls(Path(folder), config, settings, recipe, load_params(recipe, settings, folder),
                    parts, sources)
 
@@ -134,7 +134,7 @@ class TrainedOnce:
     def statistics(self, subnet: Subnet) -> Tree:
         """Batch statistics of a subnet: means over some batches of training clips."""
         run, _ = self._runs
-        found = [run(self.params, batch, _traced(subnet)) for batch in self._calibration]
+        found = [run(self.params, batch, traced(subnet)) for batch in self._calibration]
         return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *found)
 
     def measure(self, name: str, split: str = "validation") -> Measured:
@@ -144,7 +144,7 @@ class TrainedOnce:
         statistics, (_, run), totals = self.statistics(subnet), self._runs, {}
         for batch in eval_batches(self.sources[split], self.settings.training.eval_batch_size):
             arrays = {key: batch[key] for key in (*_INPUTS, "labels", "labels_mask")}
-            totals = merge(totals, run(self.params, statistics, arrays, _traced(subnet)))
+            totals = merge(totals, run(self.params, statistics, arrays, traced(subnet)))
         backbone = without_classifier(layers(space, subnet))
         return Measured(encode(space, subnet), cost.macs(backbone), cost.params(backbone),
                         compute(totals))
@@ -168,8 +168,9 @@ class TrainedOnce:
                    training_data.FILE: training_data.describe(self.parts)}
         with claim(out, config, may_differ=alone.MAY_DIFFER, meaning=alone.meaning,
                    records=made_of):
-            recipe = alone.build_recipe(run, model.scaling, model.backbone,
-                                        alone.clips_of_an_epoch(run, len(self.sources["train"])))
+            recipe = alone.build_recipe(
+                run, model.scaling, model.backbone, negatives.clips_of_an_epoch(
+                    run.negatives_in_use, len(self.sources["train"])))
             best = Best(out, Validator(recipe), self.sources["validation"],
                         settings.training.eval_batch_size)
             state = TrainState(jnp.asarray(recipe.total_steps), variables["params"],
@@ -193,11 +194,6 @@ def config_alone(config: Mapping, space: SpaceSettings, name: str) -> dict:
     return {**{key: value for key, value in config.items() if key not in ("space", "method")},
             "backbone": {"kind": "deps", "family": space.family, "width_mult": space.width_mult,
                          "subnet": name}}
-
-
-def _traced(subnet: Subnet) -> Subnet:
-    """As arrays, so that every subnet runs in the same compiled program."""
-    return jax.tree.map(jnp.asarray, subnet)
 
 
 @full_precision

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from deps_jax.common.command.few import few
 from deps_jax.common.files import workdir
 from nurture_jax.records.visits import Records
 
@@ -103,5 +104,4 @@ def _place(seed: int, infant: str) -> bytes:
 
 
 def _some(infants: set[str]) -> str:
-    names = sorted(infants)
-    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+    return few(list(map(repr, sorted(infants))))

@@ -62,6 +62,7 @@ class SkippingFile:
         self._size = os.fstat(self._file.fileno()).st_size
 
     def read(self, count: int) -> bytes:
+        """The next bytes, at most `count`; zeros for what lies wholly in `skipped`."""
         start = self._file.tell()
         if self.skipped[0] <= start and start + count <= self.skipped[1]:
             count = max(min(count, self._size - start), 0)
@@ -72,12 +73,15 @@ class SkippingFile:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to a byte, as `io.IOBase.seek`; returns its place."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
+        """Place of the byte that is read next."""
         return self._file.tell()
 
     def close(self) -> None:
+        """Closes the file on the disk."""
         self._file.close()
 
 

@@ -107,6 +107,7 @@ class Report:
 
     @property
     def infants(self) -> int:
+        """Number of infants that were estimated."""
         return len(set(self.estimates.infants.tolist()))
 
 

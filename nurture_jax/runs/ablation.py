@@ -33,7 +33,7 @@ from deps_jax.common.statistics.intervals import Number
 from nurture_jax.clips.clip_batches import eval_batches
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.uncertainty import bootstrap
+from nurture_jax.evaluation.uncertainty import mean_of
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.report import plots
 from nurture_jax.runs.inference import TrainedNurture
@@ -153,9 +153,9 @@ def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
     reference, minus = found.pop(REFERENCE, {}), {}
     for name, errors in found.items() if reference else ():
         _check_same(name, errors, reference)
-        terms = np.array([[error - reference[visit], 1] for visit, error in errors.items()])
-        infants = np.array([infant for infant, _ in errors])
-        minus[name], = bootstrap(infants, terms, lambda total, count: (total / count,))
+        minus[name] = mean_of(
+            np.array([infant for infant, _ in errors]),
+            np.array([error - reference[visit] for visit, error in errors.items()]))
     return minus
 
 

@@ -29,8 +29,8 @@ from nurture_jax.report.facts import RunFacts
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.observed import Observe, learn, observe_split
-from nurture_jax.runs.other_data import CALIBRATION, evaluate_other
+from nurture_jax.runs.observed import Observe, calibrating, learn, observe_split
+from nurture_jax.runs.other_data import evaluate_other
 from nurture_jax.training import experiment, training_data
 
 SPLITS = ("test", "validation")
@@ -131,22 +131,22 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     Raises:
       ValueError: If a split is not there, or the gate rejects all visits of one.
     """
-    calibrating = CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
-    if missing := [part for part in ("train", calibrating, split) if not len(
+    calibrates = calibrating(sources)
+    if missing := [part for part in ("train", calibrates, split) if not len(
             sources.get(part, ()))]:
         raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
                          f"train with data.{missing[0]}_fraction above 0")
     limits = limits or Limits()
     familiar, lengths = learn(observe, sources, batch_size, limits)
     look = lambda part: observe_split(observe, sources[part], batch_size, limits, familiar, lengths)
-    accepted = look(calibrating)
+    accepted = look(calibrates)
     factors = intervals.calibrate(accepted.estimates, accepted.withheld)
     seen = look(split)
     table = sources[split].cache.records
     facts = RunFacts(
         name, synthetic, split,
         tuple(visit.infant_id for visit in (*table.visits, *table.left_out)), table.left_out,
-        seen.gates, {**(training or {}), "intervals calibrated on": calibrating,
+        seen.gates, {**(training or {}), "intervals calibrated on": calibrates,
                      "reference_cm": _listed(lengths)}, limits)
     baselines = fit_baselines(sources["train"].cache.records.visits, seen.estimates.visits, seed)
     written = report.write(folder / "evaluation" / split, seen.estimates, baselines, factors, facts,

@@ -31,7 +31,7 @@ from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.synthetic import negatives as rendered
-from nurture_jax.synthetic.visit import Settings
+from nurture_jax.synthetic.visit import Settings, even_indices
 from nurture_jax.training import experiment
 
 OUT = "gate_test"
@@ -141,6 +141,13 @@ def _times(count: int, make: Callable[[int], tuple[np.ndarray, float]]) -> Clips
     yield from map(make, range(count))
 
 
+def middle_square(pictures: np.ndarray) -> np.ndarray:
+    """The middle of upright pictures: [t, h, w, 3] -> [t, w, w, 3]."""
+    tall, side = pictures.shape[1:3]
+    top = (tall - side) // 2
+    return pictures[:, top:top + side]
+
+
 def _rendered(data: experiment.Data, count: int, kinds: Sequence[str]
               ) -> Iterator[tuple[str, str, Clips]]:
     """Rendered recordings of each kind, not encoded."""
@@ -149,12 +156,9 @@ def _rendered(data: experiment.Data, count: int, kinds: Sequence[str]
 
     def clip(kind: str, index: int) -> tuple[np.ndarray, float]:
         recording = rendered.draw_recording(settings, kind, index)
-        times = len(recording.visit.scene.times_s)
-        shown = ((np.arange(data.frames) + 0.5) * times / data.frames).astype(int).tolist()
+        shown = even_indices(recording.visit, data.frames)
         pictures = np.stack([picture for picture, _, _ in recording.frames(shown)])
-        side, tall = pictures.shape[2], pictures.shape[1]
-        top = (tall - side) // 2
-        return pictures[:, top:top + side], recording.visit.end_s
+        return middle_square(pictures), recording.visit.end_s
 
     for kind in rendered.KINDS if count else ():
         if kind in kinds:

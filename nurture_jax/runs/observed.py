@@ -21,6 +21,7 @@ from nurture_jax.records.visit import Visit
 # with the heads it has, "shares" [b, t, h', w', 3], "keypoints" [b, t, 19, 3]; with
 # video, "features" [b, f]; padding left out.
 Observe = Callable[[dict], Mapping[str, np.ndarray]]
+CALIBRATION = "calibration"  # a split that calibrates and does nothing else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Observed:
     estimates: Estimates
     withheld: Estimates
     gates: tuple[tuple[Visit, Gate], ...]
+
+
+def calibrating(sources: Mapping[str, ClipSource]) -> str:
+    """Name of the split whose visits calibrate: CALIBRATION, or validation where that is empty."""
+    return CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
 
 
 def learn(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int, limits: Limits

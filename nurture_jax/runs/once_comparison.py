@@ -30,7 +30,8 @@ from deps_jax.common.statistics.intervals import Number
 from deps_jax.comparison.equal_cost import run_macs
 from deps_jax.space.subnet_text import decode, encode
 from deps_jax.training.phases import BACKWARD, passes
-from nurture_jax.evaluation.uncertainty import bootstrap
+from nurture_jax.clips import negatives
+from nurture_jax.evaluation.uncertainty import mean_of
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.frame_cost import macs_behind
@@ -88,8 +89,8 @@ class Plan:
             raise ValueError("there are no networks to compare; give some, such as "
                              "smallest,largest")
         _, parts = alone.read_data(settings.data, folder)
-        scaling, clips = Scaling.of(parts["train"]), len(parts["train"])
-        clips += round(settings.negatives.share * clips)
+        scaling = Scaling.of(parts["train"])
+        clips = negatives.clips_of_an_epoch(settings.negatives, len(parts["train"]))
         recipe = once.build_recipe(settings, scaling, clips)
         model = NurtureNet(settings.model, scaling, of_subnet(space, decode(space, names[0])))
         behind = macs_behind(model, settings.data.size)
@@ -213,10 +214,9 @@ def differences(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, dict[str, 
                             for kind in (ONCE, ALONE))
             shared = sorted(ours.keys() & theirs.keys())
             if shared:
-                terms = np.array([[ours[visit] - theirs[visit], 1] for visit in shared])
-                infants = np.array([infant for infant, _ in shared])
-                found.setdefault(name, {})[measure], = bootstrap(
-                    infants, terms, lambda total, count: (total / count,))
+                found.setdefault(name, {})[measure] = mean_of(
+                    np.array([infant for infant, _ in shared]),
+                    np.array([ours[visit] - theirs[visit] for visit in shared]))
     return found
 
 

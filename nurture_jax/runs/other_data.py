@@ -23,9 +23,9 @@ from nurture_jax.report.content import Report
 from nurture_jax.report.facts import RunFacts
 from nurture_jax.runs import calibration
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.observed import observe_split
+from nurture_jax.runs.observed import CALIBRATION, observe_split
 
-CALIBRATION, TEST = "calibration", "test"
+TEST = "test"
 
 
 def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: float = 0.0,

@@ -48,6 +48,7 @@ class Answer:
 
     @property
     def assessment(self) -> Assessment | None:
+        """The estimate and what follows from it; None where there is none."""
         return self.prediction.assessment if self.prediction else None
 
     def row(self) -> dict:

@@ -22,9 +22,9 @@ from nurture_jax.clips.clip_batches import tabular_of
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
-from nurture_jax.runs.gate_test import BATCH, OUT, SEED
+from nurture_jax.runs.gate_test import BATCH, OUT, SEED, middle_square
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.synthetic.visit import Settings, draw_visit, pictures
+from nurture_jax.synthetic.visit import Settings, draw_visit, even_indices, pictures
 from nurture_jax.synthetic.world.rulers import RULERS
 
 PAIRS = ("15", "20", "30", "60")
@@ -96,13 +96,11 @@ def _clip(trained: TrainedNurture, ruler: str, index: int
                         annotated_frames=1, short_sides_px=(2 * round(max(data.size, 64) / 2),),
                         rulers=ruler)
     drawn = draw_visit(settings, index, 1)
-    times = len(drawn.scene.times_s)
-    shown = ((np.arange(data.frames) + 0.5) * times / data.frames).astype(int).tolist()
+    shown = even_indices(drawn, data.frames)
     frames = np.stack([np.asarray(picture) for picture, _, _ in pictures(drawn, shown)])
-    top = (frames.shape[1] - frames.shape[2]) // 2
     known = {name: float(drawn.row[name]) if drawn.row[name] else None for name in NUMBERS}
     visit = Visit(f"n{index}", "1", "", sex=drawn.row["sex"], **known)
-    return (frames[:, top:top + frames.shape[2]], drawn.end_s, visit,
+    return (middle_square(frames), drawn.end_s, visit,
             drawn.truth[[list(MEASURES).index(name) for name in LABELS]])
 
 

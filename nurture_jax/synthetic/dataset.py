@@ -31,8 +31,8 @@ from nurture_jax.synthetic.video import write_video
 from nurture_jax.synthetic.visit import (
     Settings,
     Visit,
-    annotated_indices,
     draw_visit,
+    even_indices,
     marks,
     name_of,
     pictures,
@@ -106,7 +106,7 @@ def _write_visit(folder: Path, settings: Settings, place: Place, stop: threading
     visit = draw_visit(settings, *place)
     found = []
     write_video(folder / visit.row["video"],
-                _shown(visit, annotated_indices(visit, settings.annotated_frames), found, stop),
+                _shown(visit, even_indices(visit, settings.annotated_frames), found, stop),
                 visit.scene.times_s, visit.end_s, rotation=visit.device.rotation,
                 crf=visit.device.crf, colour_tag=visit.device.colour_tag)
     sealed.replace(_part(folder, *place), json.dumps(

@@ -26,8 +26,8 @@ from nurture_jax.synthetic.video import write_video
 from nurture_jax.synthetic.visit import (
     Settings,
     Visit,
-    annotated_indices,
     draw_visit,
+    even_indices,
     marks,
     pictures,
 )
@@ -140,7 +140,7 @@ def _write(folder: Path, settings: Settings, kind: str, index: int) -> list[dict
     """Writes one video; returns what is marked on its annotated frames."""
     recording = draw_recording(settings, kind, index)
     visit, found = recording.visit, []
-    annotated = annotated_indices(visit, settings.annotated_frames)
+    annotated = even_indices(visit, settings.annotated_frames)
 
     def shown() -> Iterator[np.ndarray]:
         for k, (picture, ids, depth) in enumerate(recording.frames()):

@@ -191,7 +191,7 @@ def pictures(visit: Visit, indices: Iterable[int] | None = None
                      height=visit.height, width=visit.width)
 
 
-def annotated_indices(visit: Visit, count: int) -> list[int]:
+def even_indices(visit: Visit, count: int) -> list[int]:
     """The indices of `count` frames, the middles of equal parts."""
     return [int((i + 0.5) * len(visit.scene.times_s) / count) for i in range(count)]
 

@@ -49,7 +49,14 @@ from nurture_jax.training.losses import Losses
 from nurture_jax.training.model_file import MODEL, describe_model, read_model
 from nurture_jax.training.refit import Refit
 from nurture_jax.training.teacher import Teacher
-from nurture_jax.training.train import Recipe, Trainer, TrainState, Validator, init_state
+from nurture_jax.training.train import (
+    Recipe,
+    Trainer,
+    TrainState,
+    Validator,
+    init_state,
+    steps_of_an_epoch,
+)
 
 NEGATIVES = "negatives"  # of a data set: recordings without a newborn
 # Fields that a continued run may change: where and how, not what.
@@ -221,8 +228,8 @@ def train(experiment: Experiment, folder: Path, config: dict,
         taught_by.check_held_out(Path(experiment.data.dir), parts)
     scaling, backbone = read_model(folder, start) if is_begun(folder) else (
         Scaling.of(parts["train"]), start.module)
-    planned = build_recipe(experiment, scaling, backbone,
-                           clips_of_an_epoch(experiment, len(parts["train"])), taught_by)
+    planned = build_recipe(experiment, scaling, backbone, negatives.clips_of_an_epoch(
+        experiment.negatives_in_use, len(parts["train"])), taught_by)
     traced = Profile.parse(profile, planned.total_steps)
     made_of = {splits.FILE: splits.content(parts), MODEL: describe_model(scaling, backbone),
                training_data.FILE: training_data.describe(parts),
@@ -231,8 +238,8 @@ def train(experiment: Experiment, folder: Path, config: dict,
         scaling, backbone = read_model(folder, start)
         sources = open_sources(experiment.data, found, parts)
         messages.tell_left_out(folder, found, sources["train"].cache.left_out)
-        recipe = build_recipe(experiment, scaling, backbone, clips_of_an_epoch(
-            experiment, len(sources["train"])), taught_by)
+        recipe = build_recipe(experiment, scaling, backbone, negatives.clips_of_an_epoch(
+            experiment.negatives_in_use, len(sources["train"])), taught_by)
         return _train(experiment, folder, recipe, sources, start.variables if start else None,
                       taught_by, Tracer(traced, folder))
 
@@ -371,11 +378,6 @@ def open_sources(data: Data, found: records.Records, parts: Mapping[str, records
             for name, part in parts.items()}
 
 
-def clips_of_an_epoch(experiment: Experiment, newborns: int) -> int:
-    """Number of clips of an epoch, those without a newborn among them."""
-    return newborns + round(experiment.negatives_in_use.share * newborns)
-
-
 def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, clips: int,
                  taught_by: Teacher | None = None) -> Recipe:
     """The settings of the training step for so many training clips, and perhaps a teacher.
@@ -384,10 +386,7 @@ def build_recipe(experiment: Experiment, scaling: Scaling, backbone: nn.Module, 
       ValueError: If a batch does not fit them, or the warm-up is longer than the run.
     """
     training = experiment.training
-    if clips < training.batch_size:
-        raise ValueError(f"training.batch_size {training.batch_size} does not fit {clips} training "
-                         f"clips; use 1 to {clips}")
-    steps_per_epoch = clips // training.batch_size
+    steps_per_epoch = steps_of_an_epoch(clips, training.batch_size)
     recipe = Recipe(
         model=NurtureNet(experiment.model, scaling, backbone), losses=experiment.losses,
         augment=experiment.augment, optimizer=experiment.optimizer,

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from deps_jax.common.command.few import few
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import workdir
 from deps_jax.common.loop.parallel import Tree
@@ -25,7 +26,6 @@ from nurture_jax.training.best import read_weights
 from nurture_jax.training.model_file import describe_model, read_model
 
 FILE = "teacher.json"
-SHOWN = 3
 _RANK = {"train": 0, "validation": 1}  # how near a split is to the weights; the others measure
 _MEASURING = 2
 _MEND = "put it back from a copy, or start anew in another --workdir"
@@ -78,10 +78,10 @@ class Teacher:
         seen = [(infant, name) for name, part in parts.items() for infant in part.infants
                 if theirs.get(infant, _MEASURING) < _RANK.get(name, _MEASURING)]
         if seen:
-            first = ", ".join(f"{infant} ({name})" for infant, name in seen[:SHOWN])
+            told = few([f"{infant} ({name})" for infant, name in seen])
             raise ValueError(f"the teacher {self.folder} was made with {len(seen)} infants that "
-                             f"are held out here: {first}{', ...' if seen[SHOWN:] else ''}; give "
-                             f"it the same splits: data.split_seed and the data.*_fraction")
+                             f"are held out here: {told}; give it the same splits: "
+                             f"data.split_seed and the data.*_fraction")
 
 
 def find(student: Any, folder: Path, build: Callable[[dict], Any], *, continues: bool

@@ -79,6 +79,18 @@ class Recipe:
                                    for name, rate in rates.items()}, _groups))
 
 
+def steps_of_an_epoch(clips: int, batch_size: int) -> int:
+    """Number of whole batches in the training clips.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    if clips < batch_size:
+        raise ValueError(f"training.batch_size {batch_size} does not fit {clips} training clips; "
+                         f"use 1 to {clips}")
+    return clips // batch_size
+
+
 def _groups(params: Tree) -> Tree:
     """The name of the optimizer of every weight, in a tree like the weights."""
     return {name: jax.tree.map(lambda _, name=name: "backbone" if name == "backbone" else "rest",
@@ -221,13 +233,13 @@ class Trainer:
         """
         with ThreadPoolExecutor(1) as pool:
             own = batch_size // jax.process_count()
-            ready = self._step.prepare(state, _shapes(example, own), self._key, spending, pool)
+            ready = self._step.prepare(state, batch_shapes(example, own), self._key, spending, pool)
             with spending.on("compile"):
                 ready.result()
 
     def trace(self, state: Tree, example: Batch, batch_size: int) -> jax.stages.Traced:
         """The step for arguments as `compile` takes them, neither compiled nor run."""
-        return self._step.trace(state, _shapes(example, batch_size), self._key)
+        return self._step.trace(state, batch_shapes(example, batch_size), self._key)
 
     def __call__(self, step: int, state: TrainState, batch: Batch
                  ) -> tuple[TrainState, dict[str, Mean]]:
@@ -235,8 +247,8 @@ class Trainer:
         return self._step(state, {name: batch[name] for name in TRAINING_ARRAYS}, self._key)
 
 
-def _shapes(example: Batch, batch_size: int) -> Batch:
-    """Shapes and types of a batch of such examples."""
+def batch_shapes(example: Batch, batch_size: int) -> Batch:
+    """Shapes and types of TRAINING_ARRAYS in a batch of examples like this one of `ClipSource`."""
     return {name: jax.ShapeDtypeStruct((batch_size, *example[name].shape), example[name].dtype)
             for name in TRAINING_ARRAYS}
 

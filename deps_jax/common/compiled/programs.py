@@ -103,7 +103,7 @@ def load(key: str | None, devices: Sequence[jax.Device]) -> jax.stages.Compiled 
             jax.tree.structure(kept["results"]), execution_devices=devices)
         os.utime(path)
         return compiled
-    except Exception:
+    except Exception:  # pickle and XLA raise all kinds; what cannot be used is compiled anew
         with contextlib.suppress(OSError):
             path.unlink()
         return None
@@ -163,7 +163,7 @@ def _save(key: str | None, compiled: jax.stages.Compiled) -> None:
         by_use = sorted(others, key=lambda one: one.stat().st_mtime)
         for old in by_use[:max(len(by_use) + 1 - KEPT, 0)]:
             old.unlink()
-    except Exception:
+    except Exception:  # a cache that cannot be written, or a program that XLA does not write
         return
 
 

@@ -336,4 +336,4 @@ def check_batch_size(batch_size: int, device_count: int | None = None) -> None:
     if batch_size < 1:
         raise ValueError(f"batch size {batch_size} must be 1 or more")
     device_count = device_count or jax.local_device_count()
-    shard_batch(jnp.empty((batch_size, 0)), device_count)
+    shard_batch(np.empty((batch_size, 0)), device_count)

@@ -17,6 +17,7 @@ from deps_jax.common.compiled.cpp import Library
 from deps_jax.common.nn import depthwise_shifted
 from deps_jax.common.nn.depthwise_shifted import Kernels, Sizes
 from deps_jax.common.nn.dispatch import Index
+from deps_jax.common.nn.precision import sum_dtype
 
 LIBRARY = Library(Path(__file__).with_name("depthwise.cc"), ("depthwise", "depthwise_pullback"),
                   instead="depthwise convolutions run as XLA has them, several times slower")
@@ -54,7 +55,7 @@ def pull_back(x: jax.Array, kernels: Kernels, choice: Index | None, dy: jax.Arra
 
 def _wide(arrays: tuple[jax.Array, ...]) -> list[jax.Array]:
     """The arrays in float32, or in float64 where the first is."""
-    dtype = jnp.promote_types(arrays[0].dtype, jnp.float32)
+    dtype = sum_dtype(arrays[0])
     return [array.astype(dtype) for array in arrays]
 
 

@@ -13,6 +13,7 @@ from jax import lax
 
 from deps_jax.common.nn.depthwise_shifted import Kernels, Sizes, candidates, pad, window
 from deps_jax.common.nn.dispatch import Index, switch
+from deps_jax.common.nn.precision import sum_dtype
 
 
 # jit is for tracing only: equal shapes share one jaxpr, in the forward pass, in the backward pass
@@ -121,7 +122,7 @@ def sums_of_products(x: jax.Array, dy: jax.Array, k: int, stride: int = 1) -> ja
       The gradient in float32 or better.
     """
     _, height, width, c = dy.shape
-    padded, wide = pad(x, k // 2), jnp.promote_types(dy.dtype, jnp.float32)
+    padded, wide = pad(x, k // 2), sum_dtype(dy)
     return jnp.stack([
         (window(padded, i, j, height, width, stride).astype(wide) * dy.astype(wide)).sum((0, 1, 2))
         for i in range(k) for j in range(k)]).reshape(k, k, c)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from deps_jax.common.nn.dispatch import Index, switch
+from deps_jax.common.nn.precision import sum_dtype
 
 Kernels = tuple[jax.Array, ...]  # candidates [k, k, c], or one array that they are cut out of
 Sizes = tuple[int, ...]  # k of every candidate
@@ -134,7 +135,7 @@ def _kernel_gradient(padded: jax.Array, dy: jax.Array, k: int, offset: int,
         return total
 
     steps = b // parts * row_steps * column_steps
-    zeros = jnp.zeros((parts, k, k, c), jnp.promote_types(dy.dtype, jnp.float32))
+    zeros = jnp.zeros((parts, k, k, c), sum_dtype(dy))
     return lax.fori_loop(0, steps, body, zeros).sum(0)
 
 

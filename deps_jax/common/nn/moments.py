@@ -4,17 +4,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 
 from deps_jax.common.compiled.cpp import Library
 from deps_jax.common.nn.by_platform import by_platform
+from deps_jax.common.nn.precision import sum_dtype
 
 LIBRARY = Library(Path(__file__).with_name("moments.cc"), ("moments", "norm_sums"),
                   instead="statistics of batch norm are summed as XLA does it, at half the speed")
 
 
 def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    mean = x.mean(0, dtype=_wide(x))
+    mean = x.mean(0, dtype=sum_dtype(x))
     centred = x.astype(mean.dtype) - mean[None]
     return mean, (centred * centred).mean(0)
 
@@ -22,8 +22,9 @@ def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _moments_cpp(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     if not LIBRARY.load():
         return _moments(x)
-    vector = jax.ShapeDtypeStruct(x.shape[1:], _wide(x))
-    return tuple(jax.ffi.ffi_call(LIBRARY.target("moments"), (vector, vector))(x.astype(_wide(x))))
+    dtype = sum_dtype(x)
+    vector = jax.ShapeDtypeStruct(x.shape[1:], dtype)
+    return tuple(jax.ffi.ffi_call(LIBRARY.target("moments"), (vector, vector))(x.astype(dtype)))
 
 
 def _norm_sums(x: jax.Array, dy: jax.Array, mean: jax.Array, inverse: jax.Array
@@ -39,10 +40,6 @@ def _norm_sums_cpp(x: jax.Array, dy: jax.Array, mean: jax.Array, inverse: jax.Ar
     vector = jax.ShapeDtypeStruct(mean.shape, mean.dtype)
     return tuple(jax.ffi.ffi_call(LIBRARY.target("norm_sums"), (vector, vector))(
         x.astype(mean.dtype), dy.astype(mean.dtype), mean, inverse))
-
-
-def _wide(x: jax.Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 _choose_moments = by_platform("moments", default=_moments, cpu=_moments_cpp,

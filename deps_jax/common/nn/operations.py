@@ -15,7 +15,7 @@ from jax import lax
 
 from deps_jax.common.loop.parallel import Tree, first_index, keys_of, mean_over_devices
 from deps_jax.common.nn.moments import moments, norm_sums
-from deps_jax.common.nn.precision import exact_product
+from deps_jax.common.nn.precision import exact_product, sum_dtype
 
 Normalised = tuple[jax.Array, jax.Array, jax.Array]  # (y, mean, biased variance)
 SYNCHRONISED, PER_DEVICE = NORMS = ("synchronised", "per_device")  # whose batch statistics
@@ -107,7 +107,7 @@ def pointwise_norm(x: jax.Array, params: Tree, stats: Tree | None, mode: Mode,
     if not mode.train:
         scale, shift = _scale_and_shift(norm, stats["norm"], epsilon)
         return pointwise(x, kernel * scale[None]) + _along(x, shift.astype(x.dtype)), stats
-    flat, wide = x.reshape(-1, x.shape[-1]), _wide(x)
+    flat, wide = x.reshape(-1, x.shape[-1]), sum_dtype(x)
     product = partial(exact_product, preferred_element_type=wide)
     mean = mean_over_devices(flat.mean(0, dtype=wide), mode.norm_axis)
     # Rounded after centring, not before: y is made of these very numbers, and so are its moments.
@@ -126,11 +126,11 @@ def _gram(x: jax.Array) -> jax.Array:
 
     Its pullback is one product with x, for which JAX would take two that are the same.
     """
-    return exact_product(x.T, x, preferred_element_type=_wide(x))
+    return exact_product(x.T, x, preferred_element_type=sum_dtype(x))
 
 
 def _gram_pullback(x: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
-    dx = exact_product(x, (dy + dy.T).astype(x.dtype), preferred_element_type=_wide(x))
+    dx = exact_product(x, (dy + dy.T).astype(x.dtype), preferred_element_type=sum_dtype(x))
     return (dx.astype(x.dtype),)
 
 
@@ -172,7 +172,7 @@ def _normalise_forward(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon:
         mean, within, squares = mean_over_devices((mean, var, mean**2), axis_name)
         var = within + jnp.maximum(squares - mean**2, 0)
     inverse = lax.rsqrt(var + epsilon)
-    centred = x.astype(_wide(x)) - _along(x, mean)
+    centred = x.astype(sum_dtype(x)) - _along(x, mean)
     y = (centred * _along(x, inverse * scale) + _along(x, bias)).astype(x.dtype)
     return (y, mean, var), (x, mean, inverse, scale)
 
@@ -184,18 +184,13 @@ def _normalise_backward(epsilon: float, axis_name: str | None, residuals: tuple[
     dy, count = cotangents[0], x.size // x.shape[-1]
     dbias, dscale = norm_sums(_rows(x), _rows(dy), mean, inverse)
     mean_dbias, mean_dscale = mean_over_devices((dbias / count, dscale / count), axis_name)
-    centred = x.astype(_wide(x)) - _along(x, mean)
-    dx = (dy.astype(_wide(x)) - _along(x, mean_dbias)
+    centred = x.astype(sum_dtype(x)) - _along(x, mean)
+    dx = (dy.astype(sum_dtype(x)) - _along(x, mean_dbias)
           - centred * _along(x, inverse * mean_dscale)) * _along(x, inverse * scale)
     return dx.astype(x.dtype), dscale, dbias
 
 
 _normalise.defvjp(_normalise_forward, _normalise_backward)
-
-
-def _wide(x: jax.Array) -> np.dtype:
-    """Type of sums over a feature map."""
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _rows(x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Products of float32 matrices that are not rounded, wherever they run.
+"""Products of float32 matrices that are not rounded, wherever they run; the type of sums.
 
 By default a GPU of NVIDIA rounds the numbers of float32 matrices and convolutions to TF32 (11
 significant bits) before it multiplies them, and a TPU to bfloat16 (8 bits). What that does to which
@@ -19,3 +19,8 @@ full_precision = jax.default_matmul_precision("highest")
 
 exact_product = partial(jnp.matmul, precision=EXACT)
 exact_einsum = partial(jnp.einsum, precision=EXACT)
+
+
+def sum_dtype(x: jax.Array) -> jnp.dtype:
+    """Type in which values of an array are summed: its own, and float32 where that is narrower."""
+    return jnp.promote_types(x.dtype, jnp.float32)

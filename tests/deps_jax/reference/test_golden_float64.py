@@ -14,7 +14,7 @@ from make_golden import GOLDEN, flat, make, pixels, read_space, unflat
 from deps_jax.common.loop.optim import Optimizer
 from deps_jax.common.loop.state import TrainState
 from deps_jax.data.augment import Augment
-from deps_jax.space.subnet import from_lists, stack
+from deps_jax.space.subnet import from_lists, stack, traced
 from deps_jax.supernet import supernet
 from deps_jax.supernet.convert import convert, short_name, to_state_dict
 from deps_jax.training.losses import Hard, Target, smoothed
@@ -58,10 +58,6 @@ def images(record):
 
 def subnet(space, arch):
     return from_lists(space, depths=arch["d"], kernels=arch["ks"], expands=arch["e"])
-
-
-def traced(value):
-    return jax.tree.map(jnp.asarray, value)
 
 
 def test_logits_gradients_and_statistics_of_three_subnets(record, variables, images):

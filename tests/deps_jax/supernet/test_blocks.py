@@ -14,7 +14,7 @@ from other_blocks import OWN, RESNET
 
 from deps_jax.space.cost import CostModel
 from deps_jax.space.layers import layers
-from deps_jax.space.subnet import canonical, largest, sample, smallest, stack
+from deps_jax.space.subnet import canonical, largest, sample, smallest, stack, traced
 from deps_jax.supernet import supernet
 from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.supernet.masks import active_masks
@@ -43,10 +43,6 @@ class Case:
 @pytest.fixture(scope="module", params=[RESNET, OWN], ids=lambda space: space.name)
 def case(request):
     return Case(request.param)
-
-
-def traced(subnet):
-    return jax.tree.map(jnp.asarray, subnet)
 
 
 def test_chosen_at_run_time_equals_static(case):

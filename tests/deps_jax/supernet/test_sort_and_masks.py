@@ -9,7 +9,7 @@ import pytest
 from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace, Stage
-from deps_jax.space.subnet import canonical, sample
+from deps_jax.space.subnet import canonical, sample, traced
 from deps_jax.space.subnet_text import decode, encode
 from deps_jax.supernet import supernet
 from deps_jax.supernet.channel_sorting import sort_channels
@@ -17,10 +17,6 @@ from deps_jax.supernet.masks import active_masks
 from deps_jax.supernet.supernet import init
 
 sort_compiled = jax.jit(sort_channels, static_argnums=0, static_argnames="protected")
-
-
-def traced(subnet):
-    return jax.tree.map(jnp.asarray, subnet)
 
 
 def test_sorting_keeps_the_function_of_the_full_model(tiny, tiny_variables, tiny_images,

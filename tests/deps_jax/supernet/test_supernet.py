@@ -9,17 +9,13 @@ from tiny_spaces import PLAIN, TINY
 
 from deps_jax.space.families import MOBILENET_V3
 from deps_jax.space.layers import layers
-from deps_jax.space.subnet import canonical, largest, sample, smallest
+from deps_jax.space.subnet import canonical, largest, sample, smallest, traced
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet import supernet
 
 SUBNETS = {"tiny": ("largest", "smallest", "k3e1-k5e2/k5e2x2", "k5e3/k3e3-k3e1-k5e2"),
            "plain": ("largest", "smallest", "k3e2/k5e1-k3e1/k5e2x2")}
 in_float64 = jax.enable_x64(True)  # as a decorator, or with `with`
-
-
-def traced(subnet):
-    return jax.tree.map(jnp.asarray, subnet)
 
 
 def loss_of(apply):

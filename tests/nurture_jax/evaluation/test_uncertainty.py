@@ -8,10 +8,10 @@ from scipy import stats
 
 from deps_jax.common.statistics.intervals import wilson
 from nurture_jax.evaluation import uncertainty
-from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, bootstrap, draws, share
+from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, bootstrap, draws, mean_of, share
 
 
-def mean_of(total, count):
+def ratio(total, count):
     return (total / count,)
 
 
@@ -34,7 +34,7 @@ def test_95_of_100_intervals_hold_the_truth():
     for seed in range(data_sets):
         values = random.gamma(4, 25, 40)[owner] + random.normal(0, 10, 120)  # 100 on average
         for name, whose in (("infants", owner), ("visits", np.arange(120))):
-            mean, = bootstrap(whose, terms(values), mean_of, seed, resamples=400)
+            mean, = bootstrap(whose, terms(values), ratio, seed, resamples=400)
             assert mean.value == pytest.approx(values.mean())
             held[name] += mean.low <= 100 <= mean.high
     assert 0.91 <= held["infants"] / data_sets <= 0.98
@@ -46,10 +46,10 @@ def test_width_is_that_of_infants_not_of_visits():
     of_infant = random.normal(size=100)
     alike = np.repeat(of_infant, 5)
     owner = np.repeat(np.arange(100), 5)
-    mean, = bootstrap(owner, terms(alike), mean_of)
+    mean = mean_of(owner, alike)
     expected = 2 * stats.norm.ppf(0.975) * of_infant.std() / 10
     assert mean.high - mean.low == pytest.approx(expected, rel=0.1)
-    naive, = bootstrap(np.arange(500), terms(alike), mean_of)
+    naive = mean_of(np.arange(500), alike)
     assert naive.high - naive.low == pytest.approx(expected / np.sqrt(5), rel=0.1)
 
 
@@ -58,7 +58,7 @@ def test_beside_percentiles_the_interval_of_a_skewed_mean_moves_to_the_long_tail
     random, owner = np.random.default_rng(0), np.repeat(np.arange(80), 2)
     for values, least, most in ((random.normal(100, 20, 160), -0.04, 0.04),
                                 (random.exponential(100, 160), 0.0, 0.15)):
-        found, = bootstrap(owner, terms(values), mean_of)
+        found, = bootstrap(owner, terms(values), ratio)
         low, high = percentiles(owner, values)
         for new, old in ((found.low, low), (found.high, high)):
             assert least < (new - old) / (high - low) < most
@@ -67,7 +67,7 @@ def test_beside_percentiles_the_interval_of_a_skewed_mean_moves_to_the_long_tail
 def test_the_interval_of_a_share_near_one_reaches_further_down():
     """119 of 120: percentiles reach no further than the resamples that drew it twice."""
     owner, hits = np.repeat(np.arange(40), 3), np.arange(120) != 7
-    found, = bootstrap(owner, terms(hits), mean_of)
+    found, = bootstrap(owner, terms(hits), ratio)
     low, _ = percentiles(owner, hits)
     assert found.value == 119 / 120 and found.high == 1
     assert 0.93 < found.low < low
@@ -86,7 +86,7 @@ def test_where_all_resamples_agree_the_interval_is_that_value():
 def test_a_statistic_that_some_resamples_lack_has_no_interval():
     rare = np.zeros((40, 2))
     rare[3] = 1
-    number, = bootstrap(np.arange(40), rare, mean_of)  # no case at all in a third of them
+    number, = bootstrap(np.arange(40), rare, ratio)  # no case at all in a third of them
     assert number.value == 1 and np.isnan([number.low, number.high]).all()
 
 
@@ -94,18 +94,18 @@ def test_same_seed_same_interval_and_the_order_does_not_matter():
     random = np.random.default_rng(0)
     values, owner = random.normal(size=60), np.repeat(np.arange(20), 3)
     order = random.permutation(60)
-    first = bootstrap(owner, terms(values), mean_of, seed=5)
-    again = bootstrap(owner[order], terms(values[order]), mean_of, seed=5)
+    first = bootstrap(owner, terms(values), ratio, seed=5)
+    again = bootstrap(owner[order], terms(values[order]), ratio, seed=5)
     np.testing.assert_allclose([first[0].low, first[0].high], [again[0].low, again[0].high])
-    other, = bootstrap(owner, terms(values), mean_of, seed=6)
+    other, = bootstrap(owner, terms(values), ratio, seed=6)
     assert other.low != first[0].low
 
 
 def test_too_few_infants_have_no_interval():
     few = np.arange(MINIMUM_INFANTS - 1.0)
-    number, = bootstrap(few, terms(few), mean_of)
+    number, = bootstrap(few, terms(few), ratio)
     assert number.value == few.mean() and np.isnan([number.low, number.high]).all()
-    nothing, = bootstrap(np.zeros(0), np.zeros((0, 2)), mean_of)
+    nothing, = bootstrap(np.zeros(0), np.zeros((0, 2)), ratio)
     assert np.isnan(nothing.value)
 
 

@@ -26,7 +26,7 @@ from nurture_jax.synthetic.anny import source as anny_source
 from nurture_jax.synthetic.bodies import check_installed
 from nurture_jax.synthetic.dataset import write
 from nurture_jax.synthetic.video import write_video
-from nurture_jax.synthetic.visit import Settings, annotated_indices, draw_visit, pictures, plan
+from nurture_jax.synthetic.visit import Settings, draw_visit, even_indices, pictures, plan
 
 SETTINGS = Settings(infants=10, visits_per_infant=2, seconds=1.0, short_sides_px=(64,), fps=8.0,
                     annotated_frames=2)
@@ -85,7 +85,7 @@ def test_some_phones_have_uneven_frame_times(folder):
 def test_masks_are_the_rendered_ones(folder):
     visit = draw_visit(SETTINGS, 0, 1)
     (read,) = (seen for seen in records.load(folder).visits if seen.key == "n00000/1")
-    indices = annotated_indices(visit, 2)
+    indices = even_indices(visit, 2)
     for frame, (_, ids, _) in zip(read.frames, pictures(visit, indices), strict=True):
         np.testing.assert_array_equal(frame.mask(), ids)
     assert [frame.frame_index for frame in read.frames] == indices
