@@ -4,23 +4,23 @@
 """
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from deps_jax.common.command.arguments import OneSentence
 from deps_jax.export.runtime import Model
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, or 2 after an error that it has printed."""
-    parser = argparse.ArgumentParser(prog="python -m deps_jax.run",
-                                     description="Classifies pictures with an exported model.")
+    parser = OneSentence(prog="python -m deps_jax.run",
+                         description="Classifies pictures with an exported model.")
     parser.add_argument("model", type=Path, help="NAME.onnx, with its card NAME.json beside it")
     parser.add_argument("photos", type=Path, nargs="+", help="pictures to classify")
     parser.add_argument("--top", type=int, default=5, help="classes to show")
     parser.add_argument("--threads", type=int, default=1, help="of onnxruntime")
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         model = Model(options.model, options.threads)
         for photo in options.photos:
             if not photo.is_file():

@@ -32,7 +32,7 @@ def read(name: str) -> dict:
     parts, problems = annotations.load(Path(name))
     frames, found = annotations.parse(*parts) if parts else ({}, [])
     if problems + found:
-        raise ValueError(f"{name} has {len(problems + found)} problems:\n{many(problems + found)}")
+        raise ValueError(f"{name} cannot be used:\n{many(problems + found)}")
     return frames
 
 

@@ -11,6 +11,7 @@ from absl import flags
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_folder
 
 with needs("nurture"), needs("export"):
     from nurture_jax.deploy.export import ExportSettings, export, summary
@@ -28,6 +29,8 @@ DATA_DIR = flags.DEFINE_string("data", "", "where the data set lies now, if it h
 
 
 def main(_):
+    if OUT.value:
+        output_folder("out", OUT.value)
     settings = ExportSettings(MEGABYTES.value, LATENCY.value, THREADS.value, SPLIT.value,
                               DATA_DIR.value, TABLE.value)
     print(summary(export(WORKDIR.value, OUT.value, settings)))

@@ -11,6 +11,7 @@ from absl import flags
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_folder
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.candidate import parse_candidate
 
@@ -24,7 +25,8 @@ SUBNET = flags.DEFINE_string("subnet", "", "name, such as d2e3, smallest or d2e3
 FRONT = flags.DEFINE_string("front", "", "front.json of a search: all its subnets")
 FORMAT = flags.DEFINE_enum("format", "onnx", FORMATS, "of the file")
 PRECISION = flags.DEFINE_enum("precision", "fp32", PRECISIONS, "int8 is weights only")
-IMAGES = flags.DEFINE_integer("images", 0, "validation images for the check, 0 is all")
+IMAGES = flags.DEFINE_integer("images", 0, "validation images for the check, 0 is all",
+                              lower_bound=0)
 CALIBRATION = flags.DEFINE_string("calibration_dir", "", "photos that give int8_static its ranges")
 THREADS = flags.DEFINE_integer("threads", 1, "of onnxruntime, for the latency", lower_bound=1)
 OUT = flags.DEFINE_string("out", "", "folder; empty is WORKDIR/exported")
@@ -37,8 +39,8 @@ def main(_):
     points = read_front(Path(FRONT.value)) if FRONT.value else []
     if bool(points) and bool(SUBNET.value):
         raise ValueError("--subnet and --front are given; give one of them")
+    folder = output_folder("out", OUT.value or str(Path(WORKDIR.value) / "exported"))
     trained = TrainedRun.open(Path(WORKDIR.value), DATA_DIR.value)
-    folder = Path(OUT.value or Path(WORKDIR.value) / "exported")
     if points:
         failures, doubts, text = export_front(trained, points, folder, settings)
         print(f"{text}\n{verdict(failures, doubts)}")

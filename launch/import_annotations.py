@@ -38,7 +38,7 @@ def main(_):
     found = coco_exports.read(EXPORTS.value, frames, video=VIDEO.value,
                               keep_unmarked=UNMARKED.value)
     if found.problems:
-        raise ValueError(f"the exports have {len(found.problems)} problems; mend and try again:\n"
+        raise ValueError(f"the exports cannot be used; mend and try again:\n"
                          f"{many(found.problems)}")
     sealed.replace(out, json.dumps(found.content))
     print(f"{found}\nwritten to {out}")

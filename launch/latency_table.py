@@ -23,7 +23,7 @@ with needs("export"):
 
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 OUT = flags.DEFINE_string("out", "", "the table; empty is WORKDIR/latency_table.json")
-RESOLUTION = flags.DEFINE_integer("resolution", None, "of the images in pixels")
+RESOLUTION = flags.DEFINE_integer("resolution", None, "of the images in pixels", lower_bound=1)
 PRECISION = flags.DEFINE_enum("precision", "fp32", PRECISIONS, "of the models")
 THREADS = flags.DEFINE_integer("threads", 1, "of onnxruntime", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 20, "in which every model is timed", lower_bound=1)

@@ -6,12 +6,11 @@
 
 With limits, the best subnet that keeps them all is named at the end.
 """
-from pathlib import Path
-
 from absl import flags
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_folder
 
 with needs("export"):
     from deps_jax.export.onnx_writer import PRECISIONS
@@ -38,8 +37,9 @@ def main(_):
     goal = Goal(tuple(OBJECTIVES.value or list(allowed) or default), allowed)
     settings = search_flags.settings(population=POPULATION.value, generations=GENERATIONS.value,
                                      front=FRONT.value, direct=DIRECT.value)
+    out = output_folder("out", OUT.value) if OUT.value else None
     trained = search_flags.trained()
-    folder = Path(OUT.value) if OUT.value else trained.folder / "search"
+    folder = out or trained.folder / "search"
     points, text = search_run(trained, goal, folder, tables=tables, settings=settings)
     print(text)
     if allowed:

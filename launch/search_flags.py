@@ -10,7 +10,8 @@ from deps_jax.search.search_run import SearchSettings
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of a training run", required=True)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data lies now, if it has moved")
 MEASURED = flags.DEFINE_integer("measured", 100, "subnets that the accuracy predictor learns from")
-IMAGES = flags.DEFINE_integer("images", 1000, "validation images in these measurements; 0 is all")
+IMAGES = flags.DEFINE_integer("images", 1000, "validation images in these measurements; 0 is all",
+                              lower_bound=0)
 SEED = flags.DEFINE_integer("seed", 0, "of the search")
 LATENCY = flags.DEFINE_float("max_latency_ms", None, "on the device of the latency table")
 MACS = flags.DEFINE_float("max_macs", None, "multiply-adds, such as 20e6")

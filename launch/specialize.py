@@ -2,12 +2,11 @@
 
     python -m launch.specialize --workdir runs/c10 --max_latency_ms 2 --precision int8
 """
-from pathlib import Path
-
 from absl import flags
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_folder
 
 with needs("export"):
     from deps_jax.export.export import PRECISIONS, ExportSettings
@@ -24,10 +23,10 @@ OUT = flags.DEFINE_string("out", "", "folder; empty is WORKDIR/specialized")
 def main(_):
     allowed, tables = search_flags.limits(PRECISION.value), search_flags.tables()
     search_settings = search_flags.settings()
+    out = output_folder("out", OUT.value) if OUT.value else None
     trained = search_flags.trained()
     exported, text = specialize(
-        trained, allowed, Path(OUT.value) if OUT.value else trained.folder / "specialized",
-        tables=tables,
+        trained, allowed, out or trained.folder / "specialized", tables=tables,
         settings=ExportSettings(precision=PRECISION.value, threads=THREADS.value),
         search_settings=search_settings, progress=bar)
     print(text)

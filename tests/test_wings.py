@@ -19,7 +19,8 @@ WINGS = {
         "common.nn": "by_platform dispatch precision depthwise_shifted depthwise_native "
                      "depthwise_cpp depthwise moments pieces operations",
         "common.statistics": "intervals",
-        "common.command": "few outputs mendable page settings named source vectors cli extras",
+        "common.command": "arguments few outputs mendable page settings named source vectors cli "
+                          "extras",
         "data": "boxes colour augment mix policies images sources folder pipeline load listing",
         "space": "rows block search_space plain subnet subnet_text ofa candidate layers cost",
         "space.families": "mobilenet_v3 proxyless resnet50d net_config",

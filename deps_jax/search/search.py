@@ -111,6 +111,10 @@ class Goal:
                 raise ValueError(f"cost {name!r} is unknown; use one of {tuple(known)}")
         if not self.objectives:
             raise ValueError(f"there is no cost to keep low; choose from {tuple(known)}")
+        self.check_limits()
+
+    def check_limits(self) -> None:
+        """Raises ValueError for a limit that is not above 0; no cost has to be known for it."""
         for name, limit in self.limits.items():
             if not limit > 0:
                 raise ValueError(f"the limit of {name}, {limit:g}, is not above 0")

@@ -13,6 +13,7 @@ from deps_jax.evaluation.certainty import ends, percent, warning
 from deps_jax.export.onnx_writer import FILE_SIZES
 from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
+from deps_jax.search.accuracy_predictor import LEAST
 from deps_jax.search.front_report import write_front, write_page
 from deps_jax.search.latency import LatencyTable
 from deps_jax.search.learning import learn
@@ -52,6 +53,9 @@ class SearchSettings:
       seed: Seed of NSGA-II and of the random search beside it.
       resolutions: Sides of the images in pixels to choose from; () takes the space's own.
       direct: Whether every subnet that the search asks for is measured, without a predictor.
+
+    Raises:
+      ValueError: If `measured` is too few to learn from.
     """
 
     measured: int = 100
@@ -63,6 +67,11 @@ class SearchSettings:
     seed: int = 0
     resolutions: tuple[int, ...] = ()
     direct: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.direct and self.measured < LEAST:
+            raise ValueError(f"measured {self.measured} is too few subnets to learn accuracies "
+                             f"from; use {LEAST} or more")
 
     def genome(self, run: TrainedRun) -> Genome:
         """The candidates that the search chooses between.

@@ -44,8 +44,11 @@ def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
       the end; and what to print.
 
     Raises:
-      ValueError: If no subnet keeps the limits; raised before anything is measured on images.
+      ValueError: If a limit is not above 0, or no subnet keeps them; raised before anything is
+        measured on images, the first before anything is timed.
     """
+    goal = Goal(tuple(limits) or ("macs",), dict(limits))
+    goal.check_limits()
     genome = search_settings.genome(run)
     without = {name: limit for name, limit in limits.items() if name != "latency_ms"}
     check_feasible(genome, cost_functions(genome), Goal(tuple(without) or ("macs",), without))
@@ -55,7 +58,6 @@ def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
                   for resolution in genome.resolutions]
         for table in tables:
             table.save(folder / f"latency_table_{table.question['resolution']}px.json")
-    goal = Goal(tuple(limits) or ("macs",), dict(limits))
     points, searched = search_run(run, goal, folder / "search", tables=tables,
                                   settings=search_settings)
     chosen, timings, timed = points, "", {}

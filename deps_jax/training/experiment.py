@@ -113,6 +113,9 @@ class Training:
         if self.epochs <= 0 or self.batch_size < 1:
             raise ValueError(f"training.epochs {self.epochs} and training.batch_size "
                              f"{self.batch_size} must be above 0")
+        if not 0 < self.norm_momentum <= 1:
+            raise ValueError(f"training.norm_momentum {self.norm_momentum:g} is not above 0 and at "
+                             f"most 1; it is the part of the new batch, 0.1 as in OFA")
 
 
 @dataclasses.dataclass(frozen=True)

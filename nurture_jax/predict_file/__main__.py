@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deps_jax.common.command.arguments import OneSentence
 from deps_jax.common.command.mendable import is_mendable, sentence
 from deps_jax.common.command.outputs import output_file
 
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
       arguments: Those of the command line; None takes those of the process.
     """
-    flags = _flags().parse_args(arguments)
     try:
+        flags = _flags().parse_args(arguments)
         return _table(flags) if flags.table else _video(flags)
     except Exception as error:
         if not is_mendable(error):
@@ -76,7 +77,7 @@ def _table(flags: argparse.Namespace) -> int:
 
 
 def _flags() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneSentence(
         prog="python -m nurture_jax.predict_file", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="the .onnx file, its card beside it")

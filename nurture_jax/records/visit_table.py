@@ -96,6 +96,8 @@ def _read_cells(path: Path) -> tuple[tuple[list[str], list[list[str]]] | None, l
 
 def _decode(data: bytes) -> tuple[str | None, str]:
     """The text, or None and why it cannot be read."""
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):  # .xlsx, .ods and .xls
+        return None, f"is a workbook of a spreadsheet program, not text; {SAVE_AS}"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:200]:
         return None, f"is in UTF-16; {SAVE_AS}"
     try:

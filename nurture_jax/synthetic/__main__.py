@@ -15,8 +15,8 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from deps_jax.common.command.arguments import OneSentence
 from deps_jax.common.command.cli import BAD_INPUT, INTERRUPTED, prepare_jax
 from deps_jax.common.command.extras import needs
 from deps_jax.common.command.mendable import is_mendable, sentence
@@ -36,11 +36,6 @@ DEMO = Settings(infants=400, visits_per_infant=3, seconds=2.4, short_sides_px=(9
 DEMO_NEGATIVES = 20  # of each kind
 BENCHMARK_PX = 224
 BENCHMARK_FRAMES = 100
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see --help")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -116,7 +111,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m nurture_jax.synthetic", description=__doc__,
+    parser = OneSentence(prog="python -m nurture_jax.synthetic", description=__doc__,
                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     shown = lambda field: f"(default {getattr(Settings(), field)}; --demo {getattr(DEMO, field)})"
     add = lambda name, kind, text: parser.add_argument(

@@ -20,6 +20,13 @@ def in_the_root(monkeypatch):
     (["--config", "configs/deps_digits.py", "--config.space.depths=()"], "depths is empty"),
     (["--config", "configs/deps_cifar10.py", "--config.data.dir=/nowhere"], "/nowhere"),
     (["--workdri", "x"], "workdri"),
+    ([], "--config is missing (config file, FILE.py or FILE.py:OPTION); see"),
+    (["--config", "docs/method.md"], "docs/method.md, line 23: unterminated string literal"),
+    (["--config", "docs/results/compare_cifar10/deps-seed0.json"],
+     "name 'false' is not defined; a config is a Python file that has get_config"),
+    (["--config", "docs/images/page_curve.png"], "null bytes; a config is a Python file"),
+    (["--config", "configs"], "Is a directory: 'configs'"),
+    (["--config", "configs/nurture.py"], "others that are given; is it of another command or kind"),
 ])
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, tmp_path):
     code, _, said = launch_here("train_supernet", "--workdir", str(tmp_path / "run"), *arguments)
@@ -27,6 +34,16 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, tmp_path)
     assert message in said and "Traceback" not in said
     assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_needs_get_config(tmp_path):
+    """As a process of its own: in this one the module of an earlier config would be found."""
+    result = subprocess.run([sys.executable, "-m", "launch.train_supernet", "--config",
+                             "launch/__init__.py", "--workdir", str(tmp_path / "run")],
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == ("error: the file of --config has no get_config; a config is a Python "
+                             "file that has get_config, such as configs/deps_digits.py\n")
 
 
 def test_evaluation_needs_a_run(tmp_path):
@@ -59,6 +76,16 @@ def test_own_photos_refuse_in_one_sentence(arguments, message, tmp_path):
     ("specialize", ["--max_macs=many"], "many"),
     ("specialize", ["--max_macs=1e6"], "holds no experiment"),
     ("export_subnet", ["--subnet=d2e3", "--front=nothing.json"], "nothing.json does not exist"),
+    ("export_subnet", ["--subnet=d2e3", "--out=README.md"], "README.md is a file; give a folder"),
+    ("export_subnet", ["--subnet=d2e3", "--images=-1"], "images=-1"),
+    ("export_nurture", ["--out=README.md"], "README.md is a file; give a folder"),
+    ("search", ["--out=README.md"], "README.md is a file; give a folder"),
+    ("search", ["--images=-1"], "images=-1"),
+    ("search", ["--measured=19"], "measured 19 is too few subnets to learn accuracies"),
+    ("search", ["--measured=0", "--direct"], "holds no experiment"),
+    ("specialize", ["--measured=0"], "measured 0 is too few subnets"),
+    ("specialize", ["--out=README.md"], "README.md is a file; give a folder"),
+    ("latency_table", ["--resolution=0"], "resolution=0"),
     ("finetune_subnet", ["--subnet=d2e3", "--out=x", "--epochs=0"], "epochs 0 and rate"),
     ("cut_nurture", ["--out=x"], "give one of --subnet, --max_mmacs and --max_latency_ms"),
     ("cut_nurture", ["--out=x", "--subnet=d2", "--max_mmacs=3"], "give one of --subnet"),

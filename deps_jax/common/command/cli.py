@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +23,7 @@ from deps_jax.common.processes import start
 
 BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
+A_CONFIG = "a config is a Python file that has get_config, such as configs/deps_digits.py"
 CACHE_ROOM_BYTES = 200_000_000  # what the programs of some runs may take (our choice)
 
 
@@ -136,12 +139,33 @@ def _parse(argv: Sequence[str]) -> list[str]:
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:  # where it may be left out
             flags.FLAGS.config.to_dict()  # a file that does not load says so only when it is used
         return rest
+    except (NameError, ImportError, SyntaxError) as error:  # such as a config.json of a run
+        fail(_not_run(error))
     except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         fail(_last_line(error))
+
+
+def _not_run(error: Exception) -> str:
+    """Where a config file, or what it imports, could not be run."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    path, line, why = ((error.filename, error.lineno, error.msg) if isinstance(error, SyntaxError)
+                       else (frame.filename, frame.lineno, error))
+    place = f"{path}, line {line}: " if path else ""
+    return f"{place}{why}; {A_CONFIG}"
+
+
+_NOT_LOADED = "Configuration is not available because of an earlier failure to load: "
 
 
 def _last_line(error: Exception) -> str:
     """What happened, taken out of an error of config_flags: some hold a traceback, some a repr."""
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    text = text.replace("\\'", "'").replace("'\\n", ". ").strip("' \n")
+    if missing := re.fullmatch(r"flag --(\w+)=None: .* must have a value other than None\.", text):
+        name = missing[1]
+        return f"--{name} is missing ({flags.FLAGS[name].help}); see --help"
+    if "has no attribute 'get_config'" in text:
+        return f"the file of --config has no get_config; {A_CONFIG}"
+    text = text.removeprefix(_NOT_LOADED).replace("\\'", "'").replace("'\\n", ". ").strip()
+    if text.startswith("'"):
+        text = text.strip("'")
     return text.splitlines()[-1].strip().removeprefix("ValueError: ")

@@ -36,11 +36,14 @@ def build_settings(cls: type[T], values: Mapping[str, Any] | T, name: str = "con
     if not isinstance(values, Mapping):
         raise ValueError(f"{name} is {_shown(values)}, not fields by name; give it some")
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            close = difflib.get_close_matches(key, fields, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {sorted(fields)}"
-            raise ValueError(f"{name} has no field {key!r}; {hint}")
+    if unknown := [key for key in values if key not in fields]:
+        key, others = unknown[0], len(unknown) - 1
+        close = difflib.get_close_matches(key, fields, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {sorted(fields)}"
+        if others > 1:
+            hint = f"is it of another command or kind? {hint.capitalize()}"
+        more = f" nor {others} others that are given" if others > 1 else ""
+        raise ValueError(f"{name} has no field {key!r}{more}; {hint}")
     for key, field in fields.items():
         required = (field.default is dataclasses.MISSING
                     and field.default_factory is dataclasses.MISSING)

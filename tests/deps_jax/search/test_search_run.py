@@ -163,3 +163,12 @@ def test_one_call_from_run_to_file(searched, tmp_path):
     assert exported.path.name in page and "file_bytes_fp32 at most" in page
     assert page.count('class="chosen"') == 1 and page.count('stroke-width="2"') >= 1
     assert text.splitlines()[-1].startswith("report:")
+
+
+def test_a_limit_below_0_is_refused_before_anything_is_opened_or_timed(tmp_path):
+    with pytest.raises(ValueError, match="the limit of latency_ms, -1, is not above 0"):
+        specialize(None, {"latency_ms": -1.0}, tmp_path, settings=ExportSettings(),
+                   search_settings=SETTINGS)
+    with pytest.raises(ValueError, match="measured 19 is too few subnets to learn accuracies from"):
+        dataclasses.replace(SETTINGS, measured=19)
+    assert dataclasses.replace(SETTINGS, measured=0, direct=True).measured == 0

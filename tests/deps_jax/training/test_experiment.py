@@ -152,6 +152,7 @@ def test_checkpoint_of_another_space_is_refused(finished, tmp_path):
     ({"method.name": "ofa"}, "method has no field 'ramp_epochs'"),
     ({"method.name": "bignas"}, "choose the method with --config FILE:bignas"),
     ({"optimizer.name": "lion"}, "optimizer 'lion' is unknown"),
+    ({"training.norm_momentum": 2.0}, r"training\.norm_momentum 2 is not above 0 and at most 1"),
     ({"init_from": "nothing.pth"}, "is not a file"),
 ])
 def test_bad_settings_are_refused_before_anything_is_compiled(changes, message, tmp_path,

@@ -153,6 +153,13 @@ def test_how_the_table_was_saved(folder, encoding, replace, sentence):
     assert sentence in only(folder)
 
 
+@pytest.mark.parametrize("start", [b"PK\x03\x04\x14\0", b"\xd0\xcf\x11\xe0\xa1\xb1"],
+                         ids=["xlsx", "xls"])
+def test_a_workbook_that_is_called_csv(folder, start):
+    (folder / "visits.csv").write_bytes(start + b"\0" * 100)
+    assert "visits.csv: is a workbook of a spreadsheet program, not text; save it" in only(folder)
+
+
 def test_byte_order_mark_and_empty_rows_are_taken(folder):
     text = (folder / "visits.csv").read_text() + "\n,,,,,,,,,,,,,\n"
     (folder / "visits.csv").write_bytes(text.encode("utf-8-sig"))

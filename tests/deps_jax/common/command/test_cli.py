@@ -8,7 +8,7 @@ import pytest
 
 from deps_jax.common.command import cli
 from deps_jax.common.command.mendable import is_mendable, sentence
-from deps_jax.common.command.outputs import output_file
+from deps_jax.common.command.outputs import output_file, output_folder
 
 
 def python(code):
@@ -77,6 +77,14 @@ def test_output_file(tmp_path):
                           ("none/a.png", "there is no folder .*none; make it")):
         with pytest.raises(ValueError, match=f"--picture .*{message}"):
             output_file("picture", str(tmp_path / name), (".png", ".jpg") if name else ())
+
+
+def test_output_folder(tmp_path):
+    assert output_folder("out", str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
+    (tmp_path / "file").write_text("")
+    for name in ("file", "file/a/b"):
+        with pytest.raises(ValueError, match=f"--out .*{name}: .*/file is a file; give a folder"):
+            output_folder("out", str(tmp_path / name))
 
 
 def test_synthetic_videos_name_a_missing_extra():
