@@ -26,7 +26,8 @@ from nurture_jax.training.model_file import read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
-_BEFORE = {"model.thickness": False, "augment.forget": 0.0, "augment.forget_all": 0.0}
+_BEFORE = {"model.thickness": False, "augment.forget": 0.0, "augment.forget_all": 0.0,
+           "training.batch_norm": "synchronised"}
 
 
 def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
@@ -58,6 +59,18 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
         found["keypoints"] = jnp.concatenate(
             [MASK_STRIDE * geometry.peaks(heatmaps), heatmaps.max((2, 3))[..., None]], -1)
     return found
+
+
+def hashed(experiment: Experiment) -> dict[str, object]:
+    """Settings by their names that are in the hash of a model.
+
+    Paths and cadences, which a continued run may change, are not, nor are the gate, the teacher,
+    and settings of a later version that are as if there were none.
+    """
+    settings = flatten(dataclasses.asdict(experiment))
+    return {name: value for name, value in settings.items()
+            if (name, value) not in _BEFORE.items()
+            and not name.startswith((*MAY_DIFFER, GATE, TEACHER))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,18 +115,10 @@ class TrainedNurture:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all that makes an estimate: weights, constants, backbone and settings.
-
-        Paths and cadences, which a continued run may change, are not in it, nor are the gate and
-        the teacher.
-        """
-        settings = flatten(dataclasses.asdict(self.experiment))
-        settings = {name: value for name, value in settings.items()
-                    if (name, value) not in _BEFORE.items()}
+        """Hash of all that makes an estimate: weights, constants, backbone and settings."""
         plain = {"standard": self.model.scaling.plain(),
                  "backbone": describe(self.model.backbone),
-                 "settings": {name: value for name, value in settings.items()
-                              if not name.startswith((*MAY_DIFFER, GATE, TEACHER))}}
+                 "settings": hashed(self.experiment)}
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
             digest.update(json.dumps([str(key) for key in path]).encode())
