@@ -39,7 +39,8 @@ def main(_):
                          "network is wanted")
     if bool(TABLE.value) != bool(LATENCY.value):
         raise ValueError("--max_latency_ms and --table belong together: give both, or --max_mmacs")
-    trained, name = TrainedOnce.open(Path(WORKDIR.value), DATA.value), SUBNET.value
+    name = SUBNET.value
+    trained = TrainedOnce.open(Path(WORKDIR.value), DATA.value, [name] if name else [])
     if not name:
         name = best_within(trained, _limit(trained), CANDIDATES.value).subnet
     errors = trained.cut(name, Path(OUT.value))

@@ -27,7 +27,7 @@ TABLE = flags.DEFINE_string("table", "", "latency table of a device")
 
 
 def main(_):
-    trained, clip_ms = TrainedOnce.open(Path(WORKDIR.value), DATA.value), {}
+    trained, clip_ms = TrainedOnce.open(Path(WORKDIR.value), DATA.value, SUBNETS.value), {}
     if TABLE.value:
         with needs("export"):
             from nurture_jax.deploy.clip_latency import ClipLatency

@@ -7,7 +7,7 @@ prediction and export take its folder.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -83,17 +83,21 @@ class TrainedOnce:
     sources: dict[str, ClipSource]
 
     @classmethod
-    def open(cls, folder: Path, data_dir: str = "") -> TrainedOnce:
+    def open(cls, folder: Path, data_dir: str = "", asked: Sequence[str] = ()) -> TrainedOnce:
         """Reads config, constants, visits and weights of the run in `folder`.
 
         Args:
           data_dir: Folder of the data set, where it has moved; "" takes the config's.
+          asked: Names of subnets that will be wanted, refused before a video is read.
 
         Raises:
-          ValueError: If there is no run, no whole checkpoint, or the visits have changed.
+          ValueError: If there is no run, no such subnet, no whole checkpoint, or the visits have
+            changed.
         """
         settings = workdir.understood(folder, OnceForAll.from_dict)
-        config = workdir.load(folder)
+        config, space = workdir.load(folder), settings.build_space()
+        for name in asked:
+            decode(space, name)
         if data_dir:
             settings = dataclasses.replace(settings, data=dataclasses.replace(
                 settings.data, dir=data_dir))

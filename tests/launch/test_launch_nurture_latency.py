@@ -65,3 +65,10 @@ def test_a_kit_and_its_timings_give_the_same_table(once, here, tmp_path):
     timings.write_text(json.dumps({"device": table.device, "latencies": without}))
     code, _, err = launch_here("nurture_latency", f"--workdir={once}", f"--timings={timings}")
     assert code == 2 and "the latency table has no 'clip of 2 frames, " in err
+
+
+@pytest.mark.parametrize("command", [("cut_nurture", "--subnet=d9", "--out=x"),
+                                     ("nurture_subnets", "--subnets=smallest,d9")])
+def test_a_subnet_that_there_is_not_is_refused_before_the_data_is_looked_for(once, command):
+    code, _, err = launch_here(command[0], f"--workdir={once}", *command[1:])
+    assert code == 2 and "depth 9 is not in the depths" in err
