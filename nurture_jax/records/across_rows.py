@@ -20,8 +20,8 @@ Numbered = Sequence[tuple[int, Row]]
 OF_THE_INFANT = ("sex", "gestational_age_days", "birth_weight_g")  # the same at every visit
 # A weight cannot change faster than this since birth (our choice, far beyond what is survived).
 LEAST_OF_BIRTH, MOST_GAIN_G, MOST_GAIN_G_PER_DAY = 0.6, 500, 100
-# Nor is an infant born preterm heavier: 1500 g at 24 weeks, 2760 g at 28, 5280 g at 36 (our choice,
-# far above the 97th centile). A gestation that is told too short would choose a wrong standard.
+# Nor is an infant born preterm heavier: 1500 g at 24 weeks, 2760 g at 28, 5280 g at 36 (our choice:
+# 4.2 to 5.2 z of newborn size). A gestation that is told too short would choose a wrong standard.
 _FIRST_DAYS, _MOST_G, _MOST_G_PER_DAY = 168, 1500, 45
 _EDGE_BYTES = 1 << 20  # of a video, at both ends, that are compared
 

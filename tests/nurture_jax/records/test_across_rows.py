@@ -8,7 +8,8 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 from make_records import COLUMNS, rows, write_csv, write_records
 
 from nurture_jax import records
-from nurture_jax.records import dates, visit_table
+from nurture_jax.growth import intergrowth
+from nurture_jax.records import across_rows, dates, visit_table
 
 DATED = [*COLUMNS, *dates.COLUMNS]
 
@@ -76,6 +77,13 @@ def test_it_is_told_in_one_sentence(tmp_path, changes, sentence):
 ])
 def test_what_may_be_is_not_refused(tmp_path, changes):
     assert problems(tmp_path, changes) == []
+
+
+def test_too_heavy_for_a_gestation_is_far_above_the_standard():
+    for days in range(168, 259):
+        limit = across_rows._MOST_G + across_rows._MOST_G_PER_DAY * (days - 168)
+        for sex in "FM":
+            assert 4 < intergrowth("weight_g", limit, sex=sex, gestational_age_days=days).z < 5.5
 
 
 def test_an_age_out_of_dates_leaves_no_date_behind(tmp_path):
