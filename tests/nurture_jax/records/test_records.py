@@ -153,6 +153,14 @@ def test_how_the_table_was_saved(folder, encoding, replace, sentence):
     assert sentence in only(folder)
 
 
+def test_estimates_are_no_measurements(folder):
+    """The columns of a page's export; each cell could be the weight of a scale."""
+    write_csv(folder, rows(), (*COLUMNS, "weight_g_low", "weight_g_high", "length_cm_high"))
+    assert only(folder) == (
+        "visits.csv, row 1: holds estimates with intervals, not measurements, as weight_g, "
+        "length_cm; give what a scale and a tape have shown, and no ends of intervals")
+
+
 def test_byte_order_mark_and_empty_rows_are_taken(folder):
     text = (folder / "visits.csv").read_text() + "\n,,,,,,,,,,,,,\n"
     (folder / "visits.csv").write_bytes(text.encode("utf-8-sig"))
