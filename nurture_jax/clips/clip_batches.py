@@ -50,8 +50,9 @@ class ClipSource:
     cache: ClipCache
     mask_stride: int = MASK_STRIDE
     exact: bool = False
-    # Drawn frames by visit: masks of full HD frames take longer to decode than a clip to read.
-    drawn: dict[int, list[Drawn]] = dataclasses.field(default_factory=dict, repr=False,
+    # Drawn frames by visit: masks of full HD frames take longer to decode than a clip to read. A
+    # source with other settings (`dataclasses.replace`) has other frames, so its own.
+    drawn: dict[int, list[Drawn]] = dataclasses.field(default_factory=dict, init=False, repr=False,
                                                       compare=False)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,6 @@ a diagnosis. Start with `evaluate`; definitions and formulas are in docs/nurture
 """
 from __future__ import annotations
 
-import collections
 import dataclasses
 
 import numpy as np
@@ -16,13 +15,12 @@ from nurture_jax.evaluation.agreement import Agreement, Proportional, agreement,
 from nurture_jax.evaluation.coverage import EVERYBODY
 from nurture_jax.evaluation.detection import Detection, detection
 from nurture_jax.evaluation.estimates import Estimates, numbers
-from nurture_jax.evaluation.groups import AGE_BANDS, NOT_KNOWN, bands, named_weight
+from nurture_jax.evaluation.groups import AGE_BANDS, NOT_KNOWN, OTHERS, bands, largest, named_weight
 from nurture_jax.evaluation.uncertainty import bootstrap, mean_of
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visit import Visit
 
 WITHIN_PERCENT = (5, 10)
-MOST_GROUPS, OTHERS = 20, "others"  # of sites and devices (our choice)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +119,8 @@ def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
             named_weight(visit.birth_weight_g, growth.birth_weight_class) for visit in visits],
         "weight at the visit": [named_weight(visit.weight_g, growth.weight_band)
                                 for visit in visits],
-        "site": _largest([visit.site or NOT_KNOWN for visit in visits]),
-        "device": _largest([visit.device or NOT_KNOWN for visit in visits]),
+        "site": largest([visit.site or NOT_KNOWN for visit in visits]),
+        "device": largest([visit.device or NOT_KNOWN for visit in visits]),
         **({"body": [visit.body or NOT_KNOWN for visit in visits]} if rendered else {})}
 
 
@@ -176,15 +174,6 @@ def _errors(measure: str, by: str, group: str, infants: np.ndarray, mean: np.nda
     means = bootstrap(infants, terms, lambda *sums: tuple(s / sums[-1] for s in sums[:-1]), seed)
     return Errors(measure, MEASURES[measure].unit, by, group, len(error),
                   len(np.unique(infants)), *means)
-
-
-def _largest(names: list[str]) -> list[str]:
-    """The names, with all but the MOST_GROUPS most frequent ones called OTHERS.
-
-    Whoever writes serial numbers for devices would have a row of each.
-    """
-    kept = {name for name, _ in collections.Counter(names).most_common(MOST_GROUPS)}
-    return [name if name in kept else OTHERS for name in names]
 
 
 def _ordered(names: np.ndarray) -> list[str]:

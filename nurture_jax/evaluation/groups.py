@@ -1,6 +1,7 @@
 """Into which parts visits are divided, by what is known of them before they are measured."""
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ AGE_BANDS = {"0-3 days": (0, 3), "4-10 days": (4, 10), "11-20 days": (11, 20),
 UNKNOWN_AGE, NOT_KNOWN = "age not known", "not known"
 GIVEN, WITHHELD = "birth weight given", "birth weight not given"
 LIGHT = "of low weight"
+MOST_GROUPS, OTHERS = 20, "others"  # of sites and devices (our choice)
 PRETERM, TERM, GESTATION_UNKNOWN = "born preterm", "born at term", "gestation not known"
 
 
@@ -41,6 +43,15 @@ def gestation_of(visit: Visit) -> str:
     if days is None:
         return GESTATION_UNKNOWN
     return PRETERM if days < PRETERM_BELOW_DAYS else TERM
+
+
+def largest(names: Sequence[str]) -> list[str]:
+    """The names, with all but the MOST_GROUPS most frequent ones called OTHERS.
+
+    Whoever writes serial numbers for devices would have a row of each.
+    """
+    kept = {name for name, _ in collections.Counter(names).most_common(MOST_GROUPS)}
+    return [name if name in kept else OTHERS for name in names]
 
 
 def members(visits: Sequence[Visit], estimated_g: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,12 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nurture_jax.records.problems import Problem
+from nurture_jax.rules import PRETERM_BELOW_DAYS
 
 Row = Mapping[str, str | float | None]
 Numbered = Sequence[tuple[int, Row]]
 OF_THE_INFANT = ("sex", "gestational_age_days", "birth_weight_g")  # the same at every visit
 # A weight cannot change faster than this since birth (our choice, far beyond what is survived).
 LEAST_OF_BIRTH, MOST_GAIN_G, MOST_GAIN_G_PER_DAY = 0.6, 500, 100
+# Nor is an infant born preterm heavier: 1500 g at 24 weeks, 2760 g at 28, 5280 g at 36 (our choice:
+# 4.2 to 5.2 z of newborn size). A gestation that is told too short would choose a wrong standard.
+_FIRST_DAYS, _MOST_G, _MOST_G_PER_DAY = 168, 1500, 45
 _EDGE_BYTES = 1 << 20  # of a video, at both ends, that are compared
 
 
@@ -114,6 +118,11 @@ def _of_the_row(number: int, row: Row, file: str) -> list[Problem]:
             wrong(name, f"is not less than length_cm {_shown(length)}; are they in each other's "
                         f"column?")
     weight, birth, age = row["weight_g"], row["birth_weight_g"], row["age_days"]
+    gestation = row["gestational_age_days"]
+    if None not in (birth, gestation) and gestation < PRETERM_BELOW_DAYS and (
+            birth > _MOST_G + _MOST_G_PER_DAY * max(gestation - _FIRST_DAYS, 0)):
+        wrong("gestational_age_days", f"is too short for birth_weight_g {_shown(birth)}; correct "
+                                      f"one of them")
     if weight is not None and birth is not None and age is not None:
         most = birth + MOST_GAIN_G + MOST_GAIN_G_PER_DAY * age
         if not LEAST_OF_BIRTH * birth <= weight <= most:

@@ -86,7 +86,7 @@ def load(path: Path) -> tuple[Parts | None, list[Problem]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = tuple(content[name] for name in ("images", "categories", "annotations"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # 5000 digits, 1000 brackets
         return wrong(f"is not JSON ({error}); export it again as COCO")
     except (KeyError, TypeError):
         return wrong("lacks images, categories or annotations; export it as COCO")
@@ -201,7 +201,7 @@ def _frame(image: dict, annotations: list[dict], names: dict[ImageId, str]
         FILE, f"of image {image.get('id')} {sentence}", column=column, value=str(value))
     if faults := _image_faults(image):
         return None, [problem(*fault) for fault in faults]
-    segments, points = [], np.zeros((len(KEYPOINTS), 3))
+    segments, points, marked = [], np.zeros((len(KEYPOINTS), 3)), set()
     for annotation in annotations:
         category_id = annotation.get("category_id")
         name = names.get(category_id) if _is_id(category_id) else None
@@ -213,8 +213,14 @@ def _frame(image: dict, annotations: list[dict], names: dict[ImageId, str]
             faults.append(("segmentation", name, sentence))
         elif segment:
             segments.append((name, segment))
-        if sentence := _add_points(points, name, annotation.get("keypoints")):
+        flat = annotation.get("keypoints")
+        if sentence := _add_points(points, name, flat):
             faults.append(("keypoints", name, sentence))
+        elif flat and any(flat[2::3]):
+            # Several outlines may be parts of one; other points would replace those of the first.
+            if name in marked:
+                faults.append(("keypoints", name, "is marked twice; leave a picture of two out"))
+            marked.add(name)
     keypoints = tuple((float(x), float(y), int(v)) for x, y, v in points)
     # The frame number is exact, a time has been rounded.
     return Frame(image["width"], image["height"], image.get("time_s"), image.get("frame_index"),

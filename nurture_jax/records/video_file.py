@@ -27,6 +27,7 @@ WHOLE_FRACTION = 0.95  # of the declared duration must be there
 SEEK_GAP_S = 8.0  # wanted frames further apart are sought; phones write a key frame every 1-2 s
 MAX_SIDE_PX = 8192  # 8K is 7680; more would take gigabytes in the decoder
 MAX_S = 3600.0  # our choice; a recording of a newborn takes seconds
+NO_PROTOCOL = "none"  # of those by which FFmpeg opens what a file speaks of
 SAME_SHAPE = 0.02  # of the ratio of the sides, by which frames may differ within a video
 # What PyAV raises: its own errors, and others where a tag or an argument is odd.
 ERRORS = (av.error.FFmpegError, OSError, ValueError, RuntimeError)
@@ -202,11 +203,16 @@ def open_video(path: str | Path, minimum_s: float) -> Iterator[VideoFile]:
 
 
 def _open(file: SkippingFile) -> InputContainer:
-    """Opened with tags in any encoding: a phone's need not be UTF-8."""
+    """Opened with tags in any encoding (a phone's need not be UTF-8), and this one file alone.
+
+    A list of pieces in the place of a video, such as an HLS playlist, would have FFmpeg fetch them:
+    it keeps away from the network by itself only where it opens the file by its path.
+    """
+    alone = {"protocol_whitelist": NO_PROTOCOL}
     try:
-        return av.open(file, metadata_errors="replace")
+        return av.open(file, options=alone, metadata_errors="replace")
     except TypeError:  # a PyAV without the option replaces by itself
-        return av.open(file)
+        return av.open(file, options=alone)
 
 
 def _words(error: Exception) -> str:

@@ -113,6 +113,13 @@ def _check_columns(columns: Iterable[str], required: Sequence[str]) -> list[Prob
     if missing:
         problems.append(Problem(FILE, f"has no column {', '.join(missing)}; it has "
                                       f"{', '.join(map(str, columns))}", row=1))
+    # The page on a phone exports estimates in these columns, beside the ends of intervals; taken
+    # for measurements, they would be what a network is trained on and judged by.
+    if estimated := [name for name in MEASURES if name in columns
+                     and {f"{name}_low", f"{name}_high"} & {*columns}]:
+        problems.append(Problem(FILE, f"holds estimates with intervals, not measurements, as "
+                                      f"{', '.join(estimated)}; give what a scale and a tape have "
+                                      f"shown, and no ends of intervals", row=1))
     for name in columns:
         # A slip of the pen in an optional column would lose it without a word.
         near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.75)

@@ -204,7 +204,7 @@ def _read_description(folder: Path) -> tuple[bool, list[Problem]]:
     advice = 'write {"synthetic": false} into it, or true where the recordings are rendered'
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         return False, [Problem(DESCRIPTION, f"is not JSON ({error}); {advice}")]
     synthetic = content.get("synthetic", False) if isinstance(content, dict) else None
     if not isinstance(synthetic, bool):

@@ -85,6 +85,7 @@ class Report:
             "visits": len(self.estimates), "infants": self.infants, "confidence": CONFIDENCE,
             "bootstrap_resamples": RESAMPLES, "seed": self.seed,
             "flow": {**dataclasses.asdict(self.flow), "reject_rate": self.flow.reject_rate},
+            "gate_not_checked": self.facts.not_checked,
             "estimated_and_rejected": plain(self.compared),
             "model": dataclasses.asdict(self.evaluation),
             "baselines": {name: {"description": self.baselines[name].description,
@@ -137,7 +138,8 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
         advice=dict(collections.Counter(found.advice.line for found in assessments)),
         not_judged=dict(collections.Counter(each.short for found in assessments
                                             for each in found.advice.not_judged).most_common()),
-        seed=seed, date=datetime.date.today().isoformat(), git_commit=git_commit())
+        seed=seed, date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        git_commit=git_commit())
 
 
 def _of_withheld(intervals: Intervals, estimates: Estimates, withheld: Estimates | None

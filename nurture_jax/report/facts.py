@@ -1,6 +1,7 @@
 """What a report tells beside the estimates: whose they are, and what became of every visit."""
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping
 
@@ -43,3 +44,9 @@ class RunFacts:
     def rejected(self) -> tuple[Visit, ...]:
         """Visits that the gate let not through."""
         return tuple(visit for visit, gate in self.gated if not gate.accepted)
+
+    @property
+    def not_checked(self) -> dict[str, int]:
+        """Checks that could not be done, with the number of recordings, most of them first."""
+        return dict(collections.Counter(
+            check for _, gate in self.gated for check in gate.not_done).most_common())

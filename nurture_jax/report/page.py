@@ -38,7 +38,8 @@ def page(report: Report) -> str:
         few=report.infants < MINIMUM_INFANTS, minimum_infants=MINIMUM_INFANTS,
         error_names=ERROR_NAMES, errors=_headline(report),
         baselines=[f"{name}: {each.description}" for name, each in report.baselines.items()],
-        flow=_flow(report), agreement=_agreement(report),
+        flow=_flow(report), not_checked=counts_text(facts.not_checked).replace("_", " "),
+        agreement=_agreement(report),
         agreement_plot=inline(png(plots.bland_altman(report.estimates, agreement)))
         if agreement else "", proportional=_proportional(report),
         low_weight=_low_weight(report), weight_plot=inline(png(plots.weights(report.estimates))),

@@ -61,6 +61,10 @@ def predictions(assessments: Sequence[Assessment], gated: Sequence[tuple[Visit, 
     rows += [{**known(visit), "gate": "rejected",
               "gate_reasons": "; ".join(map(str, gate.failures))}
              for visit, gate in gated if not gate.accepted]
+    not_done = {visit.key: gate.not_done for visit, gate in gated}
+    for row in rows:
+        visit = f"{row['infant_id']}/{row['visit_id']}"
+        row["gate_not_checked"] = "; ".join(not_done.get(visit, ()))
     return sealed.rows(rows)
 
 

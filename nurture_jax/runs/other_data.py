@@ -71,6 +71,9 @@ def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: floa
         seed, withheld=seen.withheld, before=calibrated.intervals if share else None)
     if share:
         calibration.save(dataclasses.replace(calibrated, intervals=found), place)
+    elif (place / calibration.FILE).is_file():
+        tell(f"{place / calibration.FILE} is of an earlier --recalibrate, perhaps of another data "
+             f"set of that name; this report is of the run's own intervals")
     return written
 
 

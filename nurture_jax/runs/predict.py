@@ -24,7 +24,7 @@ from nurture_jax.clinic.scale import told_cm
 from nurture_jax.clinic.thresholds import Earlier, check_order
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
-from nurture_jax.measures import DEFAULT_REFERENCE_CM, RANGES, SEXES
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, RANGES, SEXES
 from nurture_jax.records.video import ClipSettings, sample_clip
 from nurture_jax.records.video_file import VideoError
 from nurture_jax.records.visit import Visit, tabular_of
@@ -95,6 +95,7 @@ class Predictor:
         self.scale = calibrated.scale_of(trained.reference_cm)
         clip = trained.clip
         self._model = model_sha256(trained, self._factors)
+        self._commit = git_commit()  # once: it asks another program, and of the code that is loaded
         trained.observe(_batch(np.zeros((clip.frames, clip.size, clip.size, 3), np.uint8),
                                _visit("")))  # compiles
 
@@ -146,6 +147,7 @@ class Predictor:
         clip = sample_clip(video, cut.frames, cut.size, fit=cut.fit, minimum_s=cut.minimum_s)
         found = {name: value[0] for name, value in
                  self._trained.observe(_batch(clip.images, visit)).items()}
+        self._check_whole(found["mean"], video)
         gate = recording_gate.inspect(
             clip.images, clip.duration_s, found.get("shares"), found.get("keypoints"), self.limits,
             fit=cut.fit, features=found.get("features"), familiarity=self._familiar,
@@ -153,7 +155,7 @@ class Predictor:
         estimates = Estimates((visit,), found["mean"][None], found["scale"][None])
         assessment = assess(estimates, self._factors, [earlier])[0] if gate.accepted else None
         audit = {
-            "model_sha256": self._model, "version": package_version(), "git_commit": git_commit(),
+            "model_sha256": self._model, "version": package_version(), "git_commit": self._commit,
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "video": {"name": Path(video).name, "sha256": checksums.of_file(Path(video)),
                       "duration_s": clip.duration_s, "width": clip.width, "height": clip.height},
@@ -181,6 +183,18 @@ class Predictor:
                 f"reference_cm is not told, and the run was trained with reference objects of "
                 f"{', '.join(f'{length:g}' for length in lengths)} cm; measure the one in the "
                 f"video and give its length")
+
+
+    def _check_whole(self, mean: np.ndarray, video: str | Path) -> None:
+        """Raises ValueError for a measure with an interval that is no number; `mean` is [5].
+
+        Nothing else would tell it from a measure that the network has not learnt.
+        """
+        lost = [name for name, value in zip(LABELS, mean, strict=True) if not np.isfinite(value)
+                and any(name in by_measure for by_measure in self._factors.factors.values())]
+        if lost:
+            raise ValueError(f"{', '.join(lost)} of {Path(video).name} came out as no number; the "
+                             f"network in {self._trained.folder} is damaged, use a copy of it")
 
 
 def recording(video: str | Path, earlier: Sequence[Earlier] = (), **known: float | str | None

@@ -53,7 +53,9 @@ class Answer:
 
     def row(self) -> dict:
         """Cells by column."""
-        cells = known(self.visit) | {"gate": self.gate, "gate_reasons": self.reasons}
+        not_done = self.prediction.gate.not_done if self.prediction else ()
+        cells = known(self.visit) | {"gate": self.gate, "gate_reasons": self.reasons,
+                                     "gate_not_checked": "; ".join(not_done)}
         return cells | (estimated(self.assessment) if self.assessment else {})
 
 

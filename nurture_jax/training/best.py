@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 
 from deps_jax.common.files import sealed
+from deps_jax.common.loop import writer
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.processes.together import as_first
@@ -54,6 +55,15 @@ class Best:
                                           "batch_stats": state.batch_stats}, record=errors)
             self.errors = errors
         return {f"validation/{name}": value for name, value in errors.items()}
+
+    def has_judged(self, step: int) -> bool:
+        """Whether the state after `step` steps was validated, here or, by the metrics, before.
+
+        A process may have ended between the last checkpoint and the validation that comes after.
+        """
+        before = any(line["step"] == step and f"validation/{_JUDGED_BY}" in line
+                     for line in writer.read(self.folder))
+        return self.latest_step == step or bool(as_first({"judged": before})["judged"])
 
 
 def read_weights(folder: Path, model: NurtureNet, frames: int, size: int

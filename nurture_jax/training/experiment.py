@@ -286,7 +286,7 @@ def _train(experiment: Experiment, folder: Path, recipe: Recipe,
         state = run.fit(trainer, total_steps=recipe.total_steps, tracer=tracer,
                         batch_size=training.batch_size, cadence=experiment.cadence,
                         evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
-        if best.latest_step != recipe.total_steps and run.start_step < recipe.total_steps:
+        if not best.has_judged(recipe.total_steps):
             run.writer.write(recipe.total_steps, best(recipe.total_steps, state))
         if experiment.refit.epochs:
             as_in_use = dataclasses.replace(sources["train"], exact=False)

@@ -219,6 +219,7 @@ def test_another_hospital_is_evaluated_and_calibrated_again(data, workdir, evalu
     finally:
         moved.rename(data)
     assert code == 0 and "so the report has no baselines" in err
+    assert f"{place / 'intervals.json'} is of an earlier --recalibrate" in err
     for arguments, message in ((["--recalibrate=2"], "--recalibrate 2 is not 0 to below 1"),
                                (["--gate=most_brightness=200"], "is another data set than that of"),
                                (["--split=validation"], "is another data set than that of"),

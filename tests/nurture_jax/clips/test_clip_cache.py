@@ -276,6 +276,16 @@ def test_annotated_frames_carry_masks_and_keypoints(cache):
     assert not ClipSource(cache)[1]["annotated"].any()
 
 
+def test_the_same_clip_as_it_is_seen_in_use_has_no_marks_of_other_frames(cache):
+    """What was drawn for training stands on frames that an estimate does not see."""
+    exact = ClipSource(cache, exact=True)
+    assert exact[0]["annotated"].sum() == 2
+    in_use, fresh = dataclasses.replace(exact, exact=False)[0], ClipSource(cache)[0]
+    for name in ("annotated", "masks", "keypoints"):
+        np.testing.assert_array_equal(in_use[name], fresh[name])
+    assert in_use["annotated"].sum() < 2
+
+
 def test_masks_follow_the_affine():
     mask = np.zeros((64, 96), np.uint8)
     mask[20:36, 40:72] = 1

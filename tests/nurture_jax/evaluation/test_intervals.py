@@ -189,6 +189,22 @@ def test_coverage_is_of_infants_and_not_of_visits():
     assert weight.by_infant.low < 1 / 3 < weight.by_infant.high
 
 
+def test_coverage_is_told_by_who_the_infant_is_and_where():
+    """Girls' intervals miss, and so do those of one ward; of many devices not each has a row."""
+    estimates = make_estimates(make_visits(60, 2))
+    wrong = np.array([visit.sex == "F" for visit in estimates.visits])
+    mean = np.where(wrong[:, None], estimates.truth + 99 * estimates.scale, estimates.truth)
+    visits = tuple(dataclasses.replace(visit, site="" if i % 5 else "ward", device=f"serial {i}")
+                   for i, visit in enumerate(estimates.visits))
+    found = covered(calibrate(make_estimates(make_visits(60, 3))),
+                    dataclasses.replace(estimates, mean=mean, visits=visits))
+    rows = {(row.by, row.group): row for row in found if row.measure == "weight_g"}
+    assert rows["sex", "F"].by_infant.value == 0 and rows["sex", "M"].by_infant.value == 1
+    assert rows["site", "ward"].visits == 24 and rows["site", "not known"].visits == 96
+    devices = [row for (by, _), row in rows.items() if by == "device"]
+    assert len(devices) == 21 and rows["device", "others"].visits == 100
+
+
 def test_order_of_visits_does_not_matter():
     estimates = make_estimates(make_visits(50, 3, missing=0.2))
     shuffled = estimates.take(np.random.default_rng(0).permutation(len(estimates)))

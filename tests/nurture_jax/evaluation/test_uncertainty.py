@@ -1,6 +1,7 @@
 """Bootstrap by infant, and intervals of shares of visits that are alike."""
 import dataclasses
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -99,6 +100,18 @@ def test_same_seed_same_interval_and_the_order_does_not_matter():
     np.testing.assert_allclose([first[0].low, first[0].high], [again[0].low, again[0].high])
     other, = bootstrap(owner, terms(values), ratio, seed=6)
     assert other.low != first[0].low
+
+
+def test_memory_is_that_of_a_batch_of_resamples():
+    """Thousands of infants: one matrix of all resamples would have more bytes than all of it."""
+    infants = np.arange(2500)
+    values = terms(np.random.default_rng(0).normal(size=2500))
+    bootstrap(infants[:20], values[:20], mean_of)  # what is imported on the way
+    tracemalloc.start()
+    bootstrap(infants, values, mean_of)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.75 * uncertainty.RESAMPLES * 2500 * 8
 
 
 def test_too_few_infants_have_no_interval():

@@ -8,7 +8,8 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 from make_records import COLUMNS, rows, write_csv, write_records
 
 from nurture_jax import records
-from nurture_jax.records import dates, visit_table
+from nurture_jax.growth import intergrowth
+from nurture_jax.records import across_rows, dates, visit_table
 
 DATED = [*COLUMNS, *dates.COLUMNS]
 
@@ -41,6 +42,9 @@ def problems(folder, changes):
                                "they in each other's column?"),
     ({4: {"weight_g": "6000"}}, "row 6, column weight_g: '6000' on day 1 does not follow from "
                                 "birth_weight_g 3000; correct one of them"),
+    ({4: {"gestational_age_days": "168", "birth_weight_g": "2900"},
+      5: {"gestational_age_days": "", "birth_weight_g": ""}},
+     "row 6, column gestational_age_days: '168' is too short for birth_weight_g 2900; correct one"),
     ({4: {"weight_g": "1700"}}, "'1700' on day 1 does not follow from birth_weight_g 3000"),
     ({4: {"weight_g": "3,200"}}, "'3,200' is not a number; a thousands separator? Write 3200"),
     ({4: {"length_cm": "48,5"}}, "'48,5' is not a number; a decimal comma? Write 48.5"),
@@ -65,9 +69,21 @@ def test_it_is_told_in_one_sentence(tmp_path, changes, sentence):
     {4: {"birth_date": "2026-03-08", "visit_date": "2026-03-09"}},
     {4: {"birth_date": "2026-03-09", "visit_date": "2026-03-09"}},
     {4: {"birth_date": "2026-03-09"}},
+    # Large for their gestation, and large at term, which may be.
+    {4: {"gestational_age_days": "231", "birth_weight_g": "3000"},
+     5: {"gestational_age_days": ""}},
+    {4: {"gestational_age_days": "259", "birth_weight_g": "6000", "weight_g": "6100"},
+     5: {"gestational_age_days": "", "birth_weight_g": ""}},
 ])
 def test_what_may_be_is_not_refused(tmp_path, changes):
     assert problems(tmp_path, changes) == []
+
+
+def test_too_heavy_for_a_gestation_is_far_above_the_standard():
+    for days in range(168, 259):
+        limit = across_rows._MOST_G + across_rows._MOST_G_PER_DAY * (days - 168)
+        for sex in "FM":
+            assert 4 < intergrowth("weight_g", limit, sex=sex, gestational_age_days=days).z < 5.5
 
 
 def test_an_age_out_of_dates_leaves_no_date_behind(tmp_path):

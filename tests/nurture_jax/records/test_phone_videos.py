@@ -4,8 +4,11 @@ Not made here, because PyAV cannot write them: Dolby Vision, and a stream of whi
 time of any kind; the first is told by its colour matrix, the second is `test_video.py`'s raw
 stream.
 """
+import contextlib
 import itertools
+import socket
 import struct
+import threading
 
 import av
 import numpy as np
@@ -251,6 +254,30 @@ def test_whatever_goes_wrong_at_opening_is_a_reason(tmp_path, monkeypatch, error
 
     monkeypatch.setattr(video_file, "_packet_times", fail)
     refused(path, "not_a_video", r"a.mp4 cannot be read as a video \(.*odd")
+
+
+PLAYLIST = ("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:{port}/a.ts\n"
+            "#EXT-X-ENDLIST\n")
+SESSION = ("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+           "m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n")
+
+
+@pytest.mark.parametrize("name, text", [("a.m3u8", PLAYLIST), ("a.sdp", SESSION)])
+def test_a_list_of_what_is_elsewhere_reaches_nobody(tmp_path, name, text):
+    """A playlist would be fetched from the network, a session description listened for."""
+    asked = []
+
+    def answer(server):
+        with contextlib.suppress(OSError):  # the server is closed
+            while True:
+                asked.append(server.accept()[0])
+                asked[-1].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=[server], daemon=True).start()
+        (tmp_path / name).write_text(text.format(port=server.getsockname()[1]))
+        refused(tmp_path / name, "not_a_video", "cannot be read as a video")
+    assert not asked
 
 
 @pytest.fixture(scope="module")

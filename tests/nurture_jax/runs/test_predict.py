@@ -191,6 +191,31 @@ def test_audit_tells_code_limits_and_what_was_measured(predictor, video, monkeyp
     assert audit["gate"]["not_done"] == ["unfamiliar", "reference_wrongly_told"]
 
 
+def test_a_measure_that_is_no_number_is_not_left_out_without_a_word(run, video):
+    """Only the arm was not learnt; a length that is lost is no such measure."""
+    cells = np.zeros((8, 8), int)
+    cells[2:6, 1:7], cells[2:6, 7] = 1, 2
+    broken = seeing(run, cells, ends=0.9)
+    observed = broken._trained.observe
+
+    def lost(batch):
+        found = observed(batch)
+        return {**found, "mean": np.where(np.arange(5) == 1, np.nan, found["mean"])}
+
+    broken._trained.observe = lost
+    with pytest.raises(ValueError, match=r"^length_cm of v\.mp4 came out as no number; the"):
+        broken(video, **KNOWN)
+
+
+def test_git_is_asked_once_for_all_predictions(predictor, video, monkeypatch):
+    def asked():
+        raise AssertionError("two programs were started for a prediction")
+
+    commit = predictor(video, **KNOWN).audit["git_commit"]
+    monkeypatch.setattr("nurture_jax.runs.predict.git_commit", asked)
+    assert predictor(video, **KNOWN).audit["git_commit"] == commit
+
+
 def test_a_length_that_was_not_trained_is_refused_by_name(predictor, video):
     found = predictor(video, **KNOWN, reference_cm=15.0)
     assert found.assessment is None

@@ -227,6 +227,7 @@ def test_nothing_to_open(tmp_path):
 @pytest.mark.parametrize("option", ["", "synthetic", "demo", "runlocal", "real"])
 def test_published_configs_are_whole(option, data):
     settings = Experiment.from_dict(nurture.get_config(option).to_dict())
+    assert 0.1 <= settings.data.calibration_fraction <= 0.15  # of infants that nothing else reads
     recipe = experiment.build_recipe(settings, experiment.Scaling.of(load(data)),
                                      experiment.starting_backbone(settings).module, 400)
     side, frames = settings.data.size, settings.data.frames

@@ -21,7 +21,7 @@ from nurture_jax.network.scaling import Scaling
 from nurture_jax.records.splits import FILE
 from nurture_jax.runs.evaluate_run import evaluate_run
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.training.best import REFIT
+from nurture_jax.training.best import REFIT, Best
 from nurture_jax.training.experiment import read_data
 
 
@@ -135,6 +135,29 @@ def test_damaged_best_weights_fall_back_or_are_made_again(copied, of_numbers, ca
             (step / "meta.json").write_bytes(b"")
     with pytest.raises(ValueError, match="holds nothing that is whole"):
         TrainedNurture.open(folder)
+
+
+def test_a_process_that_ends_before_the_last_validation(of_numbers, tmp_path, monkeypatch):
+    """All steps are saved, and none was ever validated: the weights would never be kept."""
+    data = of_numbers[0]
+    changes = {**NUMBERS, "refit.epochs": 0, "cadence.evaluate_every": 0}
+    whole = run(tmp_path / "whole", data, **changes)
+    assert whole["mae_weight_g"] > 0
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Best, "__call__", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", data, **changes)
+    monkeypatch.undo()
+    assert Checkpoints(tmp_path / "run" / "checkpoints").latest_step() == 20
+    assert run(tmp_path / "run", data, **changes) == whole
+    assert TrainedNurture.open(tmp_path / "run").step == 20
+    before = contents(tmp_path / "run")["metrics.jsonl"]
+    monkeypatch.setattr(Best, "__call__", killed)  # and then never again
+    assert run(tmp_path / "run", data, **changes) == whole
+    assert contents(tmp_path / "run")["metrics.jsonl"] == before
 
 
 def test_a_damaged_marker_of_the_second_fit_is_told_and_made_again(copied, of_numbers, capsys):

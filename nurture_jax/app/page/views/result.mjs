@@ -48,7 +48,7 @@ function adviceCard({say, truth}, {found: {advice}}) {
     advice.notes.map((note) => el("p", {}, note)));
 }
 
-function measuresCard(words, {found, visit, model_sha256: hash, time}) {
+function measuresCard(words, {found, gate, visit, model_sha256: hash, time}) {
   const {say, truth, number, date} = words;
   const measure = ({measure: name, estimate, low, high, place}) => {
     const {label, unit, digits} = truth.measures.all[name];
@@ -68,6 +68,8 @@ function measuresCard(words, {found, visit, model_sha256: hash, time}) {
       class_text: found.birthClass.text}),
     found.change !== null && say("change", {change: signed(found.change, 1)}),
     found.lacks.length > 0 && say("lacks", {lacks: found.lacks.join("; ")}),
+    gate.notDone.length > 0 && say("not_checked",
+      {checks: gate.notDone.map((check) => truth.rules.gate[check].reason).join("; ")}),
     say("model", {hash: hash.slice(0, 12), time: date(time)})];
   return el("section", {class: "card"}, found.findings.map(measure),
     lines.filter(Boolean).map((line) => el("p", {class: "quiet"}, line)));
