@@ -147,7 +147,8 @@ def test_damage_is_told_in_one_sentence(made, table, tmp_path, capsys):
     assert "age_days 99 is not 0 to 60 days" in refused(capsys, made[0], video, "--age_days=99")
     assert "neither a video nor --table" in refused(capsys, made[0])
     assert "--table needs --out" in refused(capsys, made[0], f"--table={table}")
-    assert "is not a .csv" in refused(capsys, made[0], f"--table={table}", "--out=/nowhere/a.csv")
+    assert "there is no folder /nowhere" in refused(capsys, made[0], f"--table={table}",
+                                                    "--out=/nowhere/a.csv")
 
 
 @pytest.mark.parametrize(("t", "size"), [(FRAMES + 1, SIZE), (FRAMES, 2 * SIZE)])

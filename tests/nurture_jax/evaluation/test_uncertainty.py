@@ -106,9 +106,9 @@ def test_memory_is_that_of_a_batch_of_resamples():
     """Thousands of infants: one matrix of all resamples would have more bytes than all of it."""
     infants = np.arange(2500)
     values = terms(np.random.default_rng(0).normal(size=2500))
-    bootstrap(infants[:20], values[:20], mean_of)  # what is imported on the way
+    bootstrap(infants[:20], values[:20], ratio)  # what is imported on the way
     tracemalloc.start()
-    bootstrap(infants, values, mean_of)
+    bootstrap(infants, values, ratio)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 0.75 * uncertainty.RESAMPLES * 2500 * 8
