@@ -20,7 +20,7 @@ from deps_jax.common.nn.dispatch import Index
 from deps_jax.common.nn.precision import sum_dtype
 
 LIBRARY = Library(Path(__file__).with_name("depthwise.cc"), ("depthwise", "depthwise_pullback"),
-                  instead="depthwise convolutions are shifted multiply-adds, two to four times slower")
+                  instead="depthwise convolutions take two to four times as long")
 
 
 @partial(jax.jit, static_argnames=("sizes", "stride", "precision"))
