@@ -7,16 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from deps_jax.common.statistics.intervals import Number
-from nurture_jax import growth
-from nurture_jax.evaluation.estimates import Estimates, numbers
-from nurture_jax.evaluation.groups import (
-    NOT_KNOWN,
-    bands,
-    gestation_of,
-    inputs_of,
-    largest,
-    named_weight,
-)
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.groups import gestation_of, inputs_of, reported
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.evaluation.quantiles import shares
 from nurture_jax.evaluation.uncertainty import share
@@ -81,17 +73,9 @@ def groups(visits: Sequence[Visit]) -> dict[str, list[str]]:
     """
     return {
         EVERYBODY: [EVERYBODY] * len(visits),
-        "visit day": bands(numbers(visits, "age_days")),
         "birth weight": [inputs_of(visit) for visit in visits],
         "inputs": [_lacking(visit) for visit in visits],
-        "gestation": [gestation_of(visit) for visit in visits],
-        "class of the birth weight": [
-            named_weight(visit.birth_weight_g, growth.birth_weight_class) for visit in visits],
-        "weight at the visit": [named_weight(visit.weight_g, growth.weight_band)
-                                for visit in visits],
-        "sex": [visit.sex or NOT_KNOWN for visit in visits],
-        "site": largest([visit.site or NOT_KNOWN for visit in visits]),
-        "device": largest([visit.device or NOT_KNOWN for visit in visits])}
+        "gestation": [gestation_of(visit) for visit in visits], **reported(visits)}
 
 
 def _lacking(visit: Visit) -> str:

@@ -14,8 +14,8 @@ from nurture_jax import growth
 from nurture_jax.evaluation.agreement import Agreement, Proportional, agreement, proportional
 from nurture_jax.evaluation.coverage import EVERYBODY
 from nurture_jax.evaluation.detection import Detection, detection
-from nurture_jax.evaluation.estimates import Estimates, numbers
-from nurture_jax.evaluation.groups import AGE_BANDS, NOT_KNOWN, OTHERS, bands, largest, named_weight
+from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.groups import AGE_BANDS, NOT_KNOWN, OTHERS, reported
 from nurture_jax.evaluation.uncertainty import bootstrap, mean_of
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visit import Visit
@@ -112,15 +112,7 @@ def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
     """Names of the groups of n visits, [n] for each way in which the tables divide them."""
     rendered = any(visit.body for visit in visits)
     return {
-        EVERYBODY: [EVERYBODY] * len(visits),
-        "visit day": bands(numbers(visits, "age_days")),
-        "sex": [visit.sex or NOT_KNOWN for visit in visits],
-        "class of the birth weight": [
-            named_weight(visit.birth_weight_g, growth.birth_weight_class) for visit in visits],
-        "weight at the visit": [named_weight(visit.weight_g, growth.weight_band)
-                                for visit in visits],
-        "site": largest([visit.site or NOT_KNOWN for visit in visits]),
-        "device": largest([visit.device or NOT_KNOWN for visit in visits]),
+        EVERYBODY: [EVERYBODY] * len(visits), **reported(visits),
         **({"body": [visit.body or NOT_KNOWN for visit in visits]} if rendered else {})}
 
 

@@ -1,8 +1,8 @@
-"""Into which parts visits are divided, by what is known of them before they are measured."""
+"""Into which parts visits are divided, by what is known of them."""
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,11 +27,6 @@ def bands(age_days: Sequence[float] | np.ndarray) -> list[str]:
                   if first <= age < last + 1), UNKNOWN_AGE) for age in age_days]
 
 
-def named_weight(weight_g: float | None, name: Callable[[float], str]) -> str:
-    """What `name` calls a weight; NOT_KNOWN where the weight is not known."""
-    return NOT_KNOWN if weight_g is None else name(weight_g)
-
-
 def inputs_of(visit: Visit) -> str:
     """GIVEN or WITHHELD."""
     return WITHHELD if visit.birth_weight_g is None else GIVEN
@@ -45,7 +40,23 @@ def gestation_of(visit: Visit) -> str:
     return PRETERM if days < PRETERM_BELOW_DAYS else TERM
 
 
-def largest(names: Sequence[str]) -> list[str]:
+def reported(visits: Sequence[Visit]) -> dict[str, list[str]]:
+    """Names of the groups of n visits that errors and coverage are both told by, [n] for each way.
+
+    NOT_KNOWN is where there is no value.
+    """
+    weight = lambda value, name: NOT_KNOWN if value is None else name(value)
+    return {
+        "visit day": bands(numbers(visits, "age_days")),
+        "sex": [visit.sex or NOT_KNOWN for visit in visits],
+        "class of the birth weight": [weight(visit.birth_weight_g, growth.birth_weight_class)
+                                      for visit in visits],
+        "weight at the visit": [weight(visit.weight_g, growth.weight_band) for visit in visits],
+        "site": _largest([visit.site or NOT_KNOWN for visit in visits]),
+        "device": _largest([visit.device or NOT_KNOWN for visit in visits])}
+
+
+def _largest(names: Sequence[str]) -> list[str]:
     """The names, with all but the MOST_GROUPS most frequent ones called OTHERS.
 
     Whoever writes serial numbers for devices would have a row of each.
