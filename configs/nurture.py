@@ -46,6 +46,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "keypoints": 2.0,  # without them nothing has a scale
         "heatmap_cells": 1.0,
         "points": 0.3,
+        "ends": 4.0,  # where the ruler is taken wrong, everything is
     }
     config.optimizer = parts.optimizer(
         learning_rate=6e-3, name="adamw", min_learning_rate=0.0, warmup_epochs=1.0,
@@ -67,7 +68,8 @@ def _real(config: ConfigDict) -> None:
     config.data.workers = 8
     config.augment.update(frames=0)
     config.backbone.update(depth=50, width=64)  # arXiv 2405.05530
-    config.model.update(neck_width=64, hidden_width=128, dropout_rate=0.1, dtype="bfloat16")
+    config.model.update(neck_width=64, hidden_width=128, dropout_rate=0.1, dtype="bfloat16",
+                        focal=1.5)  # 66 degrees along the side that is shown whole
     config.training.update(
         epochs=60.0, batch_size=16,  # 400 frames; ours
         backbone_rate=0.1)  # for --config.backbone.init_from; ours

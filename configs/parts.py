@@ -221,6 +221,8 @@ def nurture_model() -> ConfigDict:
         "keypoints": True,
         "geometry": True,
         "thickness": True,
+        "in_space": True,
+        "focal": 2.7,
         "geometry_gradient": False,
         "pooling": "mask",
         "time_pooling": "attention",

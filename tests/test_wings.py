@@ -31,8 +31,8 @@ WINGS = {
                     "gradients train trainer run_records experiment",
         "runs": "trained evaluate_run finetune own_photos measured",
         "comparison": "equal_cost plan one_run tuning summary picture report run_all",
-        "export": "device_timer onnx_writer traced_values traced_rules traced runtime model_card "
-                  "stablehlo static_int8 export export_front",
+        "export": "device_timer onnx_writer traced_values traced_rules traced_loop traced runtime "
+                  "model_card stablehlo static_int8 export export_front",
         "search": "front_report timings latency ofa_files gaussian_process accuracy_predictor "
                   "local_search search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
@@ -51,7 +51,8 @@ WINGS = {
         "synthetic.anny": "source tape shape skeleton skin mesh lying",
         "synthetic.objects": "things",
         "synthetic": "bodies video visit dataset negatives sheet __main__",
-        "network": "backbones backbone_weights geometry thickness scaling fusion model frame_cost",
+        "network": "backbones backbone_weights geometry thickness in_space scaling fusion model "
+                   "frame_cost",
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
                       "annotator_agreement intervals coverage agreement detection forecast "
                       "evaluate",

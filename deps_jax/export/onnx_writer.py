@@ -5,6 +5,7 @@ is traced, so there is no Transpose to remove. Needs the extra `export`.
 """
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -132,12 +133,20 @@ class Graph:
         self.constant(f"{name}/scale", scale)
         return self.add("DequantizeLinear", [f"{name}/q", f"{name}/scale"], name, axis=0)
 
+    def inside(self) -> Graph:
+        """A graph within this one, of nodes of its own; tensors are those of the whole."""
+        inner = copy.copy(self)
+        inner.nodes = []
+        return inner
+
     def keep_needed(self, outputs: Sequence[str]) -> None:
         """Drops nodes and tensors that no output needs."""
         needed, kept = set(outputs), []
         for node in reversed(self.nodes):
             if needed & set(node.output):
                 needed |= set(node.input)
+                needed |= {name for attribute in node.attribute for part in attribute.g.node
+                           for name in part.input}
                 kept.append(node)
         self.nodes = kept[::-1]
         self.tensors = [tensor for tensor in self.tensors if tensor.name in needed]

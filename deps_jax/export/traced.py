@@ -20,6 +20,7 @@ from onnx import helper
 
 from deps_jax.export import onnx_writer
 from deps_jax.export.onnx_writer import Graph, Weights
+from deps_jax.export.traced_loop import loop
 from deps_jax.export.traced_rules import RULES
 from deps_jax.export.traced_values import Nodes, Value, tensor_info
 from deps_jax.space.layers import Layer
@@ -91,8 +92,12 @@ def _run(nodes: Nodes, jaxpr: Jaxpr, consts: Sequence, values: Sequence[Value],
     read = lambda var: Value.known(np.asarray(var.val, var.aval.dtype)) \
         if isinstance(var, Literal) else known[var]
     for eqn in jaxpr.eqns:
-        inputs, primitive = [read(var) for var in eqn.invars], eqn.primitive
-        if inner := _inner(eqn.params):
+        inputs, primitive, inner = [read(var) for var in eqn.invars], eqn.primitive, _inner(
+            eqn.params)
+        if primitive.name == "scan":
+            results = loop(nodes, eqn, inputs, lambda nodes, values, inner=inner: _run(
+                nodes, inner.jaxpr, inner.consts, values, weights))
+        elif inner:
             results = _run(nodes, inner.jaxpr, inner.consts, inputs, weights)
         elif primitive is _LAYER:
             results = [_layer(nodes, eqn, inputs[0], weights)]

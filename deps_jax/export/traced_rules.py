@@ -181,6 +181,16 @@ def _split(nodes: Nodes, eqn: JaxprEqn, x: Value) -> list[Value]:
             for start, stop, variable in zip(starts[:-1], starts[1:], eqn.outvars, strict=True)]
 
 
+def _unstack(nodes: Nodes, eqn: JaxprEqn, x: Value) -> list[Value]:
+    axis = eqn.params["axis"] % len(x.shape)
+    parts = []
+    for i, var in enumerate(eqn.outvars):
+        one = tuple(1 if j == axis else size for j, size in enumerate(x.shape))
+        cut = _cut(nodes, x, {axis: (i, i + 1, 1)}, dataclasses.replace(x, shape=one))
+        parts.append(squeezed(nodes, cut, (axis,), var.aval))
+    return parts
+
+
 def _cut(nodes: Nodes, x: Value, parts: dict[int, tuple[int, int, int]], aval: object) -> Value:
     """start:stop:step of some axes."""
     x = nodes.expanded(x)
@@ -279,7 +289,8 @@ RULES: dict[str, Rule] = {
     "reduce_min": _reduce("ReduceMin"), "argmax": _argument("ArgMax"),
     "argmin": _argument("ArgMin"), "cumsum": _cumsum, "broadcast_in_dim": _broadcast,
     "reshape": _reshape, "squeeze": _squeeze, "transpose": _transpose,
-    "concatenate": _concatenate, "stack": _stack, "split": _split, "slice": _slice, "pad": _pad,
+    "concatenate": _concatenate, "stack": _stack, "split": _split, "unstack": _unstack,
+    "slice": _slice, "pad": _pad,
     "gather": _gather, "dot_general": _dot_general, "dim_as_value": _dim_as_value,
     "stop_gradient": _unchanged, "copy": _unchanged, "copy_p": _unchanged,
 }

@@ -7,6 +7,7 @@ convolutions nothing is transposed and nothing is written out twice.
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import itertools
 import math
@@ -66,13 +67,23 @@ class Nodes:
         self.graph, self._sizes, self._dims = graph, sizes, {}
         self._count = itertools.count()
 
+    def name(self, of: str) -> str:
+        """A name that nothing else has."""
+        return f"{of}_{next(self._count)}"
+
+    def inside(self) -> Nodes:
+        """Nodes of a graph within this one, which sees what stands before it."""
+        inner = copy.copy(self)
+        inner.graph, inner._dims = self.graph.inside(), dict(self._dims)
+        return inner
+
     def op(self, op: str, inputs: Sequence[str], **attributes: object) -> str:
         """Adds a node and returns the name of its output."""
-        return self.graph.add(op, list(inputs), f"{op}_{next(self._count)}", **attributes)
+        return self.graph.add(op, list(inputs), self.name(op), **attributes)
 
     def tensor(self, array: np.ndarray) -> str:
         """Adds a constant and returns its name."""
-        return self.graph.tensor(f"constant_{next(self._count)}", np.asarray(array))
+        return self.graph.tensor(self.name("constant"), np.asarray(array))
 
     def cast(self, name: str, dtype: str) -> str:
         """Another type, by its name in NumPy."""

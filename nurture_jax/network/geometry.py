@@ -30,7 +30,7 @@ SPANS = (
                            ("knee", "ankle"), ("shoulder", "hip"))))
 RULER = ((_POINT("reference_start"),), (_POINT("reference_end"),))
 # [n + 1, 19]: the vector of each span, the ruler last, as a combination of points.
-_ENDS = np.array([[(k in end) / len(end) - (k in start) / len(start)
+VECTORS = np.array([[(k in end) / len(end) - (k in start) / len(start)
                    for k in range(len(KEYPOINTS))] for start, end in (*SPANS, RULER)], np.float32)
 _SHARPNESS = 3  # power of a heatmap: noise between peaks fades, the peak stays wider than a cell
 _SMALLEST_CELLS = 0.5  # a length below half a cell cannot be told from none
@@ -59,7 +59,7 @@ def spans(points: jax.Array) -> tuple[jax.Array, jax.Array]:
       points: Places of KEYPOINTS in cells, [..., 19, 2].
     """
     # Points that are near each other differ by a few cells out of dozens.
-    vectors = exact_einsum("nk,...kc->...nc", _ENDS, points)
+    vectors = exact_einsum("nk,...kc->...nc", VECTORS, points)
     lengths = 0.5 * jnp.log(jnp.square(vectors).sum(-1) + _SMALLEST_CELLS**2)
     return lengths[..., :-1], lengths[..., -1:]
 

@@ -2,7 +2,7 @@
 
     frames b t h w 3 -> backbone -> top-down maps at stride 4 -> masks, heatmaps (proxy heads)
                                  -> pooled over space and time -> video b c
-    masks, heatmaps -> sizes relative to the reference object b g (geometry.py, thickness.py)
+    masks, heatmaps -> sizes beside the reference object b g (geometry, thickness, in_space)
     video, sizes, tabular b 4 -> mean, log scale of each measure (fusion.py)
 
 "NurtureNet" (arXiv 2405.05530) fixes the inputs, the outputs and the two proxy tasks; everything
@@ -24,9 +24,10 @@ from deps_jax.common.nn.precision import exact_einsum, full_precision
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
-from nurture_jax.network import geometry, thickness
+from nurture_jax.network import geometry, in_space, thickness
 from nurture_jax.network.backbones import ConvNorm
 from nurture_jax.network.fusion import ExactDense, Fusion
+from nurture_jax.network.in_space import FOCAL
 from nurture_jax.network.scaling import Scaling
 
 POOLINGS = ("mask", "mean")
@@ -45,6 +46,10 @@ class ModelSettings:
         features; the heads are then needed in use, not only in training.
       thickness: Whether thickness and volume (`thickness.features`) join those sizes; it takes both
         heads and `geometry`, and changes nothing without. Off in runs that do not tell.
+      in_space: Whether lengths of the body in space (`in_space.features`) join them, too; it takes
+        keypoints and `geometry`, and changes nothing without. Off in runs that do not tell.
+      focal: Usual focal length in half sides of the square that is shown, where the fit in space
+        starts: of 16 : 9 at 66 degrees 2.7 cropped, 1.5 with letterbox.
       geometry_gradient: Whether the measures move the proxy heads through these sizes. While
         nothing is seen yet the sizes change wildly, and keypoints are learnt far later.
       pooling: How features are pooled over space: "mask" adds means over the predicted newborn and
@@ -69,6 +74,8 @@ class ModelSettings:
     keypoints: bool = True
     geometry: bool = True
     thickness: bool = False
+    in_space: bool = False
+    focal: float = FOCAL
     geometry_gradient: bool = False
     pooling: str = "mask"
     time_pooling: str = "attention"
@@ -90,6 +97,9 @@ class ModelSettings:
         for name in ("neck_width", "tabular_width", "hidden_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name} {getattr(self, name)} is not positive; use 32")
+        if not 0.5 <= self.focal <= 10:
+            raise ValueError(f"model.focal {self.focal} is not in 0.5..10, half sides of a "
+                             f"picture; use 2.7, or 1.5 where the longer side is shown whole")
         if not 0 <= self.dropout_rate < 1:
             raise ValueError(f"model.dropout_rate {self.dropout_rate} is not in [0, 1)")
 
@@ -111,7 +121,7 @@ class Seen(NamedTuple):
     Attributes:
       pooled: Features of every clip, [b, c] float32; None without video.
       sizes: Sizes relative to the reference object, [b, g] float32, see `geometry`; None where the
-        settings do not ask for them; with thickness, its NAMES are the last.
+        settings do not ask for them; with thickness and in space, their NAMES are the last.
       segmentation: Logits of nothing, newborn and reference object, [b, t, h', w', 3] float32 at
         MASK_STRIDE; None without that head.
       heatmaps: Heatmaps of KEYPOINTS, [b, t, h', w', 19] float32 at MASK_STRIDE, about 1 at a sure
@@ -245,10 +255,13 @@ class Video(nn.Module):
             shares, heatmaps = jax.lax.stop_gradient((shares, heatmaps))
         sizes = geometry.over_frames(
             geometry.features(shares, heatmaps, reference_cm), heatmaps)
-        if not self.settings.thickness or shares is None or heatmaps is None:
-            return sizes
-        thick = thickness.features(shares[..., geometry.NEWBORN], heatmaps, reference_cm)
-        return jnp.concatenate([sizes, thick], -1)
+        found = [sizes]
+        if self.settings.thickness and shares is not None and heatmaps is not None:
+            newborn = shares[..., geometry.NEWBORN]
+            found.append(thickness.features(newborn, heatmaps, reference_cm))
+        if self.settings.in_space and heatmaps is not None:
+            found.append(in_space.features(heatmaps, reference_cm, self.settings.focal))
+        return jnp.concatenate(found, -1)
 
 
 class Neck(nn.Module):

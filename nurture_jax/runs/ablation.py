@@ -48,7 +48,8 @@ VARIANTS: dict[str, dict[str, bool]] = {
     "fused": _NO_PROXIES,
     "fused + segmentation": {"keypoints": False},
     "fused + keypoints": {"segmentation": False},
-    "fused + both, lengths only": {"thickness": False},
+    "fused + both, lengths only": {"thickness": False, "in_space": False},
+    "fused + both, in the plane": {"in_space": False},
     "fused + both": {},
 }
 REFERENCE = "tabular only"  # a variant is worth what it is nearer than this

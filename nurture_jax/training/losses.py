@@ -11,18 +11,20 @@ from collections.abc import Iterator
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.parallel import mean_over_devices
 from nurture_jax.clips.clip_augment import Batch
-from nurture_jax.measures import BODY_POINTS, FORMER_LABELS, LABELS, NEWBORN
+from nurture_jax.measures import BODY_POINTS, FORMER_LABELS, KEYPOINTS, LABELS, NEWBORN
 from nurture_jax.network import geometry
 from nurture_jax.network.model import Outputs
 from nurture_jax.network.scaling import LOG_SCALE_RANGE, Scaling
 
 Term = tuple[str, jax.Array, jax.Array, float]  # name, losses, their mask and weight
 REGRESSIONS = ("laplace", "huber")
+_IS_END = np.arange(len(KEYPOINTS)) >= len(BODY_POINTS)  # of the reference object
 FARTHEST_CELLS = 4.0  # a peak at another place altogether is the heatmap's affair
 
 
@@ -39,6 +41,8 @@ class Losses:
       segmentation, keypoints: Weights of cross entropy + Dice, and of the heatmaps.
       heatmap_cells: Standard deviation of a target peak, in cells of 4 px.
       points: Weight of a cell's distance of a peak from its point, beside 1 for the heatmap.
+      ends: How much an end of the reference object counts beside 1 for a point of the body: every
+        size is relative to the distance of the two.
 
     Raises:
       ValueError: If a setting is out of its range.
@@ -51,6 +55,7 @@ class Losses:
     keypoints: float = 0.5
     heatmap_cells: float = 1.0
     points: float = 0.0
+    ends: float = 1.0
 
     def __post_init__(self) -> None:
         if self.regression not in REGRESSIONS:
@@ -63,9 +68,9 @@ class Losses:
         if min(self.segmentation, self.keypoints) < 0:
             raise ValueError(f"losses.segmentation {self.segmentation} and losses.keypoints "
                              f"{self.keypoints} must be 0 or more")
-        if self.huber_delta <= 0 or self.heatmap_cells <= 0:
-            raise ValueError(f"losses.huber_delta {self.huber_delta} and losses.heatmap_cells "
-                             f"{self.heatmap_cells} must be above 0")
+        if min(self.huber_delta, self.heatmap_cells, self.ends) <= 0:
+            raise ValueError(f"losses.huber_delta {self.huber_delta}, losses.heatmap_cells "
+                             f"{self.heatmap_cells} and losses.ends {self.ends} must be above 0")
 
 
 def huber(mean: jax.Array, target: jax.Array, delta: float) -> jax.Array:
@@ -255,7 +260,8 @@ def _proxies(settings: Losses, outputs: Outputs, batch: Batch) -> Iterator[Term]
     if outputs.heatmaps is not None:
         keypoints = batch["keypoints"]
         errors = keypoint_error(outputs.heatmaps, keypoints, batch["frames"].shape[2], settings)
-        yield "keypoints", errors, told(batch), settings.keypoints
+        counts = np.where(_IS_END, settings.ends, 1.0).astype(np.float32)[None, None]
+        yield "keypoints", errors, told(batch) * counts, settings.keypoints
 
 
 def told(batch: Batch) -> jax.Array:
@@ -266,7 +272,6 @@ def told(batch: Batch) -> jax.Array:
     A point of a newborn that is not marked may only have been left out.
     """
     marked = batch["keypoints"][..., 2] > 0
-    is_end = jnp.arange(marked.shape[-1]) >= len(BODY_POINTS)
     nobody = ~((batch["masks"] == NEWBORN).any((2, 3)) | marked[..., :len(BODY_POINTS)].any(-1))
-    known = marked | is_end[None, None] | nobody[..., None]
+    known = marked | _IS_END[None, None] | nobody[..., None]
     return known * batch["annotated"][..., None]

@@ -38,7 +38,11 @@ def backbone(name):
 
 
 def network(name="resnet10", **changes):
-    """A small network of everything that `configs/nurture.py` has, and random variables of it."""
+    """A small network of what `configs/nurture.py` has, and random variables of it.
+
+    But for the body in space: of points at random the fit has many answers that are as good.
+    """
+    changes = {"in_space": False, **changes}
     config = nurture.get_config("runlocal")
     config.data.dir = "nowhere"
     settings = Experiment.from_dict(config.to_dict())

@@ -29,6 +29,12 @@ FUNCTIONS = {
     "turned": lambda x: x.transpose(0, 1, 3, 2) @ jnp.ones((4, 2)) + x.shape[0],
     "einsum": lambda x: jnp.einsum("btij,btik->bjkt", x, x),
     "stack and split": lambda x: jnp.stack(jnp.split(x, [1, 2], axis=-1), 1)[:, 1],
+    "unstacked": lambda x: jnp.unstack(x, axis=-1)[1] - jnp.unstack(x, axis=2)[0].sum(
+        -1, keepdims=True),
+    "rounds": lambda x: lax.scan(
+        lambda carry, _: ((jnp.tanh(carry[0] + x.sum(0)),
+                           carry[1] * 0.5 + carry[0].mean() * x[:1]), None),
+        (x[0], x[:1]), None, length=3)[0][1] + x[:1].mean(1, keepdims=True),
     "padded": lambda x: jnp.pad(x, ((0, 0), (0, 0), (1, 2), (0, 0)), constant_values=2.0),
     "known beforehand": lambda x: x * jnp.eye(4, 3)[None, None] + jnp.arange(3.0).sum(),
 }
@@ -74,6 +80,13 @@ def test_between_layers_no_map_is_transposed():
     expected = conv(wide * jnp.array([1.0, 2.0])[(None,) * 3]).sum((1, 2))
     found = session(model.SerializeToString()).run(["y"], {"x": x})[0]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_round_with_something_of_its_own_is_refused():
+    with pytest.raises(ValueError, match="a scan that reads or stacks something in every round"):
+        traced.write(lambda arrays: {"y": lax.scan(lambda carry, x: (carry + x, None),
+                                                   jnp.zeros(3), arrays["x"])[0]},
+                     {"x": ("float32", (4, 3))})
 
 
 def test_what_has_no_rule_is_named():

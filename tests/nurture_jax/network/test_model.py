@@ -15,6 +15,7 @@ from deps_jax.space.subnet_text import decode
 from nurture_jax.measures import FORMER_LABELS
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
+from nurture_jax.network.in_space import NAMES as IN_SPACE
 from nurture_jax.network.model import ModelSettings, NurtureNet
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.network.thickness import NAMES
@@ -224,6 +225,15 @@ def test_thickness_joins_the_sizes_where_both_heads_are(fields, more):
     assert wide - shapes(net(**former), (1, 32, 32, 3))[0].get("sizes", (2, 0))[1] == more
 
 
+@pytest.mark.parametrize(("fields", "more"), [
+    (dict(in_space=True), len(IN_SPACE)), (dict(in_space=True, segmentation=False), len(IN_SPACE)),
+    (dict(in_space=True, keypoints=False), 0), (dict(in_space=True, geometry=False), 0)])
+def test_lengths_in_space_join_the_sizes_where_points_are(fields, more):
+    wide = shapes(net(**fields), (1, 32, 32, 3))[0].get("sizes", (2, 0))[1]
+    former = {**fields, "in_space": False}
+    assert wide - shapes(net(**former), (1, 32, 32, 3))[0].get("sizes", (2, 0))[1] == more
+
+
 STANDARD_FIELDS = {"age_days", "gestational_age_days", "birth_weight_g", "weight_g", "length_cm",
                    "head_cm", "chest_cm", "arm_cm"}
 
@@ -232,6 +242,7 @@ STANDARD_FIELDS = {"age_days", "gestational_age_days", "birth_weight_g", "weight
     (dict(use_video=False, use_tabular=False), "are both off; switch one on"),
     (dict(pooling="max"), r"model.pooling 'max' is unknown; use one of \('mask', 'mean'\)"),
     (dict(dropout_rate=1.0), r"model.dropout_rate 1.0 is not in \[0, 1\)"),
+    (dict(focal=0.1), "model.focal 0.1 is not in 0.5..10, half sides of a picture; use 2.7"),
     (dict(neck_width=0), "model.neck_width 0 is not positive")])
 def test_settings_are_checked(fields, message):
     with pytest.raises(ValueError, match=message):

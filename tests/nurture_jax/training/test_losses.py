@@ -145,6 +145,16 @@ def test_ends_that_are_not_marked_are_taught_to_be_absent_and_so_is_a_whole_newb
     assert (towards[1:, ..., :17] < 0).any()
 
 
+def test_ends_count_for_more_than_points_of_the_body(outputs):
+    """The share of the ends in the gradient grows as their weight does, and all else is as it was."""
+    of = lambda ends: np.abs(np.asarray(jax.grad(lambda outputs: total_loss(
+        Losses(ends=ends), SCALING, outputs, batch())[0])(outputs).heatmaps)).sum((0, 1, 2, 3))
+    alike, more = of(1.0), of(4.0)
+    ratio = more / alike
+    np.testing.assert_allclose(ratio[17:] / ratio[0], 4, rtol=1e-4)
+    np.testing.assert_allclose(ratio[:17], ratio[0], rtol=1e-4)
+
+
 def test_one_end_is_enough_to_be_seen_at_either_map():
     """The other end has left the picture: one map has a peak, either one, and one is empty."""
     points = np.zeros((1, 1, 19, 3), np.float32)
@@ -201,7 +211,8 @@ def test_nothing_is_broadcast(loss):
 @pytest.mark.parametrize(("fields", "message"), [
     (dict(regression="l2"), "losses.regression 'l2' is unknown; use one of"),
     (dict(measures=(1.0, 1.0)), "must be 5 weights of 0 or more, one for each of"),
-    (dict(keypoints=-1.0), "must be 0 or more"), (dict(huber_delta=0.0), "must be above 0")])
+    (dict(keypoints=-1.0), "must be 0 or more"), (dict(huber_delta=0.0), "must be above 0"),
+    (dict(ends=0.0), "losses.ends 0.0 must be above 0")])
 def test_settings_are_checked(fields, message):
     with pytest.raises(ValueError, match=message):
         Losses(**fields)
