@@ -6,7 +6,7 @@ is traced, so there is no Transpose to remove. Needs the extra `export`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -144,9 +144,7 @@ class Graph:
         needed, kept = set(outputs), []
         for node in reversed(self.nodes):
             if needed & set(node.output):
-                needed |= set(node.input)
-                needed |= {name for attribute in node.attribute for part in attribute.g.node
-                           for name in part.input}
+                needed |= set(_read(node))
                 kept.append(node)
         self.nodes = kept[::-1]
         self.tensors = [tensor for tensor in self.tensors if tensor.name in needed]
@@ -157,6 +155,14 @@ class Graph:
             self.add("Cast", [value], OUTPUT, to=TensorProto.FLOAT)
         else:
             self.nodes[-1].output[0] = OUTPUT
+
+
+def _read(node: onnx.NodeProto) -> Iterator[str]:
+    """Names of all that a node reads, with what the graphs within it do."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _read(inner)
 
 
 def quantise(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

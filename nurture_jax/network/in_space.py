@@ -268,14 +268,19 @@ def _solved(to_cameras: jax.Array, to_shared: jax.Array, left: jax.Array, state:
 def solve(matrices: jax.Array, right: jax.Array) -> jax.Array:
     """x of A x = B for positive definite A [..., n, n] and B [..., n, m], by elimination.
 
-    A row a step, without pivots, which such matrices do not need; in an exported file as well.
+    Without pivots, which such matrices do not need. Every round eliminates the first unknown, whose
+    row then goes to the end and whose column is let go: no place has to be counted, so the program
+    is short, also in an exported file.
     """
-    n = matrices.shape[-1]
-    joined, one = jnp.concatenate([matrices, right], -1), _eye(matrices)
-    for k in range(n):
-        row = joined[..., k:k + 1, :] / joined[..., k:k + 1, k:k + 1]
-        joined = joined - (joined[..., k:k + 1] - one[..., k:k + 1]) * row
-    return joined[..., n:]
+    joined = jnp.concatenate([matrices, right], -1)
+    gone = jnp.zeros_like(joined[..., :1])
+
+    def eliminate(joined: jax.Array, _: None) -> tuple[jax.Array, None]:
+        row = joined[..., :1, :] / joined[..., :1, :1]
+        rest = joined[..., 1:, :] - joined[..., 1:, :1] * row
+        return jnp.concatenate([jnp.concatenate([rest, row], -2)[..., 1:], gone], -1), None
+
+    return lax.scan(eliminate, joined, None, length=matrices.shape[-1])[0][..., :right.shape[-1]]
 
 
 def _turn(by: jax.Array) -> jax.Array:

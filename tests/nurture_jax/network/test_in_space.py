@@ -150,6 +150,16 @@ def test_a_larger_body_has_larger_lengths():
     assert long["nearer_shoulder"] < 0  # what lies higher is nearer
 
 
+def test_gradients_reach_the_points():
+    """For model.geometry_gradient; to lengthen the body is to move its points apart."""
+    _, seen = scene(0, frames=4)
+    sure = jnp.ones((1, *seen.shape[:2]))
+    spread = lambda seen: jnp.square(fit(seen, sure, jnp.ones(1)).points[..., :2]).sum()
+    gradient = np.asarray(jax.jit(jax.grad(spread))(jnp.asarray(seen)[None]))
+    assert np.isfinite(gradient).all()
+    assert (np.abs(gradient).sum((0, 1, 3)) > 0).all()
+
+
 def test_solve_is_that_of_numpy():
     rng = np.random.default_rng(0)
     roots = rng.normal(size=(3, 9, 7))

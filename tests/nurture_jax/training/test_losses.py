@@ -146,7 +146,7 @@ def test_ends_that_are_not_marked_are_taught_to_be_absent_and_so_is_a_whole_newb
 
 
 def test_ends_count_for_more_than_points_of_the_body(outputs):
-    """The share of the ends in the gradient grows as their weight does, and all else is as it was."""
+    """Their share of the gradient grows as the weight does, and all else is as it was."""
     of = lambda ends: np.abs(np.asarray(jax.grad(lambda outputs: total_loss(
         Losses(ends=ends), SCALING, outputs, batch())[0])(outputs).heatmaps)).sum((0, 1, 2, 3))
     alike, more = of(1.0), of(4.0)
