@@ -11,7 +11,14 @@ import numpy as np
 
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax import growth
-from nurture_jax.evaluation.agreement import Agreement, Proportional, agreement, proportional
+from nurture_jax.evaluation.agreement import (
+    Agreement,
+    Proportional,
+    Reliability,
+    agreement,
+    proportional,
+    reliability,
+)
 from nurture_jax.evaluation.coverage import EVERYBODY
 from nurture_jax.evaluation.detection import Detection, detection
 from nurture_jax.evaluation.estimates import Estimates
@@ -77,12 +84,14 @@ class Evaluation:
       errors: Errors by measure and group of visits.
       agreement: Agreement by measure.
       proportional: The same relative to size, and whether errors grow with it.
+      reliability: Intraclass correlations by measure.
       detection: Who is found to be of low weight, of all visits first.
     """
 
     errors: tuple[Errors, ...]
     agreement: tuple[Agreement, ...]
     proportional: tuple[Proportional, ...]
+    reliability: tuple[Reliability, ...]
     detection: tuple[Detection, ...]
 
     def overall(self, measure: str) -> Errors | None:
@@ -105,7 +114,8 @@ def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
         raise ValueError(f"none of {len(estimates)} visits has a measured weight; evaluate on "
                          f"visits with labels")
     return Evaluation(errors(estimates, seed), agreement(estimates, seed),
-                      proportional(estimates, seed), detection(estimates))
+                      proportional(estimates, seed), reliability(estimates, seed),
+                      detection(estimates))
 
 
 def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
