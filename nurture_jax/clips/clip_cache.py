@@ -139,8 +139,8 @@ def open_cache(records: Records, folder: str | Path, settings: ClipSettings | No
     for number, shard in enumerate(shards):
         content = json.loads((folder / f"{shard.stem}.json").read_text())
         paths.append(str(folder / f"{shard.stem}.array_record"))
-        left_out += [LeftOut(by_key[visit["visit"]].infant_id, **visit)
-                     for visit in content["left_out"]]
+        left_out += [LeftOut(of.infant_id, **visit, mother_id=of.mother_id)
+                     for visit in content["left_out"] for of in [by_key[visit["visit"]]]]
         for position, key in enumerate(content["visits"]):
             visits.append(by_key[key])
             places.append((number, position))

@@ -98,7 +98,7 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
         if inside.sum() < 2:
             continue
         rows.append(Agreement(measure, MEASURES[measure].unit, int(inside.sum()),
-                              *_limits(column.error[inside], estimates.infants[inside], seed)))
+                              *_limits(column.error[inside], estimates.families[inside], seed)))
     return tuple(rows)
 
 
@@ -111,7 +111,7 @@ def proportional(estimates: Estimates, seed: int = 0) -> tuple[Proportional, ...
         size, error = ((column.mean + column.truth) / 2)[inside], column.error[inside]
         if inside.sum() < FEWEST or np.ptp(size) == 0:
             continue
-        infants = estimates.infants[inside]
+        infants = estimates.families[inside]
         away = np.abs(error - np.polyval(np.polyfit(size, error, 1), size))
         slope, spread = (_slope(size, each, infants, seed) for each in (error, away))
         ratios = _limits(np.log(column.mean[inside] / column.truth[inside]), infants, seed)
@@ -130,9 +130,9 @@ def reliability(estimates: Estimates, seed: int = 0) -> tuple[Reliability, ...]:
     for measure in LABELS:
         column = estimates.of(measure)
         for what, pairs, infants in (
-                (WITH_REFERENCE, np.stack([column.mean, column.truth], 1), estimates.infants),
-                ("two estimates of a day", column.mean[days], estimates.infants[days[:, 0]]),
-                ("two references of a day", column.truth[days], estimates.infants[days[:, 0]])):
+                (WITH_REFERENCE, np.stack([column.mean, column.truth], 1), estimates.families),
+                ("two estimates of a day", column.mean[days], estimates.families[days[:, 0]]),
+                ("two references of a day", column.truth[days], estimates.families[days[:, 0]])):
             known = np.isfinite(pairs).all(1)
             if known.sum() >= FEWEST and np.ptp(pairs[known]):
                 found.append(Reliability(measure, what, int(known.sum()), _icc(

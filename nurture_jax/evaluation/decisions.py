@@ -62,7 +62,7 @@ def decision_curve(estimates: Estimates, what: str, seed: int = 0,
     low = estimates.of(WEIGHT.name).truth[known] < LOW_BIRTH_WEIGHT_G
     at = np.array(thresholds)
     sent = probability_low(estimates)[known, None] >= at  # [n, thresholds]
-    odds, infants = at / (1 - at), estimates.infants[known]
+    odds, infants = at / (1 - at), estimates.families[known]
     found, everybody = (_net_benefit(low, rule, odds, infants, seed)
                         for rule in (sent, np.ones_like(sent)))
     shares = sent.mean(0) if len(low) else np.full(len(at), np.nan)

@@ -128,15 +128,16 @@ def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
 
 def errors(estimates: Estimates, seed: int = 0) -> tuple[Errors, ...]:
     """Errors by measure and group; groups without a measured value are left out."""
-    columns, infants, rows = {name: estimates.of(name) for name in LABELS}, estimates.infants, []
+    columns, rows = {name: estimates.of(name) for name in LABELS}, []
+    infants, families = estimates.infants, estimates.families
     for by, names in groups(estimates.visits).items():
         names = np.array(names)
         for group in _ordered(names):
             for measure, column in columns.items():
                 inside = (names == group) & column.known
                 if inside.any():
-                    rows.append(_errors(measure, by, group, infants[inside], column.mean[inside],
-                                        column.truth[inside], seed))
+                    rows.append(_errors(measure, by, group, infants[inside], families[inside],
+                                        column.mean[inside], column.truth[inside], seed))
     return tuple(rows)
 
 
@@ -161,19 +162,19 @@ def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
         inside = ours.known & theirs.known
         if inside.any():
             further = np.abs(ours.error) - np.abs(theirs.error)
-            mean = mean_of(model.infants[inside], further[inside], seed)
+            mean = mean_of(model.families[inside], further[inside], seed)
             rows.append(Difference(measure, MEASURES[measure].unit, name, int(inside.sum()), mean))
     return tuple(rows)
 
 
-def _errors(measure: str, by: str, group: str, infants: np.ndarray, mean: np.ndarray,
-            truth: np.ndarray, seed: int) -> Errors:
-    """Errors of n visits that were all measured; `infants`, `mean` and `truth` are [n]."""
+def _errors(measure: str, by: str, group: str, infants: np.ndarray, families: np.ndarray,
+            mean: np.ndarray, truth: np.ndarray, seed: int) -> Errors:
+    """Errors of n visits that were all measured; the arrays are [n]."""
     error = mean - truth
     relative = 100 * np.abs(error) / truth
     terms = np.stack([np.abs(error), relative, error, *(relative <= p for p in WITHIN_PERCENT),
                       np.ones(len(error))], axis=1)
-    means = bootstrap(infants, terms, lambda *sums: tuple(s / sums[-1] for s in sums[:-1]), seed)
+    means = bootstrap(families, terms, lambda *sums: tuple(s / sums[-1] for s in sums[:-1]), seed)
     return Errors(measure, MEASURES[measure].unit, by, group, len(error),
                   len(np.unique(infants)), *means)
 
