@@ -60,11 +60,24 @@ def _read(path: Path, required: Sequence[str]) -> tuple[list[tuple[int, Row]], l
             continue
         row, found = _check_row(number, cells, seen)
         problems += found
-        if row["video"]:
+        if row["video"] and _leads_out(path.parent, row["video"]):
+            problems.append(Problem(
+                FILE, "is or passes a link that leads out of the folder; put the file itself "
+                      "there, or have one link stand for the whole data set", number, "video",
+                row["video"]))
+        elif row["video"]:
             rows.append((number, row))
     if not rows and not problems:
         problems.append(Problem(FILE, "holds no visits; write one row for each"))
     return rows, problems + across_rows.check(rows, FILE)
+
+
+def _leads_out(folder: Path, video: str) -> bool:
+    """Whether a path follows links to somewhere else: a table of others may name any file so."""
+    try:
+        return not (folder / video).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # no path at all, or links in a circle
+        return False
 
 
 def _read_cells(path: Path) -> tuple[tuple[list[str], list[list[str]]] | None, list[Problem]]:

@@ -109,6 +109,28 @@ def test_a_slip_in_the_name_of_a_date_is_noticed(tmp_path):
     assert any("did you mean 'mother_id'?" in str(each) for each in visit_table.read(tmp_path)[1])
 
 
+def test_links_stay_in_the_folder(tmp_path):
+    """A table that came with its files may link to any file of this machine."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "n0_0.mp4").write_bytes(b"")
+    folder = tmp_path / "set"
+    (folder / "originals").mkdir(parents=True)
+    (folder / "videos").mkdir()
+    (folder / "out").symlink_to(tmp_path / "elsewhere")
+    (folder / "videos" / "n0_1.mp4").symlink_to(tmp_path / "elsewhere" / "n0_0.mp4")
+    (folder / "originals" / "n1_0.mp4").write_bytes(b"")
+    (folder / "videos" / "n1_0.mp4").symlink_to("../originals/n1_0.mp4")
+    (folder / "videos" / "n1_1.mp4").symlink_to("n1_1.mp4")  # to itself
+    table = rows()
+    table[0]["video"] = "out/n0_0.mp4"
+    found, wrong = read(folder, table)
+    assert [(each.row, each.value) for each in wrong] == [
+        (2, "out/n0_0.mp4"), (3, "videos/n0_1.mp4")]
+    assert "leads out of the folder" in wrong[0].sentence and len(found) == 6
+    (tmp_path / "linked").symlink_to(folder)  # the data set itself may lie anywhere
+    assert visit_table.read(tmp_path / "linked") == (found, wrong)
+
+
 def test_the_same_recording_under_two_names(tmp_path):
     folder = write_records(tmp_path / "set", marks=False)
     shutil.copy(folder / "videos" / "n0_0.mp4", folder / "videos" / "n3_1.mp4")
