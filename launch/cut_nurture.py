@@ -4,9 +4,7 @@
     python -m launch.cut_nurture --workdir runs/once --max_mmacs 20 --out runs/phone
     python -m launch.cut_nurture --workdir runs/once --table phone.json --max_latency_ms 300 \\
         --out runs/phone
-    python -m launch.evaluate_nurture --workdir runs/phone
-
-The table is of launch.nurture_latency.
+    python -m launch.evaluate_nurture --workdir runs/phone  # the table: launch.nurture_latency
 """
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from absl import flags
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_folder
 
 with needs("nurture"):
     from nurture_jax.once_for_all.choose import Limit, best_within
@@ -39,20 +38,20 @@ def main(_):
                          "network is wanted")
     if bool(TABLE.value) != bool(LATENCY.value):
         raise ValueError("--max_latency_ms and --table belong together: give both, or --max_mmacs")
-    name = SUBNET.value
-    trained = TrainedOnce.open(Path(WORKDIR.value), DATA.value, [name] if name else [])
+    name, folder, out = SUBNET.value, Path(WORKDIR.value), output_folder("out", OUT.value)
+    limit = _latency_limit(folder) if TABLE.value else None  # before the data set is read
+    trained = TrainedOnce.open(folder, DATA.value, [name] if name else [])
     if not name:
-        name = best_within(trained, _limit(trained), CANDIDATES.value).subnet
-    errors = trained.cut(name, Path(OUT.value))
-    print(f"{name} is a run of its own in {OUT.value}; {messages.summary(errors)}")
+        name = best_within(trained, limit or Limit.of_macs(trained, MAX_MMACS.value),
+                           CANDIDATES.value).subnet
+    errors = trained.cut(name, out)
+    print(f"{name} is a run of its own in {out}; {messages.summary(errors)}")
 
 
-def _limit(trained):
-    if MAX_MMACS.value:
-        return Limit.of_macs(trained, MAX_MMACS.value)
+def _latency_limit(folder):
     with needs("export"):
         from nurture_jax.deploy.clip_latency import ClipLatency
-    latency = ClipLatency.of_training(TABLE.value, trained)
+    latency = ClipLatency.of_run(TABLE.value, folder)
     return Limit(latency.of_subnet, LATENCY.value, "ms a clip")
 
 

@@ -11,6 +11,7 @@ from absl import flags
 
 from deps_jax.common.command.cli import run
 from deps_jax.common.command.extras import needs
+from deps_jax.common.command.outputs import output_folder
 from deps_jax.evaluation.certainty import percent
 from deps_jax.runs.finetune import RATE, finetune_config
 from deps_jax.runs.measured import MeasuredAccuracy
@@ -31,7 +32,7 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "where the data lies now, if it
 
 
 def main(_):
-    folder, out = Path(WORKDIR.value), Path(OUT.value)
+    folder, out = Path(WORKDIR.value), output_folder("out", OUT.value)
     config = finetune_config(folder, SUBNET.value, epochs=EPOCHS.value, rate=RATE_FLAG.value,
                              data_dir=DATA_DIR.value)
     measure = MeasuredAccuracy(TrainedRun.open(folder, DATA_DIR.value))

@@ -27,11 +27,12 @@ TABLE = flags.DEFINE_string("table", "", "latency table of a device")
 
 
 def main(_):
-    trained, clip_ms = TrainedOnce.open(Path(WORKDIR.value), DATA.value, SUBNETS.value), {}
+    folder, clip_ms = Path(WORKDIR.value), {}
     if TABLE.value:
         with needs("export"):
             from nurture_jax.deploy.clip_latency import ClipLatency
-        latency = ClipLatency.of_training(TABLE.value, trained)
+        latency = ClipLatency.of_run(TABLE.value, folder)  # before the data set is read
+    trained = TrainedOnce.open(folder, DATA.value, SUBNETS.value)
     measured = [trained.measure(name) for name in SUBNETS.value or trained.names]
     if TABLE.value:
         clip_ms = {one.subnet: latency.of_subnet(decode(trained.network.space, one.subnet))
@@ -39,7 +40,7 @@ def main(_):
     print(table(measured, clip_ms))
     rows = [dataclasses.asdict(one) | ({"clip_ms": clip_ms[one.subnet]} if clip_ms else {})
             for one in measured]
-    sealed.write(Path(WORKDIR.value) / "subnets.json", {"subnets": rows})
+    sealed.write(folder / "subnets.json", {"subnets": rows})
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ WINGS = {
         "network": "backbones backbone_weights geometry thickness in_space scaling fusion model "
                    "frame_cost",
         "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
-                      "annotator_agreement intervals coverage agreement detection forecast "
-                      "evaluate",
+                      "annotator_agreement intervals coverage agreement detection decisions "
+                      "forecast evaluate",
         "clinic": "thresholds advice assessment plain_text cells evidence familiarity scale checks "
                   "pictures recording_gate",
         "training": "losses distillation train refit best training_data model_file teacher "

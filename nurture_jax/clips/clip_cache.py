@@ -3,11 +3,12 @@
     CACHE/SETTINGS/clips-HASH.array_record   frames of some visits, uint8, uncompressed
     CACHE/SETTINGS/clips-HASH.json           which visits; written last, so it means "complete"
 
-HASH covers the content of the videos, the times of annotated frames and the settings. A shard is
-therefore never stale: after a change its name is another one. An interrupted build goes on with
-the first shard that is missing. Labels and masks are not in the cache; they can be mended without
-decoding again. Splits are not, either: a clip holds its evenly spaced frames, which an estimate
-sees, and the annotated ones beside them.
+Which visits share a shard is drawn by their ids, not by their rows: where a child is taken out of
+the table, one shard is decoded anew. HASH covers the content of the videos, the times of annotated
+frames and the settings. A shard is therefore never stale: after a change its name is another one.
+An interrupted build goes on with the first shard that is missing. Labels and masks are not in the
+cache; they can be mended without decoding again. Splits are not, either: a clip holds its evenly
+spaced frames, which an estimate sees, and the annotated ones beside them.
 
 Any number of processes may build and read at once. One decodes, the others wait for it; nothing is
 deleted from a folder of settings that another process uses.
@@ -38,7 +39,7 @@ from nurture_jax.records.visit import Visit
 from nurture_jax.records.visits import Records
 
 FORMAT = 3  # raise it when decoding or the layout changes: every cache is then rebuilt
-VISITS_PER_SHARD = 16  # 60 MB at 25 frames of 224 px
+VISITS_PER_SHARD = 16  # at most: 60 MB at 25 frames of 224 px
 _EDGE_BYTES = 1 << 20  # of a video, at both ends, that its fingerprint reads
 
 
@@ -103,7 +104,7 @@ def build(records: Records, folder: str | Path, settings: ClipSettings | None = 
       folder: Folder of all caches; this one gets a folder of its settings in it.
       settings: How clips are cut; None is the default.
       workers: Number of processes that decode; 0 decodes in this one.
-      visits_per_shard: Number of visits that are decoded together.
+      visits_per_shard: Most visits that are decoded together.
 
     Raises:
       ValueError: If no video can be decoded, or one is gone since the records were read.
@@ -134,21 +135,20 @@ def open_cache(records: Records, folder: str | Path, settings: ClipSettings | No
         why = "was made of other videos" if stale else "is not complete"
         raise ValueError(f"the clip cache in {folder} {why} ({len(missing)} of {len(shards)} "
                          f"parts are missing); build it again")
-    by_key = {visit.key: visit for visit in records.visits}
-    visits, left_out, places, paths = [], [], [], []
+    places, lost = {}, {}
     for number, shard in enumerate(shards):
         content = json.loads((folder / f"{shard.stem}.json").read_text())
-        paths.append(str(folder / f"{shard.stem}.array_record"))
-        left_out += [LeftOut(by_key[visit["visit"]].infant_id, **visit)
-                     for visit in content["left_out"]]
-        for position, key in enumerate(content["visits"]):
-            visits.append(by_key[key])
-            places.append((number, position))
-    if not visits:
+        places |= {key: (number, place) for place, key in enumerate(content["visits"])}
+        lost |= {visit["visit"]: visit for visit in content["left_out"]}
+    left_out = tuple(LeftOut(visit.infant_id, **lost[visit.key], mother_id=visit.mother_id)
+                     for visit in records.visits if visit.key in lost)
+    if not places:
         raise ValueError(f"no video of {records.folder} could be decoded; the first says: "
                          f"{left_out[0].sentence}")
-    kept = Records(records.folder, tuple(visits), (*records.left_out, *left_out))
-    return ClipCache(kept, settings, tuple(left_out), tuple(paths), tuple(places))
+    visits = tuple(visit for visit in records.visits if visit.key in places)
+    kept = Records(records.folder, visits, (*records.left_out, *left_out))
+    paths = tuple(str(folder / f"{shard.stem}.array_record") for shard in shards)
+    return ClipCache(kept, settings, left_out, paths, tuple(places[visit.key] for visit in visits))
 
 
 def fingerprint(path: Path) -> str:
@@ -248,14 +248,33 @@ def _decode(shards: list[Shard], folder: Path, workers: int) -> None:
 def _plan(records: Records, settings: ClipSettings, visits_per_shard: int) -> list[Shard]:
     if visits_per_shard < 1:
         raise ValueError(f"visits_per_shard {visits_per_shard} is not positive; use 16")
-    visits, prints = records.visits, fingerprints(records)
-    return [_shard(records.folder, visits[start:start + visits_per_shard],
-                   prints[start:start + visits_per_shard], settings)
-            for start in range(0, len(visits), visits_per_shard)]
+    ranked = sorted(zip(map(_rank, records.visits), records.visits, fingerprints(records),
+                        strict=True), key=lambda each: each[0])
+    return [_shard(records.folder, [visit for _, visit, _ in group],
+                   [found for _, _, found in group], settings)
+            for group in _groups(ranked, visits_per_shard)]
 
 
-def _shard(folder: Path, visits: tuple[Visit, ...], prints: list[str], settings: ClipSettings
-           ) -> Shard:
+def _rank(visit: Visit) -> int:
+    """A random place of 128 bits that depends on ids alone; visits of an infant are neighbours."""
+    infant, own = (hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+                   for text in (visit.infant_id, visit.key))
+    return int(infant + own, 16)
+
+
+def _groups(ranked: list[tuple], most: int, bit: int = 127) -> list[list[tuple]]:
+    """At most `most` neighbours each: halved by one bit of the rank, until they are few enough.
+
+    So a visit more or less changes the group that it is in, or halves or joins that; all others
+    stay what they are.
+    """
+    if len(ranked) <= most:
+        return [ranked] if ranked else []
+    halves = ([each for each in ranked if each[0] >> bit & 1 == side] for side in (0, 1))
+    return [group for half in halves for group in _groups(half, most, bit - 1)]
+
+
+def _shard(folder: Path, visits: list[Visit], prints: list[str], settings: ClipSettings) -> Shard:
     times = tuple(tuple(frame.time_s for frame in visit.frames) for visit in visits)
     what = json.dumps([FORMAT, dataclasses.asdict(settings),
                        [[visit.key, found, exact] for visit, found, exact

@@ -36,7 +36,6 @@ from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.model import ModelSettings, NurtureNet, zero_inputs
 from nurture_jax.once_for_all.experiment import OnceForAll, read_scaling
 from nurture_jax.once_for_all.network import ElasticNurture
-from nurture_jax.once_for_all.subnets import TrainedOnce
 from nurture_jax.records.video import ClipSettings
 
 _NOT_IN_FILES = ("dropout_rate", "geometry_gradient", "dtype")  # of training alone
@@ -104,10 +103,15 @@ class ClipLatency:
         return cls.of(LatencyTable.load(Path(path)), clip, settings)
 
     @classmethod
-    def of_training(cls, path: str | Path, trained: TrainedOnce) -> ClipLatency:
-        """As `load`, for the networks of a training; ValueError also where it is of others."""
-        found = cls.load(path, trained.settings.data.clip, trained.settings.model)
-        found.table.check(trained.network.space)
+    def of_run(cls, path: str | Path, folder: Path) -> ClipLatency:
+        """As `load`, for the networks of the training in `folder`, before its data is read.
+
+        Raises:
+          ValueError: If there is no such training, or the table is not of its networks.
+        """
+        settings = workdir.understood(folder, OnceForAll.from_dict)
+        found = cls.load(path, settings.data.clip, settings.model)
+        found.table.check(settings.build_space())
         return found
 
     def __call__(self, subnets: Subnet) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Agreement of estimates and reference (Bland and Altman), in units and relative to size.
+"""Agreement of estimates and reference: limits (Bland and Altman) and a coefficient (ICC).
 
 Constant limits misstate both ends where errors grow with what is measured. Then limits of the ratio
-are read (Bland and Altman 1999, doi 10.1177/096228029900800204, section 3).
+are read (Bland and Altman 1999, doi 10.1177/096228029900800204, section 3). The coefficient says
+how much of the spread between visits is no disagreement, so it is of infants as different as these.
 """
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax.evaluation.estimates import Estimates
+from nurture_jax.evaluation.reference_quality import repeated
 from nurture_jax.evaluation.uncertainty import bootstrap, limits_of_agreement
 from nurture_jax.measures import LABELS, MEASURES
 
 FEWEST = 3  # visits for a line with a spread around it
+WITH_REFERENCE = "estimate and reference"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,27 @@ class Proportional:
     upper_percent: Number
 
 
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """Intraclass correlation of pairs of one measure: two-way, absolute agreement, of a single one.
+
+    ICC(A,1) of McGraw and Wong 1996 (doi 10.1037/1082-989X.1.1.30), the ICC(2,1) of Shrout and
+    Fleiss 1979 (doi 10.1037/0033-2909.86.2.420).
+
+    Attributes:
+      measure: One of LABELS.
+      what: WITH_REFERENCE, or whose two values of one infant and day are compared.
+      pairs: Number of them.
+      icc: The coefficient, with its interval by infant; at most 1, and 0 where the two have no more
+        in common than any two.
+    """
+
+    measure: str
+    what: str
+    pairs: int
+    icc: Number
+
+
 def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
     """Mean difference and 95 % limits of agreement, mean +- 1.96 standard deviations.
 
@@ -74,7 +98,7 @@ def agreement(estimates: Estimates, seed: int = 0) -> tuple[Agreement, ...]:
         if inside.sum() < 2:
             continue
         rows.append(Agreement(measure, MEASURES[measure].unit, int(inside.sum()),
-                              *_limits(column.error[inside], estimates.infants[inside], seed)))
+                              *_limits(column.error[inside], estimates.families[inside], seed)))
     return tuple(rows)
 
 
@@ -87,13 +111,58 @@ def proportional(estimates: Estimates, seed: int = 0) -> tuple[Proportional, ...
         size, error = ((column.mean + column.truth) / 2)[inside], column.error[inside]
         if inside.sum() < FEWEST or np.ptp(size) == 0:
             continue
-        infants = estimates.infants[inside]
+        infants = estimates.families[inside]
         away = np.abs(error - np.polyval(np.polyfit(size, error, 1), size))
         slope, spread = (_slope(size, each, infants, seed) for each in (error, away))
         ratios = _limits(np.log(column.mean[inside] / column.truth[inside]), infants, seed)
         rows.append(Proportional(measure, int(inside.sum()), slope, spread, spread.low > 0,
                                  *map(_percent, ratios)))
     return tuple(rows)
+
+
+def reliability(estimates: Estimates, seed: int = 0) -> tuple[Reliability, ...]:
+    """Of estimate and reference, and of the first two visits of an infant on any day.
+
+    Those of fewer than three pairs, or of pairs that are all alike, are left out.
+    """
+    days = np.array([rows[:2] for rows in repeated(estimates.visits)], int).reshape(-1, 2)
+    found = []
+    for measure in LABELS:
+        column = estimates.of(measure)
+        for what, pairs, infants in (
+                (WITH_REFERENCE, np.stack([column.mean, column.truth], 1), estimates.families),
+                ("two estimates of a day", column.mean[days], estimates.families[days[:, 0]]),
+                ("two references of a day", column.truth[days], estimates.families[days[:, 0]])):
+            known = np.isfinite(pairs).all(1)
+            if known.sum() >= FEWEST and np.ptp(pairs[known]):
+                found.append(Reliability(measure, what, int(known.sum()), _icc(
+                    pairs[known], infants[known], seed)))
+    return tuple(found)
+
+
+def _icc(values: np.ndarray, infants: np.ndarray, seed: int) -> Number:
+    """ICC(A,1) of [n, k] values, k of each row."""
+    x = values - values.mean()  # sums of squares of grams would lose digits
+    terms = np.concatenate([x, x.mean(1, keepdims=True) ** 2, (x ** 2).sum(1, keepdims=True),
+                            np.ones((len(x), 1))], axis=1)
+    found, = bootstrap(infants, terms, lambda *sums: (_icc_of_sums(*sums),), seed)
+    return found
+
+
+def _icc_of_sums(*sums: np.ndarray) -> np.ndarray:
+    """ICC(A,1) of n rows of k values by mean squares.
+
+    Args:
+      sums: Sums over rows of each of the k columns, of the squared mean of the row, of the row's
+        sum of squares, and n; all of one shape.
+    """
+    *columns, squared_means, squares, n = sums
+    k, middle = len(columns), sum(columns) ** 2 / (len(columns) * n)
+    between_rows = k * squared_means - middle
+    between_columns = sum(each ** 2 for each in columns) / n - middle
+    rest = (squares - middle - between_rows - between_columns) / ((n - 1) * (k - 1))
+    rows = between_rows / (n - 1)
+    return (rows - rest) / (rows + (k - 1) * rest + k / n * (between_columns / (k - 1) - rest))
 
 
 def _limits(error: np.ndarray, infants: np.ndarray, seed: int) -> tuple[Number, Number, Number]:

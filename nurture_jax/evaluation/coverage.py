@@ -49,7 +49,7 @@ def covered(intervals: Intervals, estimates: Estimates) -> list[Coverage]:
     Measures without interval are left out, and so are empty groups.
     """
     low, high = intervals.bounds(estimates)
-    truth, infants = estimates.truth, estimates.infants
+    truth, infants, families = estimates.truth, estimates.infants, estimates.families
     inside, divisions = (low <= truth) & (truth <= high), groups(estimates.visits)
     results = []
     for column, name in enumerate(LABELS):
@@ -58,10 +58,10 @@ def covered(intervals: Intervals, estimates: Estimates) -> list[Coverage]:
             for group in dict.fromkeys(names):
                 rows = known & (np.array(names) == group)
                 if rows.any():
-                    hits, own = inside[rows, column], infants[rows]
+                    hits, own, alike = inside[rows, column], infants[rows], families[rows]
                     results.append(Coverage(
                         name, by, group, len(hits), len(np.unique(own)),
-                        share(hits, own, shares(own)), share(hits, own),
+                        share(hits, alike, shares(own)), share(hits, alike),
                         float((high - low)[rows, column].mean())))
     return results
 

@@ -18,7 +18,7 @@ from nurture_jax.evaluation.estimates import Estimates, truths, without_birth_we
 from nurture_jax.evaluation.groups import AGE_BANDS, bands
 from nurture_jax.evaluation.uncertainty import draws, percentiles, share
 from nurture_jax.measures import LABELS, WEIGHT
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, families
 
 # Mullany 2006, doi 10.1136/adc.2005.088781: BIRTHweigh III, a hand-held spring scale with coloured
 # bands, beside a digital scale, in Nepal: 479 of 511 low, 1278 of 1309 others.
@@ -85,7 +85,7 @@ def detection(estimates: Estimates, what: str = "") -> tuple[Detection, ...]:
     first_days = np.array(bands(estimates.age_days)) == first
     weight = estimates.of(WEIGHT.name)
     said = weight.mean < growth.LOW_BIRTH_WEIGHT_G
-    return tuple(_detection(name + (what and f", {what}"), weight.truth, said, estimates.infants,
+    return tuple(_detection(name + (what and f", {what}"), weight.truth, said, estimates.families,
                             weight.known & chosen)
                  for name, chosen in ((EVERYBODY, True), (f"visits of {first}", first_days)))
 
@@ -101,7 +101,7 @@ def screening(estimates: Estimates, low: np.ndarray) -> Detection:
     """
     weight, low_g = estimates.of(WEIGHT.name), low[:, LABELS.index(WEIGHT.name)]
     return _detection(f"{EVERYBODY}, {BY_LOWER_END}", weight.truth,
-                      ~(low_g >= growth.LOW_BIRTH_WEIGHT_G), estimates.infants, weight.known)
+                      ~(low_g >= growth.LOW_BIRTH_WEIGHT_G), estimates.families, weight.known)
 
 
 def intention_to_diagnose(estimates: Estimates, rejected: Sequence[Visit], what: str = ""
@@ -118,9 +118,8 @@ def intention_to_diagnose(estimates: Estimates, rejected: Sequence[Visit], what:
     low = truth < growth.LOW_BIRTH_WEIGHT_G
     said = np.concatenate([estimates.of(WEIGHT.name).mean < growth.LOW_BIRTH_WEIGHT_G,
                            ~low[len(estimates):]])
-    infants = np.array([visit.infant_id for visit in visits], str)
-    return _detection(", ".join(filter(None, (EVERYBODY, what, INTENTION))), truth, said, infants,
-                      np.isfinite(truth))
+    return _detection(", ".join(filter(None, (EVERYBODY, what, INTENTION))), truth, said,
+                      np.array(families(visits), str), np.isfinite(truth))
 
 
 def all_ways(estimates: Estimates, low: np.ndarray, withheld: Estimates | None,
@@ -161,7 +160,7 @@ def curve(estimates: Estimates, what: str, seed: int = 0) -> Curve:
     if low.all() or not low.any():
         return Curve(what, len(low), int(low.sum()), Number(np.nan), ())
     _, order = np.unique(mean, return_inverse=True)
-    infants = estimates.infants[known]
+    infants = estimates.families[known]
     value = float(_areas(np.ones((1, len(low))), low, order)[0])
     areas = [_areas(weights, low, order) for weights in draws(infants, seed)]
     whole = np.ones(len(low))

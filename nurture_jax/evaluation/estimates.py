@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nurture_jax.measures import LABELS, WEIGHT
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, families
 
 # A scale is read twice to within this, and nobody weighs an infant twice in its first day for
 # nothing: such a weight is the birth weight, written down once more (our choice).
@@ -89,6 +89,11 @@ class Estimates:
     def infants(self) -> np.ndarray:
         """Whose visit it is, [n] str."""
         return np.array([visit.infant_id for visit in self.visits], str)
+
+    @property
+    def families(self) -> np.ndarray:
+        """Whose visits are alike, [n] str: those of a mother's infants, or of an infant."""
+        return np.array(families(self.visits), str)
 
     @property
     def age_days(self) -> np.ndarray:

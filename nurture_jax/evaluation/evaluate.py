@@ -11,7 +11,14 @@ import numpy as np
 
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax import growth
-from nurture_jax.evaluation.agreement import Agreement, Proportional, agreement, proportional
+from nurture_jax.evaluation.agreement import (
+    Agreement,
+    Proportional,
+    Reliability,
+    agreement,
+    proportional,
+    reliability,
+)
 from nurture_jax.evaluation.coverage import EVERYBODY
 from nurture_jax.evaluation.detection import Detection, detection
 from nurture_jax.evaluation.estimates import Estimates
@@ -77,12 +84,14 @@ class Evaluation:
       errors: Errors by measure and group of visits.
       agreement: Agreement by measure.
       proportional: The same relative to size, and whether errors grow with it.
+      reliability: Intraclass correlations by measure.
       detection: Who is found to be of low weight, of all visits first.
     """
 
     errors: tuple[Errors, ...]
     agreement: tuple[Agreement, ...]
     proportional: tuple[Proportional, ...]
+    reliability: tuple[Reliability, ...]
     detection: tuple[Detection, ...]
 
     def overall(self, measure: str) -> Errors | None:
@@ -105,7 +114,8 @@ def evaluate(estimates: Estimates, seed: int = 0) -> Evaluation:
         raise ValueError(f"none of {len(estimates)} visits has a measured weight; evaluate on "
                          f"visits with labels")
     return Evaluation(errors(estimates, seed), agreement(estimates, seed),
-                      proportional(estimates, seed), detection(estimates))
+                      proportional(estimates, seed), reliability(estimates, seed),
+                      detection(estimates))
 
 
 def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
@@ -118,15 +128,16 @@ def groups(visits: tuple[Visit, ...]) -> dict[str, list[str]]:
 
 def errors(estimates: Estimates, seed: int = 0) -> tuple[Errors, ...]:
     """Errors by measure and group; groups without a measured value are left out."""
-    columns, infants, rows = {name: estimates.of(name) for name in LABELS}, estimates.infants, []
+    columns, rows = {name: estimates.of(name) for name in LABELS}, []
+    infants, families = estimates.infants, estimates.families
     for by, names in groups(estimates.visits).items():
         names = np.array(names)
         for group in _ordered(names):
             for measure, column in columns.items():
                 inside = (names == group) & column.known
                 if inside.any():
-                    rows.append(_errors(measure, by, group, infants[inside], column.mean[inside],
-                                        column.truth[inside], seed))
+                    rows.append(_errors(measure, by, group, infants[inside], families[inside],
+                                        column.mean[inside], column.truth[inside], seed))
     return tuple(rows)
 
 
@@ -151,19 +162,19 @@ def difference(model: Estimates, baseline: Estimates, name: str, seed: int = 0
         inside = ours.known & theirs.known
         if inside.any():
             further = np.abs(ours.error) - np.abs(theirs.error)
-            mean = mean_of(model.infants[inside], further[inside], seed)
+            mean = mean_of(model.families[inside], further[inside], seed)
             rows.append(Difference(measure, MEASURES[measure].unit, name, int(inside.sum()), mean))
     return tuple(rows)
 
 
-def _errors(measure: str, by: str, group: str, infants: np.ndarray, mean: np.ndarray,
-            truth: np.ndarray, seed: int) -> Errors:
-    """Errors of n visits that were all measured; `infants`, `mean` and `truth` are [n]."""
+def _errors(measure: str, by: str, group: str, infants: np.ndarray, families: np.ndarray,
+            mean: np.ndarray, truth: np.ndarray, seed: int) -> Errors:
+    """Errors of n visits that were all measured; the arrays are [n]."""
     error = mean - truth
     relative = 100 * np.abs(error) / truth
     terms = np.stack([np.abs(error), relative, error, *(relative <= p for p in WITHIN_PERCENT),
                       np.ones(len(error))], axis=1)
-    means = bootstrap(infants, terms, lambda *sums: tuple(s / sums[-1] for s in sums[:-1]), seed)
+    means = bootstrap(families, terms, lambda *sums: tuple(s / sums[-1] for s in sums[:-1]), seed)
     return Errors(measure, MEASURES[measure].unit, by, group, len(error),
                   len(np.unique(infants)), *means)
 

@@ -55,7 +55,7 @@ def forecasts(estimates: Estimates, method: str, intervals: Intervals | None = N
         if intervals:
             scores.append(interval_score(low[known, column], high[known, column], truth,
                                          intervals.coverage))
-        found = bootstrap(estimates.infants[known], np.stack([*scores, np.ones(len(truth))], 1),
+        found = bootstrap(estimates.families[known], np.stack([*scores, np.ones(len(truth))], 1),
                           lambda *sums: tuple(each / sums[-1] for each in sums[:-1]), seed)
         rows.append(Forecast(measure, MEASURES[measure].unit, method, len(truth),
                              *(*found, Number(np.nan))[:2]))

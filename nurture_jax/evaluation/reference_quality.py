@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.records.visit import Visit
 
 FITTING_SHARE = 0.95  # of the values that a reading must explain; some are always mistyped
 
@@ -74,14 +76,18 @@ def heaping(estimates: Estimates) -> tuple[Heaping, ...]:
     return tuple(rows)
 
 
-def technical_errors(estimates: Estimates) -> tuple[TechnicalError, ...]:
-    """Errors of reference and estimate on days with several visits of an infant; () without any."""
+def repeated(visits: Sequence[Visit]) -> list[list[int]]:
+    """Places of the visits of one infant on one day of its life, for days with more than one."""
     days = defaultdict(list)
-    for row, visit in enumerate(estimates.visits):
+    for row, visit in enumerate(visits):
         if visit.age_days is not None:
             days[visit.infant_id, int(visit.age_days)].append(row)
-    repeats = [rows for rows in days.values() if len(rows) > 1]
-    results = []
+    return [rows for rows in days.values() if len(rows) > 1]
+
+
+def technical_errors(estimates: Estimates) -> tuple[TechnicalError, ...]:
+    """Errors of reference and estimate on days with several visits of an infant; () without any."""
+    repeats, results = repeated(estimates.visits), []
     for what, values in (("reference", estimates.truth), ("estimate", estimates.mean)):
         for column, measure in enumerate(LABELS):
             taken = [day[np.isfinite(day)] for day in (values[rows, column] for rows in repeats)]

@@ -2,7 +2,8 @@
 
 Visits of one infant resemble each other, so infants are drawn, never visits: an interval over
 visits would be too narrow. All statistics here are functions of sums over visits, so what is drawn
-are the sums of an infant's visits.
+are the sums of an infant's visits. Where mothers are known, siblings are drawn together
+(`Estimates.families`).
 """
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ _BATCH = 200  # resamples at a time: quickest, and 20,000 infants fit into memor
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
               seed: int = 0, resamples: int = RESAMPLES) -> tuple[Number, ...]:
-    """Bootstrap intervals by infant of statistics of sums: BCa (Efron 1987) of scipy.
+    """Bootstrap intervals by infant of statistics of sums: BCa (Efron 1987), resamples by scipy.
 
     Where all resamples agree, or none lies beyond the value, BCa is not defined; the percentiles
     of the resamples stand there.
@@ -70,16 +71,38 @@ def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, res
     def of_drawn(*drawn: np.ndarray, axis: int) -> np.ndarray:
         return np.stack(statistic(*(each.sum(axis) for each in drawn)))
 
-    with warnings.catch_warnings():  # where BCa is not defined, and we know what to do
+    with warnings.catch_warnings():  # where some resamples have no value
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(tuple(sums.T), of_drawn, paired=True, vectorized=True,
-                                n_resamples=resamples, confidence_level=CONFIDENCE, method="BCa",
-                                batch=_BATCH, rng=np.random.default_rng(seed))
-    low, high = found.confidence_interval
-    tails = 50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)
-    percentiles = np.percentile(found.bootstrap_distribution, tails, axis=-1)
-    defined = np.isfinite(low + high)
-    return np.where(defined, low, percentiles[0]), np.where(defined, high, percentiles[1])
+        drawn = stats.bootstrap(
+            tuple(sums.T), of_drawn, paired=True, vectorized=True, n_resamples=resamples,
+            method="percentile", batch=_BATCH, rng=np.random.default_rng(seed)
+        ).bootstrap_distribution
+    # Of sums what is left without an infant is a difference. The jackknife of scipy adds up all
+    # others for each: 3 s for 20,000 infants, where these take 0.05.
+    without = np.stack(statistic(*(sums.sum(0) - sums).T))
+    levels = _corrected(of_drawn(*sums.T, axis=-1), drawn, without)
+    low, high = zip(*map(np.quantile, drawn, levels), strict=True)
+    return np.array(low), np.array(high)
+
+
+def _corrected(value: np.ndarray, drawn: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """Levels of the resamples at which BCa intervals end, [s, 2]; the tails where it has none.
+
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 14.3.
+
+    Args:
+      value: The statistics, [s].
+      drawn: Those of the resamples, [s, resamples].
+      without: Those without one infant each, [s, infants].
+    """
+    tails = np.array([1 - CONFIDENCE, 1 + CONFIDENCE]) / 2
+    below = ((drawn < value[:, None]).mean(1) + (drawn <= value[:, None]).mean(1)) / 2
+    away = without.mean(1, keepdims=True) - without
+    acceleration = (away ** 3).sum(1) / (6 * (away ** 2).sum(1) ** 1.5)
+    bias = stats.norm.ppf(below)[:, None]
+    moved = bias + stats.norm.ppf(tails)
+    levels = stats.norm.cdf(bias + moved / (1 - acceleration[:, None] * moved))
+    return np.where(np.isfinite(levels).all(1, keepdims=True), levels, tails)
 
 
 def limits_of_agreement(total: np.ndarray, squares: np.ndarray, count: np.ndarray

@@ -17,7 +17,8 @@ from nurture_jax.rules import PRETERM_BELOW_DAYS
 
 Row = Mapping[str, str | float | None]
 Numbered = Sequence[tuple[int, Row]]
-OF_THE_INFANT = ("sex", "gestational_age_days", "birth_weight_g")  # the same at every visit
+# The same at every visit.
+OF_THE_INFANT = ("sex", "gestational_age_days", "birth_weight_g", "mother_id")
 # A weight cannot change faster than this since birth (our choice, far beyond what is survived).
 LEAST_OF_BIRTH, MOST_GAIN_G, MOST_GAIN_G_PER_DAY = 0.6, 500, 100
 # Nor is an infant born preterm heavier: 1500 g at 24 weeks, 2760 g at 28, 5280 g at 36 (our choice:
@@ -32,7 +33,7 @@ def check(rows: Numbered, file: str) -> list[Problem]:
     rows = [(number, row) for number, row in rows if row["infant_id"]]
     for number, row in rows:
         by_infant[row["infant_id"]].append((number, row))
-    problems = _alike(rows, file)
+    problems = _alike(rows, file, "infant_id", "infant") + _alike(rows, file, "mother_id", "mother")
     for visits in by_infant.values():
         problems += _of_the_infant(visits, file) + _order(visits, file)
     for number, row in rows:
@@ -62,20 +63,25 @@ def same_videos(folder: Path, rows: Numbered, file: str) -> list[Problem]:
     return problems
 
 
-def _alike(rows: Numbered, file: str) -> list[Problem]:
-    """Ids that differ only in what a person does not see: case, width of letters, blanks."""
+def _alike(rows: Numbered, file: str, column: str, who: str) -> list[Problem]:
+    """Ids that differ only in what a person does not see: case, width of letters, blanks.
+
+    Args:
+      column: Column of the ids; empty cells are nobody's.
+      who: Whose they are.
+    """
     first: dict[str, tuple[int, str]] = {}
     problems, told = [], set()
     for number, row in rows:
-        infant = row["infant_id"]
-        plain = "".join(unicodedata.normalize("NFKC", str(infant)).casefold().split())
-        before = first.setdefault(plain, (number, infant))
-        if before[1] != infant and infant not in told:
-            told.add(infant)
+        own = row[column]
+        plain = "".join(unicodedata.normalize("NFKC", str(own)).casefold().split())
+        before = first.setdefault(plain, (number, own))
+        if own and before[1] != own and own not in told:
+            told.add(own)
             problems.append(Problem(
                 file, f"differs from {before[1]!r} of row {before[0]} in case or blanks only; "
-                      f"write one infant in one way, and two with other ids", number, "infant_id",
-                str(infant)))
+                      f"write one {who} in one way, and two with other ids", number, column,
+                str(own)))
     return problems
 
 

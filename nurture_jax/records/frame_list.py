@@ -53,6 +53,13 @@ class ListedFrame:
     height: int
 
 
+def check_free(folder: str | Path) -> None:
+    """Raises ValueError for a folder that holds a list of frames."""
+    if (Path(folder) / FILE).exists():
+        raise ValueError(f"{folder} holds {FILE} already; give another folder, so that what is "
+                         f"being annotated keeps its list")
+
+
 def extract(report: Report, folder: str | Path, per_video: int = FRAMES_PER_VIDEO
             ) -> tuple[list[ListedFrame], list[LeftOut]]:
     """Writes evenly spaced frames of every usable video, and the list of them.
@@ -71,9 +78,7 @@ def extract(report: Report, folder: str | Path, per_video: int = FRAMES_PER_VIDE
     folder = Path(folder)
     if per_video < 1:
         raise ValueError(f"{per_video} frames a video are too few; give 1 or more")
-    if (folder / FILE).exists():
-        raise ValueError(f"{folder} holds {FILE} already; give another folder, so that what is "
-                         f"being annotated keeps its list")
+    check_free(folder)
     if not report.visits:
         raise ValueError(f"{report} - there is no video to take frames from")
     folder.mkdir(parents=True, exist_ok=True)

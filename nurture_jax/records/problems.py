@@ -41,12 +41,14 @@ class LeftOut:
       visit: Its key, infant and visit.
       reason: What is wrong in one word, to be counted.
       sentence: What is wrong with its video.
+      mother_id: Whose child the infant is; "" where that is not known.
     """
 
     infant_id: str
     visit: str
     reason: str
     sentence: str
+    mother_id: str = ""
 
     def __str__(self) -> str:
         return f"{self.visit}: {self.sentence}"

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, SEXES, TABULAR
 
 if TYPE_CHECKING:
     from nurture_jax.records.annotations import Frame
+    from nurture_jax.records.problems import LeftOut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +35,22 @@ class Visit:
     frames: tuple[Frame, ...] = ()
     reference_cm: float | None = None  # between the ends of the reference object; None: 30
     body: str = ""  # of a rendered newborn: what it is made of
+    mother_id: str = ""
 
     @property
     def key(self) -> str:
         """Infant and visit, which together are the visit's own."""
         return f"{self.infant_id}/{self.visit_id}"
+
+
+def families(seen: Sequence[Visit | LeftOut]) -> list[str]:
+    """Of each visit the mother, or the infant where she is told at none of its visits.
+
+    Twins and other siblings are alike, as visits of one infant are.
+    """
+    mothers = {each.infant_id: each.mother_id for each in seen if each.mother_id}
+    return [f"mother/{mothers[each.infant_id]}" if each.infant_id in mothers
+            else f"infant/{each.infant_id}" for each in seen]
 
 
 def tabular_of(visit: Visit) -> dict[str, np.ndarray]:

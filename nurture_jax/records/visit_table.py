@@ -16,7 +16,7 @@ from nurture_jax.records.problems import Problem
 
 FILE = "visits.csv"
 REQUIRED = ("infant_id", "visit_id", "video", "weight_g")
-TEXT = ("infant_id", "visit_id", "video", "site", "device", "body")
+TEXT = ("infant_id", "visit_id", "video", "site", "device", "body", "mother_id")
 EMPTY = ("", "na", "n/a", "nan", "null", "none")  # in small letters
 SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 
@@ -24,6 +24,7 @@ SAVE_AS = "save it as 'CSV UTF-8 (comma delimited)'"
 Row = dict[str, str | float | None]  # cells by column
 COLUMNS = ("infant_id", "visit_id", "video", "age_days", "sex", "gestational_age_days",
            "birth_weight_g", "site", "device", "body", "reference_cm", *MEASURES)
+KNOWN = (*COLUMNS, "mother_id", *dates.COLUMNS)  # those that few tables need, too
 
 
 def read(folder: Path) -> tuple[list[tuple[int, Row]], list[Problem]]:
@@ -59,11 +60,24 @@ def _read(path: Path, required: Sequence[str]) -> tuple[list[tuple[int, Row]], l
             continue
         row, found = _check_row(number, cells, seen)
         problems += found
-        if row["video"]:
+        if row["video"] and _leads_out(path.parent, row["video"]):
+            problems.append(Problem(
+                FILE, "is or passes a link that leads out of the folder; put the file itself "
+                      "there, or have one link stand for the whole data set", number, "video",
+                row["video"]))
+        elif row["video"]:
             rows.append((number, row))
     if not rows and not problems:
         problems.append(Problem(FILE, "holds no visits; write one row for each"))
     return rows, problems + across_rows.check(rows, FILE)
+
+
+def _leads_out(folder: Path, video: str) -> bool:
+    """Whether a path follows links to somewhere else: a table of others may name any file so."""
+    try:
+        return not (folder / video).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # no path at all, or links in a circle
+        return False
 
 
 def _read_cells(path: Path) -> tuple[tuple[list[str], list[list[str]]] | None, list[Problem]]:
@@ -88,7 +102,7 @@ def _read_cells(path: Path) -> tuple[tuple[list[str], list[list[str]]] | None, l
         return None, [Problem(FILE, f"is not a table (row {longer} has more cells than there are "
                                     f"columns); {SAVE_AS}")]
     names = [name.strip() for name in columns]
-    if double := [name for name in COLUMNS if names.count(name) > 1]:
+    if double := [name for name in KNOWN if names.count(name) > 1]:
         return None, [Problem(FILE, f"has more than one column {', '.join(double)}; keep one of "
                                     f"each", row=1)]
     return (names, lines), []
@@ -108,7 +122,7 @@ def _decode(data: bytes) -> tuple[str | None, str]:
 
 
 def _check_columns(columns: Iterable[str], required: Sequence[str]) -> list[Problem]:
-    problems, known = [], (*COLUMNS, *dates.COLUMNS)
+    problems = []
     missing = [name for name in required if name not in columns]
     if missing:
         problems.append(Problem(FILE, f"has no column {', '.join(missing)}; it has "
@@ -122,8 +136,8 @@ def _check_columns(columns: Iterable[str], required: Sequence[str]) -> list[Prob
                                       f"shown, and no ends of intervals", row=1))
     for name in columns:
         # A slip of the pen in an optional column would lose it without a word.
-        near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.75)
-        if name not in known and near and near[0] not in columns:
+        near = difflib.get_close_matches(str(name).lower(), KNOWN, n=1, cutoff=0.75)
+        if name not in KNOWN and near and near[0] not in columns:
             problems.append(Problem(FILE, f"is unknown; did you mean {near[0]!r}?", row=1,
                                     column=str(name)))
     return problems

@@ -170,7 +170,8 @@ def validate(folder: str | Path, *, minimum_s: float = MINIMUM_S) -> Report:
             problems.append(Problem(visit_table.FILE, f"cannot be used: {seen}", number, "video",
                                     video))
         else:
-            left_out.append(LeftOut(visit.infant_id, visit.key, seen.reason, str(seen)))
+            left_out.append(LeftOut(visit.infant_id, visit.key, seen.reason, str(seen),
+                                    visit.mother_id))
     problems += [
         Problem(annotations.FILE, f"of image {image_id} is in no row of {visit_table.FILE}; add "
                                   f"the visit or remove the image", column="video", value=video)

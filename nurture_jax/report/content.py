@@ -16,6 +16,7 @@ from deps_jax.common.statistics.intervals import CONFIDENCE
 from nurture_jax.clinic.assessment import Assessment, assess
 from nurture_jax.evaluation.baselines import Baseline
 from nurture_jax.evaluation.coverage import Coverage, covered
+from nurture_jax.evaluation.decisions import DecisionCurve, decision_curve
 from nurture_jax.evaluation.detection import (
     NOT_TOLD,
     Curve,
@@ -61,6 +62,7 @@ class Report:
     differences: tuple[Difference, ...]
     ways: tuple[Detection, ...]  # other ways to find low weight than by the estimate itself
     curves: tuple[Curve, ...]
+    decisions: tuple[DecisionCurve, ...]
     forecasts: tuple[Forecast, ...]
     coverage: tuple[Coverage, ...]
     coverage_withheld: tuple[Coverage, ...]  # without birth weights, of infants who have one
@@ -93,6 +95,7 @@ class Report:
                           for name, each in self.of_baselines.items()},
             "differences": plain(self.differences), "forecasts": plain(self.forecasts),
             "detection_otherwise": plain(self.ways), "roc": plain(self.curves),
+            "decision_curves": plain(self.decisions),
             "spring_scale": dataclasses.asdict(spring_scale()),
             "interval_coverage_asked": self.intervals.coverage,
             "coverage": plain(self.coverage), "coverage_withheld": plain(self.coverage_withheld),
@@ -128,6 +131,7 @@ def build(estimates: Estimates, baselines: Mapping[str, Baseline], intervals: In
                           for row in difference(estimates, each.estimates, name, seed)),
         ways=all_ways(estimates, intervals.bounds(estimates)[0], withheld, facts.rejected),
         curves=tuple(curve(each, name, seed) for name, each in methods.items()),
+        decisions=tuple(decision_curve(each, name, seed) for name, each in methods.items()),
         forecasts=tuple(row for name, each in methods.items() for row in forecasts(
             each, name, None if name in baselines else intervals, seed)),
         coverage=tuple(covered(intervals, estimates)),

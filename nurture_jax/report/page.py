@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from deps_jax.common.command.page import inline, png, render
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax.evaluation.coverage import EVERYBODY, Coverage
+from nurture_jax.evaluation.decisions import DecisionCurve
 from nurture_jax.evaluation.detection import spring_scale
 from nurture_jax.evaluation.evaluate import Errors
 from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS
@@ -23,6 +24,7 @@ ERROR_NAMES = ("mean absolute\nerror", "relative\nerror", "bias", "within\n5 %",
 COUNTED = {"eligible": "in the table", "left out": "all usable",
            "captured": "videos that can be read", "rejected": "nothing was rejected",
            "predicted": "estimated", "weighed": "all can be judged by their weight"}
+SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # the plot has all
 Rows = list[list[object]]
 
 
@@ -42,10 +44,14 @@ def page(report: Report) -> str:
         agreement=_agreement(report),
         agreement_plot=inline(png(plots.bland_altman(report.estimates, agreement)))
         if agreement else "", proportional=_proportional(report),
+        reliability=_reliability(report),
         low_weight=_low_weight(report), weight_plot=inline(png(plots.weights(report.estimates))),
         areas=_areas(report),
         roc_plot=inline(png(plots.roc(report.curves, report.evaluation.detection[0])))
         if any(each.points for each in report.curves) else "",
+        thresholds=tuple(f"from {at:.0%}" for at in SHOWN_THRESHOLDS), decisions=_decisions(report),
+        decision_plot=inline(png(plots.decisions(report.decisions)))
+        if any(each.low for each in report.decisions) else "",
         forecasts=_forecasts(report), compared=_compared(report),
         coverage_asked=f"{report.intervals.coverage:.0%}",
         coverage=[(title, _coverage(rows)) for title, rows in _coverages(report) if rows],
@@ -102,6 +108,11 @@ def _proportional(report: Report) -> Rows:
             for row in report.evaluation.proportional]
 
 
+def _reliability(report: Report) -> Rows:
+    return [[MEASURES[row.measure].label, row.what, row.pairs, _shown(row.icc, "{:.3f}".format, "")]
+            for row in report.evaluation.reliability]
+
+
 def _low_weight(report: Report) -> Rows:
     rows = (*report.evaluation.detection, *report.ways, spring_scale())
     return [[row.what, row.found, row.missed, row.false_alarms, row.rightly_left,
@@ -112,6 +123,20 @@ def _low_weight(report: Report) -> Rows:
 def _areas(report: Report) -> Rows:
     return [[row.what, row.visits, row.low, _shown(row.area, "{:.3f}".format, "")]
             for row in report.curves]
+
+
+def _decisions(report: Report) -> Rows:
+    """Net benefits for 100 visits: of every method, then of sending everybody."""
+    def row(name: str, curve: DecisionCurve, numbers: Sequence[Number]) -> list[object]:
+        at = dict(zip(curve.thresholds, numbers, strict=True))
+        return [name, curve.visits, curve.low,
+                *(_shown(at[each], lambda value: f"{100 * value:.1f}", "", True)
+                  for each in SHOWN_THRESHOLDS)]
+
+    curves = [each for each in report.decisions if each.low]
+    everybody = {(each.visits, each.low): each for each in curves}  # not all judge the same visits
+    return [*(row(each.what, each, each.benefit) for each in curves),
+            *(row("everybody is sent", each, each.everybody) for each in everybody.values())]
 
 
 def _forecasts(report: Report) -> Rows:

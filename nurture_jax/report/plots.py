@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from nurture_jax.evaluation.agreement import Agreement
 from nurture_jax.evaluation.coverage import EVERYBODY, Coverage
+from nurture_jax.evaluation.decisions import DecisionCurve
 from nurture_jax.evaluation.detection import Curve, Detection
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.groups import AGE_BANDS, UNKNOWN_AGE
@@ -17,6 +18,7 @@ from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#555555", "#CC79A7"
+METHODS = tuple(zip((BLUE, ORANGE, GREEN, GREY), ("-", "--", "-.", ":"), strict=True))
 
 
 def bland_altman(estimates: Estimates, agreements: Sequence[Agreement]) -> Figure:
@@ -91,8 +93,7 @@ def roc(curves: Sequence[Curve], at_limit: Detection) -> Figure:
     """Sensitivity over false alarms of every method, and where 2500 g of the estimate lies."""
     figure = _figure(5.4, 4.8)
     axes = figure.add_subplot(xlabel="others taken for low, %", ylabel="low weight found, %")
-    for row, (colour, style) in zip(curves, zip((BLUE, ORANGE, GREEN, GREY), ("-", "--", "-.", ":"),
-                                                strict=True), strict=False):
+    for row, (colour, style) in zip(curves, METHODS, strict=False):
         if row.points:
             x, y = zip(*row.points, strict=True)
             axes.plot(100 * np.array(x), 100 * np.array(y), style, color=colour,
@@ -100,6 +101,24 @@ def roc(curves: Sequence[Curve], at_limit: Detection) -> Figure:
     axes.plot(100 - 100 * at_limit.specificity.value, 100 * at_limit.sensitivity.value, "o",
               color=BLUE, label=f"estimate below {LOW_BIRTH_WEIGHT_G} g")
     axes.legend(fontsize=9, loc="lower right")
+    return figure
+
+
+def decisions(curves: Sequence[DecisionCurve]) -> Figure:
+    """Net benefit over the threshold, of every method and of sending everybody or nobody."""
+    figure = _figure(5.4, 4.8)
+    axes = figure.add_subplot(xlabel="sent to a scale from this probability of a low weight on, %",
+                              ylabel="net benefit, found of 100 visits")
+    for row, (colour, style) in zip(curves, METHODS, strict=False):
+        axes.plot(100 * np.array(row.thresholds), [100 * each.value for each in row.benefit], style,
+                  color=colour, label=row.what)
+    first = curves[0]
+    axes.plot(100 * np.array(first.thresholds), [100 * each.value for each in first.everybody],
+              color=PURPLE, linewidth=1, label="everybody is sent")
+    axes.axhline(0, color="black", linewidth=0.8, label="nobody is sent")
+    best = 100 * first.low / first.visits
+    axes.set_ylim(-0.3 * best, 1.1 * best)
+    axes.legend(ncols=2, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
 

@@ -1,14 +1,20 @@
 """A finished run on the infants of another hospital: evaluated, and calibrated again, not trained.
 
     WORKDIR/evaluation/other_NAME/                   the report, NAME the folder of the data set
+    WORKDIR/evaluation/other_NAME/data_set.json      digests of its videos
     WORKDIR/evaluation/other_NAME/intervals.json     where they were calibrated again, for
                                                      predictions of infants of that place
+
+Many data sets are called "data". Another one of that name has a folder of its own, other_NAME_2, so
+that intervals of one place are not taken for those of another.
 """
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
+from deps_jax.common.files import sealed
 from deps_jax.common.files.sealed import tell
 from nurture_jax import records
 from nurture_jax.clips import clip_cache
@@ -26,6 +32,8 @@ from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.observed import CALIBRATION, observe_split
 
 TEST = "test"
+DATA_SET = "data_set.json"
+_PREFIX = "other_"
 
 
 def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: float = 0.0,
@@ -49,7 +57,7 @@ def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: floa
     folder = trained.folder
     calibrated = calibration.load(folder)
     calibrated.check(trained.sha256, folder)
-    parts = _open(trained, Path(data_dir), share, seed)
+    whole, parts = _open(trained, Path(data_dir), share, seed)
     look = lambda part: observe_split(
         trained.observe, part, trained.experiment.training.eval_batch_size, calibrated.limits,
         calibrated.familiarity, calibrated.scale_of(trained.model.scaling.reference_cm))
@@ -59,32 +67,48 @@ def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: floa
         some = look(parts[CALIBRATION])
         found = recalibrate(found, some.estimates, some.withheld)
         recalibrated = len(set(some.estimates.infants.tolist()))
-    table = parts[TEST].cache.records
+    table, place = parts[TEST].cache.records, report_folder(folder, whole)
     facts = RunFacts(
-        folder.name, records.is_synthetic(data_dir), Path(data_dir).resolve().name,
+        folder.name, records.is_synthetic(data_dir), place.name.removeprefix(_PREFIX),
         tuple(visit.infant_id for visit in (*table.visits, *table.left_out)), table.left_out,
         seen.gates, {"trained on": Path(trained.experiment.data.dir).name, "step": trained.step},
         calibrated.limits, other=True, recalibrated=recalibrated)
-    place = report_folder(folder, data_dir)
     written = report.write(
         place, seen.estimates, _baselines(trained, seen.estimates.visits, seed), found, facts,
         seed, withheld=seen.withheld, before=calibrated.intervals if share else None)
     if share:
         calibration.save(dataclasses.replace(calibrated, intervals=found), place)
     elif (place / calibration.FILE).is_file():
-        tell(f"{place / calibration.FILE} is of an earlier --recalibrate, perhaps of another data "
-             f"set of that name; this report is of the run's own intervals")
+        tell(f"{place / calibration.FILE} is of an earlier --recalibrate; this report is of the "
+             f"run's own intervals")
     return written
 
 
-def report_folder(folder: Path, data_dir: str | Path) -> Path:
-    """Where the report of another data set lies."""
-    return Path(folder) / "evaluation" / f"other_{Path(data_dir).resolve().name}"
+def report_folder(folder: Path, found: records.Records) -> Path:
+    """Makes the folder for the report of a data set, or finds that of an earlier report of it.
+
+    Two are the same data set if they have a video in common, as for the run's own. A folder that
+    does not say whose it is, of an older version, is nobody's and stays as it is.
+
+    Args:
+      folder: Folder of the run.
+      found: All visits of the data set.
+    """
+    name, videos = found.folder.resolve().name, clip_cache.fingerprints(found)
+    for number in itertools.count(1):
+        place = Path(folder) / "evaluation" / (
+            f"{_PREFIX}{name}" + (f"_{number}" if number > 1 else ""))
+        kept, before = place / DATA_SET, []
+        if kept.is_file():
+            before = sealed.read(kept, f"move {place} away")["videos"]
+        if not place.exists() or {*videos} & {*before}:
+            sealed.write(kept, {"videos": videos})
+            return place
 
 
 def _open(trained: TrainedNurture, data_dir: Path, share: float, seed: int
-          ) -> dict[str, ClipSource]:
-    """Clips of both parts."""
+          ) -> tuple[records.Records, dict[str, ClipSource]]:
+    """The visits of the data set, and clips of both parts."""
     settings = trained.experiment.data
     found = records.load(data_dir, minimum_s=settings.minimum_s, workdir=trained.folder)
     tell_lengths(found, trained.reference_cm)
@@ -92,7 +116,8 @@ def _open(trained: TrainedNurture, data_dir: Path, share: float, seed: int
     if share:
         parts = splits.split(found, seed, {CALIBRATION: share, TEST: 1 - share})
     cache = clip_cache.build(found, data_dir / "cache", settings.clip, workers=settings.workers)
-    return {name: ClipSource(cache.of_infants(part.infants)) for name, part in parts.items()}
+    return found, {name: ClipSource(cache.of_infants(part.infants))
+                   for name, part in parts.items()}
 
 
 def tell_lengths(found: records.Records, trained_cm: tuple[float, ...]) -> None:

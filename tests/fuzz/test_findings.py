@@ -95,7 +95,7 @@ def test_a_tensor_outside_of_its_data(tmp_path):
     with zipfile.ZipFile(tmp_path / "b.pth", "w") as target:
         target.writestr("archive/data.pkl", source.read("archive/data.pkl"))
         target.writestr("archive/data/0", source.read("archive/data/0")[:8])
-    with pytest.raises(ValueError, match="a tensor lies outside of its data"):
+    with pytest.raises(ValueError, match="data/0 has 8 bytes for 6 values"):
         load_state_dict(tmp_path / "b.pth")
 
 

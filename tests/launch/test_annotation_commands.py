@@ -51,10 +51,15 @@ def test_out_and_in_again(tmp_path):
     ("import_annotations", ["--exports=a.json", "--out={}/new.json", "--frames={}"],
      "holds no frames.csv"),
     ("annotation_frames", ["--data={}/none", "--out={}/new"], "is not a folder"),
+    ("annotation_frames", ["--data={}/none", "--out={}/new", "--per_video=0"], "per_video=0"),
+    ("annotation_frames", ["--data={}/none", "--out={}/there.json"], "is a file; give a folder"),
+    ("annotation_frames", ["--data={}/none", "--out={}/listed"], "holds frames.csv already"),
     ("annotator_agreement", ["--first={}/there.json", "--second={}/none.json"], "is not JSON"),
     ("annotator_agreement", ["--first={}/none.json", "--second={}/none.json"], "does not exist"),
 ])
 def test_what_they_refuse(tmp_path, module, arguments, message):
     (tmp_path / "there.json").write_text("")
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed" / "frames.csv").write_text("")
     code, _, said = launch_here(module, *(each.format(tmp_path) for each in arguments))
     assert code == 2 and message in said and "Traceback" not in said

@@ -72,3 +72,13 @@ def test_a_kit_and_its_timings_give_the_same_table(once, here, tmp_path):
 def test_a_subnet_that_there_is_not_is_refused_before_the_data_is_looked_for(once, command):
     code, _, err = launch_here(command[0], f"--workdir={once}", *command[1:])
     assert code == 2 and "depth 9 is not in the depths" in err
+
+
+@pytest.mark.parametrize("command", [("cut_nurture", "--max_latency_ms=5", "--out=x"),
+                                     ("nurture_subnets",)])
+@pytest.mark.parametrize(("table", "message"), [
+    ("nothing.json", "nothing.json does not exist"), ("{}/config.json", "is not a latency table")])
+def test_a_wrong_table_is_refused_before_the_data_is_looked_for(once, command, table, message):
+    code, _, err = launch_here(command[0], f"--workdir={once}", *command[1:],
+                               f"--table={table.format(once)}")
+    assert code == 2 and message in err and "nowhere" not in err

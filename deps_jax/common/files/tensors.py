@@ -4,6 +4,7 @@ PyTorch is not needed, and no code out of a pickle is run.
 """
 from __future__ import annotations
 
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -24,7 +25,9 @@ def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     """Tensors by name from an .npz file or a zipped PyTorch checkpoint (.pth, .pt, .pth.tar).
 
     A checkpoint's pickle is read by an unpickler that can only rebuild tensors and plain
-    containers, so opening a file never runs code from it. A dict under "state_dict" is unwrapped.
+    containers, so opening a file never runs code from it. No tensor takes more memory than the file
+    has bytes: what is compressed, which torch.save never writes, and a tensor of more values than
+    its data are refused. A dict under "state_dict" is unwrapped.
 
     Raises:
       ValueError: If the file is missing or neither of them, or its pickle asks for anything else.
@@ -61,13 +64,22 @@ def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         if len(names) != 1:
             raise _Refused(f"{path} holds no PyTorch state dict; it needs one data.pkl inside")
         folder = names[0][: -len("data.pkl")]
-        with archive.open(names[0]) as pickled:
+        with archive.open(_stored(archive, names[0])) as pickled:
             content = _TensorUnpickler(pickled, archive, folder).load()
     if not isinstance(content, dict):
         raise _Refused(f"{path} holds a {type(content).__name__}, not a state dict; save "
                          f"model.state_dict()")
     content = content.get("state_dict", content)
     return {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
+
+
+def _stored(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """A part of the file as it stands there: a compressed one may be a thousand times as large."""
+    part = archive.getinfo(name)
+    if part.compress_type != zipfile.ZIP_STORED:
+        raise _Refused(f"{archive.filename} holds {name} compressed, which torch.save does not "
+                       f"write; save it again with torch.save")
+    return part
 
 
 class _TensorUnpickler(pickle.Unpickler):
@@ -90,13 +102,18 @@ class _TensorUnpickler(pickle.Unpickler):
                          f"plain state dict of tensors instead")
 
     def persistent_load(self, identity: tuple[str, type[np.generic], str, str, int]) -> np.ndarray:
-        _, dtype, key, _, _ = identity
-        with self._archive.open(f"{self._folder}data/{key}") as storage:
-            return np.frombuffer(storage.read(), dtype)
+        _, dtype, key, _, count = identity
+        part, size = _stored(self._archive, f"{self._folder}data/{key}"), np.dtype(dtype).itemsize
+        if part.file_size != count * size:
+            raise ValueError(f"{part.filename} has {part.file_size} bytes for {count} values")
+        with self._archive.open(part) as storage:
+            return np.frombuffer(storage.read(part.file_size), dtype)
 
 
 def _rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...],
                     strides: tuple[int, ...], *_: object) -> np.ndarray:
+    if math.prod(shape) > storage.size:  # by a step of 0, a few bytes are any number of values
+        raise ValueError("a tensor has more values than its data")
     # NumPy would read and write outside of the storage.
     last = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
     if min((offset, *shape, *strides)) < 0 or (0 not in shape and last >= storage.size):

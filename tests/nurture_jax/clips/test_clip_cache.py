@@ -24,9 +24,11 @@ from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import ClipBatches, ClipSource, clip_mask, eval_batches
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.video import ClipSettings, on_exact_frames, sample_clip
+from nurture_jax.records.visit import Visit
 
 SETTINGS = ClipSettings(frames=4, size=32)
 SMALL = dict(visits_per_shard=3)
+PARTS = 4  # of eight visits, two of an infant each: ids decide it
 ROOT = Path(__file__).parents[3]
 
 
@@ -84,12 +86,46 @@ def test_nothing_is_decoded_twice_and_a_build_resumes(found, tmp_path, monkeypat
     lost = len(json.loads(side.read_text())["visits"])
     side.unlink()  # as if it had been interrupted
     (side.parent / "clips-0.7.part").write_bytes(b"half")
-    with pytest.raises(ValueError, match=r"is not complete \(1 of 3 parts are missing\); build"):
+    with pytest.raises(ValueError, match=rf"\(1 of {PARTS} parts are missing\); build it"):
         clip_cache.open_cache(found, tmp_path, SETTINGS, **SMALL)
     end_of_the_process()
     clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
     assert len(names) == 8 + lost
-    assert len(files(tmp_path)) == 6
+    assert len(files(tmp_path)) == 2 * PARTS
+
+
+def test_a_child_that_is_taken_out_has_no_other_decoded_again(found, tmp_path, monkeypatch):
+    names = decoded(monkeypatch)
+    whole = clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
+    for gone in ("n0", "n2"):
+        names.clear()
+        fewer = dataclasses.replace(found, visits=tuple(
+            visit for visit in found.visits if visit.infant_id != gone))
+        end_of_the_process()
+        assert len(clip_cache.build(fewer, tmp_path, SETTINGS, **SMALL)) == 6 and not names
+        end_of_the_process()
+        clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
+        assert len(names) == 2  # it is back: the shard of its own two
+    turned = dataclasses.replace(found, visits=found.visits[::-1])
+    names.clear()
+    again = clip_cache.build(turned, tmp_path, SETTINGS, **SMALL)
+    assert not names and again.records.visits == found.visits[::-1]
+    np.testing.assert_array_equal(again[0].images, whole[7].images)
+
+
+def test_of_many_visits_a_shard_at_most_is_decoded_again():
+    visits = [Visit(f"n{i}", str(j), "") for i in range(200) for j in range(3)]
+
+    def shards(visits):
+        ranked = sorted((clip_cache._rank(visit), visit.key) for visit in visits)
+        return {tuple(key for _, key in group) for group in clip_cache._groups(ranked, 16)}
+
+    whole = shards(visits)
+    assert sum(map(len, whole)) == 600 and max(map(len, whole)) <= 16
+    assert len(whole) <= 600 / 8
+    for i in range(0, 200, 7):
+        fewer = shards([visit for visit in visits if visit.infant_id != f"n{i}"])
+        assert sum(map(len, fewer - whole)) <= 16
 
 
 def test_a_failed_build_leaves_nothing_half(found, tmp_path, monkeypatch):
@@ -103,7 +139,7 @@ def test_a_failed_build_leaves_nothing_half(found, tmp_path, monkeypatch):
     monkeypatch.setattr(clip_cache, "sample_clip", failing)
     with pytest.raises(KeyboardInterrupt):
         clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
-    assert len(list(tmp_path.rglob("*.json"))) == 1 and not list(tmp_path.rglob("*.part"))
+    assert len(list(tmp_path.rglob("*.json"))) == 2 and not list(tmp_path.rglob("*.part"))
     end_of_the_process()
     cache = clip_cache.build(found, tmp_path, SETTINGS, **SMALL)
     assert len(cache) == 8
@@ -115,15 +151,15 @@ def test_a_stale_cache_is_refused_and_rebuilt(found, tmp_path):
     clip_cache.build(now, tmp_path / "cache", SETTINGS, **SMALL)
     for settings in (ClipSettings(4, 40), ClipSettings(4, 32, "letterbox"), ClipSettings(3, 32),
                      ClipSettings(4, 32, minimum_s=0.5)):
-        with pytest.raises(ValueError, match=r"is not complete \(3 of 3 parts"):
+        with pytest.raises(ValueError, match=rf"is not complete \({PARTS} of {PARTS} parts"):
             clip_cache.open_cache(now, tmp_path / "cache", settings, **SMALL)
     write_video(folder / "videos/n3_1.mp4", times_s=np.arange(40) / 15)
-    with pytest.raises(ValueError, match=r"was made of other videos \(1 of 3 parts"):
+    with pytest.raises(ValueError, match=rf"was made of other videos \(1 of {PARTS} parts"):
         clip_cache.open_cache(now, tmp_path / "cache", SETTINGS, **SMALL)
     end_of_the_process()
     again = clip_cache.build(now, tmp_path / "cache", SETTINGS, **SMALL)
     assert again[7].times_s[-1] > 2
-    assert len(files(tmp_path)) == 6
+    assert len(files(tmp_path)) == 2 * PARTS
 
 
 def test_builds_leave_what_others_read(found, tmp_path):
@@ -139,13 +175,13 @@ def test_builds_leave_what_others_read(found, tmp_path):
                f"visits_per_shard=3)")
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
     assert early[7].times_s[-1] < 2  # read only now
-    assert len(files(cache)) == 6 + 6 + 2
+    assert len(files(cache)) == 2 * (PARTS + PARTS + 1)
     end_of_the_process()
     clip_cache.build(found, cache, SETTINGS, **SMALL)  # found again what the copy had decoded
-    assert len(files(cache)) == 6 + 6 + 2
+    assert len(files(cache)) == 2 * (PARTS + PARTS + 1)
     end_of_the_process()
     clip_cache.build(now, cache, SETTINGS, **SMALL)
-    assert len(files(cache)) == 6 + 6
+    assert len(files(cache)) == 2 * (PARTS + PARTS)
 
 
 def test_a_second_build_waits_and_decodes_nothing(found, tmp_path, monkeypatch, capsys):

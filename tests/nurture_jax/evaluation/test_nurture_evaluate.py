@@ -116,3 +116,25 @@ def test_nothing_measured_is_refused():
     with pytest.raises(ValueError, match="none of 1 visits"):
         visit = Visit("a", "0", "", age_days=1.0)
         evaluate.evaluate(Estimates((visit,), np.full((1, 5), 2000), np.ones((1, 5))))
+
+
+def test_siblings_are_drawn_together():
+    """A twin that is just like the other is no evidence, though it is an infant."""
+    visits = make_visits(60, 2)
+    twins = tuple(dataclasses.replace(visit, infant_id=f"{visit.infant_id}b") for visit in visits)
+    alone = make_estimates(visits)
+    both = dataclasses.replace(alone, visits=(*visits, *twins), mean=np.tile(alone.mean, (2, 1)),
+                               scale=np.tile(alone.scale, (2, 1)))
+    told = dataclasses.replace(both, visits=tuple(
+        dataclasses.replace(visit, mother_id=f"m{visit.infant_id.strip('b')}")
+        for visit in both.visits))
+    widths = []
+    for each in (alone, told, both):
+        found = evaluate.evaluate(each)
+        row = found.overall("weight_g")
+        assert row.infants == (60 if each is alone else 120)
+        widths.append(row.mae.high - row.mae.low)
+        share = found.detection[0].sensitivity
+        widths.append(share.high - share.low)
+    assert widths[2] == pytest.approx(widths[0]) and widths[3] == pytest.approx(widths[1])
+    assert widths[4] < 0.8 * widths[0] and widths[5] < 0.9 * widths[1]

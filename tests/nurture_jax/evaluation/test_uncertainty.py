@@ -1,6 +1,7 @@
 """Bootstrap by infant, and intervals of shares of visits that are alike."""
 import dataclasses
 import math
+import time
 import tracemalloc
 
 import numpy as np
@@ -72,6 +73,34 @@ def test_the_interval_of_a_share_near_one_reaches_further_down():
     low, _ = percentiles(owner, hits)
     assert found.value == 119 / 120 and found.high == 1
     assert 0.93 < found.low < low
+
+
+@pytest.mark.parametrize("count", [12, 300])
+def test_intervals_are_those_of_scipy(count):
+    """Of a ratio, of limits of agreement and of a share, by its jackknife of all others."""
+    random = np.random.default_rng(count)
+    values, owner = random.exponential(100, 3 * count), np.repeat(np.arange(count), 3)
+    columns = np.stack([values, values ** 2, values > 200, np.ones(len(values))], 1)
+    sums = np.stack([np.bincount(owner, column) for column in columns.T], 1)
+
+    def statistic(total, squares, hits, n):
+        return (total / n, *uncertainty.limits_of_agreement(total, squares, n)[1:], hits / n)
+
+    found = bootstrap(owner, columns, statistic, seed=4)
+    of_drawn = lambda *drawn, axis: np.stack(statistic(*(each.sum(axis) for each in drawn)))
+    theirs = stats.bootstrap(
+        tuple(sums.T), of_drawn, paired=True, vectorized=True, n_resamples=2000,
+        method="BCa", batch=200, rng=np.random.default_rng(4)).confidence_interval
+    np.testing.assert_allclose([[each.low, each.high] for each in found],
+                               np.stack(theirs, 1), rtol=1e-9)
+
+
+def test_the_time_grows_with_the_number_of_infants_and_not_with_its_square():
+    """20,000 infants: 0.06 s; a jackknife that adds up all others takes 3 s."""
+    values = np.random.default_rng(0).normal(size=20_000)
+    start = time.process_time()
+    bootstrap(np.arange(20_000), terms(values), ratio, resamples=50)
+    assert time.process_time() - start < 1
 
 
 def test_where_all_resamples_agree_the_interval_is_that_value():

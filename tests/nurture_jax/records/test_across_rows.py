@@ -11,7 +11,7 @@ from nurture_jax import records
 from nurture_jax.growth import intergrowth
 from nurture_jax.records import across_rows, dates, visit_table
 
-DATED = [*COLUMNS, *dates.COLUMNS]
+DATED = [*COLUMNS, "mother_id", *dates.COLUMNS]
 
 
 def read(folder, table, columns=DATED):
@@ -38,6 +38,11 @@ def problems(folder, changes):
      "row 4, column infant_id: 'N0' differs from 'n0' of row 2 in case or blanks only; write one"),
     ({2: {"infant_id": "n 0", "visit_id": "7"}}, "'n 0' differs from 'n0' of row 2 in case"),
     ({2: {"infant_id": "\uff4e0", "visit_id": "7"}}, "differs from 'n0' of row 2"),  # wide n
+    ({0: {"mother_id": "m1"}, 1: {"mother_id": "m2"}},
+     "row 3, column mother_id: 'm2' of infant 'n0' is m1 in row 2; correct one of them"),
+    ({0: {"mother_id": "m1"}, 2: {"mother_id": "M 1"}},
+     "row 4, column mother_id: 'M 1' differs from 'm1' of row 2 in case or blanks only; write one "
+     "mother in one way"),
     ({4: {"head_cm": "48.5"}}, "row 6, column head_cm: '48.5' is not less than length_cm 48.5; are "
                                "they in each other's column?"),
     ({4: {"weight_g": "6000"}}, "row 6, column weight_g: '6000' on day 1 does not follow from "
@@ -69,6 +74,7 @@ def test_it_is_told_in_one_sentence(tmp_path, changes, sentence):
     {4: {"birth_date": "2026-03-08", "visit_date": "2026-03-09"}},
     {4: {"birth_date": "2026-03-09", "visit_date": "2026-03-09"}},
     {4: {"birth_date": "2026-03-09"}},
+    {0: {"mother_id": "m"}, 2: {"mother_id": "m"}, 3: {"mother_id": "m"}},  # twins
     # Large for their gestation, and large at term, which may be.
     {4: {"gestational_age_days": "231", "birth_weight_g": "3000"},
      5: {"gestational_age_days": ""}},
@@ -99,6 +105,30 @@ def test_an_age_out_of_dates_leaves_no_date_behind(tmp_path):
 def test_a_slip_in_the_name_of_a_date_is_noticed(tmp_path):
     write_csv(tmp_path, rows(), [*COLUMNS, "birthdate"])
     assert any("did you mean 'birth_date'?" in str(each) for each in visit_table.read(tmp_path)[1])
+    write_csv(tmp_path, rows(), [*COLUMNS, "mother"])
+    assert any("did you mean 'mother_id'?" in str(each) for each in visit_table.read(tmp_path)[1])
+
+
+def test_links_stay_in_the_folder(tmp_path):
+    """A table that came with its files may link to any file of this machine."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "n0_0.mp4").write_bytes(b"")
+    folder = tmp_path / "set"
+    (folder / "originals").mkdir(parents=True)
+    (folder / "videos").mkdir()
+    (folder / "out").symlink_to(tmp_path / "elsewhere")
+    (folder / "videos" / "n0_1.mp4").symlink_to(tmp_path / "elsewhere" / "n0_0.mp4")
+    (folder / "originals" / "n1_0.mp4").write_bytes(b"")
+    (folder / "videos" / "n1_0.mp4").symlink_to("../originals/n1_0.mp4")
+    (folder / "videos" / "n1_1.mp4").symlink_to("n1_1.mp4")  # to itself
+    table = rows()
+    table[0]["video"] = "out/n0_0.mp4"
+    found, wrong = read(folder, table)
+    assert [(each.row, each.value) for each in wrong] == [
+        (2, "out/n0_0.mp4"), (3, "videos/n0_1.mp4")]
+    assert "leads out of the folder" in wrong[0].sentence and len(found) == 6
+    (tmp_path / "linked").symlink_to(folder)  # the data set itself may lie anywhere
+    assert visit_table.read(tmp_path / "linked") == (found, wrong)
 
 
 def test_the_same_recording_under_two_names(tmp_path):

@@ -35,6 +35,9 @@ LOST = tuple(LeftOut(infant, f"{infant}/9", reason, "") for infant, reason in (
     ("n000", "damaged"), ("n900", "damaged"), ("n901", "truncated")))
 
 
+NBSP = "\N{NO-BREAK SPACE}"
+
+
 def eligible(visits):
     return tuple(visit.infant_id for visit in visits)
 
@@ -126,7 +129,7 @@ def test_page_is_whole_and_says_synthetic(written):
     page = Page(source)
     assert "(synthetic data)</h1>" in source and "&lt;first&gt; run" in source
     assert page.text.startswith("Newborn measures from video: <first> run (synthetic data)")
-    assert page.count("img") == 4 and ["backbone", "none: fabricated & random"] in page.rows
+    assert page.count("img") == 5 and ["backbone", "none: fabricated & random"] in page.rows
     for name in (TABULAR_ONLY, CARRY_FORWARD, WHO, INTERGROWTH, "1 (1.4%)"):
         assert name in page.text
 
@@ -166,6 +169,16 @@ def test_the_page_has_the_numbers_of_the_report(written):
                 shown(found.by_infant, 1, "%", factor=100)] in [row[1:6] for row in rows]
     for found in report_.curves:
         assert any(row[:3] == [found.what, str(found.visits), str(found.low)] for row in rows)
+    for found in report_.decisions:
+        row = next(row for row in rows if row[:3] == [found.what, str(found.visits),
+                                                      str(found.low)] and len(row) == 8)
+        at = found.thresholds.index(0.1)
+        assert row[4] == shown(found.benefit[at], 1, "", "+", 100).replace(NBSP + "\n", "\n")
+        assert any(row[0] == "everybody is sent" and row[4].startswith(
+            f"{100 * found.everybody[at].value:+.1f}\n") for row in rows)
+    for found in report_.evaluation.reliability:
+        assert any(row[1:3] == [found.what, str(found.pairs)]
+                   and row[3].startswith(f"{found.icc.value:.3f}") for row in rows)
     for found in report_.forecasts:
         assert shown(found.crps, 0 if found.unit == "g" else 2, found.unit) in {
             cell for row in rows if row[1:3] == [found.method, str(found.visits)] for cell in row}
@@ -220,7 +233,7 @@ def test_markup_in_the_table_of_visits_stays_text(parts, tmp_path):
     assert {f"{markup}&A", f"{markup}&B", "</td>phone", f"{TABULAR_ONLY}{markup}",
             f"site {markup}&A", "device </td>lost"} <= cells
     assert f"another data set, test {markup}" in page.text
-    assert [markup, "a | b"] in page.rows and page.count("img") == 4
+    assert [markup, "a | b"] in page.rows and page.count("img") == 5
     card = (tmp_path / "model_card.md").read_text("utf-8")
     assert "<" not in card and f"| {html.escape(TABULAR_ONLY + markup)} |".replace(
         "&quot;", "&#34;") in card
