@@ -28,7 +28,6 @@ def main(_):
     if not config["data"]["dir"]:
         raise ValueError("there is no data set; give its folder with --data")
     settings = experiment.Experiment.from_dict(config)
-    _ = settings.data.clip  # an impossible one is refused before the data set is read
     errors = experiment.train(settings, Path(WORKDIR.value), config, PROFILE.value)
     print(messages.summary(errors))
 

@@ -28,7 +28,6 @@ def main(_):
     if not config["data"]["dir"]:
         raise ValueError("there is no data set; give its folder with --data")
     settings = experiment.OnceForAll.from_dict(config)
-    _ = settings.data.clip  # an impossible one is refused before the data set is read
     experiment.train(settings, Path(WORKDIR.value), config, PROFILE.value)
     print(f"trained; python -m launch.nurture_subnets --workdir {WORKDIR.value} tells how its "
           f"networks do")

@@ -85,7 +85,7 @@ class Data:
       split_seed: Seed that says which infants.
 
     Raises:
-      ValueError: If a number of processes is negative.
+      ValueError: If a number of processes is negative, or a clip cannot be so.
     """
 
     dir: str = ""
@@ -106,6 +106,7 @@ class Data:
         if min(self.workers, self.read_workers) < 0:
             raise ValueError(f"data.workers {self.workers} and data.read_workers "
                              f"{self.read_workers} must not be negative; use 0 for none")
+        _ = self.clip  # a setting that no clip can have is refused before a video is read
 
     @property
     def clip(self) -> ClipSettings:
