@@ -226,6 +226,7 @@ def nurture_model() -> ConfigDict:
         "time_pooling": "attention",
         "predict_gain": True,
         "neck_width": 64,
+        "neck_convs": "dense",  # or separable
         "tabular_width": 32,
         "hidden_width": 128,
         "dropout_rate": 0.0,

@@ -26,8 +26,8 @@ from nurture_jax.training.model_file import read_model
 
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
-_BEFORE = {"model.thickness": False, "augment.forget": 0.0, "augment.forget_all": 0.0,
-           "training.batch_norm": "synchronised"}
+_BEFORE = {"model.thickness": False, "model.neck_convs": "dense", "augment.forget": 0.0,
+           "augment.forget_all": 0.0, "training.batch_norm": "synchronised"}
 
 
 def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,

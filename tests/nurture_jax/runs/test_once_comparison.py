@@ -109,6 +109,10 @@ def test_what_comes_behind_is_counted_layer_by_layer():
     neck = 8 * 8 * (8 * 8) + 4 * 4 * (12 * 8) + 8 * 8 * 9 * 8 * 8
     heads = 2 * 8 * 8 * 9 * 8 * 8 + 8 * 8 * 8 * (3 + 19)
     assert macs_behind(model, SIZE) == neck + heads
+    separable = net(neck_convs="separable")
+    neck = 8 * 8 * (8 * 8) + 4 * 4 * (12 * 8) + 8 * 8 * (9 * 8 + 8 * 8)
+    heads = 2 * 8 * 8 * (9 * 8 + 8 * 8) + 8 * 8 * 8 * (3 + 19)
+    assert macs_behind(separable, SIZE) == neck + heads
 
 
 @pytest.mark.parametrize(("names", "seeds", "message"), [
