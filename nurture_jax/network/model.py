@@ -275,7 +275,8 @@ class Neck(nn.Module):
         for stride in sorted(maps, reverse=True):
             if stride >= MASK_STRIDE:
                 lateral = ConvNorm(self.width, name=f"lateral{stride}")(maps[stride], mode)
-                x = lateral if x is None else lateral + _doubled(x, lateral.shape)
+                x = lateral if x is None else lateral + _cut(
+                    Doubled(name=f"double{stride}")(x), lateral.shape)
             else:
                 x = x + conv(self.width, MASK_STRIDE // stride + 1, MASK_STRIDE // stride,
                              name=f"lateral{stride}")(maps[stride], mode)
@@ -320,9 +321,17 @@ def _means_by_mask(neck: jax.Array, shares: jax.Array) -> list[jax.Array]:
     return found
 
 
-def _doubled(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Each pixel of [n, h, w, c] four times, cut to `shape`: ceil(h / 2) doubled may exceed h."""
-    return x.repeat(2, 1).repeat(2, 2)[:, :shape[1], :shape[2]]
+class Doubled(nn.Module):
+    """Each pixel four times, [n, h, w, c] -> [n, 2 h, 2 w, c]; a module, so that files know it."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x.repeat(2, 1).repeat(2, 2)
+
+
+def _cut(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Maps cut to `shape`: ceil(h / 2) doubled may exceed h."""
+    return x[:, :shape[1], :shape[2]]
 
 
 def zero_inputs(frames: int, height: int, width: int
