@@ -2,6 +2,7 @@
 from ml_collections import ConfigDict, config_dict
 
 from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from deps_jax.space.search_space import AXES
 from deps_jax.training import METHODS
 
 
@@ -196,6 +197,7 @@ def backbone(*, kind: str, depth: int = 50) -> ConfigDict:
         "init_from": "",  # .npz of torchvision's ResNet
         "family": "mobilenet_v3",
         "width_mult": 1.0,
+        **{axis: config_dict.placeholder(tuple) for axis in AXES},
         "subnet": "largest",
         "run": "",  # folder of a deps_jax run that gives weights and space
         "batch_stats": "",

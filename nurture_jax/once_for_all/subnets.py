@@ -23,6 +23,7 @@ from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.precision import full_precision
 from deps_jax.space import cost
 from deps_jax.space.layers import layers
+from deps_jax.space.search_space import AXES
 from deps_jax.space.subnet import Subnet, traced
 from deps_jax.space.subnet_text import decode, encode, reported_subnets
 from deps_jax.training.experiment import SpaceSettings
@@ -197,7 +198,7 @@ def config_alone(config: Mapping, space: SpaceSettings, name: str) -> dict:
     """
     return {**{key: value for key, value in config.items() if key not in ("space", "method")},
             "backbone": {"kind": "deps", "family": space.family, "width_mult": space.width_mult,
-                         "subnet": name}}
+                         **{axis: getattr(space, axis) for axis in AXES}, "subnet": name}}
 
 
 @full_precision
