@@ -40,7 +40,7 @@ from nurture_jax.training import training_data
 from nurture_jax.training.best import Best, refit_once
 from nurture_jax.training.losses import errors
 from nurture_jax.training.model_file import MODEL, describe_model
-from nurture_jax.training.train import Validator
+from nurture_jax.training.train import Validator, judged
 
 CALIBRATION_CLIPS = 64  # of the training split, for the statistics of a subnet; ours
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
@@ -148,7 +148,8 @@ class TrainedOnce:
         subnet = decode(space, name)
         statistics, (_, run), totals = self.statistics(subnet), self._runs, {}
         for batch in eval_batches(self.sources[split], self.settings.training.eval_batch_size):
-            arrays = {key: batch[key] for key in (*_INPUTS, "labels", "labels_mask")}
+            arrays = {key: batch[key] for key in (*_INPUTS, "labels")}
+            arrays["labels_mask"] = judged(batch)
             totals = merge(totals, run(self.params, statistics, arrays, traced(subnet)))
         backbone = without_classifier(layers(space, subnet))
         return Measured(encode(space, subnet), cost.macs(backbone), cost.params(backbone),
