@@ -21,8 +21,11 @@ def get_config(arg: str = "") -> ConfigDict:
         raise ValueError(f"the config takes one length, not {', '.join(sorted(words))}")
     config = nurture.get_config(next(iter(words), "synthetic"))
     del config.backbone, config.teacher
-    # Half the width, at 96 px: the largest costs 3.4 times as much as the smallest.
-    config.space = parts.space("mobilenet_v3", width_mult=0.5, kernels=(3, 5))
+    # At 96 px the largest costs 7.5 times as much as the smallest, neck and heads with it. Expand
+    # ratios of FBNet (Wu et al. 2019), kernels of OFA (Cai et al. 2020); the depth of 1 is ours.
+    config.space = parts.space("mobilenet_v3", width_mult=0.65, depths=(1, 2, 3, 4),
+                               kernels=(3, 5, 7), expands=(1, 3, 6))
+    config.model.neck_convs = "separable"  # dense ones cost as much as the backbone in the middle
     config.method = parts.method(method)
     if method.startswith("deps"):
         config.method.update(full_model_fraction=0.5, ramp_epochs=2.0, ramp_target_epochs=0.0)

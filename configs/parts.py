@@ -2,6 +2,7 @@
 from ml_collections import ConfigDict, config_dict
 
 from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from deps_jax.space.search_space import AXES
 from deps_jax.training import METHODS
 
 
@@ -196,6 +197,7 @@ def backbone(*, kind: str, depth: int = 50) -> ConfigDict:
         "init_from": "",  # .npz of torchvision's ResNet
         "family": "mobilenet_v3",
         "width_mult": 1.0,
+        **{axis: config_dict.placeholder(tuple) for axis in AXES},
         "subnet": "largest",
         "run": "",  # folder of a deps_jax run that gives weights and space
         "batch_stats": "",
@@ -228,6 +230,7 @@ def nurture_model() -> ConfigDict:
         "time_pooling": "attention",
         "predict_gain": True,
         "neck_width": 64,
+        "neck_convs": "dense",  # or separable
         "tabular_width": 32,
         "hidden_width": 128,
         "dropout_rate": 0.0,

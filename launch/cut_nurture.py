@@ -1,6 +1,6 @@
 """Cuts one network out of a once-for-all training, as a run that every other command takes.
 
-    python -m launch.cut_nurture --workdir runs/once --subnet d3e4k5 --out runs/phone
+    python -m launch.cut_nurture --workdir runs/once --subnet d3e3k5 --out runs/phone
     python -m launch.cut_nurture --workdir runs/once --max_mmacs 20 --out runs/phone
     python -m launch.cut_nurture --workdir runs/once --table phone.json --max_latency_ms 300 \\
         --out runs/phone
@@ -22,7 +22,7 @@ with needs("nurture"):
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of launch.train_nurture_once", required=True)
 OUT = flags.DEFINE_string("out", None, "folder of the network's own run", required=True)
 DATA = flags.DEFINE_string("data", "", "folder of the data set, where it has moved")
-SUBNET = flags.DEFINE_string("subnet", "", "name of the network, such as largest or d3e4k5")
+SUBNET = flags.DEFINE_string("subnet", "", "name of the network, such as largest or d3e3k5")
 MAX_MMACS = flags.DEFINE_float("max_mmacs", 0.0, "most million multiply-adds of the backbone for a "
                                "frame; the best one within is measured and cut", lower_bound=0)
 LATENCY = flags.DEFINE_float("max_latency_ms", 0.0, "longest time for a clip on the device of the "

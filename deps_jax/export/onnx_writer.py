@@ -214,6 +214,12 @@ def _average_pool(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
                      strides=[layer.stride] * 2, ceil_mode=1)
 
 
+def _double(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
+    scales = graph.constant(f"{layer.name}/scales", np.array([1, 1, 2, 2]))
+    return graph.add("Resize", [x, "", scales], layer.name, mode="nearest",
+                     coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+
+
 def _pool(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("GlobalAveragePool", [x], layer.name)
 
@@ -226,4 +232,5 @@ def _dense(graph: Graph, layer: Layer, weights: Weights, x: str) -> str:
 
 
 _EMIT = {"conv": _conv, "squeeze_excite": _squeeze_excite, "activation": _activation,
-         "max_pool": _max_pool, "average_pool": _average_pool, "pool": _pool, "dense": _dense}
+         "max_pool": _max_pool, "average_pool": _average_pool, "double": _double, "pool": _pool,
+         "dense": _dense}

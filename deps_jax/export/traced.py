@@ -29,6 +29,8 @@ _CHANNELS_FIRST = (0, 3, 1, 2)
 _LAYER = Primitive("network_layer")
 _LAYER.def_abstract_eval(lambda x, layer: ShapedArray(
     (x.shape[0], layer.size_out, layer.size_out, layer.out_channels), x.dtype))
+_LAID = Primitive("laid")
+_LAID.def_abstract_eval(lambda x, order: ShapedArray(x.shape, x.dtype))
 
 
 def layer(x: jax.Array, of: Layer) -> jax.Array:
@@ -37,6 +39,16 @@ def layer(x: jax.Array, of: Layer) -> jax.Array:
     It only has a shape: what it computes stands in the weights that `write` is given.
     """
     return _LAYER.bind(x, layer=of)
+
+
+def laid(x: jax.Array, order: tuple[int, ...]) -> jax.Array:
+    """Marks in which order the axes of an array lie in the file from here on.
+
+    Args:
+      x: The array, which stays as it is.
+      order: Which of its axes each axis of the tensor shall be.
+    """
+    return _LAID.bind(x, order=order)
 
 
 def sizes(*names: str) -> tuple:
@@ -101,6 +113,8 @@ def _run(nodes: Nodes, jaxpr: Jaxpr, consts: Sequence, values: Sequence[Value],
             results = _run(nodes, inner.jaxpr, inner.consts, inputs, weights)
         elif primitive is _LAYER:
             results = [_layer(nodes, eqn, inputs[0], weights)]
+        elif primitive is _LAID:
+            results = [_laid(nodes, inputs[0], eqn.params["order"])]
         elif primitive.name != "dim_as_value" and all(value.static for value in inputs) and all(
                 isinstance(size, int) for var in eqn.outvars for size in var.aval.shape):
             arrays = [nodes.expanded(value).array for value in inputs]
@@ -120,6 +134,11 @@ def _run(nodes: Nodes, jaxpr: Jaxpr, consts: Sequence, values: Sequence[Value],
 def _inner(params: Mapping) -> object | None:
     """The function that an equation calls, such as that of a jit."""
     return params.get("jaxpr") or params.get("call_jaxpr")
+
+
+def _laid(nodes: Nodes, x: Value, order: tuple[int, ...]) -> Value:
+    x = nodes.expanded(x)
+    return Value(x.shape, x.dtype, nodes.lay(x, order), order, x.shape)
 
 
 def _layer(nodes: Nodes, eqn: object, x: Value, weights: Mapping[str, Weights]) -> Value:

@@ -20,7 +20,7 @@ from deps_jax.space.layers import Layer
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.measures import TABULAR
 from nurture_jax.network.backbones import ConvNorm, SqueezeExcite
-from nurture_jax.network.model import NurtureNet
+from nurture_jax.network.model import Doubled, NurtureNet
 from nurture_jax.runs.inference import observe
 
 PRODUCER = "nurture_jax"
@@ -50,8 +50,10 @@ def write(model: NurtureNet, variables: Mapping, preprocess: ClipAugment, size: 
               "tabular_mask": ("float32", (b, len(TABULAR))), "reference_cm": ("float32", (b,))}
 
     def function(batch: dict) -> dict:
+        # Three numbers for each pixel are slow to scale; three planes are not.
+        frames = traced.laid(batch["frames"], (0, 1, 4, 2, 3))
         with nn.intercept_methods(layers):
-            return observe(exact, variables, preprocess, batch)
+            return observe(exact, variables, preprocess, batch | {"frames": frames})
 
     return traced.write(function, inputs, layers.weights, precision, PRODUCER)
 
@@ -73,10 +75,10 @@ class _Layers:
         _, height, width, channels = args[0].shape
         assert height == width, "frames are square"
         fields, self.weights[name] = describe(module, part)
-        stride = fields.get("stride", 1)
         fields = {"out_channels": channels} | fields
+        size = 2 * height if fields["op"] == "double" else -(-height // fields.get("stride", 1))
         return traced.layer(args[0], Layer(
-            name, in_channels=channels, size_in=height, size_out=-(-height // stride), **fields))
+            name, in_channels=channels, size_in=height, size_out=size, **fields))
 
 
 def _inside(tree: Mapping, path: tuple[str, ...]) -> Mapping:
@@ -109,4 +111,5 @@ def _squeeze_excite(module: SqueezeExcite, part: Mapping) -> tuple[dict, Weights
              for name in ("kernel", "bias")})
 
 
-_LAYERS = {ConvNorm: _conv_norm, nn.Dense: _dense, SqueezeExcite: _squeeze_excite}
+_LAYERS = {ConvNorm: _conv_norm, nn.Dense: _dense, SqueezeExcite: _squeeze_excite,
+           Doubled: lambda module, part: ({"op": "double"}, {})}

@@ -117,8 +117,14 @@ def is_birth_weight(visit: Visit) -> bool:
     Then whoever is told the one knows the other, and the visit is no evidence about the weight.
     """
     return (visit.weight_g is not None and visit.birth_weight_g is not None
-            and visit.age_days is not None and visit.age_days < SAME_WEIGHT_DAYS
-            and abs(visit.weight_g - visit.birth_weight_g) <= SAME_WEIGHT_G)
+            and visit.age_days is not None
+            and bool(repeats(visit.weight_g, visit.birth_weight_g, visit.age_days)))
+
+
+def repeats(weight_g: float | np.ndarray, birth_weight_g: float | np.ndarray,
+            age_days: float | np.ndarray) -> bool | np.ndarray:
+    """The rule of `is_birth_weight` for numbers that are known, or arrays of them."""
+    return (age_days < SAME_WEIGHT_DAYS) & (abs(weight_g - birth_weight_g) <= SAME_WEIGHT_G)
 
 
 def without_birth_weight(visit: Visit) -> Visit:

@@ -40,6 +40,8 @@ class Backbone:
       init_from: Path of an .npz of torchvision's ResNet tensors (`conv1.weight`,
         `layer1.0.bn1.bias`, ...); "" starts from random weights.
       family, width_mult: Family and width multiplier of the space, for random weights.
+      depths, kernels, expands, widths: Its lists, see `SpaceSettings` of `deps_jax`; None is the
+        family's own, of kernels 3, 5 and 7.
       subnet: Name of the subnet as `deps_jax.space.subnet_text.decode` reads it.
       run: Folder of a finished `deps_jax` run that gives the space and the weights; "" starts
         from random weights.
@@ -57,6 +59,10 @@ class Backbone:
     init_from: str = ""
     family: str = "mobilenet_v3"
     width_mult: float = 1.0
+    depths: tuple[int, ...] | None = None
+    kernels: tuple[int, ...] | None = None
+    expands: tuple[float, ...] | None = None
+    widths: tuple[float, ...] | None = None
     subnet: str = "largest"
     run: str = ""
     batch_stats: str = ""
@@ -108,7 +114,9 @@ def start(settings: Backbone, size: int) -> Start:
         return Start(module, from_torchvision(module, load_state_dict(settings.init_from)))
     if not settings.run:
         space = named("backbone.family", settings.family, SPACES, SearchSpace).with_choices(
-            width_mult=settings.width_mult, resolution=size, kernels=(3, 5, 7))
+            depths=settings.depths, kernels=settings.kernels or (3, 5, 7),
+            expands=settings.expands, widths=settings.widths, width_mult=settings.width_mult,
+            resolution=size)
         return Start(of_subnet(space, decode(space, settings.subnet)))
     run = TrainedRun.open(Path(settings.run))
     space = dataclasses.replace(run.space, resolution=size)

@@ -92,6 +92,30 @@ class ConvNorm(nn.Module):
             dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+class SeparableConvNorm(nn.Module):
+    """A depthwise convolution and a 1x1 one for a dense one; shapes as of `ConvNorm`.
+
+    Batch norm follows both, and an activation the first, too, as in MobileNets (Howard et al.
+    2017) and in what they carry on top: the heads of SSDLite (Sandler et al. 2018, section 6.2)
+    and the feature pyramid of EfficientDet (Tan et al. 2020, section 3.3). Of k x k to o channels
+    it costs about 1 / k^2 + 1 / o of the dense one.
+
+    Attributes:
+      features, kernel, stride, activation: As of `ConvNorm`.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    activation: str = "identity"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mode: Mode) -> jax.Array:
+        x = ConvNorm(x.shape[-1], self.kernel, self.stride, depthwise=True, activation="relu",
+                     name="depthwise")(x, mode)
+        return ConvNorm(self.features, activation=self.activation, name="pointwise")(x, mode)
+
+
 class ResNet(nn.Module):
     """ResNet as in torchvision (stride in the 3x3 of a bottleneck); the classifier is left out.
 

@@ -25,7 +25,7 @@ from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
 from nurture_jax.network import geometry, in_space, thickness
-from nurture_jax.network.backbones import ConvNorm
+from nurture_jax.network.backbones import ConvNorm, SeparableConvNorm
 from nurture_jax.network.fusion import ExactDense, Fusion
 from nurture_jax.network.in_space import FOCAL
 from nurture_jax.network.scaling import Scaling
@@ -33,6 +33,7 @@ from nurture_jax.network.scaling import Scaling
 POOLINGS = ("mask", "mean")
 TIME_POOLINGS = ("attention", "mean")
 DTYPES = ("float32", "bfloat16")
+NECK_CONVS = {"dense": ConvNorm, "separable": SeparableConvNorm}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,8 @@ class ModelSettings:
         known.
       neck_width, tabular_width, hidden_width: Channels of the top-down maps, of the tabular
         encoding, and of the last layers.
+      neck_convs: How neck and heads convolve 3x3, a name of NECK_CONVS. Dense ones cost as much as
+        a small MobileNet in front of them; dense in runs that do not tell.
       dropout_rate: Rate of drop-out on the pooled features of the pictures, in [0, 1); numbers and
         sizes are few.
       dtype: Type of the convolutions, "float32" or "bfloat16"; everything after pooling is float32,
@@ -81,6 +84,7 @@ class ModelSettings:
     time_pooling: str = "attention"
     predict_gain: bool = True
     neck_width: int = 64
+    neck_convs: str = "dense"
     tabular_width: int = 32
     hidden_width: int = 128
     dropout_rate: float = 0.1
@@ -91,6 +95,7 @@ class ModelSettings:
             raise ValueError("model.use_video and model.use_tabular are both off; switch one on")
         for name, value, allowed in (("pooling", self.pooling, POOLINGS),
                                      ("time_pooling", self.time_pooling, TIME_POOLINGS),
+                                     ("neck_convs", self.neck_convs, tuple(NECK_CONVS)),
                                      ("dtype", self.dtype, DTYPES)):
             if value not in allowed:
                 raise ValueError(f"model.{name} {value!r} is unknown; use one of {allowed}")
@@ -229,7 +234,7 @@ class Video(nn.Module):
         pooled = [maps[max(maps)].mean((1, 2), dtype=jnp.float32)]  # (b t) c
         segmentation = heatmaps = sizes = None
         if settings.heads_in_use or (heads and (settings.segmentation or settings.keypoints)):
-            neck = Neck(settings.neck_width, name="neck")(maps, mode)
+            neck = Neck(settings.neck_width, settings.neck_convs, name="neck")(maps, mode)
             segmentation, heatmaps = jax.tree.map(
                 lambda head: head.reshape(b, t, *head.shape[1:]),
                 ProxyHeads(settings, name="heads")(neck, mode))
@@ -272,21 +277,23 @@ class Neck(nn.Module):
     """
 
     width: int
+    convs: str = "dense"  # a name of NECK_CONVS
 
     @nn.compact
     def __call__(self, maps: dict[int, jax.Array], mode: Mode) -> jax.Array:
         if MASK_STRIDE not in maps:
             raise ValueError(f"the backbone has strides {sorted(maps)}, masks need {MASK_STRIDE}; "
                              f"choose another one or switch the proxy heads off")
-        x = None
+        x, conv = None, NECK_CONVS[self.convs]
         for stride in sorted(maps, reverse=True):
             if stride >= MASK_STRIDE:
                 lateral = ConvNorm(self.width, name=f"lateral{stride}")(maps[stride], mode)
-                x = lateral if x is None else lateral + _doubled(x, lateral.shape)
+                x = lateral if x is None else lateral + _cut(
+                    Doubled(name=f"double{stride}")(x), lateral.shape)
             else:
-                x = x + ConvNorm(self.width, MASK_STRIDE // stride + 1, MASK_STRIDE // stride,
-                                 name=f"lateral{stride}")(maps[stride], mode)
-        return ConvNorm(self.width, 3, activation="relu", name="smooth")(x, mode)
+                x = x + conv(self.width, MASK_STRIDE // stride + 1, MASK_STRIDE // stride,
+                             name=f"lateral{stride}")(maps[stride], mode)
+        return conv(self.width, 3, activation="relu", name="smooth")(x, mode)
 
 
 class ProxyHeads(nn.Module):
@@ -304,8 +311,8 @@ class ProxyHeads(nn.Module):
             if not wanted:
                 found.append(None)
                 continue
-            y = ConvNorm(self.settings.neck_width, 3, activation="relu",
-                         name=f"{name}_hidden")(x, mode)
+            y = NECK_CONVS[self.settings.neck_convs](
+                self.settings.neck_width, 3, activation="relu", name=f"{name}_hidden")(x, mode)
             y = nn.Dense(channels, dtype=y.dtype, kernel_init=nn.initializers.normal(0.01),
                          name=name)(y)
             found.append(y.astype(jnp.float32))
@@ -327,9 +334,17 @@ def _means_by_mask(neck: jax.Array, shares: jax.Array) -> list[jax.Array]:
     return found
 
 
-def _doubled(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Each pixel of [n, h, w, c] four times, cut to `shape`: ceil(h / 2) doubled may exceed h."""
-    return x.repeat(2, 1).repeat(2, 2)[:, :shape[1], :shape[2]]
+class Doubled(nn.Module):
+    """Each pixel four times, [n, h, w, c] -> [n, 2 h, 2 w, c]; a module, so that files know it."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x.repeat(2, 1).repeat(2, 2)
+
+
+def _cut(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Maps cut to `shape`: ceil(h / 2) doubled may exceed h."""
+    return x[:, :shape[1], :shape[2]]
 
 
 def zero_inputs(frames: int, height: int, width: int

@@ -71,9 +71,6 @@ _LIMB_AXES = tuple(
     Axis((f"{side}_{upper}",), (f"{side}_{lower}",), (0.25, 0.5, 0.75), False, 0.25, *usual)
     for upper, lower, *usual in _LIMBS.values() for side in _SIDES)
 AXES = (_TRUNK, _HEAD, _HEAD_ALONG, *_LIMB_AXES)
-# Where the cuts of each axis are among all.
-_PLACES = np.split(np.arange(sum(len(axis.cuts) for axis in AXES)),
-                   np.cumsum([len(axis.cuts) for axis in AXES])[:-1])
 NAMES = (*(f"trunk_{at:g}" for at in _TRUNK.cuts), *(f"head_{at:g}" for at in _HEAD.cuts),
          "head_along", *(f"{limb}{which}" for limb in _LIMBS for which in ("", "_smaller")),
          "volume")
@@ -91,6 +88,8 @@ _DIRECTIONS = _of_cuts(lambda axis, _: _mean_of(*axis.end) - _mean_of(*axis.star
 _IS_ALONG = _of_cuts(lambda axis, _: axis.along) > 0
 _REACH = _of_cuts(lambda axis, _: axis.reach)
 _USUAL = _of_cuts(lambda axis, _: axis.usual_thickness)
+# The mean over the cuts of each axis, [c, axes].
+_MEANS = _of_cuts(lambda axis, _: [(axis is each) / len(axis.cuts) for each in AXES])
 _USUAL_LENGTH = np.array([axis.usual_length for axis in AXES], np.float32)
 
 
@@ -116,23 +115,25 @@ def thickness(newborn: jax.Array, points: jax.Array) -> jax.Array:
     places = middles[:, :, None, None] + offsets[..., None] * direction[:, :, None, None]
     shares = sampled(newborn, places.reshape(points.shape[0], -1, 2)).reshape(offsets.shape)
     # What lies beyond a gap is another part: of every sample the least share up to it counts.
-    before = np.tril(np.ones((SAMPLES, SAMPLES), bool))[(None,) * 3]
-    unbroken = jnp.where(before, shares[..., None, :], jnp.inf).min(-1)
-    return step * unbroken.sum((2, 3))
+    for i in range((SAMPLES - 1).bit_length()):  # of 2, 4, 8, ... samples
+        before = [shares[..., :2**i], shares[..., :-2**i]]
+        shares = jnp.minimum(shares, jnp.concatenate(before, -1))
+    return step * shares.sum((2, 3))
 
 
 def sampled(maps: jax.Array, places: jax.Array) -> jax.Array:
     """Values of maps [n, h, w] between the middles of cells, bilinear, 0 outside; [n, p].
 
-    Two products, since bilinear interpolation is separable; nothing is gathered.
+    Two products, since bilinear interpolation is separable; nothing is gathered. Places, of which
+    there are many, lie along the last axis.
 
     Args:
       places: (x, y) in cells, [n, p, 2].
     """
-    x, y = (jnp.maximum(0, 1 - jnp.abs(places[..., axis, None] - np.arange(
-        0.5, size, dtype=np.float32)[None, None])) for axis, size in ((0, maps.shape[2]),
-                                                                      (1, maps.shape[1])))
-    return (exact_einsum("nph,nhw->npw", y, maps) * x).sum(-1)
+    x, y = (jnp.maximum(0, 1 - jnp.abs(places[:, None, :, axis] - np.arange(
+        0.5, size, dtype=np.float32)[None, :, None])) for axis, size in ((0, maps.shape[2]),
+                                                                         (1, maps.shape[1])))
+    return (exact_einsum("nhw,nwp->nhp", maps, x) * y).sum(1)
 
 
 def features(newborn: jax.Array, heatmaps: jax.Array,
@@ -192,12 +193,11 @@ def _by_part(cuts: jax.Array) -> jax.Array:
     Those of trunk and head as they are; of a limb on both sides the mean and the smaller side: one
     that lies against the trunk has no end there.
     """
-    trunk, head, along, *limbs = (cuts[:, places] for places in _PLACES)
-    found = [trunk, head, along]
-    for left, right in zip(limbs[::2], limbs[1::2], strict=True):
-        found += [((left + right) / 2).mean(1, keepdims=True),
-                  jnp.minimum(left, right).mean(1, keepdims=True)]
-    return jnp.concatenate(found, 1)
+    at_limbs = cuts.shape[1] - sum(len(axis.cuts) for axis in _LIMB_AXES)
+    limbs = cuts[:, at_limbs:].reshape(  # b limb side cut
+        cuts.shape[0], len(_LIMBS), len(_SIDES), len(_LIMB_AXES[0].cuts))
+    both = jnp.stack([limbs.mean((2, 3)), limbs.min(2).mean(2)], -1)
+    return jnp.concatenate([cuts[:, :at_limbs], both.reshape(cuts.shape[0], -1)], 1)
 
 
 def _volume(cuts: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -209,7 +209,7 @@ def _volume(cuts: jax.Array, lengths: jax.Array) -> jax.Array:
       cuts, lengths: Logarithms less the usual values, [b, c] and [b, axes].
     """
     def volume(cuts: jax.Array, lengths: jax.Array) -> jax.Array:
-        thick = jnp.stack([(cuts + _USUAL[None])[:, places].mean(-1) for places in _PLACES], -1)
+        thick = exact_einsum("bc,ca->ba", cuts + _USUAL[None], _MEANS)
         thick, lengths = jnp.exp(thick), jnp.exp(lengths + _USUAL_LENGTH[None])
         is_head = np.array([axis in (_HEAD, _HEAD_ALONG) for axis in AXES])[None]
         # pi / 4 of it; the two ways through the head are half a head each.

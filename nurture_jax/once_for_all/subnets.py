@@ -23,6 +23,7 @@ from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.precision import full_precision
 from deps_jax.space import cost
 from deps_jax.space.layers import layers
+from deps_jax.space.search_space import AXES
 from deps_jax.space.subnet import Subnet, traced
 from deps_jax.space.subnet_text import decode, encode, reported_subnets
 from deps_jax.training.experiment import SpaceSettings
@@ -39,7 +40,7 @@ from nurture_jax.training import training_data
 from nurture_jax.training.best import Best, refit_once
 from nurture_jax.training.losses import errors
 from nurture_jax.training.model_file import MODEL, describe_model
-from nurture_jax.training.train import Validator
+from nurture_jax.training.train import Validator, judged
 
 CALIBRATION_CLIPS = 64  # of the training split, for the statistics of a subnet; ours
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
@@ -147,7 +148,8 @@ class TrainedOnce:
         subnet = decode(space, name)
         statistics, (_, run), totals = self.statistics(subnet), self._runs, {}
         for batch in eval_batches(self.sources[split], self.settings.training.eval_batch_size):
-            arrays = {key: batch[key] for key in (*_INPUTS, "labels", "labels_mask")}
+            arrays = {key: batch[key] for key in (*_INPUTS, "labels")}
+            arrays["labels_mask"] = judged(batch)
             totals = merge(totals, run(self.params, statistics, arrays, traced(subnet)))
         backbone = without_classifier(layers(space, subnet))
         return Measured(encode(space, subnet), cost.macs(backbone), cost.params(backbone),
@@ -197,7 +199,7 @@ def config_alone(config: Mapping, space: SpaceSettings, name: str) -> dict:
     """
     return {**{key: value for key, value in config.items() if key not in ("space", "method")},
             "backbone": {"kind": "deps", "family": space.family, "width_mult": space.width_mult,
-                         "subnet": name}}
+                         **{axis: getattr(space, axis) for axis in AXES}, "subnet": name}}
 
 
 @full_precision

@@ -14,6 +14,7 @@ import numpy as np
 
 from deps_jax.common.files import workdir
 from deps_jax.common.files.workdir import flatten
+from deps_jax.space.search_space import AXES
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.network import geometry
@@ -27,8 +28,9 @@ from nurture_jax.training.model_file import read_model
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
 _BEFORE = {"model.thickness": False, "model.in_space": False, "model.focal": 2.7,
-           "losses.ends": 1.0, "augment.forget": 0.0, "augment.forget_all": 0.0,
-           "training.batch_norm": "synchronised"}
+           "model.neck_convs": "dense", "losses.ends": 1.0, "augment.forget": 0.0,
+           "augment.forget_all": 0.0, "training.batch_norm": "synchronised",
+           **{f"backbone.{axis}": None for axis in AXES}}
 
 
 def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,

@@ -36,6 +36,7 @@ from nurture_jax.clips import clip_cache, negatives
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
 from nurture_jax.clips.negatives import Negatives
+from nurture_jax.evaluation.estimates import is_birth_weight
 from nurture_jax.network import backbone_weights
 from nurture_jax.network.backbone_weights import Backbone, Start
 from nurture_jax.network.model import ModelSettings, NurtureNet
@@ -359,13 +360,14 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
     held_out = {name: getattr(data, f"{name}_fraction") for name in HELD_OUT}
     fractions = {"train": 1 - sum(held_out.values()), **held_out}
     if is_begun(folder):
-        parts = splits.read(found, folder)
-    else:
-        parts = splits.split(found, data.split_seed,
-                             {name: part for name, part in fractions.items() if part})
-    if not any(visit.weight_g for visit in parts.get("validation", records.Records("", ())).visits):
-        raise ValueError("no visit for validation has a weight_g, so the best weights cannot be "
-                         "told; raise data.validation_fraction or record more infants")
+        return splits.read(found, folder)
+    parts = splits.split(found, data.split_seed,
+                         {name: part for name, part in fractions.items() if part})
+    if not any(visit.weight_g and not is_birth_weight(visit)
+               for visit in parts.get("validation", records.Records("", ())).visits):
+        raise ValueError("no visit for validation has a weight_g beside the birth weight, so the "
+                         "best weights cannot be told; raise data.validation_fraction or record "
+                         "more infants")
     return parts
 
 

@@ -256,12 +256,22 @@ def _proxies(settings: Losses, outputs: Outputs, batch: Batch) -> Iterator[Term]
     if outputs.segmentation is not None:
         logits, masks = outputs.segmentation, batch["masks"]
         both = cross_entropy(logits, masks) + dice(logits, masks)
-        yield "segmentation", both, batch["annotated"], settings.segmentation
+        yield "segmentation", both, outlined(batch), settings.segmentation
     if outputs.heatmaps is not None:
         keypoints = batch["keypoints"]
         errors = keypoint_error(outputs.heatmaps, keypoints, batch["frames"].shape[2], settings)
         counts = np.where(_IS_END, settings.ends, 1.0).astype(np.float32)[None, None]
         yield "keypoints", errors, told(batch) * counts, settings.keypoints
+
+
+def outlined(batch: Batch) -> jax.Array:
+    """Of which frames it is known what every cell shows, [b, t] float32.
+
+    Of the annotated ones, but for those with points of a newborn and no outline: somebody is there,
+    and nobody has said where.
+    """
+    points = (batch["keypoints"][..., :len(BODY_POINTS), 2] > 0).any(-1)
+    return batch["annotated"] * (~points | (batch["masks"] == NEWBORN).any((2, 3)))
 
 
 def told(batch: Batch) -> jax.Array:

@@ -9,6 +9,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from deps_jax.common.loop.goodput import Spending
@@ -18,7 +19,8 @@ from deps_jax.common.loop.parallel import Tree, data_parallel, first_index, mean
 from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED, Mode
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, augment
-from nurture_jax.measures import LABELS
+from nurture_jax.evaluation.estimates import repeats
+from nurture_jax.measures import LABELS, TABULAR, WEIGHT
 from nurture_jax.network.model import NurtureNet, Outputs, forward, zero_inputs
 from nurture_jax.training.distillation import Teaching, lesson_terms
 from nurture_jax.training.losses import Losses, masked_mean, total_loss
@@ -253,6 +255,21 @@ def batch_shapes(example: Batch, batch_size: int) -> Batch:
             for name in TRAINING_ARRAYS}
 
 
+def judged(batch: Batch) -> np.ndarray:
+    """The labels that a network can be judged by, as `labels_mask`, [b, 5] float32.
+
+    A weight that is the birth weight is none, see `evaluation.estimates.is_birth_weight`.
+
+    Args:
+      batch: "labels", "labels_mask", "tabular" and "tabular_mask" of `clip_batches`.
+    """
+    birth, age = (TABULAR.index(name) for name in ("birth_weight_g", "age_days"))
+    tabular, weight, mask = batch["tabular"], LABELS.index(WEIGHT.name), batch["labels_mask"].copy()
+    told = batch["tabular_mask"][:, [birth, age]].all(1)
+    mask[told & repeats(batch["labels"][:, weight], tabular[:, birth], tabular[:, age]), weight] = 0
+    return mask
+
+
 class Validator:
     """Mean absolute errors of every measure: `validator(state, batches) -> {name: float}`."""
 
@@ -263,16 +280,16 @@ class Validator:
     def __call__(self, state: TrainState, batches: Iterable[Batch]) -> dict[str, float]:
         """Mean absolute errors in the units of LABELS, by "mae_LABEL".
 
-        They are NaN where no visit has the measure.
+        They are NaN where no visit has the measure; which do is for `judged` to say.
 
         Args:
           state: The state of a run, or anything with `params` and `batch_stats`.
           batches: Batches of `clip_batches.eval_batches`.
         """
-        names = ("frames", "tabular", "tabular_mask", "reference_cm", "labels", "labels_mask")
+        names = ("frames", "tabular", "tabular_mask", "reference_cm", "labels")
         totals = {}
         for batch in batches:
-            arrays = {name: batch[name] for name in names}
+            arrays = {name: batch[name] for name in names} | {"labels_mask": judged(batch)}
             totals = merge(totals, self._step((state.params, state.batch_stats), arrays, None))
         return compute(totals)
 

@@ -89,6 +89,31 @@ def test_a_round_with_something_of_its_own_is_refused():
                      {"x": ("float32", (4, 3))})
 
 
+def test_a_doubled_map_is_one_node():
+    of = Layer("twice", "double", 2, 2, 3, 6)
+    (n,) = traced.sizes("n")
+    model = traced.write(lambda arrays: {"y": traced.layer(arrays["x"], of)},
+                         {"x": ("float32", (n, 3, 3, 2))})
+    assert [node.op_type for node in model.graph.node].count("Resize") == 1
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, 2)).astype(np.float32)
+    found = session(model.SerializeToString()).run(["y"], {"x": x})[0]
+    np.testing.assert_array_equal(found, x.repeat(2, 1).repeat(2, 2))
+
+
+def test_what_is_laid_otherwise_stays_so_and_is_the_same():
+    def function(arrays):
+        x = traced.laid(arrays["x"], (0, 3, 1, 2))
+        return {"y": (x * jnp.array([1.0, 2.0, 3.0])[(None,) * 3]).sum((1, 2))}
+
+    (n,) = traced.sizes("n")
+    model = traced.write(function, {"x": ("float32", (n, 4, 4, 3))})
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("Transpose") == 1 and kinds.index("Transpose") < kinds.index("Mul")
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    found = session(model.SerializeToString()).run(["y"], {"x": x})[0]
+    np.testing.assert_allclose(found, (x * [1, 2, 3]).sum((1, 2)), rtol=1e-5, atol=1e-5)
+
+
 def test_what_has_no_rule_is_named():
     with pytest.raises(ValueError, match="sort cannot be written to ONNX yet; add it to RULES of"):
         traced.write(lambda arrays: {"y": jnp.sort(arrays["x"])}, {"x": ("float32", (3,))})

@@ -62,6 +62,20 @@ def test_sides_that_no_stride_divides(size):
     assert outputs["heatmaps"][2:4] == (-(-size // 4),) * 2
 
 
+def test_a_separable_neck_has_the_shapes_of_a_dense_one_and_fewer_weights():
+    (dense, wide), (outputs, thin) = (shapes(net(neck_convs=convs), (FRAMES, SIZE, SIZE, 3))
+                                      for convs in ("dense", "separable"))
+    assert outputs == dense
+    video, former = thin["params"].pop("video"), wide["params"].pop("video")
+    assert thin["params"] == wide["params"]
+    # 3 x 3 x 8 x 8 weights of a dense convolution are 3 x 3 x 8 and 8 x 8 of two.
+    for parts, name in ((video["neck"], "smooth"), (video["heads"], "segmentation_hidden"),
+                        (video["heads"], "heatmaps_hidden")):
+        assert {half: part["kernel"].shape for half, part in parts[name].items()} == {
+            "depthwise": (3, 3, 1, 8), "pointwise": (1, 1, 8, 8)}
+    assert former["neck"]["smooth"]["kernel"].shape == (3, 3, 8, 8)
+
+
 @pytest.mark.parametrize(("switches", "heads", "parts"), [
     (dict(use_video=False), set(), set()),
     (dict(use_tabular=False), {"segmentation", "heatmaps"}, {"backbone", "video"}),
@@ -243,7 +257,8 @@ STANDARD_FIELDS = {"age_days", "gestational_age_days", "birth_weight_g", "weight
     (dict(pooling="max"), r"model.pooling 'max' is unknown; use one of \('mask', 'mean'\)"),
     (dict(dropout_rate=1.0), r"model.dropout_rate 1.0 is not in \[0, 1\)"),
     (dict(focal=0.1), "model.focal 0.1 is not in 0.5..10, half sides of a picture; use 2.7"),
-    (dict(neck_width=0), "model.neck_width 0 is not positive")])
+    (dict(neck_width=0), "model.neck_width 0 is not positive"),
+    (dict(neck_convs="thin"), r"neck_convs 'thin' is unknown; use one of \('dense', 'separable'")])
 def test_settings_are_checked(fields, message):
     with pytest.raises(ValueError, match=message):
         ModelSettings(**fields)

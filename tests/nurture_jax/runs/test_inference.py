@@ -30,7 +30,8 @@ def test_a_setting_of_a_later_version_takes_no_intervals_from_runs_of_before(dem
 
 
 @pytest.mark.parametrize(("section", "field", "value", "is_hashed"), [
-    ("training", "batch_norm", "per_device", True), ("augment", "forget", 0.0, True),
+    ("training", "batch_norm", "per_device", True), ("model", "neck_convs", "separable", True),
+    ("augment", "forget", 0.0, True),
     ("data", "dir", "elsewhere", False), ("gate", "least_sharpness", 0.1, False),
     ("teacher", "weight", 0.5, False), ("cadence", "log_every", 3, False)])
 def test_what_makes_no_estimate_is_not_hashed(demo, section, field, value, is_hashed):

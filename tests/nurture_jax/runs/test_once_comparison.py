@@ -14,6 +14,7 @@ from tiny_nurture_run import run as numbers_alone
 
 from configs import nurture_once
 from deps_jax.space.subnet import largest, smallest
+from deps_jax.space.subnet_text import decode
 from deps_jax.training.phases import BACKWARD
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.frame_cost import macs_behind
@@ -23,6 +24,7 @@ from nurture_jax.once_for_all.experiment import OnceForAll
 from nurture_jax.runs import once_comparison
 from nurture_jax.runs.ablation import Outcome
 from nurture_jax.runs.once_comparison import ALONE, ONCE, Plan, compare, differences, table, write
+from nurture_jax.training import experiment as alone
 
 NAMES = ("small", "large")
 
@@ -109,23 +111,45 @@ def test_what_comes_behind_is_counted_layer_by_layer():
     neck = 8 * 8 * (8 * 8) + 4 * 4 * (12 * 8) + 8 * 8 * 9 * 8 * 8
     heads = 2 * 8 * 8 * 9 * 8 * 8 + 8 * 8 * 8 * (3 + 19)
     assert macs_behind(model, SIZE) == neck + heads
+    separable = net(neck_convs="separable")
+    neck = 8 * 8 * (8 * 8) + 4 * 4 * (12 * 8) + 8 * 8 * (9 * 8 + 8 * 8)
+    heads = 2 * 8 * 8 * (9 * 8 + 8 * 8) + 8 * 8 * 8 * (3 + 19)
+    assert macs_behind(separable, SIZE) == neck + heads
+
+
+def test_a_network_alone_is_the_one_of_the_space(data, tmp_path):
+    """Also where the space is not as deep or wide as the family."""
+    config = config_of(data, depths=(1, 2), expands=(1, 2), kernels=(3,))
+    plan = Plan.of(config, ["smallest", "largest"], tmp_path)
+    for name in plan.names:
+        started = alone.starting_backbone(alone.Experiment.from_dict(plan.config_alone(name, 0)))
+        space = plan.settings.build_space()
+        assert started.module == of_subnet(space, decode(space, name))
 
 
 @pytest.mark.parametrize(("names", "seeds", "message"), [
-    (["smallest"], [0], r"network .* cannot be trained alone: "),
     (["d9e9"], [0], "depth 9 is not in the depths"), ([], [0], "there are no networks to compare"),
     (["smallest"], [], "there are no seeds")])
 def test_what_cannot_be_compared_is_refused_before_any_training(data, tmp_path, names, seeds,
                                                                 message):
-    """Networks of runlocal are shallower than any of the family."""
     with pytest.raises(ValueError, match=message):
         compare(config_of(data), tmp_path / "all", names, seeds)
     assert not (tmp_path / "all" / "once").exists()
 
 
+def test_a_network_that_would_be_trained_for_too_few_steps_is_refused(data, tmp_path):
+    """Of many large ones each has a small part of what the one training costs."""
+    config = config_of(data)
+    config["optimizer"] = {**config["optimizer"], "warmup_epochs": 2.9}
+    stages = lambda shallow: ["k3e2" if s == shallow else "k3e2x2" for s in range(5)]
+    names = ["largest", *("/".join(stages(shallow)) for shallow in range(5))]
+    with pytest.raises(ValueError, match=r"network .* cannot be trained alone: warmup_epochs 2\.9"):
+        Plan.of(config, names, tmp_path)
+
+
 def test_what_is_done_is_not_done_again(data, tmp_path, monkeypatch):
     """With small networks of numbers in the place of all that is trained."""
-    done, folder, config = [], tmp_path / "all", config_of(data, depths=None, expands=None)
+    done, folder, config = [], tmp_path / "all", config_of(data)
 
     def trained(what, to):
         done.append(what)
@@ -151,7 +175,7 @@ def test_what_is_done_is_not_done_again(data, tmp_path, monkeypatch):
 
 @pytest.mark.long
 def test_a_whole_comparison_is_made_once(data, tmp_path, quick_compilation):
-    config = config_of(data, depths=None, expands=None, kernels=(3, 5))
+    config = config_of(data, kernels=(3, 5))
     plan, found = compare(config, tmp_path / "all", ["smallest"], [0])
     name, = plan.names
     assert [each.variant for each in found] == [f"{name}, {ONCE}", f"{name}, {ALONE}"]

@@ -155,6 +155,18 @@ def test_ends_count_for_more_than_points_of_the_body(outputs):
     np.testing.assert_allclose(ratio[:17], ratio[0], rtol=1e-4)
 
 
+def test_a_newborn_with_points_and_no_outline_is_not_taught_to_be_nobody(outputs):
+    some = batch()
+    some["annotated"][:] = 1
+    some["masks"][0] = np.where(some["masks"][0] == 1, 0, some["masks"][0])
+    some["keypoints"][1, :, :17, 2] = 0  # an outline alone, and nobody at all, are both told
+    some["masks"][2], some["keypoints"][2, :, :17, 2] = 0, 0
+    gradient = jax.grad(lambda outputs: total_loss(Losses(), SCALING, outputs, some)[0])(outputs)
+    moved = np.abs(np.asarray(gradient.segmentation)).sum((1, 2, 3, 4)) > 0
+    np.testing.assert_array_equal(moved, [False, True, True, True])
+    assert np.asarray(gradient.heatmaps)[0].any()  # its points still are
+
+
 def test_one_end_is_enough_to_be_seen_at_either_map():
     """The other end has left the picture: one map has a peak, either one, and one is empty."""
     points = np.zeros((1, 1, 19, 3), np.float32)

@@ -21,6 +21,7 @@ from nurture_jax.training.train import (
     Trainer,
     Validator,
     init_state,
+    judged,
     train_step,
 )
 
@@ -111,6 +112,25 @@ def test_four_clips_are_learnt_by_heart():
                                                      "chest_cm", "arm_cm")}
     empty = {**clips, "labels_mask": np.zeros_like(clips["labels_mask"])}
     assert np.isnan(validate(state, [empty])["mae_weight_g"])
+    first_day = {name: value.copy() for name, value in clips.items()}
+    first_day["tabular_mask"][:] = 1
+    first_day["tabular"][:, 1] = 3  # days
+    first_day["tabular"][:2, :2] = np.stack([first_day["labels"][:2, 0] + 5, [0.5, 0.5]], 1)
+    of_others = {**first_day, "labels_mask": first_day["labels_mask"] * np.float32(
+        [[0], [0], [1], [1]])}
+    np.testing.assert_allclose(validate(state, [first_day])["mae_weight_g"],
+                               validate(state, [of_others])["mae_weight_g"], rtol=1e-5)
+
+
+def test_a_weight_that_is_the_birth_weight_judges_nothing():
+    visits = batch()
+    visits["tabular_mask"][:] = visits["labels_mask"][:] = 1
+    visits["labels"][:, 0] = 3000
+    visits["tabular"][:, :2] = [(3009, 0.9), (3011, 0.9), (3009, 1.0), (3009, 0.9)]
+    visits["tabular_mask"][3, 1] = 0  # of an age that is not known
+    np.testing.assert_array_equal(judged(visits)[:, 0], [0, 1, 1, 1])
+    np.testing.assert_array_equal(judged(visits)[:, 1:], visits["labels_mask"][:, 1:])
+    assert visits["labels_mask"].all()
 
 
 @pytest.mark.parametrize("backbone_rate", [0.25, 0.0])
