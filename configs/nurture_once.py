@@ -26,6 +26,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.space = parts.space("mobilenet_v3", width_mult=0.65, depths=(1, 2, 3, 4),
                                kernels=(3, 5, 7), expands=(1, 3, 6))
     config.model.neck_convs = "separable"  # dense ones cost as much as the backbone in the middle
+    config.model.in_space = False  # its rounds take a phone longer than the smallest network
     config.method = parts.method(method)
     if method.startswith("deps"):
         config.method.update(full_model_fraction=0.5, ramp_epochs=2.0, ramp_target_epochs=0.0)
