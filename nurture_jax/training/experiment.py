@@ -10,7 +10,7 @@
     WORKDIR/best/                                  weights of the smallest validation error
     WORKDIR/refit.json                             its errors after the last layers' second fit
 
-The first three lines are written once, when a run is begun, and read back when it continues.
+The first three lines are written when a run is begun, and read back when it continues.
 """
 from __future__ import annotations
 
@@ -78,8 +78,7 @@ class Data:
       negatives: Folder of videos and photographs without a newborn, see `records.negatives`, which
         are trained on beside those of DIR/negatives; "" is none.
       workers: Number of processes that decode videos; 0 decodes in this one.
-      read_workers: Number of processes that read decoded clips; 0 reads in threads of this one,
-        which give 600 clips of 25 frames and 224 px in a second.
+      read_workers: Number of processes that read decoded clips; 0 reads in threads of this one.
       frames, size, fit, minimum_s: See `ClipSettings`.
       validation_fraction, calibration_fraction, test_fraction: Parts of the infants that choose
         weights, calibrate intervals (0: those of validation do both), and are measured.
@@ -107,7 +106,7 @@ class Data:
         if min(self.workers, self.read_workers) < 0:
             raise ValueError(f"data.workers {self.workers} and data.read_workers "
                              f"{self.read_workers} must not be negative; use 0 for none")
-        _ = self.clip  # a setting that no clip can have is refused before a video is read
+        _ = self.clip  # one that cannot be is refused before a video is read
 
     @property
     def clip(self) -> ClipSettings:
