@@ -90,7 +90,7 @@ def test_a_point_that_is_sure_of_the_wrong_place_moves_little():
 
 
 def test_as_near_as_least_squares_of_scipy_comes():
-    """The same unknowns and penalties under soft L1 of scipy, from the truth on."""
+    """The same unknowns; nothing is weighed by how well it fits, and tilts are free."""
     points, seen = scene(5)
     seen = seen + np.random.default_rng(0).normal(0, 0.01, seen.shape).astype(np.float32)
     frames = len(seen)
