@@ -22,7 +22,8 @@ def test_figures_of_a_small_film(tmp_path, monkeypatch):
     seconds = bench.time_video(tmp_path, config, rounds=1)
     info = probe(tmp_path / "film.mp4")
     assert (info.width, info.height, info.duration_s) == (64, 32, pytest.approx(2, abs=0.05))
-    assert 0 < seconds["decode_s"] < seconds["predict_s"] < seconds["start_s"]
+    # A single decoding can be held up for longer than the estimate takes; compiling takes seconds.
+    assert min(seconds.values()) > 0 and seconds["predict_s"] < seconds["start_s"]
     assert bench.time_reading(tmp_path, config, visits=9) > 0
 
 
