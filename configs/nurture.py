@@ -54,7 +54,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.training = {"epochs": 16.0, "batch_size": 8, "eval_batch_size": 16,
                        "backbone_rate": 1.0,  # random weights need no slower backbone
                        "batch_norm": "synchronised"}  # or per_device
-    config.refit = {"epochs": 60, "learning_rate": 3e-3, "weight_decay": 1.0, "batch_size": 64}
+    config.refit = {"epochs": 200, "learning_rate": 3e-3, "weight_decay": 0.3, "batch_size": 64,
+                    "noise": 1.5}
     config.cadence = {"log_every": 50, "checkpoint_every": 1000, "evaluate_every": 500}
     change = {"real": _real, "demo": _demo, "runlocal": _runlocal}
     change.get("".join(words), lambda config: None)(config)

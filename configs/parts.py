@@ -180,6 +180,8 @@ def clip_augment() -> ConfigDict:
         "brightness": 0.15,
         "contrast": 0.2,
         "colour": 0.1,
+        "saturation": 0.0,
+        "hue": 0.0,
         "frames": 0,  # all
         "annotated_first": 0.5,
         "forget": 0.15,  # of each input; every pattern of missing ones is trained

@@ -13,10 +13,13 @@ import jax.numpy as jnp
 
 from deps_jax.common.loop.parallel import keys_of
 from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from deps_jax.data.colour import hue, saturation
 from nurture_jax.measures import KEYPOINTS, TABULAR
 
 Batch = Mapping[str, jax.Array]  # arrays of `clip_batches` by name
-_FORGET = 0x666F7267  # sets its draws apart from the others of a clip
+# Set the draws of what came later apart from the others of a clip, which are as they were.
+_FORGET, _HUE = 0x666F7267, 0x687565
+
 
 def _mirrored_order() -> tuple[int, ...]:
     """Where each keypoint's mirror image stands: left and right change places.
@@ -45,6 +48,8 @@ class ClipAugment:
       shift: Largest move of the centre, as a part of the side.
       brightness: Largest change of all values, which are in [0, 1].
       contrast, colour: Largest relative change of the contrast, and of one channel.
+      saturation: Largest relative change of the distance of colours to grey.
+      hue: Largest turn of the colours, as a part of their circle.
       frames: Number of a clip's frames in a step, drawn anew; 0 takes all. An estimate sees all.
       annotated_first: How much sooner an annotated frame is drawn, 0 (as any other) to 1 (always).
       forget: Probability of each number of the table to be taken for unknown, whatever the others
@@ -63,6 +68,8 @@ class ClipAugment:
     brightness: float = 0.0
     contrast: float = 0.0
     colour: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
     frames: int = 0
     annotated_first: float = 0.5
     forget: float = 0.0
@@ -81,7 +88,7 @@ class ClipAugment:
         if self.frames < 0:
             raise ValueError(f"frames {self.frames} is negative; use 0 to take all of a clip")
         for name, limit in (("shift", 0.5), ("brightness", 1), ("contrast", 0.9), ("colour", 0.9),
-                            ("annotated_first", 1)):
+                            ("saturation", 1), ("hue", 0.5), ("annotated_first", 1)):
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"{name} {getattr(self, name)} is not 0 to {limit}; use 0 to "
                                  f"leave it out")
@@ -90,6 +97,11 @@ class ClipAugment:
     def moves(self) -> bool:
         """Whether clips are mirrored, zoomed or shifted, and their labels with them."""
         return self.flip or tuple(self.zoom) != (1, 1) or self.shift > 0
+
+    @property
+    def recolours(self) -> bool:
+        """Whether clips get other colours."""
+        return max(self.brightness, self.contrast, self.colour, self.saturation, self.hue) > 0
 
     @property
     def forgets(self) -> bool:
@@ -238,11 +250,11 @@ def _move_points(points: jax.Array, scale: jax.Array, offset: jax.Array, size: t
 
 
 def _recolour(key: jax.Array, frames: jax.Array, settings: ClipAugment) -> jax.Array:
-    """Frames [t, h, w, 3] in [0, 1] after one draw of brightness, contrast and colour for all.
+    """Frames [t, h, w, 3] in [0, 1] after one draw of all changes of colour for all of them.
 
     Bars beside a picture, black in all frames, stay as black as they are in use.
     """
-    if not (settings.brightness or settings.contrast or settings.colour):
+    if not settings.recolours:
         return frames
     keys = jax.random.split(key, 3)
     spread = lambda k, width, shape=(): jax.random.uniform(k, shape, minval=-width, maxval=width)
@@ -250,4 +262,9 @@ def _recolour(key: jax.Array, frames: jax.Array, settings: ClipAugment) -> jax.A
     mean = frames.mean() / jnp.maximum(inside.mean(), 1e-6)  # of the picture alone
     frames = mean + (frames - mean) * (1 + spread(keys[0], settings.contrast))
     frames = frames * (1 + spread(keys[1], settings.colour, (1, 1, 1, 3)))
-    return jnp.where(inside, jnp.clip(frames + spread(keys[2], settings.brightness), 0, 1), 0)
+    frames = jnp.clip(frames + spread(keys[2], settings.brightness), 0, 1)
+    if settings.saturation or settings.hue:
+        stretch, turn = spread(jax.random.fold_in(key, _HUE), 1.0, (2, 1))
+        frames = saturation(frames, 1 + settings.saturation * stretch)
+        frames = hue(frames, settings.hue * turn)
+    return jnp.where(inside, frames, 0)

@@ -29,7 +29,8 @@ _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
 _BEFORE = {"model.thickness": False, "model.in_space": False, "model.focal": 2.7,
            "model.neck_convs": "dense", "losses.ends": 1.0, "augment.forget": 0.0,
-           "augment.forget_all": 0.0, "training.batch_norm": "synchronised",
+           "augment.forget_all": 0.0, "augment.saturation": 0.0, "augment.hue": 0.0,
+           "refit.noise": 0.0, "training.batch_norm": "synchronised",
            **{f"backbone.{axis}": None for axis in AXES}}
 
 

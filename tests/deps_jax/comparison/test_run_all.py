@@ -15,6 +15,8 @@ from deps_jax.comparison.report import write_report
 from deps_jax.comparison.run_all import compare
 from deps_jax.training import trainer
 
+pytestmark = pytest.mark.long
+
 
 def comparison(**changes):
     return tiny_comparison(chosen=("plain", "bignas"), reference="bignas", **changes)

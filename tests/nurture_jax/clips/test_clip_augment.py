@@ -1,4 +1,5 @@
 """Frames, masks and keypoints move together, once for a clip, whatever the devices."""
+import colorsys
 import dataclasses
 from functools import partial
 
@@ -109,9 +110,30 @@ def test_colour_is_one_draw_and_within_its_limits(batch):
     np.testing.assert_array_equal(plain["masks"], batch["masks"])
 
 
+def test_hues_are_turned_and_greys_left_alone(batch):
+    """One turn for a clip, the same for all of its colours, another for the next."""
+    frames = np.full((4, 2, 8, 8, 3), 128, np.uint8)
+    frames[:, :, 2:4, 2:4], frames[:, :, 4:6, 2:4] = (200, 40, 40), (40, 200, 40)
+    settings = ClipAugment(**PLAIN, hue=0.25)
+    found = np.asarray(augment(KEY, {"frames": frames}, settings)["frames"])
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    np.testing.assert_allclose(found[:, :, :2], frames[:, :, :2] / 255, atol=1e-4)
+    hues = np.array([[colorsys.rgb_to_hsv(*found[i, 0, y, 2])[0] for y in (2, 4)]
+                     for i in range(4)])  # of 0 and 1 / 3 of the circle
+    turns = (hues - np.array([0, 1 / 3]) + 0.5) % 1 - 0.5
+    np.testing.assert_allclose(turns[:, 0], turns[:, 1], atol=1e-4)
+    assert 0.02 < np.ptp(turns[:, 0]) and np.abs(turns).max() <= 0.25
+    faded = np.asarray(augment(KEY, {"frames": frames}, ClipAugment(**PLAIN, saturation=0.5))[
+        "frames"])
+    saturations = np.array([colorsys.rgb_to_hsv(*clip[0, 2, 2])[1] for clip in faded])
+    assert (saturations < 0.8).any() and np.abs(saturations - 0.8).max() <= 0.41
+    np.testing.assert_allclose(faded[:, :, :2], frames[:, :, :2] / 255, atol=1e-4)
+
+
 def test_bars_beside_a_picture_stay_black_and_change_no_colour(batch):
     """As they are in use, where nothing is recoloured."""
-    settings = ClipAugment(**PLAIN, brightness=0.2, contrast=0.3, colour=0.1)
+    settings = ClipAugment(**PLAIN, brightness=0.2, contrast=0.3, colour=0.1, saturation=0.5,
+                           hue=0.2)
     frames = np.maximum(np.asarray(batch["frames"]), 1).astype(np.uint8)
     wide = np.pad(frames, ((0, 0), (0, 0), (0, 0), (8, 8), (0, 0)))
     alone, barred = (np.asarray(augment(jax.random.key(3), {"frames": each}, settings)["frames"])

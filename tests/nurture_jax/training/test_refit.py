@@ -10,7 +10,7 @@ from make_batches import PLAIN, SCALING, net
 
 from deps_jax.common.loop.optim import Optimizer
 from nurture_jax.training.losses import Losses
-from nurture_jax.training.refit import Refit, decayed, fit
+from nurture_jax.training.refit import Refit, decayed, fit, on_unit_scale
 from nurture_jax.training.train import Recipe
 
 KEY = jax.random.key(3)
@@ -56,7 +56,7 @@ def errors(recipe, params, seen):
 
 
 def test_it_learns_what_the_sizes_tell_and_is_repeatable(recipe, params, seen):
-    call = jax.jit(lambda params, seen: fit(Refit(epochs=60, weight_decay=0.1, batch_size=32),
+    call = jax.jit(lambda params, seen: fit(Refit(epochs=60, weight_decay=0.1, batch_size=32, noise=0.5),
                                             recipe, params, seen, KEY))
     fitted = call(params, seen)
     chex.assert_trees_all_equal(fitted, call(params, seen))
@@ -68,6 +68,46 @@ def test_it_learns_what_the_sizes_tell_and_is_repeatable(recipe, params, seen):
     chex.assert_trees_all_equal(call(params, other), fitted)
 
 
+def said(recipe, params, seen):
+    fusion = recipe.model.settings.fusion(SCALING)
+    return fusion.apply({"params": params}, *(jnp.asarray(seen[name]) for name in (
+        "pooled", "sizes", "tabular", "tabular_mask")))
+
+
+def test_sizes_of_unit_scale_say_the_same(recipe, params, seen):
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32),
+                          params)
+    far = {**seen, "sizes": 3 + np.float32([0.2, 1, 5, 0, 2]) * seen["sizes"]}
+    scaled, moved, back = on_unit_scale(far, params)
+    np.testing.assert_allclose(scaled["sizes"].mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(scaled["sizes"].std(0), [1, 1, 1, 0, 1], atol=0.01)
+    chex.assert_trees_all_close(said(recipe, moved, scaled), said(recipe, params, far), atol=1e-3)
+    chex.assert_trees_all_close(back(moved), params, atol=1e-3)
+    # Adding a constant to a size or stretching it changes what is fitted by rounding alone.
+    fitted = [fit(Refit(epochs=2, noise=0.0), recipe, weights, seen, KEY)
+              for weights, seen in ((params, far), (moved, scaled))]
+    chex.assert_trees_all_close(said(recipe, fitted[0], far), said(recipe, fitted[1], scaled),
+                                atol=0.01)
+
+
+def test_noise_keeps_sizes_from_being_learnt_by_heart(recipe, params, seen):
+    """Of 40 visits with 200 sizes of no meaning: what was fitted is worse, what was not better."""
+    rng = np.random.default_rng(2)
+    sizes = np.concatenate([seen["sizes"], rng.normal(size=(200, 200)).astype(np.float32)], 1)
+    seen = {**seen, "sizes": sizes, "labels_mask": np.ones((200, 5), np.float32),
+            "labels": np.where(seen["labels"] > 0, seen["labels"], 3000).astype(np.float32)}
+    fusion = recipe.model.settings.fusion(SCALING)
+    params = fusion.init(jax.random.key(0), *(jnp.asarray(seen[name][:2]) for name in (
+        "pooled", "sizes", "tabular", "tabular_mask")))["params"]
+    some, others = ({name: value[part] for name, value in seen.items()}
+                    for part in (slice(0, 40), slice(40, 200)))
+    wrong = {noise: [errors(recipe, fit(Refit(epochs=100, weight_decay=0.1, batch_size=20,
+                                              noise=noise), recipe, params, some, KEY), part)[1]
+                     for part in (some, others)] for noise in (0.0, 1.5)}
+    assert wrong[1.5][0] > wrong[0.0][0] and wrong[1.5][1] < 0.95 * wrong[0.0][1], wrong
+
+
 def test_fewer_visits_than_a_batch(recipe, params, seen):
     few = {name: value[:5] for name, value in seen.items()}
     fitted = fit(Refit(epochs=1), recipe, params, few, KEY)
@@ -76,6 +116,7 @@ def test_fewer_visits_than_a_batch(recipe, params, seen):
 
 @pytest.mark.parametrize("fields, sentence", [
     (dict(epochs=-1), "refit.epochs -1 must be 0 or more"),
+    (dict(noise=-1.0), "refit.noise -1.0 is not 0 to 10 standard deviations"),
     (dict(learning_rate=0.0), "refit.learning_rate 0.0 must be above 0")])
 def test_settings_are_checked(fields, sentence):
     with pytest.raises(ValueError, match=sentence):
