@@ -233,6 +233,7 @@ def nurture_model() -> ConfigDict:
         "predict_gain": True,
         "neck_width": 64,
         "neck_convs": "dense",  # or separable
+        "head_stride": 4,
         "tabular_width": 32,
         "hidden_width": 128,
         "dropout_rate": 0.0,

@@ -220,6 +220,10 @@ def _double(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
                      coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 
 
+def _unfold(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
+    return graph.add("DepthToSpace", [x], layer.name, blocksize=layer.size_out // layer.size_in)
+
+
 def _pool(graph: Graph, layer: Layer, _: Weights | None, x: str) -> str:
     return graph.add("GlobalAveragePool", [x], layer.name)
 
@@ -232,5 +236,5 @@ def _dense(graph: Graph, layer: Layer, weights: Weights, x: str) -> str:
 
 
 _EMIT = {"conv": _conv, "squeeze_excite": _squeeze_excite, "activation": _activation,
-         "max_pool": _max_pool, "average_pool": _average_pool, "double": _double, "pool": _pool,
-         "dense": _dense}
+         "max_pool": _max_pool, "average_pool": _average_pool, "double": _double,
+         "unfold": _unfold, "pool": _pool, "dense": _dense}

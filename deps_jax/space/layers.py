@@ -25,8 +25,8 @@ class Layer:
       op: The operation: "conv" (square kernel, padding kernel // 2, batch norm or nothing,
         activation), "squeeze_excite", "add" (the output of layer `skip`), "activation", "max_pool"
         (padding kernel // 2), "average_pool" (kernel = stride, what is beyond the edge not
-        counted), "double" (each pixel four times; of exported files alone), "pool" (global mean)
-        or "dense".
+        counted), "double" (each pixel four times) and "unfold" (channels as finer pixels),
+        both of exported files alone, "pool" (global mean) or "dense".
       in_channels, out_channels: Numbers of channels read and written.
       size_in, size_out: Sides of the feature maps read and written.
       kernel: Side of the kernel.

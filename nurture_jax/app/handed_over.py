@@ -74,7 +74,7 @@ def _groups() -> dict[str, Any]:
 
 def _gate() -> dict[str, Any]:
     return {"limits": dataclasses.asdict(checks.Limits()), "needed": checks.NEEDED,
-            "cut_off": checks.CUT_OFF, "proportions": evidence.PROPORTIONS,
+            "cut_off": checks.CUT_OFF, "proportions": evidence.PROPORTIONS, "near": evidence.NEAR,
             "trunk": evidence.TRUNK, "sharpness_px": recording_gate.SHARPNESS_PX,
             "smoothing_px": recording_gate.SMOOTHING_PX,
             "scale": {"spans": scale.SPANS, "least_clear": scale.LEAST_CLEAR, "known": scale.KNOWN,

@@ -27,7 +27,7 @@ from nurture_jax.records.annotations import Frame
 from nurture_jax.records.video import SAME_FRAME_S, Clip, on_exact_frames
 from nurture_jax.records.visit import tabular_of
 
-MASK_STRIDE = 4  # clip pixels to one of the mask; the finest features a head predicts from
+MASK_STRIDE = 4  # clip pixels to one of the finest features that a head predicts from
 # Number of the frame in its clip, mask [h', w'] uint8, keypoints [19, 3] in clip pixels.
 Drawn = tuple[int, np.ndarray, np.ndarray]
 
@@ -44,7 +44,7 @@ class ClipSource:
       drawn: What has been drawn already, by the place of the visit, see `drawn_on`.
 
     Raises:
-      ValueError: If the mask stride does not divide the clip size.
+      ValueError: If the mask stride, or MASK_STRIDE, does not divide the clip size.
     """
 
     cache: ClipCache
@@ -59,6 +59,9 @@ class ClipSource:
         if self.mask_stride < 1 or self.cache.settings.size % self.mask_stride:
             raise ValueError(f"mask stride {self.mask_stride} does not divide the clip size "
                              f"{self.cache.settings.size} px; use 4")
+        if self.cache.settings.size % MASK_STRIDE:  # finer masks are made from cells of that size
+            raise ValueError(f"data.size {self.cache.settings.size} is no multiple of "
+                             f"{MASK_STRIDE} px; use 96")
 
     def __len__(self) -> int:
         return len(self.cache)

@@ -20,7 +20,7 @@ from deps_jax.space.layers import Layer
 from nurture_jax.clips.clip_augment import ClipAugment
 from nurture_jax.measures import TABULAR
 from nurture_jax.network.backbones import ConvNorm, SqueezeExcite
-from nurture_jax.network.model import Doubled, NurtureNet
+from nurture_jax.network.model import Doubled, NurtureNet, Unfolded
 from nurture_jax.runs.inference import observe
 
 PRODUCER = "nurture_jax"
@@ -75,10 +75,12 @@ class _Layers:
         _, height, width, channels = args[0].shape
         assert height == width, "frames are square"
         fields, self.weights[name] = describe(module, part)
-        fields = {"out_channels": channels} | fields
-        size = 2 * height if fields["op"] == "double" else -(-height // fields.get("stride", 1))
+        finer = fields.pop("finer", 1)
+        size = finer * -(-height // fields.get("stride", 1))
+        kept = channels // finer**2 if fields["op"] == "unfold" else channels
         return traced.layer(args[0], Layer(
-            name, in_channels=channels, size_in=height, size_out=size, **fields))
+            name, in_channels=channels, size_in=height, size_out=size,
+            **{"out_channels": kept} | fields))
 
 
 def _inside(tree: Mapping, path: tuple[str, ...]) -> Mapping:
@@ -112,4 +114,5 @@ def _squeeze_excite(module: SqueezeExcite, part: Mapping) -> tuple[dict, Weights
 
 
 _LAYERS = {ConvNorm: _conv_norm, nn.Dense: _dense, SqueezeExcite: _squeeze_excite,
-           Doubled: lambda module, part: ({"op": "double"}, {})}
+           Doubled: lambda module, part: ({"op": "double", "finer": 2}, {}),
+           Unfolded: lambda module, part: ({"op": "unfold", "finer": module.factor}, {})}

@@ -1,6 +1,6 @@
 """NurtureNet: frames and a few numbers in, measures of the body and their uncertainty out.
 
-    frames b t h w 3 -> backbone -> top-down maps at stride 4 -> masks, heatmaps (proxy heads)
+    frames b t h w 3 -> backbone -> top-down maps at stride 4 -> masks, heatmaps at 4 or 2 (heads)
                                  -> pooled over space and time -> video b c
     masks, heatmaps -> sizes beside the reference object b g (geometry, thickness, in_space)
     video, sizes, tabular b 4 -> mean, log scale of each measure (fusion.py)
@@ -22,7 +22,7 @@ from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.operations import Mode, dropout
 from deps_jax.common.nn.precision import exact_einsum, full_precision
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
-from nurture_jax.clips.clip_batches import MASK_STRIDE
+from nurture_jax.clips.clip_batches import MASK_STRIDE as NECK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
 from nurture_jax.network import geometry, in_space, thickness
 from nurture_jax.network.backbones import ConvNorm, SeparableConvNorm
@@ -33,6 +33,7 @@ from nurture_jax.network.scaling import Scaling
 POOLINGS = ("mask", "mean")
 TIME_POOLINGS = ("attention", "mean")
 DTYPES = ("float32", "bfloat16")
+HEAD_STRIDES = (NECK_STRIDE // 2, NECK_STRIDE)
 NECK_CONVS = {"dense": ConvNorm, "separable": SeparableConvNorm}
 
 
@@ -62,6 +63,9 @@ class ModelSettings:
         encoding, and of the last layers.
       neck_convs: How neck and heads convolve 3x3, a name of NECK_CONVS. Dense ones cost as much as
         a small MobileNet in front of them; dense in runs that do not tell.
+      head_stride: Pixels of a frame to one of masks and heatmaps: 4 as of the maps they are made
+        from, or 2, four of theirs for each of those (sub-pixel convolution, Shi et al. 2016): a
+        ruler is one cell of 4 px wide. 4 in runs that do not tell.
       dropout_rate: Rate of drop-out on the pooled features of the pictures, in [0, 1); numbers and
         sizes are few.
       dtype: Type of the convolutions, "float32" or "bfloat16"; everything after pooling is float32,
@@ -85,6 +89,7 @@ class ModelSettings:
     predict_gain: bool = True
     neck_width: int = 64
     neck_convs: str = "dense"
+    head_stride: int = NECK_STRIDE
     tabular_width: int = 32
     hidden_width: int = 128
     dropout_rate: float = 0.1
@@ -96,6 +101,7 @@ class ModelSettings:
         for name, value, allowed in (("pooling", self.pooling, POOLINGS),
                                      ("time_pooling", self.time_pooling, TIME_POOLINGS),
                                      ("neck_convs", self.neck_convs, tuple(NECK_CONVS)),
+                                     ("head_stride", self.head_stride, HEAD_STRIDES),
                                      ("dtype", self.dtype, DTYPES)):
             if value not in allowed:
                 raise ValueError(f"model.{name} {value!r} is unknown; use one of {allowed}")
@@ -128,8 +134,8 @@ class Seen(NamedTuple):
       sizes: Sizes relative to the reference object, [b, g] float32, see `geometry`; None where the
         settings do not ask for them; with thickness and in space, their NAMES are the last.
       segmentation: Logits of nothing, newborn and reference object, [b, t, h', w', 3] float32 at
-        MASK_STRIDE; None without that head.
-      heatmaps: Heatmaps of KEYPOINTS, [b, t, h', w', 19] float32 at MASK_STRIDE, about 1 at a sure
+        `head_stride`; None without that head.
+      heatmaps: Heatmaps of KEYPOINTS, [b, t, h', w', 19] float32 likewise, about 1 at a sure
         point; None without that head.
       features: Features of the frames before anything is made of them, their mean over time,
         [b, f] float32: what a recording looks like; None without video.
@@ -281,30 +287,30 @@ class Neck(nn.Module):
 
     @nn.compact
     def __call__(self, maps: dict[int, jax.Array], mode: Mode) -> jax.Array:
-        if MASK_STRIDE not in maps:
-            raise ValueError(f"the backbone has strides {sorted(maps)}, masks need {MASK_STRIDE}; "
+        if NECK_STRIDE not in maps:
+            raise ValueError(f"the backbone has strides {sorted(maps)}, masks need {NECK_STRIDE}; "
                              f"choose another one or switch the proxy heads off")
         x, conv = None, NECK_CONVS[self.convs]
         for stride in sorted(maps, reverse=True):
-            if stride >= MASK_STRIDE:
+            if stride >= NECK_STRIDE:
                 lateral = ConvNorm(self.width, name=f"lateral{stride}")(maps[stride], mode)
                 x = lateral if x is None else lateral + _cut(
                     Doubled(name=f"double{stride}")(x), lateral.shape)
             else:
-                x = x + conv(self.width, MASK_STRIDE // stride + 1, MASK_STRIDE // stride,
+                x = x + conv(self.width, NECK_STRIDE // stride + 1, NECK_STRIDE // stride,
                              name=f"lateral{stride}")(maps[stride], mode)
         return conv(self.width, 3, activation="relu", name="smooth")(x, mode)
 
 
 class ProxyHeads(nn.Module):
-    """Masks and keypoints of each frame from the map at stride 4."""
+    """Masks and keypoints of each frame from the map at stride 4, at `head_stride`."""
 
     settings: ModelSettings
 
     @nn.compact
     def __call__(self, x: jax.Array, mode: Mode) -> tuple[jax.Array | None, jax.Array | None]:
         """Logits [n, h, w, 3] and heatmaps [n, h, w, 19] float32; None is a head that is off."""
-        found = []
+        found, finer = [], NECK_STRIDE // self.settings.head_stride
         for wanted, name, channels in (
                 (self.settings.segmentation, "segmentation", 1 + len(CATEGORIES)),
                 (self.settings.keypoints, "heatmaps", len(KEYPOINTS))):
@@ -313,8 +319,10 @@ class ProxyHeads(nn.Module):
                 continue
             y = NECK_CONVS[self.settings.neck_convs](
                 self.settings.neck_width, 3, activation="relu", name=f"{name}_hidden")(x, mode)
-            y = nn.Dense(channels, dtype=y.dtype, kernel_init=nn.initializers.normal(0.01),
-                         name=name)(y)
+            y = nn.Dense(channels * finer**2, dtype=y.dtype,
+                         kernel_init=nn.initializers.normal(0.01), name=name)(y)
+            if finer > 1:
+                y = Unfolded(finer, name=f"{name}_unfolded")(y)
             found.append(y.astype(jnp.float32))
         return tuple(found)
 
@@ -324,9 +332,12 @@ def _means_by_mask(neck: jax.Array, shares: jax.Array) -> list[jax.Array]:
 
     Args:
       neck: Features, [n, h, w, c].
-      shares: Probabilities of the segmentation, [n, h, w, 3].
+      shares: Probabilities of the segmentation, [n, f h, f w, 3] for some whole f.
     """
-    neck, found = neck.astype(jnp.float32), []
+    neck, found, (n, h, w, _) = neck.astype(jnp.float32), [], neck.shape
+    if shares.shape[1:3] != (h, w):
+        shares = shares.reshape(n, h, shares.shape[1] // h, w, shares.shape[2] // w, -1)
+        shares = shares.mean((2, 4))
     for category in (geometry.NEWBORN, geometry.REFERENCE):
         weight = shares[..., category]
         weight = weight / (weight.sum((1, 2), keepdims=True) + 1)  # little seen, little said
@@ -340,6 +351,23 @@ class Doubled(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         return x.repeat(2, 1).repeat(2, 2)
+
+
+class Unfolded(nn.Module):
+    """Channels as finer cells, [n, h, w, f f c] -> [n, f h, f w, c], the first f by rows.
+
+    Attributes:
+      factor: How many cells stand beside each other in the place of one, f.
+    """
+
+    factor: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        n, h, w, channels = x.shape
+        f = self.factor
+        cells = x.reshape(n, h, w, f, f, channels // f**2)
+        return cells.swapaxes(2, 3).reshape(n, f * h, f * w, -1)
 
 
 def _cut(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -159,7 +159,7 @@ def train(settings: OnceForAll, folder: Path, config: dict, profile: str = "") -
                training_data.FILE: training_data.describe(parts),
                MODEL: {"standard": scaling.plain()}}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
-        sources = open_sources(settings.data, found, parts)
+        sources = open_sources(settings.data, found, parts, settings.model.head_stride)
         messages.tell_left_out(folder, found, sources["train"].cache.left_out)
         recipe = build_recipe(settings, scaling, negatives.clips_of_an_epoch(
             settings.negatives, len(sources["train"])))

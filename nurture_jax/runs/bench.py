@@ -114,7 +114,8 @@ def time_training(config: dict, batch_size: int, rounds: int = 3) -> float:
     recipe = _recipe(experiment, batch_size)
     data, key = experiment.data, jax.random.key(0)
     state = jax.jit(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))()
-    trainer, batch = Trainer(recipe, key), noise(batch_size, data.frames, data.size)
+    trainer = Trainer(recipe, key)
+    batch = noise(batch_size, data.frames, data.size, experiment.model.head_stride)
     state, _ = jax.block_until_ready(trainer(0, state, batch))  # compiles
     best = math.inf
     for step in range(1, rounds + 1):
@@ -138,7 +139,8 @@ def traced_step(config: dict, dtype: str, device_count: int, batch_size: int = 2
     recipe, data, key = _recipe(experiment, batch_size), experiment.data, jax.random.key(0)
     state = jax.eval_shape(lambda: init_state(key, recipe, (data.frames, data.size, data.size)))
     trainer = Trainer(recipe, key, devices=jax.local_devices()[:device_count])
-    example = {name: value[0] for name, value in noise(1, data.frames, data.size).items()}
+    example = {name: value[0] for name, value in noise(
+        1, data.frames, data.size, experiment.model.head_stride).items()}
     return trainer.trace(state, example, batch_size)
 
 
@@ -149,9 +151,10 @@ def _recipe(experiment: Experiment, batch_size: int) -> Recipe:
                         starting_backbone(experiment).module, steps_an_epoch * batch_size)
 
 
-def noise(batch_size: int, frames: int, size: int) -> dict[str, np.ndarray]:
+def noise(batch_size: int, frames: int, size: int, mask_stride: int = MASK_STRIDE
+          ) -> dict[str, np.ndarray]:
     """A batch as of `clip_batches`, every frame annotated, with nothing to see in it."""
-    random, cells = np.random.default_rng(0), size // MASK_STRIDE
+    random, cells = np.random.default_rng(0), size // mask_stride
     clip = lambda *shape: (batch_size, frames, *shape)
     visit = Visit("", "", "", age_days=7.0, birth_weight_g=3000.0, sex="F", weight_g=3000.0,
                   gestational_age_days=280.0, length_cm=50.0, head_cm=34.0, chest_cm=33.0,

@@ -16,7 +16,6 @@ from deps_jax.common.files import workdir
 from deps_jax.common.files.workdir import flatten
 from deps_jax.space.search_space import AXES
 from nurture_jax.clips.clip_augment import ClipAugment
-from nurture_jax.clips.clip_batches import MASK_STRIDE
 from nurture_jax.network import geometry
 from nurture_jax.network.backbones import describe
 from nurture_jax.network.model import NurtureNet, forward
@@ -28,7 +27,7 @@ from nurture_jax.training.model_file import read_model
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
 _BEFORE = {"model.thickness": False, "model.in_space": False, "model.focal": 2.7,
-           "model.neck_convs": "dense", "losses.ends": 1.0, "augment.forget": 0.0,
+           "model.neck_convs": "dense", "model.head_stride": 4, "losses.ends": 1.0, "augment.forget": 0.0,
            "augment.forget_all": 0.0, "augment.saturation": 0.0, "augment.hue": 0.0,
            "refit.noise": 0.0, "training.batch_norm": "synchronised",
            **{f"backbone.{axis}": None for axis in AXES}}
@@ -47,7 +46,7 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
 
     Returns:
       "mean", "scale" [b, 5] in the units of LABELS, the scale that of a Laplace distribution; with
-      the heads the model has, "shares" [b, t, h / 4, w / 4, 3] of nothing, newborn and reference
+      the heads the model has, "shares" [b, t, h', w', 3] of nothing, newborn and reference
       object, and "keypoints" [b, t, 19, 3]: x, y in clip pixels and the height of the peak (about
       1 where the point is seen); with video, "features" [b, f] of `model.Seen`.
     """
@@ -61,7 +60,7 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
     if outputs.heatmaps is not None:
         heatmaps = outputs.heatmaps  # b t h w 19
         found["keypoints"] = jnp.concatenate(
-            [MASK_STRIDE * geometry.peaks(heatmaps), heatmaps.max((2, 3))[..., None]], -1)
+            [model.settings.head_stride * geometry.peaks(heatmaps), heatmaps.max((2, 3))[..., None]], -1)
     return found
 
 

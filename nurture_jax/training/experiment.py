@@ -34,7 +34,7 @@ from nurture_jax import records
 from nurture_jax.clinic.checks import Limits
 from nurture_jax.clips import clip_cache, negatives
 from nurture_jax.clips.clip_augment import ClipAugment
-from nurture_jax.clips.clip_batches import ClipBatches, ClipSource
+from nurture_jax.clips.clip_batches import MASK_STRIDE, ClipBatches, ClipSource
 from nurture_jax.clips.negatives import Negatives
 from nurture_jax.evaluation.estimates import is_birth_weight
 from nurture_jax.network import backbone_weights
@@ -237,7 +237,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
                **({teacher.FILE: taught_by.record} if taught_by else {})}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
         scaling, backbone = read_model(folder, start)
-        sources = open_sources(experiment.data, found, parts)
+        sources = open_sources(experiment.data, found, parts, experiment.model.head_stride)
         messages.tell_left_out(folder, found, sources["train"].cache.left_out)
         recipe = build_recipe(experiment, scaling, backbone, negatives.clips_of_an_epoch(
             experiment.negatives_in_use, len(sources["train"])), taught_by)
@@ -370,13 +370,13 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
     return parts
 
 
-def open_sources(data: Data, found: records.Records, parts: Mapping[str, records.Records]
-                 ) -> dict[str, ClipSource]:
+def open_sources(data: Data, found: records.Records, parts: Mapping[str, records.Records],
+                 mask_stride: int = MASK_STRIDE) -> dict[str, ClipSource]:
     """Clips of every split; videos that are not yet in the cache are decoded.
 
     Only those of training are moved to annotated frames; a prediction sees what the others do."""
     cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
-    return {name: ClipSource(cache.of_infants(part.infants), exact=name == "train")
+    return {name: ClipSource(cache.of_infants(part.infants), mask_stride, exact=name == "train")
             for name, part in parts.items()}
 
 

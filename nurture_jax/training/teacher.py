@@ -132,8 +132,8 @@ def _check(run: Path, model: NurtureNet, teacher: Any, student: Any) -> None:
     if model.scaling.labels != LABELS:
         raise ValueError(f"the teacher {run} estimates {', '.join(model.scaling.labels)}, a run of "
                          f"this version {', '.join(LABELS)}; train the teacher anew")
-    for section, name in (("data", "size"), ("data", "fit"), ("augment", "mean"),
-                          ("augment", "std")):
+    for section, name in (("data", "size"), ("data", "fit"), ("model", "head_stride"),
+                          ("augment", "mean"), ("augment", "std")):
         theirs, ours = (getattr(getattr(each, section), name) for each in (teacher, student))
         if theirs != ours:
             raise ValueError(f"{section}.{name} is {ours}, the teacher {run} was trained with "

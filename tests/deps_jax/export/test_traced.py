@@ -100,6 +100,18 @@ def test_a_doubled_map_is_one_node():
     np.testing.assert_array_equal(found, x.repeat(2, 1).repeat(2, 2))
 
 
+def test_channels_become_finer_pixels_by_one_node():
+    of = Layer("finer", "unfold", 8, 2, 3, 6)
+    (n,) = traced.sizes("n")
+    model = traced.write(lambda arrays: {"y": traced.layer(arrays["x"], of)},
+                         {"x": ("float32", (n, 3, 3, 8))})
+    assert [node.op_type for node in model.graph.node].count("DepthToSpace") == 1
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, 8)).astype(np.float32)
+    found = session(model.SerializeToString()).run(["y"], {"x": x})[0]
+    expected = x.reshape(2, 3, 3, 2, 2, 2).transpose(0, 1, 3, 2, 4, 5).reshape(2, 6, 6, 2)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_what_is_laid_otherwise_stays_so_and_is_the_same():
     def function(arrays):
         x = traced.laid(arrays["x"], (0, 3, 1, 2))

@@ -16,7 +16,7 @@ from nurture_jax.runs.inference import observe
 
 INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 CASES = [("resnet10", {}), ("resnet50", {"time_pooling": "mean", "pooling": "mean"}),
-         ("mobilenet_v3", {}), ("resnet10", {"neck_convs": "separable"}),
+         ("mobilenet_v3", {}), ("resnet10", {"neck_convs": "separable", "head_stride": 2}),
          ("resnet10", {"use_video": False}),
          ("resnet10", {"use_tabular": False, "predict_gain": False, "keypoints": False})]
 

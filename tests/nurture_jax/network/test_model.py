@@ -16,7 +16,7 @@ from nurture_jax.measures import FORMER_LABELS
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
 from nurture_jax.network.in_space import NAMES as IN_SPACE
-from nurture_jax.network.model import ModelSettings, NurtureNet
+from nurture_jax.network.model import ModelSettings, NurtureNet, Unfolded
 from nurture_jax.network.scaling import Scaling
 from nurture_jax.network.thickness import NAMES
 from nurture_jax.records.visit import Visit
@@ -60,6 +60,30 @@ def test_full_size(backbone):
 def test_sides_that_no_stride_divides(size):
     outputs, _ = shapes(net(), (1, size, size, 3))
     assert outputs["heatmaps"][2:4] == (-(-size // 4),) * 2
+
+
+def test_heads_at_twice_the_resolution():
+    """Four cells for each of the neck's, from as many times the outputs of its last layer."""
+    (coarse, former), (fine, variables) = (shapes(net(head_stride=stride), (FRAMES, SIZE, SIZE, 3))
+                                           for stride in (4, 2))
+    for name in ("segmentation", "heatmaps"):
+        b, t, h, w, channels = coarse.pop(name)
+        assert fine.pop(name) == (b, t, 2 * h, 2 * w, channels)
+        last, before = (each["params"]["video"]["heads"][name]["kernel"].shape
+                        for each in (variables, former))
+        assert last == (*before[:-1], 4 * before[-1])
+    assert fine == coarse
+
+
+def test_finer_cells_lie_in_the_place_of_theirs():
+    cells = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    channels = np.stack([np.stack([cells + 1000 * i + 100 * j for j in (0, 1)], 3)
+                         for i in (0, 1)], 3)  # n h w i j c
+    finer = Unfolded(2).apply({}, channels.reshape(2, 3, 4, 20))
+    assert finer.shape == (2, 6, 8, 5)
+    for i in (0, 1):
+        for j in (0, 1):
+            np.testing.assert_array_equal(finer[:, i::2, j::2], cells + 1000 * i + 100 * j)
 
 
 def test_a_separable_neck_has_the_shapes_of_a_dense_one_and_fewer_weights():
@@ -258,6 +282,7 @@ STANDARD_FIELDS = {"age_days", "gestational_age_days", "birth_weight_g", "weight
     (dict(dropout_rate=1.0), r"model.dropout_rate 1.0 is not in \[0, 1\)"),
     (dict(focal=0.1), "model.focal 0.1 is not in 0.5..10, half sides of a picture; use 2.7"),
     (dict(neck_width=0), "model.neck_width 0 is not positive"),
+    (dict(head_stride=8), r"model.head_stride 8 is unknown; use one of \(2, 4\)"),
     (dict(neck_convs="thin"), r"neck_convs 'thin' is unknown; use one of \('dense', 'separable'")])
 def test_settings_are_checked(fields, message):
     with pytest.raises(ValueError, match=message):

@@ -22,7 +22,7 @@ from deps_jax.common.files import sealed
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.fit import Interrupted
 from deps_jax.common.loop.writer import read
-from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.clips.clip_batches import eval_batches
 from nurture_jax.clips.negatives import MADE
 from nurture_jax.records.splits import FILE
 from nurture_jax.records.visits import load
@@ -74,7 +74,7 @@ def test_a_run_leaves_what_an_estimate_needs(finished, data, tmp_path):
                                errors["mae_weight_g"], rtol=1e-3)
     assert np.isnan(found["mean"][:, 4]).all()  # no arm was measured
     assert (found["scale"][:, :4] > 0).all()
-    assert found["shares"].shape == (4, 2, 8, 8, 3) and found["keypoints"].shape == (4, 2, 19, 3)
+    assert found["shares"].shape == (4, 2, 16, 16, 3) and found["keypoints"].shape == (4, 2, 19, 3)
     np.testing.assert_allclose(found["shares"].sum(-1), 1, rtol=1e-5)
     places = found["keypoints"][..., :2]
     assert (places >= 0).all() and (places <= 32).all()
@@ -234,7 +234,7 @@ def test_published_configs_are_whole(option, data):
     shapes = jax.eval_shape(lambda: experiment.init_state(jax.random.key(0), recipe,
                                                           (frames, side, side)))
     assert {"backbone", "video", "fusion"} <= set(shapes.params)
-    assert ClipSource.mask_stride == 4 and side % 4 == 0
+    assert settings.model.head_stride == (4 if option == "real" else 2) and side % 4 == 0
 
 
 def test_options_are_checked():

@@ -80,6 +80,7 @@ def test_another_teacher_is_another_experiment(student, data, teacher):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
+    ({"model.head_stride": 4}, r"model\.head_stride is 4, the teacher .* was trained with 2"),
     ({"data.size": 64}, r"data\.size is 64, the teacher .* was trained with 32; set data\.size"),
     ({"data.fit": "letterbox"}, r"data\.fit is letterbox, the teacher .* with crop"),
     ({"augment.mean": (0.5, 0.5, 0.5)}, r"augment\.mean is \(0\.5, .*, the teacher"),

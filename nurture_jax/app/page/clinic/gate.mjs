@@ -152,17 +152,18 @@ function points(truth, keypoints, t) {
     confidence: mean(body.map((name) => Math.min(Math.max(keypoints[at(name) + 2], 0), 1)))};
 }
 
-/** Share of the points of the body that lie within one cell of the newborn. */
+/** Share of the points of the body that lie on or near the newborn. */
 function onMask(truth, keypoints, shares, cells, t, size) {
   const {keypoints: names, body_points: body, newborn} = truth.measures;
   const there = (x, y) => x >= 0 && y >= 0 && x < cells && y < cells
     && ownerAt(shares, ((t * cells + y) * cells + x) * 3) === newborn;
+  const reach = Math.max(1, Math.trunc(cells / truth.gate.near));
   const cell = (value) => Math.min(Math.max(Math.trunc(value * cells / size), 0), cells - 1);
   return mean(body.map((_, point) => {
     const at = (t * names.length + point) * 3;
     const [x, y] = [cell(keypoints[at]), cell(keypoints[at + 1])];
-    for (let dy = -1; dy <= 1; dy++) {
-      for (let dx = -1; dx <= 1; dx++) if (there(x + dx, y + dy)) return 1;
+    for (let dy = -reach; dy <= reach; dy++) {
+      for (let dx = -reach; dx <= reach; dx++) if (there(x + dx, y + dy)) return 1;
     }
     return 0;
   }));
