@@ -48,8 +48,6 @@ VARIANTS: dict[str, dict[str, bool]] = {
     "fused": _NO_PROXIES,
     "fused + segmentation": {"keypoints": False},
     "fused + keypoints": {"segmentation": False},
-    "fused + both, lengths only": {"thickness": False, "in_space": False},
-    "fused + both, in the plane": {"in_space": False},
     "fused + both": {},
 }
 REFERENCE = "tabular only"  # a variant is worth what it is nearer than this
@@ -118,7 +116,7 @@ def ablate(config: Mapping, folder: Path, *, seeds: Sequence[int] = (0, 1, 2),
 
 def folder_of(variant: str) -> str:
     """Name of the folder of a variant's runs."""
-    return variant.replace(" + ", "_").replace(", ", "_").replace(" ", "_")
+    return variant.replace(" + ", "_").replace(" ", "_")
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -27,8 +27,9 @@ from nurture_jax.training.model_file import read_model
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
 _BEFORE = {"model.thickness": False, "model.in_space": False, "model.focal": 2.7,
-           "model.neck_convs": "dense", "model.head_stride": 4, "losses.ends": 1.0, "augment.forget": 0.0,
-           "augment.forget_all": 0.0, "augment.saturation": 0.0, "augment.hue": 0.0,
+           "model.neck_convs": "dense", "model.head_stride": 4, "losses.ends": 1.0,
+           "augment.forget": 0.0, "augment.forget_all": 0.0,
+           "augment.saturation": 0.0, "augment.hue": 0.0,
            "refit.noise": 0.0, "training.batch_norm": "synchronised",
            **{f"backbone.{axis}": None for axis in AXES}}
 
@@ -60,7 +61,8 @@ def observe(model: NurtureNet, variables: Mapping, preprocess: ClipAugment,
     if outputs.heatmaps is not None:
         heatmaps = outputs.heatmaps  # b t h w 19
         found["keypoints"] = jnp.concatenate(
-            [model.settings.head_stride * geometry.peaks(heatmaps), heatmaps.max((2, 3))[..., None]], -1)
+            [model.settings.head_stride * geometry.peaks(heatmaps),
+             heatmaps.max((2, 3))[..., None]], -1)
     return found
 
 

@@ -77,14 +77,18 @@ def refit(settings: Refit, recipe: Recipe, state: TrainState, source: ClipSource
       source: Clips of the training split, as they are seen in use.
       batch_size: Number of clips that are looked at together.
     """
-    seen = observed(recipe, state, source, batch_size)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    seen = observed(recipe, variables, source, batch_size)
     fitted = jax.jit(partial(fit, settings, recipe))(state.params["fusion"], seen, key)
     return state.replace(params={**state.params, "fusion": fitted})
 
 
-def observed(recipe: Recipe, state: TrainState, source: ClipSource, batch_size: int
+def observed(recipe: Recipe, variables: Tree, source: ClipSource, batch_size: int
              ) -> dict[str, np.ndarray]:
     """What `fusion` takes and should give for every visit, as arrays [n, ...] by name.
+
+    Args:
+      variables: Weights and running statistics of the network, {"params", "batch_stats"}.
 
     Returns:
       "tabular", "tabular_mask", "labels", "labels_mask" of `clip_batches`, and as far as the
@@ -96,7 +100,6 @@ def observed(recipe: Recipe, state: TrainState, source: ClipSource, batch_size: 
         found = {"pooled": outputs.pooled, "sizes": outputs.sizes}
         return {name: value for name, value in found.items() if value is not None}
 
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
     found = []
     for batch in eval_batches(source, batch_size):
         arrays = {name: batch[name] for name in ("frames", "reference_cm", *_TABLE)}

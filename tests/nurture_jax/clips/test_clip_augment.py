@@ -122,7 +122,7 @@ def test_hues_are_turned_and_greys_left_alone(batch):
                      for i in range(4)])  # of 0 and 1 / 3 of the circle
     turns = (hues - np.array([0, 1 / 3]) + 0.5) % 1 - 0.5
     np.testing.assert_allclose(turns[:, 0], turns[:, 1], atol=1e-4)
-    assert 0.02 < np.ptp(turns[:, 0]) and np.abs(turns).max() <= 0.25
+    assert np.ptp(turns[:, 0]) > 0.02 and np.abs(turns).max() <= 0.25
     faded = np.asarray(augment(KEY, {"frames": frames}, ClipAugment(**PLAIN, saturation=0.5))[
         "frames"])
     saturations = np.array([colorsys.rgb_to_hsv(*clip[0, 2, 2])[1] for clip in faded])

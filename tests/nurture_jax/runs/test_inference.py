@@ -12,8 +12,9 @@ from nurture_jax.runs.inference import hashed
 from nurture_jax.training.experiment import Experiment
 
 NAMES = "9c1f8bf93f176b79"  # of the settings of the demo that were hashed as of 2026-11-27
+# And what there was not.
 SINCE = {"model": {"in_space": False, "head_stride": 4}, "losses": {"ends": 1.0},
-         "refit": {"noise": 0.0}}  # and what there was not
+         "refit": {"noise": 0.0}, "augment": {"saturation": 0.0, "hue": 0.0}}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def test_a_setting_of_a_later_version_takes_no_intervals_from_runs_of_before(dem
 
 @pytest.mark.parametrize(("section", "field", "value", "is_hashed"), [
     ("training", "batch_norm", "per_device", True), ("model", "neck_convs", "separable", True),
-    ("augment", "forget", 0.0, True), ("augment", "hue", 0.1, True), ("model", "head_stride", 4, True),
+    ("augment", "forget", 0.0, True), ("augment", "hue", 0.1, True),
+    ("model", "head_stride", 4, True),
     ("data", "dir", "elsewhere", False), ("gate", "least_sharpness", 0.1, False),
     ("teacher", "weight", 0.5, False), ("cadence", "log_every", 3, False)])
 def test_what_makes_no_estimate_is_not_hashed(demo, section, field, value, is_hashed):

@@ -56,8 +56,8 @@ def errors(recipe, params, seen):
 
 
 def test_it_learns_what_the_sizes_tell_and_is_repeatable(recipe, params, seen):
-    call = jax.jit(lambda params, seen: fit(Refit(epochs=60, weight_decay=0.1, batch_size=32, noise=0.5),
-                                            recipe, params, seen, KEY))
+    settings = Refit(epochs=60, weight_decay=0.1, batch_size=32, noise=0.5)
+    call = jax.jit(lambda params, seen: fit(settings, recipe, params, seen, KEY))
     fitted = call(params, seen)
     chex.assert_trees_all_equal(fitted, call(params, seen))
     chex.assert_trees_all_equal_shapes_and_dtypes(fitted, params)

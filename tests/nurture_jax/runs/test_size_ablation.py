@@ -1,0 +1,77 @@
+"""What each group of sizes brings: columns, paired differences, and a run from end to end."""
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
+pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
+from make_batches import net
+from make_records import write_records
+from tiny_nurture_run import NUMBERS, config_of
+
+from nurture_jax.network import in_space, thickness
+from nurture_jax.network.model import ModelSettings
+from nurture_jax.runs import size_ablation
+from nurture_jax.runs.ablation import Outcome, folder_of
+from nurture_jax.runs.size_ablation import ALL, INPUTS, ROWS, columns, farther, of_run, of_variant
+from nurture_jax.training import experiment
+
+
+@pytest.mark.parametrize("settings", [
+    ModelSettings(), ModelSettings(thickness=True), ModelSettings(thickness=True, in_space=True)])
+def test_every_size_belongs_to_one_group(settings):
+    parts = columns(settings, 65)
+    names = {"in_space": in_space.NAMES, "thickness": thickness.NAMES}
+    for name, of in names.items():
+        assert len(range(65)[parts[name]]) == len(of) * getattr(settings, name)
+    assert sorted(i for part in parts.values() for i in range(65)[part]) == list(range(65))
+
+
+def test_what_is_left_out_is_the_same_for_all():
+    settings = net(thickness=True, in_space=True).settings
+    seen = {"sizes": np.random.default_rng(0).normal(size=(3, 65)), "pooled": np.ones((3, 4)),
+            "tabular": np.ones((3, 4)), "tabular_mask": np.ones((3, 4))}
+    found = size_ablation._withheld(seen, ("thickness",), settings, table=False)
+    own = columns(settings, 65)["thickness"]
+    assert not found["sizes"][:, own].any() and not found["tabular_mask"].any()
+    kept = np.delete(np.arange(65), np.arange(65)[own])
+    np.testing.assert_array_equal(found["sizes"][:, kept], seen["sizes"][:, kept])
+    assert seen["sizes"][:, own].all() and seen["tabular_mask"].all()  # as they were
+
+
+def outcome(seed, weights):
+    visits = [{"infant_id": f"n{i // 2}", "visit_id": str(i), "weight_g": weight}
+              for i, weight in enumerate(weights)]
+    return Outcome("row", seed, {"weight_g": 1.0, "length_cm": 1.0}, 4.0, visits)
+
+
+def test_differences_are_of_the_same_visits():
+    rng = np.random.default_rng(0)
+    errors = rng.uniform(0, 900, 40)
+    found = farther([outcome(0, [*errors, None]), outcome(1, [*errors + 20, None])],
+                    [outcome(0, [*errors - 5, None]), outcome(1, [*errors - 5, None])])
+    assert found.value == pytest.approx(15) and found.low == pytest.approx(15)
+
+
+@pytest.mark.long
+def test_a_run_with_video_is_taken_apart(tmp_path):
+    config = config_of(write_records(tmp_path / "set", infants=12), **{"model.in_space": True})
+    run = tmp_path / "ablation" / folder_of("fused + both") / "seed_0"
+    experiment.train(experiment.Experiment.from_dict(config), run, config)
+    text = of_variant(tmp_path / "ablation", "fused + both", [0])
+    assert [line.split(" | ")[0][2:] for line in text.splitlines()[2:]] == list(ROWS)
+    assert (tmp_path / "ablation" / "size_ablation.md").read_text() == text + "\n"
+    found = of_run(run)
+    assert set(found) == {f"{row}, {kind}" for row in ROWS for kind in INPUTS}
+    # Without sizes and table nothing tells one infant from another but features of the pictures.
+    blind = [visit["weight_g"] for visit in found[f"no sizes at all, {INPUTS[1]}"].visits]
+    assert blind != [visit["weight_g"] for visit in found[f"{ALL}, {INPUTS[1]}"].visits]
+    assert of_variant(tmp_path / "ablation", "fused + both", [0]) == text  # as it was kept
+
+
+@pytest.mark.long
+def test_a_run_without_sizes_is_refused(tmp_path):
+    config = config_of(write_records(tmp_path / "set", infants=12), **NUMBERS)
+    run = tmp_path / "run"
+    experiment.train(experiment.Experiment.from_dict(config), run, config)
+    with pytest.raises(ValueError, match="makes no sizes out of masks and points"):
+        of_run(run)
