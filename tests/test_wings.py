@@ -62,8 +62,8 @@ WINGS = {
                     "messages experiment",
         "once_for_all": "network task experiment subnets choose",
         "report": "reference_card facts flow content model_card plots page report",
-        "runs": "calibration inference ablation size_ablation once_comparison observed other_data evaluate_run "
-                "drawn predict predict_table gate_test ruler_test bench",
+        "runs": "calibration inference ablation size_ablation once_comparison observed other_data "
+                "evaluate_run drawn predict predict_table gate_test ruler_test bench",
         "deploy": "file_model card graph clip_latency compared export compressed",
         "predict_file": "__main__",
         "app": "handed_over packages build serve",
