@@ -26,7 +26,7 @@ demo-nurture: .venv/installed
 	$(BIN)/python -m launch.predict_nurture --workdir runs/newborns --video $(NEWBORNS)/videos/n00022_1.mp4 \
 		--age_days 8 --birth_weight_g 2890 --sex F --gestational_age_days 269 --picture runs/newborns/example.png
 	$(BIN)/python -m launch.export_nurture --workdir runs/newborns --max_megabytes 2
-	$(BIN)/python -m nurture_jax.predict_file runs/newborns/exported/nurturenet_fp32.onnx $(NEWBORNS)/videos/n00022_1.mp4 \
+	$(BIN)/python -m nurture_jax.predict_file runs/newborns/exported/nurturenet_int8.onnx $(NEWBORNS)/videos/n00022_1.mp4 \
 		--age_days 8 --birth_weight_g 2890 --sex F --gestational_age_days 269
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0

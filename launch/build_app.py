@@ -1,6 +1,6 @@
 """Builds the offline page of an exported network into a folder for any static server.
 
-    python -m launch.build_app --model runs/newborns/exported/nurturenet_fp32.onnx --out runs/page
+    python -m launch.build_app --model runs/newborns/exported/nurturenet_int8.onnx --out runs/page
 """
 from absl import flags
 
