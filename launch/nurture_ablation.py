@@ -38,6 +38,8 @@ def main(_):
     config["data"]["dir"] = DATA.value
     seeds = seeds_of(SEEDS.value)
     variants = list(dict.fromkeys(VARIANTS_FLAG.value))
+    for variant in variants[-1:] if SIZES.value else ():
+        size_ablation.check(config, variant)
     outcomes = ablate(config, Path(WORKDIR.value), seeds=seeds, variants=variants)
     if COMPRESSED.value:
         with needs("export"):

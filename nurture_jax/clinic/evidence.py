@@ -13,7 +13,7 @@ from nurture_jax.measures import BODY_POINTS, KEYPOINTS, NEWBORN
 
 _POINT = KEYPOINTS.index
 _BODY = slice(0, len(BODY_POINTS))
-NEAR = 24  # part of the side of a picture by which a point may lie beside the mask; ours
+NEAR = 24  # a point may lie beside the mask by one such part of the picture's side; ours
 TRUNK = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
 # Lengths between (means of) points over that of the trunk as a camera sees them, and what they may
 # be. In 3931 annotated frames of rendered newborns of ellipsoids 99.8 % were within 0.43-0.70 (nose
@@ -52,8 +52,8 @@ def of_points(keypoints: np.ndarray) -> dict[str, np.ndarray]:
 def on_mask(keypoints: np.ndarray, shares: np.ndarray, size: int) -> np.ndarray:
     """Share of the points of the body that lie on the newborn, by frame, [t].
 
-    A joint lies inside, an ear at the rim: a point counts where the newborn is within a NEAR of the
-    picture's side, at least one cell.
+    A joint lies inside, an ear at the rim: a point counts where the newborn is within one part of
+    NEAR of the picture's side, and within one cell at least.
 
     Args:
       keypoints: As of `of_points`.

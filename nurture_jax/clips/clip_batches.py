@@ -44,7 +44,7 @@ class ClipSource:
       drawn: What has been drawn already, by the place of the visit, see `drawn_on`.
 
     Raises:
-      ValueError: If the mask stride, or MASK_STRIDE, does not divide the clip size.
+      ValueError: If the mask stride does not divide the clip size.
     """
 
     cache: ClipCache
@@ -59,9 +59,6 @@ class ClipSource:
         if self.mask_stride < 1 or self.cache.settings.size % self.mask_stride:
             raise ValueError(f"mask stride {self.mask_stride} does not divide the clip size "
                              f"{self.cache.settings.size} px; use 4")
-        if self.cache.settings.size % MASK_STRIDE:  # finer masks are made from cells of that size
-            raise ValueError(f"data.size {self.cache.settings.size} is no multiple of "
-                             f"{MASK_STRIDE} px; use 96")
 
     def __len__(self) -> int:
         return len(self.cache)

@@ -124,7 +124,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     lines = [f"| | weight, g | weight, % | weight minus {REFERENCE}, g (95 % interval) | "
              + "".join(f"{MEASURES[name].short}, cm | " for name in LABELS[1:]).rstrip(),
              "| --- " * (3 + len(LABELS)) + "|"]
-    minus = differences(outcomes)
+    farther = differences(outcomes)
     for name, group in _groups(outcomes).items():
         column = lambda measure, group=group: np.array(
             [each.mae.get(measure, math.nan) for each in group])  # older runs have no arm
@@ -133,7 +133,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         relative = np.mean([each.relative_error_percent for each in group])
         rest = " | ".join("" if math.isnan(column(measure).mean()) else
                           f"{column(measure).mean():.2f}" for measure in LABELS[1:])
-        nearer = minus[name].text("{:+.0f}".format) if name in minus else ""
+        nearer = farther[name].text("{:+.0f}".format) if name in farther else ""
         lines.append(f"| {name} | {weights.mean():.0f}{spread} | {relative:.1f} | {nearer} | "
                      f"{rest} |")
     return "\n".join(lines)
@@ -148,14 +148,17 @@ def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
     Raises:
       ValueError: If runs were tested on different visits.
     """
-    found = {name: _by_visit(name, group) for name, group in _groups(outcomes).items()}
-    reference, minus = found.pop(REFERENCE, {}), {}
-    for name, errors in found.items() if reference else ():
-        _check_same(name, errors, reference)
-        minus[name] = mean_of(
-            np.array([infant for infant, _ in errors]),
-            np.array([error - reference[visit] for visit, error in errors.items()]))
-    return minus
+    groups = _groups(outcomes)
+    reference = groups.pop(REFERENCE, None)
+    return {name: minus(group, reference) for name, group in groups.items()} if reference else {}
+
+
+def minus(group: Sequence[Outcome], reference: Sequence[Outcome]) -> Number:
+    """Absolute error of the weight in g of one variant minus that of another, see `differences`."""
+    errors, others = _by_visit(group), _by_visit(reference)
+    _check_same(group, errors, others)
+    return mean_of(np.array([infant for infant, _ in errors]),
+                   np.array([error - others[visit] for visit, error in errors.items()]))
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -165,8 +168,8 @@ def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
              "relative_error_percent": each.relative_error_percent} for each in outcomes]
     runs = [{name: value for name, value in dataclasses.asdict(each).items() if name != "visits"}
             for each in outcomes]
-    minus = {name: dataclasses.asdict(number) for name, number in differences(outcomes).items()}
-    content = sealed.finite({"runs": runs, "weight_g_minus_tabular_only": minus})
+    farther = {name: dataclasses.asdict(number) for name, number in differences(outcomes).items()}
+    content = sealed.finite({"runs": runs, "weight_g_minus_tabular_only": farther})
     for name, data in (("ablation.csv", sealed.rows(rows)),
                        ("ablation.json", json.dumps(content, indent=1, allow_nan=False) + "\n"),
                        ("ablation.md", table(outcomes) + "\n"),
@@ -191,21 +194,21 @@ def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return groups
 
 
-def _by_visit(name: str, group: Sequence[Outcome]) -> dict[tuple[str, str], float]:
+def _by_visit(group: Sequence[Outcome]) -> dict[tuple[str, str], float]:
     """Absolute errors of the weight in g by infant and visit, the mean over the runs."""
     runs = [{(row["infant_id"], row["visit_id"]): row["weight_g"] for row in each.visits
              if row["weight_g"] is not None} for each in group]
     for run in runs:
-        _check_same(name, run, runs[0])
+        _check_same(group, run, runs[0])
     return {visit: float(np.mean([run[visit] for run in runs])) for visit in runs[0]}
 
 
-def _check_same(name: str, some: Mapping, others: Mapping) -> None:
+def _check_same(group: Sequence[Outcome], some: Mapping, others: Mapping) -> None:
     """Raises ValueError unless both have the same visits."""
     if different := some.keys() ^ others.keys():
         infant, visit = min(different)
-        raise ValueError(f"visit {infant}/{visit} was tested in some runs of {name!r} and "
-                         f"{REFERENCE!r}, not in all; the data set has changed, so use another "
+        raise ValueError(f"visit {infant}/{visit} was tested in some runs of {group[0].variant!r} "
+                         f"and {REFERENCE!r}, not in all; the data set has changed, so use another "
                          f"--workdir")
 
 
@@ -236,8 +239,11 @@ def tested_before(run: Path) -> Outcome | None:
     if not path.is_file():
         return None
     found = sealed.read(path, "delete it, and the run is tested again")
-    if "visits" not in found:
-        return None
+    return outcome_of(found) if "visits" in found else None
+
+
+def outcome_of(found: Mapping) -> Outcome:
+    """An outcome as it was written, `dataclasses.asdict` through `sealed.finite`."""
     number = lambda value: math.nan if value is None else value  # JSON has no nan
     return Outcome(**{**found, "mae": {name: number(value) for name, value in found["mae"].items()},
                       "relative_error_percent": number(found["relative_error_percent"])})

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,13 +21,18 @@ import numpy as np
 
 from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.files import sealed
-from deps_jax.common.statistics.intervals import Number
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.uncertainty import mean_of
 from nurture_jax.measures import LENGTH, WEIGHT
 from nurture_jax.network import in_space, thickness
 from nurture_jax.network.model import ModelSettings
-from nurture_jax.runs.ablation import Outcome, errors_of, folder_of
+from nurture_jax.runs.ablation import (
+    VARIANTS,
+    Outcome,
+    errors_of,
+    folder_of,
+    minus,
+    outcome_of,
+)
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.training import experiment, refit
 
@@ -52,12 +56,25 @@ def columns(settings: ModelSettings, count: int) -> dict[str, slice]:
     return found | {"in the plane": slice(0, end)}
 
 
-def of_variant(folder: Path, variant: str, seeds: Sequence[int]) -> str:
-    """The table of runs of `ablation.ablate`, which are there; writes it and its raw numbers.
+def check(config: Mapping, variant: str) -> None:
+    """Refuses a variant without sizes, before anything is trained.
+
+    Args:
+      config: Config of the ablation.
+      variant: One of `ablation.VARIANTS`; another one is left to `ablation.ablate`.
 
     Raises:
-      ValueError: If the variant makes no sizes.
+      ValueError: If it makes no sizes out of masks and points.
     """
+    settings = ModelSettings(**config["model"] | VARIANTS.get(variant, {}))
+    if not (settings.use_video and settings.geometry and (
+            settings.segmentation or settings.keypoints)):
+        raise ValueError(f"{variant!r} makes no sizes out of masks and points, so there are none "
+                         f"to leave out; name a variant with proxy tasks last")
+
+
+def of_variant(folder: Path, variant: str, seeds: Sequence[int]) -> str:
+    """The table of runs of `ablation.ablate`, which are there; writes it and its raw numbers."""
     rows: dict[str, list[Outcome]] = {}
     for seed in seeds:
         for name, outcome in of_run(folder / folder_of(variant) / f"seed_{seed}").items():
@@ -72,19 +89,12 @@ def of_variant(folder: Path, variant: str, seeds: Sequence[int]) -> str:
 
 
 def of_run(run: Path) -> dict[str, Outcome]:
-    """Errors on all test visits without the gate, by row and input, "ROW, INPUT".
-
-    Raises:
-      ValueError: If the run makes no sizes.
-    """
+    """Errors on all test visits without the gate, by row and input, "ROW, INPUT"."""
     if (run / FILE).is_file():
         found = sealed.read(run / FILE, "delete it, and the run is measured again")
-        return {name: Outcome(**each) for name, each in found.items()}
+        return {name: outcome_of(each) for name, each in found.items()}
     trained = TrainedNurture.open(run)
     settings, whole = trained.model.settings, trained.experiment
-    if not (settings.use_video and settings.heads_in_use and settings.geometry):
-        raise ValueError(f"{run} makes no sizes out of masks and points, so there is nothing to "
-                         f"leave out; name a variant with both proxy tasks")
     _, sources = experiment.open_data(whole.data, run)
     recipe = experiment.build_recipe(whole, trained.model.scaling, trained.model.backbone,
                                      len(sources["train"]))
@@ -118,26 +128,14 @@ def table(rows: Mapping[str, Sequence[Outcome]]) -> str:
         cells = []
         for kind in INPUTS:
             group = rows[f"{row}, {kind}"]
-            of = lambda name, group=group: [math.nan if each.mae[name] is None else each.mae[name]
-                                            for each in group]
-            weights = np.array(of(WEIGHT.name))
+            of = lambda name, group=group: np.array([each.mae[name] for each in group])
+            weights = of(WEIGHT.name)
             spread = f" ± {weights.std(ddof=1):.0f}" if len(weights) > 1 else ""
-            apart = "" if row == ALL else farther(
+            apart = "" if row == ALL else minus(
                 group, rows[f"{ALL}, {kind}"]).text("{:+.0f}".format)
             cells += [f"{weights.mean():.0f}{spread}", apart, f"{np.mean(of(LENGTH.name)):.2f}"]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def farther(group: Sequence[Outcome], others: Sequence[Outcome]) -> Number:
-    """Absolute error of the weight minus that of others, in g: visits' means over seeds, paired."""
-    by_visit = lambda outcomes: {
-        (visit["infant_id"], visit["visit_id"]): np.mean([
-            each.visits[i][WEIGHT.name] for each in outcomes])
-        for i, visit in enumerate(outcomes[0].visits) if visit[WEIGHT.name] is not None}
-    own, reference = by_visit(group), by_visit(others)
-    return mean_of(np.array([infant for infant, _ in own]),
-                   np.array([error - reference[visit] for visit, error in own.items()]))
 
 
 def _inputs(seen: Mapping[str, np.ndarray]) -> tuple[jax.Array, ...]:

@@ -107,6 +107,8 @@ class Data:
             raise ValueError(f"data.workers {self.workers} and data.read_workers "
                              f"{self.read_workers} must not be negative; use 0 for none")
         _ = self.clip  # one that cannot be is refused before a video is read
+        if self.size % MASK_STRIDE:
+            raise ValueError(f"data.size {self.size} is no multiple of {MASK_STRIDE} px; use 96")
 
     @property
     def clip(self) -> ClipSettings:
@@ -360,8 +362,7 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
     fractions = {"train": 1 - sum(held_out.values()), **held_out}
     if is_begun(folder):
         return splits.read(found, folder)
-    parts = splits.split(found, data.split_seed,
-                         {name: part for name, part in fractions.items() if part})
+    parts = splits.split(found, data.split_seed, {k: part for k, part in fractions.items() if part})
     if not any(visit.weight_g and not is_birth_weight(visit)
                for visit in parts.get("validation", records.Records("", ())).visits):
         raise ValueError("no visit for validation has a weight_g beside the birth weight, so the "
@@ -372,9 +373,7 @@ def read_splits(data: Data, found: records.Records, folder: Path) -> dict[str, r
 
 def open_sources(data: Data, found: records.Records, parts: Mapping[str, records.Records],
                  mask_stride: int = MASK_STRIDE) -> dict[str, ClipSource]:
-    """Clips of every split; videos that are not yet in the cache are decoded.
-
-    Only those of training are moved to annotated frames; a prediction sees what the others do."""
+    """Clips of every split, of training alone moved to annotated frames; what is new is decoded."""
     cache = clip_cache.build(found, data.cache_folder, data.clip, workers=data.workers)
     return {name: ClipSource(cache.of_infants(part.infants), mask_stride, exact=name == "train")
             for name, part in parts.items()}

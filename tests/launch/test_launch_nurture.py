@@ -292,6 +292,7 @@ def test_ablation_in_two_parts_collected_by_a_third(data, tmp_path):
     assert (tmp_path / "a" / "tabular_only" / "seed_1" / "test_errors.json").stat().st_mtime_ns \
         == made
     for arguments, message in ((["--variants="], "there are 0 variants"),
+                               (["--sizes"], "'tabular only' makes no sizes out of masks"),
                                (["--seeds="], "0 seeds"), (["--seeds=two"], "--seeds holds 'two'"),
                                (["--config.training.epochs=9"], "belongs to another experiment")):
         code, _, err = launch_here(*command, *arguments)

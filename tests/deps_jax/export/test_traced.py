@@ -89,27 +89,20 @@ def test_a_round_with_something_of_its_own_is_refused():
                      {"x": ("float32", (4, 3))})
 
 
-def test_a_doubled_map_is_one_node():
-    of = Layer("twice", "double", 2, 2, 3, 6)
+@pytest.mark.parametrize(("op", "channels", "node", "expected"), [
+    ("double", 2, "Resize", lambda x: x.repeat(2, 1).repeat(2, 2)),
+    ("unfold", 8, "DepthToSpace", lambda x: x.reshape(2, 3, 3, 2, 2, 2).transpose(
+        0, 1, 3, 2, 4, 5).reshape(2, 6, 6, 2))])
+def test_a_finer_map_is_one_node(op, channels, node, expected):
+    """Each pixel four times, or its channels as four pixels."""
+    of = Layer("finer", op, channels, 2, 3, 6)
     (n,) = traced.sizes("n")
     model = traced.write(lambda arrays: {"y": traced.layer(arrays["x"], of)},
-                         {"x": ("float32", (n, 3, 3, 2))})
-    assert [node.op_type for node in model.graph.node].count("Resize") == 1
-    x = np.random.default_rng(0).normal(size=(2, 3, 3, 2)).astype(np.float32)
+                         {"x": ("float32", (n, 3, 3, channels))})
+    assert [each.op_type for each in model.graph.node].count(node) == 1
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, channels)).astype(np.float32)
     found = session(model.SerializeToString()).run(["y"], {"x": x})[0]
-    np.testing.assert_array_equal(found, x.repeat(2, 1).repeat(2, 2))
-
-
-def test_channels_become_finer_pixels_by_one_node():
-    of = Layer("finer", "unfold", 8, 2, 3, 6)
-    (n,) = traced.sizes("n")
-    model = traced.write(lambda arrays: {"y": traced.layer(arrays["x"], of)},
-                         {"x": ("float32", (n, 3, 3, 8))})
-    assert [node.op_type for node in model.graph.node].count("DepthToSpace") == 1
-    x = np.random.default_rng(0).normal(size=(2, 3, 3, 8)).astype(np.float32)
-    found = session(model.SerializeToString()).run(["y"], {"x": x})[0]
-    expected = x.reshape(2, 3, 3, 2, 2, 2).transpose(0, 1, 3, 2, 4, 5).reshape(2, 6, 6, 2)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found, expected(x))
 
 
 def test_what_is_laid_otherwise_stays_so_and_is_the_same():

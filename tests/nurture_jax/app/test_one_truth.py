@@ -188,7 +188,7 @@ def test_every_sentence_of_the_gate(page):
 def test_what_the_gate_measures(page):
     """Of pictures, masks and points that are made up, with a letterbox and without."""
     generator = np.random.default_rng(0)
-    for size, cells, border in ((96, 24, 0), (112, 28, 14), (96, 24, 30)):
+    for size, cells, border in ((96, 24, 0), (112, 28, 14), (96, 24, 30), (96, 48, 0)):
         frames = generator.integers(0, 256, (5, size // 4, size // 4, 3), dtype=np.uint8)
         frames = np.stack([cv2.resize(frame, (size, size), interpolation=cv2.INTER_CUBIC)
                            for frame in frames])

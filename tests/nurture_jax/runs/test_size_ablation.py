@@ -1,4 +1,4 @@
-"""What each group of sizes brings: columns, paired differences, and a run from end to end."""
+"""What each group of sizes brings: columns, refusals, and a run from end to end."""
 import numpy as np
 import pytest
 
@@ -6,13 +6,14 @@ pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from make_batches import net
 from make_records import write_records
-from tiny_nurture_run import NUMBERS, config_of
+from tiny_nurture_run import config_of
 
+from configs import nurture
 from nurture_jax.network import in_space, thickness
 from nurture_jax.network.model import ModelSettings
 from nurture_jax.runs import size_ablation
-from nurture_jax.runs.ablation import Outcome, folder_of
-from nurture_jax.runs.size_ablation import ALL, INPUTS, ROWS, columns, farther, of_run, of_variant
+from nurture_jax.runs.ablation import folder_of
+from nurture_jax.runs.size_ablation import ALL, INPUTS, ROWS, columns, of_run, of_variant
 from nurture_jax.training import experiment
 
 
@@ -38,20 +39,6 @@ def test_what_is_left_out_is_the_same_for_all():
     assert seen["sizes"][:, own].all() and seen["tabular_mask"].all()  # as they were
 
 
-def outcome(seed, weights):
-    visits = [{"infant_id": f"n{i // 2}", "visit_id": str(i), "weight_g": weight}
-              for i, weight in enumerate(weights)]
-    return Outcome("row", seed, {"weight_g": 1.0, "length_cm": 1.0}, 4.0, visits)
-
-
-def test_differences_are_of_the_same_visits():
-    rng = np.random.default_rng(0)
-    errors = rng.uniform(0, 900, 40)
-    found = farther([outcome(0, [*errors, None]), outcome(1, [*errors + 20, None])],
-                    [outcome(0, [*errors - 5, None]), outcome(1, [*errors - 5, None])])
-    assert found.value == pytest.approx(15) and found.low == pytest.approx(15)
-
-
 @pytest.mark.long
 def test_a_run_with_video_is_taken_apart(tmp_path):
     config = config_of(write_records(tmp_path / "set", infants=12), **{"model.in_space": True})
@@ -68,10 +55,10 @@ def test_a_run_with_video_is_taken_apart(tmp_path):
     assert of_variant(tmp_path / "ablation", "fused + both", [0]) == text  # as it was kept
 
 
-@pytest.mark.long
-def test_a_run_without_sizes_is_refused(tmp_path):
-    config = config_of(write_records(tmp_path / "set", infants=12), **NUMBERS)
-    run = tmp_path / "run"
-    experiment.train(experiment.Experiment.from_dict(config), run, config)
-    with pytest.raises(ValueError, match="makes no sizes out of masks and points"):
-        of_run(run)
+@pytest.mark.parametrize("variant", ["tabular only", "video only", "fused"])
+def test_a_variant_without_sizes_is_refused_before_it_is_trained(variant):
+    config = nurture.get_config("runlocal").to_dict()
+    for whole in ("fused + both", "fused + keypoints", "unknown"):
+        size_ablation.check(config, whole)
+    with pytest.raises(ValueError, match=f"'{variant}' makes no sizes out of masks and points"):
+        size_ablation.check(config, variant)

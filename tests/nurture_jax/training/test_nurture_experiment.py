@@ -237,6 +237,13 @@ def test_published_configs_are_whole(option, data):
     assert settings.model.head_stride == (4 if option == "real" else 2) and side % 4 == 0
 
 
+def test_a_side_that_no_cell_divides_is_refused_before_anything_is_read():
+    config = nurture.get_config("runlocal")
+    config.data.size = 98
+    with pytest.raises(ValueError, match=r"data\.size 98 is no multiple of 4 px; use 96"):
+        Experiment.from_dict(config.to_dict())
+
+
 def test_options_are_checked():
     with pytest.raises(ValueError, match="takes no option 'fast'"):
         nurture.get_config("fast")
