@@ -151,7 +151,7 @@ def evaluation(*, batch_size: int, calibration_images: int = 2000,
 
 
 def clips(*, frames: int, size: int, test_fraction: float = 0.15) -> ConfigDict:
-    """See nurture_jax.training.experiment.Data."""
+    """See nurture_jax.training.run_data.Data."""
     return ConfigDict({
         "dir": "",  # --data
         "cache": "",  # of decoded clips; empty: in the data set's folder

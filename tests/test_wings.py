@@ -58,8 +58,8 @@ WINGS = {
                       "forecast evaluate",
         "clinic": "thresholds advice assessment plain_text cells evidence familiarity scale checks "
                   "pictures recording_gate",
-        "training": "losses distillation train refit best training_data model_file teacher "
-                    "messages experiment",
+        "training": "losses distillation train refit best training_data run_data "
+                    "model_file teacher messages experiment",
         "once_for_all": "network task experiment subnets choose",
         "report": "reference_card facts flow content model_card plots page report",
         "runs": "calibration inference ablation size_ablation once_comparison observed other_data "

@@ -31,7 +31,7 @@ from nurture_jax.measures import WEIGHT
 from nurture_jax.runs.ablation import VARIANTS, folder_of
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.observed import Observe, calibrating, withhold
-from nurture_jax.training import experiment
+from nurture_jax.training import run_data
 
 NETWORK = "network"
 FILE, NAME = "compressed.json", "compressed"
@@ -127,7 +127,7 @@ def _measured(run: Path, seed: int) -> list[Row]:
         return [Row(**{name: number(value) for name, value in row.items()})
                 for row in found["rows"]]
     trained = TrainedNurture.open(run)
-    sources = experiment.open_data(trained.experiment.data, run)[1]
+    sources = run_data.open_data(trained.experiment.data, run)[1]
     contents = {precision: graph.write(
         trained.model, trained.variables, trained.experiment.augment.in_use, trained.clip.size,
         precision).SerializeToString() for precision in PRECISIONS}

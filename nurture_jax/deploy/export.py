@@ -32,7 +32,7 @@ from nurture_jax.runs import calibration
 from nurture_jax.runs.evaluate_run import training_facts
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.observed import calibrating
-from nurture_jax.training import experiment
+from nurture_jax.training import run_data
 
 PRECISIONS = ("fp32", "int8")  # from the most exact
 ROUNDS = 7  # runs of a clip, in turns, whose fastest is the latency
@@ -107,7 +107,7 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
         latencies = time_files(files, settings.threads)
         asked = dict.fromkeys(files, elsewhere["clip_ms"]) if elsewhere else latencies
         chosen = choose(sizes, asked, settings)
-        parts, sources = experiment.open_data(data, folder)
+        parts, sources = run_data.open_data(data, folder)
         calibrates = calibrating(sources)
         look = lambda observe, sha256: measure(
             observe, sources, calibrating=calibrates, split=settings.split,

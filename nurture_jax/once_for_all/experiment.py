@@ -41,17 +41,11 @@ from nurture_jax.once_for_all.network import ElasticNurture
 from nurture_jax.once_for_all.task import Anthropometry
 from nurture_jax.records import splits
 from nurture_jax.training import messages, training_data
-from nurture_jax.training.experiment import (
-    MAY_DIFFER,
-    Data,
-    Training,
-    is_begun,
-    open_sources,
-    read_data,
-)
+from nurture_jax.training.experiment import MAY_DIFFER, Training
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.model_file import MODEL
 from nurture_jax.training.refit import Refit
+from nurture_jax.training.run_data import Data, is_begun, open_sources, read_data
 from nurture_jax.training.train import TRAINING_ARRAYS, batch_shapes, steps_of_an_epoch
 
 SHOWN = ("loss", "mae_weight_g")

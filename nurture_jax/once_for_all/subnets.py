@@ -36,7 +36,7 @@ from nurture_jax.once_for_all.experiment import OnceForAll, build_recipe, load_p
 from nurture_jax.once_for_all.network import ElasticNurture
 from nurture_jax.records import splits
 from nurture_jax.training import experiment as alone
-from nurture_jax.training import training_data
+from nurture_jax.training import run_data, training_data
 from nurture_jax.training.best import Best, refit_once
 from nurture_jax.training.losses import errors
 from nurture_jax.training.model_file import MODEL, describe_model
@@ -103,7 +103,7 @@ class TrainedOnce:
             settings = dataclasses.replace(settings, data=dataclasses.replace(
                 settings.data, dir=data_dir))
             config = {**config, "data": {**config["data"], "dir": data_dir}}
-        parts, sources = alone.open_data(settings.data, folder)
+        parts, sources = run_data.open_data(settings.data, folder)
         recipe = build_recipe(settings, read_scaling(folder), negatives.clips_of_an_epoch(
             settings.negatives, len(sources["train"])))
         return cls(Path(folder), config, settings, recipe, load_params(recipe, settings, folder),

@@ -37,7 +37,7 @@ from nurture_jax.evaluation.uncertainty import mean_of
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.report import plots
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.training import experiment
+from nurture_jax.training import experiment, run_data
 
 _NO_PROXIES = {"segmentation": False, "keypoints": False}
 # The rows of nurture.md, and video with both proxy tasks but without the table.
@@ -252,7 +252,7 @@ def outcome_of(found: Mapping) -> Outcome:
 def estimates_on_test(run: Path) -> Estimates:
     """Estimates of all test visits, without the gate: it would judge by masks of some variants."""
     trained = TrainedNurture.open(run)
-    source = experiment.open_data(trained.experiment.data, run)[1]["test"]
+    source = run_data.open_data(trained.experiment.data, run)[1]["test"]
     seen = [trained.observe(batch) for batch in
             eval_batches(source, trained.experiment.training.eval_batch_size)]
     mean, scale = (np.concatenate([each[name] for each in seen]) for name in ("mean", "scale"))
@@ -261,7 +261,7 @@ def estimates_on_test(run: Path) -> Estimates:
 
 def _baselines(run: Path, config: Mapping) -> list[Outcome]:
     """Outcomes of both baselines on the test infants of `run`."""
-    _, sources = experiment.open_data(experiment.Experiment.from_dict(dict(config)).data, run)
+    _, sources = run_data.open_data(experiment.Experiment.from_dict(dict(config)).data, run)
     train, test = (sources[part].cache.records.visits for part in ("train", "test"))
     fitted = fit_baselines(train, test)
     return [errors_of(name, None, fitted[name].estimates) for name in (CARRY_FORWARD, TABULAR_ONLY)]

@@ -31,7 +31,7 @@ from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.observed import Observe, calibrating, learn, observe_split
 from nurture_jax.runs.other_data import evaluate_other
-from nurture_jax.training import experiment, training_data
+from nurture_jax.training import experiment, run_data, training_data
 
 SPLITS = ("test", "validation")
 
@@ -67,7 +67,7 @@ def evaluate_run(folder: str | Path, *, split: str = "test", data_dir: str = "",
     limits = gate_limits(folder, trained.experiment.gate, gate or {})
     data = trained.experiment.data
     data = dataclasses.replace(data, dir=data_dir or data.dir)
-    parts, sources = experiment.open_data(data, folder)
+    parts, sources = run_data.open_data(data, folder)
     return evaluate_model(
         folder, trained.observe, sources, split=split, name=folder.name,
         synthetic=records.is_synthetic(data.dir), seed=seed, limits=limits,
@@ -212,7 +212,7 @@ def _covered(found: Report) -> list[str]:
 
 def _changed_limits(found: Report, folder: Path) -> list[str]:
     """A line about the limits that are not those of the run's config, if there are any."""
-    if not experiment.is_begun(Path(folder)):
+    if not run_data.is_begun(Path(folder)):
         return []
     config = build_settings(Limits, workdir.load(folder).get(experiment.GATE, {}))
     now = dataclasses.asdict(found.facts.limits)

@@ -33,7 +33,7 @@ from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.synthetic import negatives as rendered
 from nurture_jax.synthetic.visit import Settings, even_indices
-from nurture_jax.training import experiment
+from nurture_jax.training import run_data
 
 OUT = "gate_test"
 BATCH = 16
@@ -98,7 +98,7 @@ def try_gate(workdir: str | Path, *, clips: int = 100, photos: str = "", rendere
     calibrated.check(trained.sha256, workdir)
     data = dataclasses.replace(trained.experiment.data,
                                dir=data_dir or trained.experiment.data.dir)
-    test = experiment.open_data(data, workdir)[1]["test"]
+    test = run_data.open_data(data, workdir)[1]["test"]
     sets = [*_newborns(test), *_made(test, clips, kinds or known),
             *_rendered(data, rendered_clips, kinds or known), *_files(own, data, clips)]
     tried = [_look(trained, calibrated, *each) for each in tqdm(sets, desc="trying", leave=False)]
@@ -149,7 +149,7 @@ def middle_square(pictures: np.ndarray) -> np.ndarray:
     return pictures[:, top:top + side]
 
 
-def _rendered(data: experiment.Data, count: int, kinds: Sequence[str]
+def _rendered(data: run_data.Data, count: int, kinds: Sequence[str]
               ) -> Iterator[tuple[str, str, Clips]]:
     """Rendered recordings of each kind, not encoded."""
     settings = Settings(infants=1, seconds=2.4, fps=6.0, seed=SEED,
@@ -167,7 +167,7 @@ def _rendered(data: experiment.Data, count: int, kinds: Sequence[str]
                    _times(count, partial(clip, kind)))
 
 
-def _files(found: folders.Negatives | None, data: experiment.Data, count: int
+def _files(found: folders.Negatives | None, data: run_data.Data, count: int
            ) -> Iterator[tuple[str, str, Clips]]:
     """What the user's folder holds: each video as it is, pictures panned and zoomed."""
     rng = np.random.default_rng(SEED)

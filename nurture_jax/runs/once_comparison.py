@@ -42,6 +42,7 @@ from nurture_jax.once_for_all.choose import backbone_macs
 from nurture_jax.once_for_all.subnets import TrainedOnce, config_alone
 from nurture_jax.runs.ablation import ERRORS, Outcome, errors_of, estimates_on_test, tested_before
 from nurture_jax.training import experiment as alone
+from nurture_jax.training import run_data
 
 ONCE, ALONE = "once for all", "alone"
 NAME = "once_comparison"
@@ -88,7 +89,7 @@ class Plan:
         if not names:
             raise ValueError("there are no networks to compare; give some, such as "
                              "smallest,largest")
-        _, parts = alone.read_data(settings.data, folder)
+        _, parts = run_data.read_data(settings.data, folder)
         scaling = Scaling.of(parts["train"])
         clips = negatives.clips_of_an_epoch(settings.negatives, len(parts["train"]))
         recipe = once.build_recipe(settings, scaling, clips)

@@ -34,7 +34,7 @@ from nurture_jax.runs.ablation import (
     outcome_of,
 )
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.training import experiment, refit
+from nurture_jax.training import experiment, refit, run_data
 
 FILE = "size_ablation.json"
 ALL = "all sizes"
@@ -95,7 +95,7 @@ def of_run(run: Path) -> dict[str, Outcome]:
         return {name: outcome_of(each) for name, each in found.items()}
     trained = TrainedNurture.open(run)
     settings, whole = trained.model.settings, trained.experiment
-    _, sources = experiment.open_data(whole.data, run)
+    _, sources = run_data.open_data(whole.data, run)
     recipe = experiment.build_recipe(whole, trained.model.scaling, trained.model.backbone,
                                      len(sources["train"]))
     train, test = (refit.observed(recipe, trained.variables, sources[part],

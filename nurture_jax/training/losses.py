@@ -35,7 +35,9 @@ class Losses:
     Attributes:
       regression: Loss of the measures: "laplace" (likelihood of mean and scale) or "huber" (of the
         means; the scales then follow by the likelihood without moving them).
-      huber_delta: Error at which the Huber loss turns linear, in standard deviations.
+      huber_delta: Error at which the Huber loss turns linear, in standard deviations. It is its
+        slope from there on, too, so that at 0.1 a measure of weight 1 pulls as one of 0.1 with an
+        absolute error does: to be known where `measures` are weighed against the proxy tasks.
       measures: Weights of weight_g, length_cm, head_cm, chest_cm and arm_cm; of a network that has
         no output for the arm (of an older run), those of the first four.
       segmentation, keypoints: Weights of cross entropy + Dice, and of the heatmaps.

@@ -1,6 +1,7 @@
 """The benchmark as a command, on a space of two blocks."""
 import json
 
+import pytest
 from launch_here import launch_here
 
 from deps_jax.reference.bench_report import text
@@ -13,6 +14,7 @@ SMALL = SearchSpace(
     head_width=16, feature_width=0, num_classes=3, resolution=8)
 
 
+@pytest.mark.long
 def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
     monkeypatch.setattr(families, "MOBILENET_V3_CIFAR", SMALL)
     code, out, err = launch_here("bench", "--parts=conditionals", "--kernels=3", "--notorch",

@@ -279,6 +279,7 @@ def test_a_picture_in_place_of_a_video(workdir, evaluated, videos):
     assert code == 2 and "photo.png is a picture" in err
 
 
+@pytest.mark.long
 def test_ablation_in_two_parts_collected_by_a_third(data, tmp_path):
     command = ("nurture_ablation", *CONFIG, f"--data={data}", f"--workdir={tmp_path / 'a'}",
                "--variants=tabular only")

@@ -29,7 +29,8 @@ from nurture_jax.records.visits import load
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.training import experiment, messages
 from nurture_jax.training.best import REFIT
-from nurture_jax.training.experiment import Experiment, open_sources, read_splits
+from nurture_jax.training.experiment import Experiment
+from nurture_jax.training.run_data import open_sources, read_splits
 from nurture_jax.training.train import Trainer
 
 ROOT = Path(__file__).parents[3]

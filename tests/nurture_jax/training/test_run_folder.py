@@ -22,7 +22,7 @@ from nurture_jax.records.splits import FILE
 from nurture_jax.runs.evaluate_run import evaluate_run
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.training.best import REFIT, Best
-from nurture_jax.training.experiment import read_data
+from nurture_jax.training.run_data import read_data
 
 
 @pytest.fixture(scope="module")

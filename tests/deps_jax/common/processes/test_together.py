@@ -24,13 +24,18 @@ def free_port():
         return one.getsockname()[1]
 
 
+def one_device():
+    """This environment without the tests' second device."""
+    flags = os.environ["XLA_FLAGS"].replace("--xla_force_host_platform_device_count=2", "")
+    return {**os.environ, "XLA_FLAGS": flags}
+
+
 def train_together(what, count, folder):
     """What the first of so many processes has at the end, by name."""
     port, out = free_port(), folder / f"{what}{count}.npz"
-    environment = {**os.environ, "XLA_FLAGS": ""}  # without the tests' second device
     members = [subprocess.Popen(
         [sys.executable, str(MEMBER), what, str(count), str(index), str(port), str(out)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=one_device())
         for index in range(count)]
     said = [member.communicate(timeout=600)[0] for member in members]
     assert [member.returncode for member in members] == [0] * count, said
@@ -51,7 +56,7 @@ def test_processes_together_train_what_one_trains(what, count, tmp_path):
 
 
 def test_slurm_brings_them_together_and_what_differs_is_named():
-    environment = {**os.environ, "XLA_FLAGS": "", "SLURM_JOB_ID": str(free_port()),
+    environment = {**one_device(), "SLURM_JOB_ID": str(free_port()),
                    "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
     members = [subprocess.Popen(
         [sys.executable, str(MEMBER), "MEET", "2", str(index), "0", "-"], text=True,
@@ -67,7 +72,7 @@ def test_slurm_brings_them_together_and_what_differs_is_named():
 
 def start_training(workdir, count):
     """Processes of `launch.train_supernet` on the digits, which save often."""
-    port, environment = free_port(), {**os.environ, "XLA_FLAGS": ""}
+    port, environment = free_port(), one_device()
     together = ["--coordinator", f"localhost:{port}", "--processes", str(count)] * (count > 1)
     return [subprocess.Popen(
         [sys.executable, "-m", "launch.train_supernet", "--config", "configs/deps_digits.py:tiny",
