@@ -55,7 +55,7 @@ def get_config(arg: str = "") -> ConfigDict:
                        "backbone_rate": 1.0,  # random weights need no slower backbone
                        "batch_norm": "synchronised"}  # or per_device
     config.refit = {"epochs": 200, "learning_rate": 3e-3, "weight_decay": 0.3, "batch_size": 64,
-                    "noise": 1.5}
+                    "noise": 1.5, "held_out_scales": True}
     config.cadence = {"log_every": 50, "checkpoint_every": 1000, "evaluate_every": 500}
     change = {"real": _real, "demo": _demo, "runlocal": _runlocal}
     change.get("".join(words), _synthetic)(config)

@@ -58,7 +58,7 @@ WINGS = {
                       "forecast evaluate",
         "clinic": "thresholds advice assessment plain_text cells evidence familiarity scale checks "
                   "pictures recording_gate",
-        "training": "losses distillation train refit best training_data run_data "
+        "training": "losses distillation train refit held_out_scales best training_data run_data "
                     "model_file teacher messages experiment",
         "once_for_all": "network task experiment subnets choose",
         "report": "reference_card facts flow content model_card plots page report",

@@ -30,7 +30,8 @@ _BEFORE = {"model.thickness": False, "model.in_space": False, "model.focal": 2.7
            "model.neck_convs": "dense", "model.head_stride": 4, "losses.ends": 1.0,
            "augment.forget": 0.0, "augment.forget_all": 0.0,
            "augment.saturation": 0.0, "augment.hue": 0.0,
-           "refit.noise": 0.0, "training.batch_norm": "synchronised",
+           "refit.noise": 0.0, "refit.held_out_scales": False,
+           "training.batch_norm": "synchronised",
            **{f"backbone.{axis}": None for axis in AXES}}
 
 

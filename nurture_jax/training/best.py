@@ -17,6 +17,7 @@ from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.processes.together import as_first
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.network.model import NurtureNet, zero_inputs
+from nurture_jax.training.held_out_scales import rescale
 from nurture_jax.training.refit import Refit, refit
 from nurture_jax.training.train import Recipe, TrainState, Validator, own
 
@@ -29,6 +30,7 @@ class Best:
     """Validates, and keeps the weights of the smallest error of the weight.
 
     Attributes:
+      source: Clips of the validation split.
       errors: Errors of the weights that are kept, by "mae_LABEL"; empty before the first.
       latest_step: The step that this process has validated last; None before the first.
     """
@@ -37,7 +39,7 @@ class Best:
                  batch_size: int) -> None:
         self.folder, self.batch_size = Path(folder), batch_size
         self._checkpoints = Checkpoints(self.folder / BEST)
-        self._validator, self._source = validator, source
+        self._validator, self.source = validator, source
         self.errors = self._checkpoints.record()
         self.latest_step = None
 
@@ -48,7 +50,7 @@ class Best:
           step: Number of the step that the state comes after.
         """
         self.latest_step = step
-        errors = self._validator(state, eval_batches(self._source, self.batch_size))
+        errors = self._validator(state, eval_batches(self.source, self.batch_size))
         errors = as_first({name: value for name, value in errors.items() if math.isfinite(value)})
         if errors.get(_JUDGED_BY, math.inf) < self.errors.get(_JUDGED_BY, math.inf):
             self._checkpoints.save(step, {"params": own(state.params),
@@ -100,6 +102,8 @@ def refit_once(settings: Refit, recipe: Recipe, state: TrainState, source: ClipS
     errors = _refitted(best)
     if errors is None:
         state = refit(settings, recipe, state, source, best.batch_size, key)
+        if settings.held_out_scales:
+            state = rescale(recipe, state, best.source, best.batch_size)
         errors = best(recipe.total_steps + 1, state)
         sealed.write(best.folder / REFIT, errors)
     return errors

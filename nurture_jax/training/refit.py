@@ -44,6 +44,8 @@ class Refit:
       noise: Standard deviation of the noise on every size in the first step, in its own standard
         deviations over the visits; it falls to 0 in a straight line. None in runs that do not
         tell.
+      held_out_scales: Whether scales are fitted to the validation split then, see
+        `held_out_scales`. Not in runs that do not tell.
 
     Raises:
       ValueError: If a setting is out of its range.
@@ -54,6 +56,7 @@ class Refit:
     weight_decay: float = 1.0
     batch_size: int = 64
     noise: float = 0.0
+    held_out_scales: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1:
