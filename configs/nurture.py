@@ -99,6 +99,7 @@ def _runlocal(config: ConfigDict) -> None:
     config.augment.frames = 0
     config.backbone.update(width=4, stages=1)
     config.model.update(neck_width=8, tabular_width=4, hidden_width=8,
+                        fusion_members=1,
                         in_space=False)  # seconds to compile, for points that are not there yet
     config.training.update(epochs=2.0, batch_size=2, eval_batch_size=2)
     config.refit.epochs = 2

@@ -236,6 +236,7 @@ def nurture_model() -> ConfigDict:
         "head_stride": 4,
         "tabular_width": 32,
         "hidden_width": 128,
+        "fusion_members": 4,
         "dropout_rate": 0.0,
         "dtype": "float32",
     })

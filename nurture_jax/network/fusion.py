@@ -6,6 +6,7 @@ A module of its own, since `refit` trains it on after the rest.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import chex
@@ -13,12 +14,55 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.precision import EXACT
 from nurture_jax.measures import TABULAR
 from nurture_jax.network.scaling import Scaling
 
 # A few numbers of every clip are all that measures are made of: to round them would save nothing.
 ExactDense = partial(nn.Dense, precision=EXACT)
+
+
+class Fusions(nn.Module):
+    """The mean of what several `Fusion` say, which are fitted apart from each other.
+
+    Each has noise of its own that few visits leave in it (Breiman 1996, "Bagging predictors"; here
+    all see the same visits, and differ by their first weights and their draws).
+
+    Attributes:
+      members: How many.
+      use_tabular, tabular_width, hidden_width, predict_gain, scaling: See `Fusion`.
+    """
+
+    members: int
+    use_tabular: bool
+    tabular_width: int
+    hidden_width: int
+    predict_gain: bool
+    scaling: Scaling
+
+    @nn.compact
+    def __call__(self, *seen: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        """As of `Fusion`."""
+        said = [Fusion(self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain,
+                       self.scaling, name=_name(i))(*seen) for i in range(self.members)]
+        return tuple(sum(parts) / self.members for parts in zip(*said, strict=True))
+
+
+def members_of(params: Mapping) -> list[Tree]:
+    """Weights of every `Fusion` in those of a `Fusions`; those of a `Fusion` are the only ones."""
+    if _name(0) not in params:
+        return [params]
+    return [params[_name(i)] for i in range(len(params))]
+
+
+def joined(members: Sequence[Tree]) -> Tree:
+    """The inverse of `members_of`."""
+    return members[0] if len(members) == 1 else {_name(i): one for i, one in enumerate(members)}
+
+
+def _name(index: int) -> str:
+    return f"member{index}"
 
 
 class Fusion(nn.Module):

@@ -26,7 +26,7 @@ from nurture_jax.clips.clip_batches import MASK_STRIDE as NECK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
 from nurture_jax.network import geometry, in_space, thickness
 from nurture_jax.network.backbones import ConvNorm, SeparableConvNorm
-from nurture_jax.network.fusion import ExactDense, Fusion
+from nurture_jax.network.fusion import ExactDense, Fusion, Fusions
 from nurture_jax.network.in_space import FOCAL
 from nurture_jax.network.scaling import Scaling
 
@@ -66,6 +66,8 @@ class ModelSettings:
       head_stride: Pixels of a frame to one of masks and heatmaps: 4 as of the maps they are made
         from, or 2, four of theirs for each of those (sub-pixel convolution, Shi et al. 2016): a
         ruler is one cell of 4 px wide. 4 in runs that do not tell.
+      fusion_members: How often there are last layers, of which the mean is said (`fusion.Fusions`).
+        1 in runs that do not tell.
       dropout_rate: Rate of drop-out on the pooled features of the pictures, in [0, 1); numbers and
         sizes are few.
       dtype: Type of the convolutions, "float32" or "bfloat16"; everything after pooling is float32,
@@ -92,6 +94,7 @@ class ModelSettings:
     head_stride: int = NECK_STRIDE
     tabular_width: int = 32
     hidden_width: int = 128
+    fusion_members: int = 1
     dropout_rate: float = 0.1
     dtype: str = "float32"
 
@@ -105,9 +108,10 @@ class ModelSettings:
                                      ("dtype", self.dtype, DTYPES)):
             if value not in allowed:
                 raise ValueError(f"model.{name} {value!r} is unknown; use one of {allowed}")
-        for name in ("neck_width", "tabular_width", "hidden_width"):
+        for name in ("neck_width", "tabular_width", "hidden_width", "fusion_members"):
             if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} {getattr(self, name)} is not positive; use 32")
+                usual = 4 if name == "fusion_members" else 32
+                raise ValueError(f"model.{name} {getattr(self, name)} is not positive; use {usual}")
         if not 0.5 <= self.focal <= 10:
             raise ValueError(f"model.focal {self.focal} is not in 0.5..10, half sides of a "
                              f"picture; use 2.7, or 1.5 where the longer side is shown whole")
@@ -120,10 +124,19 @@ class ModelSettings:
         return (self.segmentation or self.keypoints) and (
             self.geometry or (self.segmentation and self.pooling == "mask"))
 
-    def fusion(self, scaling: Scaling, name: str | None = None) -> Fusion:
+    def fusion(self, scaling: Scaling, name: str | None = None) -> Fusion | Fusions:
         """The module from what was seen to the measures; its weights are under "fusion"."""
-        return Fusion(self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain,
-                      scaling, name=name)
+        if self.fusion_members > 1:
+            return Fusions(self.fusion_members, *self._of_fusion, scaling, name=name)
+        return self.one_fusion(scaling, name)
+
+    def one_fusion(self, scaling: Scaling, name: str | None = None) -> Fusion:
+        """One of the members of `fusion`, or all there is of it."""
+        return Fusion(*self._of_fusion, scaling, name=name)
+
+    @property
+    def _of_fusion(self) -> tuple[bool, int, int, bool]:
+        return self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain
 
 
 class Seen(NamedTuple):

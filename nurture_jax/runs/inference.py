@@ -27,7 +27,8 @@ from nurture_jax.training.model_file import read_model
 _INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # Settings that came later, as they were before there were any: runs from then keep their hash.
 _BEFORE = {"model.thickness": False, "model.in_space": False, "model.focal": 2.7,
-           "model.neck_convs": "dense", "model.head_stride": 4, "losses.ends": 1.0,
+           "model.neck_convs": "dense", "model.head_stride": 4, "model.fusion_members": 1,
+           "losses.ends": 1.0,
            "augment.forget": 0.0, "augment.forget_all": 0.0,
            "augment.saturation": 0.0, "augment.hue": 0.0,
            "refit.noise": 0.0, "refit.held_out_scales": False,

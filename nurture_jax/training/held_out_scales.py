@@ -23,6 +23,7 @@ import optax
 
 from deps_jax.common.loop.parallel import Tree
 from nurture_jax.clips.clip_batches import ClipSource
+from nurture_jax.network.fusion import joined, members_of
 from nurture_jax.training.losses import laplace
 from nurture_jax.training.refit import observed
 from nurture_jax.training.train import Recipe, TrainState, judged
@@ -104,9 +105,13 @@ def applied(params: Tree, lines: jax.Array) -> Tree:
     outputs = lines.shape[1]  # the last layer has so many means, then so many scales
     stretch, shift = (jnp.concatenate([first, row]) for first, row in zip(
         (jnp.ones(outputs), jnp.zeros(outputs)), lines, strict=True))
-    last = params["measures"]
-    changed = {"measures": {"kernel": last["kernel"] * stretch[None],
-                            "bias": last["bias"] * stretch + shift}}
-    if "from_sizes" in params:
-        changed["from_sizes"] = {"kernel": params["from_sizes"]["kernel"] * stretch[None]}
-    return {**params, **changed}
+
+    def of_one(params: Tree) -> Tree:
+        last = params["measures"]
+        changed = {"measures": {"kernel": last["kernel"] * stretch[None],
+                                "bias": last["bias"] * stretch + shift}}
+        if "from_sizes" in params:
+            changed["from_sizes"] = {"kernel": params["from_sizes"]["kernel"] * stretch[None]}
+        return {**params, **changed}
+
+    return joined([of_one(member) for member in members_of(params)])

@@ -24,6 +24,7 @@ import optax
 from deps_jax.common.loop.parallel import Tree
 from nurture_jax.clips.clip_augment import Batch, forget
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.network.fusion import joined, members_of
 from nurture_jax.network.model import Outputs, forward
 from nurture_jax.training.losses import total_loss
 from nurture_jax.training.train import Recipe, TrainState
@@ -113,18 +114,29 @@ def observed(recipe: Recipe, variables: Tree, source: ClipSource, batch_size: in
 
 
 def fit(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Array) -> Tree:
-    """Weights of `fusion` after all epochs; pure.
+    """Weights of `fusion` after all epochs, each of its members with draws of its own; pure.
 
     Args:
       params: Its weights before.
       seen: What `observed` gives.
       key: Key that the visits are shuffled with, their inputs forgotten and their sizes disturbed.
     """
+    members = members_of(params)
+    if len(members) == 1:
+        return fit_one(settings, recipe, params, seen, key)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    fitted = jax.vmap(lambda params, key: fit_one(settings, recipe, params, seen, key))(
+        stacked, jax.random.split(key, len(members)))
+    return joined([jax.tree.map(lambda leaf, i=i: leaf[i], fitted) for i in range(len(members))])
+
+
+def fit_one(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Array) -> Tree:
+    """Weights of one member after all epochs; arguments as of `fit`."""
     count = len(seen["labels"])
     size = min(settings.batch_size, count)
     steps = count // size
     total = steps * settings.epochs
-    fusion = recipe.model.settings.fusion(recipe.model.scaling)
+    fusion = recipe.model.settings.one_fusion(recipe.model.scaling)
     transform = optax.adamw(optax.cosine_decay_schedule(settings.learning_rate, total),
                             weight_decay=settings.weight_decay, mask=decayed)
 
@@ -162,7 +174,7 @@ def fit(settings: Refit, recipe: Recipe, params: Tree, seen: Batch, key: jax.Arr
 
 
 def on_unit_scale(seen: Batch, params: Tree) -> tuple[Batch, Tree, Callable[[Tree], Tree]]:
-    """Sizes of mean 0 and standard deviation 1, and weights of `fusion` that make the same of them.
+    """Sizes of mean 0 and standard deviation 1, and weights of a member that make the same of them.
 
     Sizes differ by less than they are; a layer on them as they are learns its constant first.
 

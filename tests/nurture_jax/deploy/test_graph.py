@@ -16,8 +16,9 @@ from nurture_jax.runs.inference import observe
 
 INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 CASES = [("resnet10", {}), ("resnet50", {"time_pooling": "mean", "pooling": "mean"}),
-         ("mobilenet_v3", {}), ("resnet10", {"neck_convs": "separable", "head_stride": 2}),
-         ("resnet10", {"use_video": False}),
+         ("mobilenet_v3", {}), ("resnet10", {"neck_convs": "separable", "head_stride": 2,
+                                                                "fusion_members": 3}),
+         ("resnet10", {"use_video": False, "fusion_members": 2}),
          ("resnet10", {"use_tabular": False, "predict_gain": False, "keypoints": False})]
 
 

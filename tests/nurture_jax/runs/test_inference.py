@@ -13,7 +13,8 @@ from nurture_jax.training.experiment import Experiment
 
 NAMES = "9c1f8bf93f176b79"  # of the settings of the demo that were hashed as of 2026-11-27
 # And what there was not.
-SINCE = {"model": {"in_space": False, "head_stride": 4}, "losses": {"ends": 1.0},
+SINCE = {"model": {"in_space": False, "head_stride": 4, "fusion_members": 1},
+         "losses": {"ends": 1.0},
          "refit": {"noise": 0.0, "held_out_scales": False},
          "augment": {"saturation": 0.0, "hue": 0.0}}
 

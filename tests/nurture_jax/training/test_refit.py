@@ -9,6 +9,7 @@ import pytest
 from make_batches import PLAIN, SCALING, net
 
 from deps_jax.common.loop.optim import Optimizer
+from nurture_jax.network.fusion import joined, members_of
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.refit import Refit, decayed, fit, on_unit_scale
 from nurture_jax.training.train import Recipe
@@ -66,6 +67,26 @@ def test_it_learns_what_the_sizes_tell_and_is_repeatable(recipe, params, seen):
     # A label that is not there is not learnt from: other numbers in its place change nothing.
     other = {**seen, "labels": np.where(seen["labels_mask"] > 0, seen["labels"], 7.0)}
     chex.assert_trees_all_equal(call(params, other), fitted)
+
+
+def test_members_are_fitted_apart_and_their_mean_is_nearer(recipe, seen):
+    several = dataclasses.replace(recipe, model=net(fusion_members=3))
+    fusion = several.model.settings.fusion(SCALING)
+    start = fusion.init(jax.random.key(0), *(jnp.asarray(seen[name][:2]) for name in (
+        "pooled", "sizes", "tabular", "tabular_mask")))["params"]
+    settings = Refit(epochs=40, weight_decay=0.1, batch_size=32)
+    fitted = jax.jit(lambda params, seen: fit(settings, several, params, seen, KEY))(start, seen)
+    chex.assert_trees_all_equal_shapes_and_dtypes(fitted, start)
+    apart = jax.jit(lambda params, seen, key: fit(settings, recipe, params, seen, key))
+    members = [apart(params, seen, key) for params, key in zip(
+        members_of(start), jax.random.split(KEY, 3), strict=True)]
+    chex.assert_trees_all_close(fitted, joined(members), rtol=0.02, atol=0.02)
+    mean, log_scale = said(several, fitted, seen)
+    alone = [said(recipe, params, seen) for params in members_of(fitted)]
+    np.testing.assert_allclose(mean, np.mean([each for each, _ in alone], 0), atol=1e-5)
+    np.testing.assert_allclose(log_scale, np.mean([each for _, each in alone], 0), atol=1e-5)
+    usual = np.mean([errors(recipe, params, seen) for params in members_of(fitted)], 0)
+    assert (errors(several, fitted, seen) <= usual + 1e-6).all()
 
 
 def said(recipe, params, seen):
