@@ -6,7 +6,7 @@ A module of its own, since `refit` trains it on after the rest.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import chex
@@ -31,21 +31,16 @@ class Fusions(nn.Module):
 
     Attributes:
       members: How many.
-      use_tabular, tabular_width, hidden_width, predict_gain, scaling: See `Fusion`.
+      make: Makes the one of a name.
     """
 
     members: int
-    use_tabular: bool
-    tabular_width: int
-    hidden_width: int
-    predict_gain: bool
-    scaling: Scaling
+    make: Callable[[str], Fusion]
 
     @nn.compact
     def __call__(self, *seen: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         """As of `Fusion`."""
-        said = [Fusion(self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain,
-                       self.scaling, name=_name(i))(*seen) for i in range(self.members)]
+        said = [self.make(_name(i))(*seen) for i in range(self.members)]
         return tuple(sum(parts) / self.members for parts in zip(*said, strict=True))
 
 

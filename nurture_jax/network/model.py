@@ -11,6 +11,7 @@ else is our design. `Scaling` holds the numbers that bring inputs and measures t
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -127,16 +128,13 @@ class ModelSettings:
     def fusion(self, scaling: Scaling, name: str | None = None) -> Fusion | Fusions:
         """The module from what was seen to the measures; its weights are under "fusion"."""
         if self.fusion_members > 1:
-            return Fusions(self.fusion_members, *self._of_fusion, scaling, name=name)
+            return Fusions(self.fusion_members, partial(self.one_fusion, scaling), name=name)
         return self.one_fusion(scaling, name)
 
     def one_fusion(self, scaling: Scaling, name: str | None = None) -> Fusion:
         """One of the members of `fusion`, or all there is of it."""
-        return Fusion(*self._of_fusion, scaling, name=name)
-
-    @property
-    def _of_fusion(self) -> tuple[bool, int, int, bool]:
-        return self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain
+        return Fusion(self.use_tabular, self.tabular_width, self.hidden_width, self.predict_gain,
+                      scaling, name=name)
 
 
 class Seen(NamedTuple):

@@ -28,9 +28,9 @@ from nurture_jax.training.losses import laplace
 from nurture_jax.training.refit import observed
 from nurture_jax.training.train import Recipe, TrainState, judged
 
-# Of stretch and shift about 1 and 0; one visit tells about as much. A handful changes little.
+# Of stretch and shift about 1 and 0: about what four visits tell, so that a handful changes little.
 PRIOR_SPREAD = 0.5
-STEPS = 100  # of L-BFGS; 30 are enough in all that was seen
+STEPS = 100  # of L-BFGS; after 30 nothing changed in the network that was looked at
 _TABLE = ("tabular", "tabular_mask")
 
 
@@ -64,7 +64,8 @@ def with_and_without_table(seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
 def fit(recipe: Recipe, params: Tree, seen: Mapping[str, jax.Array]) -> jax.Array:
     """Stretch and shift of every output, [2, m + 1] float32, the gain last; pure.
 
-    The likelihood is that of `losses.laplace`; it has one maximum, and so has the prior.
+    The likelihood is that of `losses.laplace`: with the prior it has one maximum, as long as no
+    scale is clipped.
 
     Args:
       params: Weights of `fusion`.

@@ -46,7 +46,8 @@ class Refit:
         deviations over the visits; it falls to 0 in a straight line. None in runs that do not
         tell.
       held_out_scales: Whether scales are fitted to the validation split then, see
-        `held_out_scales`. Not in runs that do not tell.
+        `held_out_scales`; where earlier weights are better and kept, they keep their scales. Not
+        in runs that do not tell.
 
     Raises:
       ValueError: If a setting is out of its range.
