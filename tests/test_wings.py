@@ -53,15 +53,15 @@ WINGS = {
         "synthetic": "bodies video visit dataset negatives sheet __main__",
         "network": "backbones backbone_weights geometry thickness in_space scaling fusion model "
                    "frame_cost",
-        "evaluation": "estimates groups quantiles baselines reference_quality uncertainty "
-                      "annotator_agreement intervals coverage agreement detection decisions "
-                      "forecast evaluate",
+        "evaluation": "estimates groups covariates quantiles baselines reference_quality "
+                      "uncertainty annotator_agreement intervals coverage agreement "
+                      "detection decisions forecast evaluate",
         "clinic": "thresholds advice assessment plain_text cells evidence familiarity scale checks "
                   "pictures recording_gate",
         "training": "losses distillation train refit held_out_scales best training_data run_data "
                     "model_file teacher messages experiment",
         "once_for_all": "network task experiment subnets choose",
-        "report": "reference_card facts flow content model_card plots page report",
+        "report": "reference_card facts flow content model_card plots page report side_by_side",
         "runs": "calibration inference ablation size_ablation once_comparison observed other_data "
                 "evaluate_run drawn predict predict_table gate_test ruler_test bench",
         "deploy": "file_model card graph clip_latency compared export compressed",

@@ -13,7 +13,7 @@ from typing import Any
 
 from nurture_jax import measures, rules
 from nurture_jax.clinic import checks, evidence, recording_gate, scale, thresholds
-from nurture_jax.evaluation import groups, intervals
+from nurture_jax.evaluation import covariates, groups, intervals
 from nurture_jax.growth import newborn_size, score_types, who_by_age
 from nurture_jax.growth.postnatal_preterm import CURVES, POSTMENSTRUAL_DAYS
 from nurture_jax.records import video, video_file
@@ -66,8 +66,11 @@ def _log_beta(a: float) -> float:
 
 def _groups() -> dict[str, Any]:
     return {"age_bands": groups.AGE_BANDS, "unknown_age": groups.UNKNOWN_AGE,
-            "given": groups.GIVEN, "withheld": groups.WITHHELD, "light": groups.LIGHT,
-            "preterm": groups.PRETERM, "gestation_unknown": groups.GESTATION_UNKNOWN,
+            "given": groups.GIVEN, "withheld": groups.WITHHELD,
+            "gestation_unknown": groups.GESTATION_UNKNOWN,
+            "early": covariates.EARLY, "most_weeks": covariates.MOST_WEEKS,
+            "light": covariates.LIGHT, "light_below_kg": covariates.LIGHT_BELOW_KG,
+            "most_kg": covariates.MOST_KG,
             "all": intervals.ALL, "infants_to_rely_on": intervals.INFANTS_TO_RELY_ON,
             "lightest_g": thresholds.LIGHTEST_G, "digits": thresholds.DIGITS}
 

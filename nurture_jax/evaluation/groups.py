@@ -16,7 +16,6 @@ AGE_BANDS = {"0-3 days": (0, 3), "4-10 days": (4, 10), "11-20 days": (11, 20),
              "21-35 days": (21, 35), "36-60 days": (36, 60)}
 UNKNOWN_AGE, NOT_KNOWN = "age not known", "not known"
 GIVEN, WITHHELD = "birth weight given", "birth weight not given"
-LIGHT = "of low weight"
 MOST_GROUPS, OTHERS = 20, "others"  # of sites and devices (our choice)
 PRETERM, TERM, GESTATION_UNKNOWN = "born preterm", "born at term", "gestation not known"
 
@@ -63,22 +62,3 @@ def _largest(names: Sequence[str]) -> list[str]:
     """
     kept = {name for name, _ in collections.Counter(names).most_common(MOST_GROUPS)}
     return [name if name in kept else OTHERS for name in names]
-
-
-def members(visits: Sequence[Visit], estimated_g: np.ndarray) -> dict[str, np.ndarray]:
-    """Groups that may have intervals of their own: which of n visits are in each, [n] bool.
-
-    Only what is known when a visit is estimated tells them apart. A visit is of low weight by its
-    birth weight, or by the estimate where that is not given.
-
-    Args:
-      visits: The visits.
-      estimated_g: Estimates of their weight, [n].
-    """
-    band_of = np.array(bands(numbers(visits, "age_days")))
-    gestation = np.array([gestation_of(visit) for visit in visits])
-    weight_g = np.array([each if visit.birth_weight_g is None else visit.birth_weight_g
-                         for visit, each in zip(visits, estimated_g, strict=True)])
-    return {**{band: band_of == band for band in (*AGE_BANDS, UNKNOWN_AGE)},
-            LIGHT: weight_g < growth.LOW_BIRTH_WEIGHT_G,
-            **{name: gestation == name for name in (PRETERM, GESTATION_UNKNOWN)}}

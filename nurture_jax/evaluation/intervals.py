@@ -8,8 +8,8 @@ assumed, only that new infants are like the calibration infants. For a random vi
 it then covers with at least the asked probability (`quantiles`).
 
 There is one calibration for visits with a birth weight and one for those without: every infant is
-asked about twice, once with its birth weight withheld. In each, groups whose coverage is beyond
-chance have a factor of their own: bands of age, low weight, preterm birth.
+asked about twice, once with its birth weight withheld. In each, the factor grows with how light
+and how early born an infant is, and may differ by age: as far as the calibration infants tell.
 """
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from nurture_jax.evaluation.covariates import SPREADS, WIDER_ONLY, covariates
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.groups import GIVEN, WITHHELD, inputs_of, members
-from nurture_jax.evaluation.quantiles import fewest, group_factors, quantile_by_infant
+from nurture_jax.evaluation.groups import GIVEN, WITHHELD, inputs_of
+from nurture_jax.evaluation.quantiles import fewest, log_factors, quantile_by_infant
 from nurture_jax.measures import LABELS, MEASURES, TABULAR, WEIGHT
 from nurture_jax.records.visit import Visit
 from nurture_jax.rules import TABLE, say
 
 COVERAGE = 0.9
 ALL = "all"
-# Smaller groups have no factor of their own; larger ones only beyond chance (our choice, by
-# simulation: docs/nurture_evaluation.md).
-INFANTS_PER_GROUP = 15
 # With 30 infants the true coverage of a 90 % interval has a standard deviation of 0.05
 # (Beta(28, 3), Vovk 2012, arXiv 1209.2673); of fewer nothing is promised.
 INFANTS_TO_RELY_ON = 30
@@ -44,19 +42,17 @@ class Intervals:
 
     Attributes:
       coverage: The asked probability.
-      infants_per_group: Fewest calibration infants for a factor of its own.
-      infants: Number of calibration infants by GIVEN and WITHHELD, measure and group; ALL is one
-        of the groups.
-      factors: In units of the predicted scale, by GIVEN and WITHHELD, measure and group. That of a
-        visit is ALL times those of its groups; a measure that too few infants have is absent.
+      infants: Number of calibration infants by GIVEN and WITHHELD and measure.
+      factors: By GIVEN and WITHHELD, measure and name of `covariates`; ALL is in units of the
+        predicted scale. That of a visit is ALL times the others, each to the power of the visit's
+        number; one that is absent is 1. A measure that too few infants have is absent.
       widths: Mean width of the intervals of calibration infants whose birth weight is known, with
         and without it, by GIVEN and WITHHELD and measure.
       lacking: Number of calibration infants at a visit of whom an input was not known, by input.
     """
 
     coverage: float
-    infants_per_group: int
-    infants: dict[str, dict[str, dict[str, int]]]
+    infants: dict[str, dict[str, int]]
     factors: dict[str, ByMeasure]
     widths: ByMeasure
     lacking: dict[str, int]
@@ -66,7 +62,7 @@ class Intervals:
 
         They are nan for a measure that was not calibrated.
         """
-        groups = members(estimates.visits, estimates.of(WEIGHT.name).mean)
+        numbers = covariates(estimates.visits, estimates.of(WEIGHT.name).mean)
         given = np.array([inputs_of(visit) for visit in estimates.visits])
         half = np.full(estimates.mean.shape, np.nan)
         for inputs in (GIVEN, WITHHELD):
@@ -74,20 +70,21 @@ class Intervals:
             for column, name in enumerate(LABELS):
                 found = self.factors.get(inputs, {}).get(name)
                 if found and rows.any():
-                    factor = found[ALL] * _product(found, groups)
+                    factor = found[ALL] * _growth(found, numbers)
                     half[rows, column] = (factor * estimates.scale[:, column])[rows]
         return np.maximum(estimates.mean - half, 0), estimates.mean + half
 
     def notes(self) -> list[str]:
         """In words: which measures have no interval, and what the birth weight is worth."""
-        lines = [f"{name}, {inputs}: {counts[ALL]} calibration infants, {fewest(self.coverage)} "
+        lines = [f"{name}, {inputs}: {count} calibration infants, {fewest(self.coverage)} "
                  f"needed; no interval"
                  for inputs, by_measure in self.infants.items()
-                 for name, counts in by_measure.items()
+                 for name, count in by_measure.items()
                  if name not in self.factors[inputs]]
-        own = {(inputs, group): None for inputs, by_measure in self.factors.items()
-               for found in by_measure.values() for group in found if group != ALL}
-        lines += [f"{inputs}, {group}: factors of its own" for inputs, group in own]
+        lines += [f"{name}, {inputs}: wider by {100 * (found[number] - 1):.0f} % for {number}"
+                  for inputs, by_measure in self.factors.items()
+                  for name, found in by_measure.items()
+                  for number in WIDER_ONLY if found.get(number, 1) >= 1.01]
         return lines + [f"without the birth weight intervals of {MEASURES[name].label} are "
                         f"{cost:.2f} times as wide" for name, cost in self.costs().items()]
 
@@ -116,7 +113,7 @@ class Intervals:
 
 
 def calibrate(estimates: Estimates, withheld: Estimates | None = None, *,
-              coverage: float = COVERAGE, infants_per_group: int = INFANTS_PER_GROUP) -> Intervals:
+              coverage: float = COVERAGE) -> Intervals:
     """Factors from visits that trained nothing: the calibration split.
 
     Args:
@@ -124,7 +121,6 @@ def calibrate(estimates: Estimates, withheld: Estimates | None = None, *,
       withheld: The same visits, estimated without their birth weights (`without_birth_weight`);
         None calibrates one set of factors, from all visits, for use with and without.
       coverage: The asked probability.
-      infants_per_group: Fewest infants for a factor of its own.
 
     Returns:
       The intervals; a measure that too few infants have has none.
@@ -138,10 +134,10 @@ def calibrate(estimates: Estimates, withheld: Estimates | None = None, *,
     if withheld is not None:
         known = [visit.birth_weight_g is not None for visit in estimates.visits]
         given = estimates.take(np.array(known, bool))
-    found = {inputs: _calibrate(part, coverage, infants_per_group)
+    found = {inputs: _calibrate(part, coverage)
              for inputs, part in ((GIVEN, given), (WITHHELD, withheld or estimates))}
     intervals = Intervals(
-        coverage, infants_per_group, {name: counts for name, (counts, _) in found.items()},
+        coverage, {name: counts for name, (counts, _) in found.items()},
         {name: factors for name, (_, factors) in found.items()}, {}, _lacking(estimates))
     if withheld is None:
         return intervals
@@ -175,7 +171,7 @@ def recalibrate(intervals: Intervals, estimates: Estimates, withheld: Estimates)
         for column, name in enumerate(LABELS):
             scores = np.abs(part.truth - part.mean)[:, column] / half[:, column]
             rows = np.isfinite(scores)
-            counts[inputs][name] = {ALL: len(np.unique(part.infants[rows]))}
+            counts[inputs][name] = len(np.unique(part.infants[rows]))
             ratio = quantile_by_infant(scores[rows], part.infants[rows], intervals.coverage) \
                 if rows.any() else math.inf
             if math.isfinite(ratio):
@@ -188,34 +184,32 @@ def recalibrate(intervals: Intervals, estimates: Estimates, withheld: Estimates)
         inputs: _widths(found, part) for inputs, part in both.items()})
 
 
-def _calibrate(estimates: Estimates, coverage: float, infants_per_group: int
-               ) -> tuple[dict[str, dict[str, int]], ByMeasure]:
-    """Numbers of infants and factors, by measure and group."""
+def _calibrate(estimates: Estimates, coverage: float) -> tuple[dict[str, int], ByMeasure]:
+    """Numbers of infants and factors, by measure."""
     scores = np.maximum(np.abs(estimates.truth - estimates.mean) / estimates.scale, LEAST_SCORE)
-    groups, infants = members(estimates.visits, estimates.of(WEIGHT.name).mean), estimates.infants
+    numbers = covariates(estimates.visits, estimates.of(WEIGHT.name).mean)
+    spreads = np.array([*SPREADS.values()])
+    wider_only = np.array([name in WIDER_ONLY for name in SPREADS])
+    table = np.stack([numbers[name] for name in SPREADS], 1)
     counts, factors = {}, {}
     for column, name in enumerate(LABELS):
         rows = np.isfinite(scores[:, column])
-        own, score = infants[rows], scores[rows, column]
-        inside = {group: which[rows] for group, which in groups.items()}
-        number = {ALL: len(np.unique(own))} | {
-            group: len(np.unique(own[which])) for group, which in inside.items()}
-        counts[name] = number
-        if number[ALL] < fewest(coverage):
+        own, score = estimates.infants[rows], scores[rows, column]
+        counts[name] = len(np.unique(own))
+        if counts[name] < fewest(coverage):
             continue
-        large = {group: which for group, which in inside.items()
-                 if number[group] >= infants_per_group}
-        found = group_factors(score, own, large, coverage)
-        # What is left to one factor keeps the promise over all, whatever the groups took.
-        rest = quantile_by_infant(score / _product(found, inside), own, coverage)
+        fitted = np.exp(log_factors(score, own, table[rows], spreads, wider_only)).tolist()
+        found = dict(zip(SPREADS, fitted, strict=True))
+        # What is left to one factor keeps the promise over all, whatever the others took.
+        rest = quantile_by_infant(score / _growth(found, numbers)[rows], own, coverage)
         factors[name] = {ALL: rest, **found}
     return counts, factors
 
 
-def _product(factors: Mapping[str, float], groups: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The factors of each visit's groups, multiplied, [n]; ALL is none of them."""
-    own = [np.where(groups[name], factor, 1.0) for name, factor in factors.items() if name != ALL]
-    return np.prod(own, axis=0) if own else np.ones(len(next(iter(groups.values()))))
+def _growth(factors: Mapping[str, float], numbers: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The factors, each to the power of the visit's number, multiplied, [n]; without ALL."""
+    return np.prod([factor ** numbers[name] for name, factor in factors.items() if name != ALL],
+                   axis=0)
 
 
 def _widths(intervals: Intervals, estimates: Estimates) -> dict[str, float]:

@@ -1,22 +1,16 @@
-"""Quantiles over infants, whose visits are alike: one for all, and one that differs by group.
+"""Quantiles over infants, whose visits are alike, and how scores grow with what is known of them.
 
 Conformal prediction needs a quantile of the scores of k infants with the missing one at infinity.
 Every infant has the weight 1, shared by its visits (hierarchical conformal prediction, Lee, Barber
-and Willett, arXiv 2306.06342). By groups the quantile is that of a regression on overlapping
-groups (Gibbs, Cherian and Candes, arXiv 2305.12616), here with a penalty: a group has a factor of
-its own only as far as its coverage is beyond chance.
+and Willett, arXiv 2306.06342).
 """
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 TOLERANCE = 1e-9
-# Standard errors of the count of covered infants that a group's miscoverage must exceed, and is
-# reduced to (our choice, by simulation: docs/nurture_evaluation.md).
-CHANCE = 0.5
 
 
 def fewest(coverage: float) -> int:
@@ -44,38 +38,33 @@ def quantile_by_infant(scores: np.ndarray, infants: np.ndarray, coverage: float)
     return float(scores[order][np.argmax(reached)]) if reached.any() else math.inf
 
 
-def group_factors(scores: np.ndarray, infants: np.ndarray, groups: Mapping[str, np.ndarray],
-                  coverage: float) -> dict[str, float]:
-    """How much larger the quantile of the scores is in each group; 1 is left out.
+def log_factors(scores: np.ndarray, infants: np.ndarray, numbers: np.ndarray,
+                spreads: np.ndarray, wider_only: np.ndarray) -> np.ndarray:
+    """How the scores grow with numbers of the visit: logarithm of a factor for each unit, [p].
 
-    Logarithms of scores are regressed on the groups by the pinball loss, with the missing infant at
-    infinity and the penalty `CHANCE` sqrt(coverage (1 - coverage) infants) on each group. Solved
-    by its dual: one bounded variable a visit, one row a group.
+    The most likely ones if scores are absolute values of a Laplace law whose scale is
+    exp(c + numbers @ result), as the network's own loss has it, with a normal law of `spreads`
+    about 0 before anything is seen. An infant counts once, however many visits it has.
 
     Args:
       scores: Scores of the visits, [n], above 0.
       infants: Whose visit each is, [n].
-      groups: Which visits are in each group, [n] bool; a visit may be in several.
-      coverage: The asked share.
-
-    Returns:
-      Factors by name of the group; that of a visit is the product over its groups.
+      numbers: Of the visits, [n, p].
+      spreads: Standard deviations of the result before anything is seen, [p].
+      wider_only: Which are not to be below 0, [p] bool.
     """
-    from scipy.optimize import linprog  # calibrates only; an estimate from a file has no scipy
+    from scipy.optimize import minimize  # calibrates only; an estimate from a file has no scipy
 
-    names = [name for name, inside in groups.items() if inside.any() and not inside.all()]
     weight = shares(infants)
-    if not names or weight.sum() < fewest(coverage):
-        return {}
-    inside = np.array([groups[name] for name in names], float)
-    # At least the missing infant's share, or groups that divide all visits would grow for ever.
-    penalty = np.maximum(CHANCE * np.sqrt(coverage * (1 - coverage) * (inside @ weight)), coverage)
-    found = linprog(-np.log(scores), A_eq=np.ones((1, len(scores))), b_eq=[-coverage],
-                    A_ub=np.concatenate([inside, -inside]), b_ub=np.tile(penalty, 2),
-                    bounds=np.stack([(coverage - 1) * weight, coverage * weight], 1))
-    if found.status != 0:
-        raise RuntimeError(f"intervals by group: {found.message}")
-    above, below = np.split(-found.ineqlin.marginals, 2)
-    factors = np.exp(above - below)
-    return {name: float(factor) for name, factor in zip(names, factors, strict=True)
-            if abs(factor - 1) > TOLERANCE}
+    numbers = np.concatenate([np.ones((len(scores), 1)), numbers], 1)
+    certain = np.concatenate([[0.0], 1 / np.square(spreads)])
+
+    def unlikely(factors: np.ndarray) -> tuple[float, np.ndarray]:
+        log_scale = numbers @ factors
+        relative = scores * np.exp(-log_scale)
+        return (weight @ (log_scale + relative) + certain @ np.square(factors) / 2,
+                numbers.T @ (weight * (1 - relative)) + certain * factors)
+
+    start = np.concatenate([[np.log(np.average(scores, weights=weight))], 0 * spreads])
+    bounds = [(None, None), *((0 if only else None, None) for only in wider_only)]
+    return minimize(unlikely, start, jac=True, bounds=bounds, method="L-BFGS-B").x[1:]

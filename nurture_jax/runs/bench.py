@@ -180,7 +180,7 @@ def untrained(experiment: Experiment, folder: Path) -> TrainedNurture:
 def _any_intervals() -> Intervals:
     """Intervals that nothing was calibrated on."""
     inputs = (GIVEN, WITHHELD)
-    return Intervals(0.9, 30, {name: {measure: {ALL: 0} for measure in LABELS} for name in inputs},
+    return Intervals(0.9, {name: dict.fromkeys(LABELS, 0) for name in inputs},
                      {name: {measure: {ALL: 2.0} for measure in LABELS} for name in inputs}, {}, {})
 
 

@@ -109,6 +109,19 @@ def test_after_training_too(module, arguments, message, tmp_path):
     assert message in said and "Traceback" not in said
 
 
+@pytest.mark.parametrize(("runs", "message"), [
+    ("one=a;one=b", "--runs holds 'one=b'; give NAME=FOLDER,FOLDER for each method"),
+    ("a,b", "--runs holds 'a,b'; give NAME=FOLDER"),
+    ("one=a,", "--runs holds 'one=a,'; give NAME=FOLDER"),
+    ("one=nowhere", "predictions.csv does not exist; evaluate the run"),
+])
+def test_runs_side_by_side_need_names_and_evaluations(runs, message, tmp_path):
+    code, _, said = launch_here("compare_nurture_runs", "--runs", runs,
+                                "--out", str(tmp_path / "x"))
+    assert code == 2 and message in said and len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
 EXTRAS = {**dict.fromkeys(("bench_search", "export_nurture", "export_subnet", "finetune_subnet",
                            "latency_table", "nurture_latency", "search", "specialize"), "export"),
           **dict.fromkeys(("annotation_frames", "annotator_agreement", "bench_nurture", "build_app",

@@ -23,9 +23,9 @@ GIVEN, WITHHELD = "birth weight given", "birth weight not given"
 
 
 def intervals() -> Intervals:
-    factors = {name: {"all": 1.5, "of low weight": 1.2} for name in LABELS}
+    factors = {name: {"all": 1.5, "each kilogram below 3 kg": 1.2} for name in LABELS}
     wider = {name: {"all": 2.0} for name in LABELS}
-    return Intervals(0.9, 15, {}, {GIVEN: factors, WITHHELD: wider},
+    return Intervals(0.9, {}, {GIVEN: factors, WITHHELD: wider},
                      {GIVEN: {"weight_g": 400.0}, WITHHELD: {"weight_g": 560.0}}, {"sex": 40})
 
 

@@ -262,13 +262,14 @@ def test_proportions_are_handed_over():
 
 
 def some_intervals():
-    """Factors with groups of their own, and a measure that has none."""
-    factors = {"weight_g": {"all": 1.7, "0-3 days": 0.8, "of low weight": 1.3, "born preterm": 1.2},
+    """Factors that grow with all that they may, and of a measure that has one for all."""
+    factors = {"weight_g": {"all": 1.7, "0-3 days": 0.8, "each kilogram below 3 kg": 1.3,
+                            "each week before 37 weeks": 1.1},
                "length_cm": {"all": 2.1, "gestation not known": 1.1, "age not known": 1.5},
                "head_cm": {"all": 1.9}}
     withheld = {name: {**found, "all": 1.4 * found["all"]} for name, found in factors.items()}
-    return Intervals(0.9, 15, {}, {"birth weight given": factors,
-                                   "birth weight not given": withheld},
+    return Intervals(0.9, {}, {"birth weight given": factors,
+                               "birth weight not given": withheld},
                      {"birth weight given": {"weight_g": 400.0},
                       "birth weight not given": {"weight_g": 560.0}}, {"sex": 31, "age_days": 2})
 

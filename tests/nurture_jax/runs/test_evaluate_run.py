@@ -125,7 +125,7 @@ def test_a_split_of_its_own_calibrates(sources, tmp_path):
                            limits=LIMITS)
     assert found.facts.training["intervals calibrated on"] == "calibration"
     # Ten, but for one whose features are unlike those of the 14 infants of training.
-    assert found.intervals.infants["birth weight not given"]["head_cm"]["all"] == 9
+    assert found.intervals.infants["birth weight not given"]["head_cm"] == 9
     assert "90% intervals cover: weight_g" in summary(found, tmp_path)
 
 

@@ -108,7 +108,7 @@ def run(watched, written):
     half = {name: 2.0 for name in FORMER_LABELS}
     inputs = (groups.GIVEN, groups.WITHHELD)
     factors = intervals.Intervals(
-        0.9, 30, {name: {measure: {intervals.ALL: 40} for measure in half} for name in inputs},
+        0.9, {name: dict.fromkeys(half, 40) for name in inputs},
         {name: {measure: {intervals.ALL: factor} for measure, factor in half.items()}
          for name in inputs}, {}, {})
     calibration.save(Calibration(factors, TrainedNurture.open(folder).sha256, LENIENT), folder)

@@ -3,29 +3,33 @@
 
 import {said, signed} from "./numbers.mjs";
 
-/** Names of the groups of a visit that may have factors of their own, see evaluation/groups.py. */
-export function groupsOf(truth, visit, estimatedWeight) {
+/** What intervals may be wider for, {name: number} of a visit, see evaluation/covariates.py. */
+export function covariatesOf(truth, visit, estimatedWeight) {
   const {groups} = truth;
   const {age_days: age, gestational_age_days: gestation, birth_weight_g: birth} = visit;
   const band = age === null ? undefined : Object.entries(groups.age_bands)
     .find(([, [first, last]]) => first <= age && age < last + 1);
-  const found = [band ? band[0] : groups.unknown_age];
-  const light = truth.rules.birth_weight_classes.findLast((row) => row.below_g !== null).below_g;
-  if ((birth ?? estimatedWeight) < light) found.push(groups.light);
-  if (gestation === null) found.push(groups.gestation_unknown);
-  else if (gestation < truth.rules.preterm_below_days.value) found.push(groups.preterm);
-  return found;
+  const within = (value, most) => Math.min(Math.max(value, 0), most);
+  const days = truth.rules.preterm_below_days.value;
+  return {
+    [band ? band[0] : groups.unknown_age]: 1,
+    ...(gestation === null ? {[groups.gestation_unknown]: 1}
+      : {[groups.early]: within((days - gestation) / 7, groups.most_weeks)}),
+    [groups.light]: within(groups.light_below_kg - (birth ?? estimatedWeight) / 1000,
+      groups.most_kg),
+  };
 }
 
 /** Ends of the intervals, {measure: [low, high]}; not a number where nothing was calibrated. */
 export function bounds(truth, factors, visit, estimates) {
   const {groups} = truth;
-  const own = groupsOf(truth, visit, estimates.weight_g?.mean ?? NaN);
+  const own = covariatesOf(truth, visit, estimates.weight_g?.mean ?? NaN);
   const given = visit.birth_weight_g === null ? groups.withheld : groups.given;
   return Object.fromEntries(Object.entries(estimates).map(([name, {mean, scale}]) => {
     const found = factors.factors[given]?.[name];
     if (!found) return [name, [NaN, NaN]];
-    const factor = own.reduce((product, group) => product * (found[group] ?? 1), 1);
+    const factor = Object.entries(own).reduce(
+      (product, [covariate, number]) => product * (found[covariate] ?? 1) ** number, 1);
     const half = found[groups.all] * factor * scale;
     return [name, [Math.max(mean - half, 0), mean + half]];
   }));
