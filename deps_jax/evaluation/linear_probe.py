@@ -68,7 +68,7 @@ def fit_classifier(space: SearchSpace, preprocess: Augment, params: Tree,
     Raises:
       ValueError: If a class has fewer than LEAST_OF_A_CLASS images.
     """
-    check_classes(images.labels, classes)
+    check_counts(images.labels, classes)
     features = _features(space, preprocess, params, subnets, calibration, images)
     fold = _folds(images.labels)
     hits = {strength: _right(features, images.labels, fold, strength) for strength in STRENGTHS}
@@ -77,7 +77,7 @@ def fit_classifier(space: SearchSpace, preprocess: Augment, params: Tree,
     return Probe(_as_parameters(model), int(hits[best][-1]), len(images))
 
 
-def check_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
+def check_counts(labels: np.ndarray, classes: Sequence[str]) -> None:
     """Raises ValueError unless every class has LEAST_OF_A_CLASS images.
 
     Args:

@@ -14,7 +14,7 @@ from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from deps_jax.data.folder import folder, labels_of
 from deps_jax.data.sources import Splits
-from deps_jax.evaluation.linear_probe import check_classes
+from deps_jax.evaluation.linear_probe import check_counts
 from deps_jax.runs.trained import read_space
 from deps_jax.space.families import SPACES
 from deps_jax.supernet.convert import count_classes, fits, kernels_of
@@ -174,5 +174,5 @@ def open_photos(photos: Path, skip_unreadable: bool = False) -> Splits:
                                      verified=not skip_unreadable)
     found = read(0)
     found = read(min(len(found.train) // HELD_OUT, MOST_VALIDATION))
-    check_classes(labels_of(found.train), found.class_names)
+    check_counts(labels_of(found.train), found.class_names)
     return found

@@ -23,10 +23,9 @@ from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.deploy import graph
 from nurture_jax.deploy.export import PRECISIONS, blank_clip, fastest_ms
 from nurture_jax.deploy.file_model import answers
-from nurture_jax.evaluation import intervals
+from nurture_jax.evaluation import intervals, uncertainty
 from nurture_jax.evaluation.coverage import EVERYBODY, covered
 from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
-from nurture_jax.evaluation.uncertainty import mean_of
 from nurture_jax.measures import WEIGHT
 from nurture_jax.runs.ablation import VARIANTS, folder_of
 from nurture_jax.runs.inference import TrainedNurture
@@ -107,16 +106,10 @@ def table(rows: Sequence[Row]) -> str:
 
 def difference(rows: Sequence[Row], form: str) -> Number:
     """Error of the weight of a form minus the network's, of the same visits, means over seeds."""
-    def by_visit(form: str) -> dict[tuple[str, str], float]:
-        runs = [{(visit["infant_id"], visit["visit_id"]): visit["weight_g"] for visit in row.visits}
-                for row in rows if row.form == form]
-        shared = set.intersection(*map(set, runs))
-        return {visit: float(np.mean([run[visit] for run in runs])) for visit in shared}
-
-    own, network = by_visit(form), by_visit(NETWORK)
-    shared = sorted(own.keys() & network.keys())
-    return mean_of(np.array([infant for infant, _ in shared]),
-                   np.array([own[visit] - network[visit] for visit in shared]))
+    own, network = (uncertainty.mean_over_runs(
+        [uncertainty.errors_by_visit(row.visits, "weight_g") for row in rows if row.form == each])
+        for each in (form, NETWORK))
+    return uncertainty.paired_difference(own, network)
 
 
 def _measured(run: Path, seed: int) -> list[Row]:

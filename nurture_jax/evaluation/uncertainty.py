@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -20,6 +20,7 @@ RESAMPLES = 2000
 LIMITS_SD = 1.96  # 95 % limits of agreement
 MINIMUM_INFANTS = 10  # below, so few distinct samples say little (our choice)
 _BATCH = 200  # resamples at a time: quickest, and 20,000 infants fit into memory
+ByVisit = dict[tuple[str, str], float]  # absolute errors by infant and visit
 
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
@@ -63,6 +64,35 @@ def mean_of(infants: np.ndarray, values: np.ndarray, seed: int = 0) -> Number:
     """
     terms = np.stack([values, np.ones(len(values))], axis=1)
     return bootstrap(infants, terms, lambda total, count: (total / count,), seed)[0]
+
+
+def errors_by_visit(rows: Sequence[Mapping], measure: str) -> ByVisit:
+    """Absolute errors of one run by infant and visit, of visits where they are known.
+
+    Args:
+      rows: infant_id, visit_id and the error of each measure; absent, or None where not known.
+      measure: One of LABELS.
+    """
+    return {(row["infant_id"], row["visit_id"]): row[measure] for row in rows
+            if row.get(measure) is not None}
+
+
+def mean_over_runs(runs: Sequence[ByVisit]) -> ByVisit:
+    """Means over the runs, of visits that all of them have; none of no run."""
+    visits = set.intersection(*map(set, runs)) if runs else ()
+    return {visit: float(np.mean([run[visit] for run in runs])) for visit in visits}
+
+
+def paired_difference(ours: ByVisit, theirs: ByVisit) -> Number:
+    """Mean difference of the visits that both have, with its interval by infant; nan of none.
+
+    Negative is nearer.
+    """
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        return Number(math.nan)
+    return mean_of(np.array([infant for infant, _ in shared]),
+                   np.array([ours[visit] - theirs[visit] for visit in shared]))
 
 
 def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, resamples: int

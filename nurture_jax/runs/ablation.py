@@ -31,9 +31,9 @@ from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.files import locks, sealed, workdir
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax.clips.clip_batches import eval_batches
+from nurture_jax.evaluation import uncertainty
 from nurture_jax.evaluation.baselines import CARRY_FORWARD, TABULAR_ONLY, fit_baselines
 from nurture_jax.evaluation.estimates import Estimates
-from nurture_jax.evaluation.uncertainty import mean_of
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.report import plots
 from nurture_jax.runs.inference import TrainedNurture
@@ -157,8 +157,7 @@ def minus(group: Sequence[Outcome], reference: Sequence[Outcome]) -> Number:
     """Absolute error of the weight in g of one variant minus that of another, see `differences`."""
     errors, others = _by_visit(group), _by_visit(reference)
     _check_same(group, errors, others)
-    return mean_of(np.array([infant for infant, _ in errors]),
-                   np.array([error - others[visit] for visit, error in errors.items()]))
+    return uncertainty.paired_difference(errors, others)
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -194,13 +193,12 @@ def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return groups
 
 
-def _by_visit(group: Sequence[Outcome]) -> dict[tuple[str, str], float]:
+def _by_visit(group: Sequence[Outcome]) -> uncertainty.ByVisit:
     """Absolute errors of the weight in g by infant and visit, the mean over the runs."""
-    runs = [{(row["infant_id"], row["visit_id"]): row["weight_g"] for row in each.visits
-             if row["weight_g"] is not None} for each in group]
+    runs = [uncertainty.errors_by_visit(each.visits, WEIGHT.name) for each in group]
     for run in runs:
         _check_same(group, run, runs[0])
-    return {visit: float(np.mean([run[visit] for run in runs])) for visit in runs[0]}
+    return uncertainty.mean_over_runs(runs)
 
 
 def _check_same(group: Sequence[Outcome], some: Mapping, others: Mapping) -> None:

@@ -31,7 +31,7 @@ from deps_jax.comparison.equal_cost import run_macs
 from deps_jax.space.subnet_text import decode, encode
 from deps_jax.training.phases import BACKWARD, passes
 from nurture_jax.clips import negatives
-from nurture_jax.evaluation.uncertainty import mean_of
+from nurture_jax.evaluation import uncertainty
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.frame_cost import macs_behind
@@ -208,23 +208,13 @@ def differences(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, dict[str, 
     found: dict[str, dict[str, Number]] = {}
     for name in plan.names:
         for measure in LABELS:
-            ours, theirs = (_by_visit(outcomes, f"{name}, {kind}", measure)
-                            for kind in (ONCE, ALONE))
-            shared = sorted(ours.keys() & theirs.keys())
-            if shared:
-                found.setdefault(name, {})[measure] = mean_of(
-                    np.array([infant for infant, _ in shared]),
-                    np.array([ours[visit] - theirs[visit] for visit in shared]))
+            ours, theirs = (uncertainty.mean_over_runs(
+                [uncertainty.errors_by_visit(each.visits, measure) for each in outcomes
+                 if each.variant == f"{name}, {kind}"]) for kind in (ONCE, ALONE))
+            number = uncertainty.paired_difference(ours, theirs)
+            if math.isfinite(number.value):
+                found.setdefault(name, {})[measure] = number
     return found
-
-
-def _by_visit(outcomes: Sequence[Outcome], variant: str, measure: str
-              ) -> dict[tuple[str, str], float]:
-    """Absolute errors by infant and visit, the mean over seeds, of visits that all seeds have."""
-    runs = [{(row["infant_id"], row["visit_id"]): row[measure] for row in each.visits
-             if row.get(measure) is not None} for each in outcomes if each.variant == variant]
-    visits = set.intersection(*map(set, runs)) if runs else ()
-    return {visit: float(np.mean([run[visit] for run in runs])) for visit in visits}
 
 
 def table(plan: Plan, outcomes: Sequence[Outcome]) -> str:

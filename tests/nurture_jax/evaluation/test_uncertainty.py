@@ -10,7 +10,16 @@ from scipy import stats
 
 from deps_jax.common.statistics.intervals import wilson
 from nurture_jax.evaluation import uncertainty
-from nurture_jax.evaluation.uncertainty import MINIMUM_INFANTS, bootstrap, draws, mean_of, share
+from nurture_jax.evaluation.uncertainty import (
+    MINIMUM_INFANTS,
+    bootstrap,
+    draws,
+    errors_by_visit,
+    mean_of,
+    mean_over_runs,
+    paired_difference,
+    share,
+)
 
 
 def ratio(total, count):
@@ -178,3 +187,26 @@ def test_drawn_infants_bring_all_their_visits():
     assert list(draws(infants[:9], 0)) == []
     assert dataclasses.astuple(uncertainty.percentiles(0.5, []))[0] == 0.5
     assert math.isnan(uncertainty.percentiles(0.5, []).low)
+
+
+def errors(values):
+    return [{"infant_id": f"n{i // 2}", "visit_id": str(i % 2), "weight_g": error}
+            for i, error in enumerate(values)]
+
+
+def test_means_over_runs_are_of_the_visits_that_all_have():
+    runs = [errors_by_visit(errors(each), "weight_g") for each in ((1.0, 2, None), (3.0, 6, 9))]
+    assert mean_over_runs(runs) == {("n0", "0"): 2, ("n0", "1"): 4}
+    assert errors_by_visit(errors((1.0,)), "arm_cm") == {} == mean_over_runs([])
+
+
+def test_the_difference_is_of_the_visits_that_both_have():
+    random = np.random.default_rng(0)
+    theirs = random.exponential(100, 60)
+    ours = errors_by_visit(errors([*(theirs[:50] - 10 + random.normal(0, 1, 50)), 10.0 ** 6]),
+                           "weight_g")
+    del ours["n25", "0"]
+    found = paired_difference(ours, errors_by_visit(errors(theirs), "weight_g"))
+    assert found.value == pytest.approx(-10, abs=0.5)
+    assert found.low < found.value < found.high < -9
+    assert math.isnan(paired_difference({}, ours).value)
