@@ -92,11 +92,11 @@ def open_predictor(path: str | Path, threads: int = 1) -> Predictor:
 
 
 def read_card(path: Path) -> dict:
-    """The card of a model file.
+    """The card of a model file, whose calibration this program can use.
 
     Raises:
       ValueError: If the model or its card is missing, damaged or does not belong to the other, or
-        the card is none, of an older version, or of measures that this program does not know.
+        the card is none, of another version, or of measures that this program does not know.
     """
     path = Path(path)
     if path.suffix != ".onnx":
@@ -123,6 +123,7 @@ def read_card(path: Path) -> dict:
     if card["rules"] != TABLE:
         sealed.tell(f"the rules of the advice in {beside} are not those of this program, which are "
                     f"used")
+    _calibration(card, path)
     return card
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from app_browser import served
 
+from deps_jax.common.files import sealed
 from nurture_jax.app.build import build
 from nurture_jax.app.packages import SHIPPED, packages
 from nurture_jax.app.serve import server
@@ -47,6 +48,12 @@ def test_what_cannot_be_built(model, tmp_path):
     shutil.copy(model.with_suffix(".json"), other.with_suffix(".json"))
     other.write_bytes(other.read_bytes() + b"\0")
     with pytest.raises(ValueError, match="was altered"):
+        build(other, tmp_path / "page")
+    shutil.copy(model, other)
+    card = sealed.read(model.with_suffix(".json"), "")
+    card["calibration"]["intervals"]["infants_per_group"] = 15
+    sealed.write(other.with_suffix(".json"), card)
+    with pytest.raises(ValueError, match="is of another version of this program"):
         build(other, tmp_path / "page")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").write_bytes(b"x")
