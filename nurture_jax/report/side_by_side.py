@@ -152,7 +152,7 @@ def table(rows: Sequence[Row]) -> str:
     """Markdown: means over runs, ± their standard deviation."""
     several = lambda values, show: show(np.mean(values)) + (
         f" ± {show(np.std(values, ddof=1))}" if len(values) > 1 else "")
-    percent, grams, cm = ("{:.1f}".format, "{:.0f}".format, "{:.2f}".format)
+    percent, grams, cm = ("{:.1f}".format, "{:z.0f}".format, "{:.2f}".format)
     short = [MEASURES[name].short for name in LABELS]
     lines = ["| visits | method | runs | accepted, % | weight, g | minus the first, g (95 % "
              "interval) | " + "".join(f"{name}, cm | " for name in short[1:])
