@@ -23,8 +23,8 @@ from nurture_jax.rules import PRETERM_BELOW_DAYS
 
 EARLY, LIGHT = "each week before 37 weeks", "each kilogram below 3 kg"
 MOST_WEEKS, LIGHT_BELOW_KG, MOST_KG = 8, 3.0, 1.5  # beyond these nobody has calibrated; ours
-# How far the logarithm of a factor is expected from 0, which is what the fit is drawn to: a third
-# more for an infant at 35 weeks or of 2.5 kg is no surprise (our choice, by simulation:
+# How far the logarithm of a factor is expected from 0, which is what the fit is drawn to: half as
+# wide again for an infant of 35 weeks or of 2.5 kg is no surprise (our choice, by simulation:
 # docs/nurture_evaluation.md).
 SPREADS = {**dict.fromkeys((*AGE_BANDS, UNKNOWN_AGE, GESTATION_UNKNOWN), 0.2),
            EARLY: 0.2, LIGHT: 0.7}

@@ -10,6 +10,7 @@ it then covers with at least the asked probability (`quantiles`).
 There is one calibration for visits with a birth weight and one for those without: every infant is
 asked about twice, once with its birth weight withheld. In each, the factor grows with how light
 and how early born an infant is, and may differ by age: as far as the calibration infants tell.
+The same infants fit this growth and calibrate, so with it the promise holds nearly.
 """
 from __future__ import annotations
 

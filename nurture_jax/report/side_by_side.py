@@ -11,7 +11,7 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,18 +118,34 @@ def read(run: Path, evaluation: str, by: str = "") -> Seen:
     """What one run says of the visits of one evaluation, in the order of their names.
 
     Raises:
-      ValueError: If there is no such evaluation or no such column.
+      ValueError: If there is no such evaluation, it is damaged or of another version, or there is
+        no such column.
     """
     folder = run / "evaluation" / evaluation
+    again = f"evaluate the run: python -m launch.evaluate_nurture --workdir {run} (--data of " \
+            f"another data set)"
     if missing := [name for name in FILES if not (folder / name).is_file()]:
-        raise ValueError(f"{folder / missing[0]} does not exist; evaluate the run: python -m "
-                         f"launch.evaluate_nurture --workdir {run} (--data of another data set)")
-    with open(folder / FILES[0], newline="", encoding="utf-8") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: (row["infant_id"], row["visit_id"]))
-    if by and by not in rows[0]:
+        raise ValueError(f"{folder / missing[0]} does not exist; {again}")
+    try:
+        with open(folder / FILES[0], newline="", encoding="utf-8") as file:
+            rows = sorted(csv.DictReader(file), key=lambda row: (row["infant_id"], row["visit_id"]))
+        if any(None in row.values() for row in rows):
+            raise ValueError(f"a row of {FILES[0]} ends early")
+        numbers = json.loads((folder / FILES[1]).read_text("utf-8"))
+        seen = _seen(run, rows, numbers)
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{folder} is damaged or of another version ({error}); {again}") from error
+    if not by:
+        return seen
+    if by not in rows[0]:
         raise ValueError(f"--by {by!r} is no column of {folder / FILES[0]}; use body, site, device "
                          f"or sex")
-    number = lambda row, name: float(row.get(name) or "nan")
+    return dataclasses.replace(seen, part=np.array([row[by] or "not known" for row in rows]))
+
+
+def _seen(run: Path, rows: Sequence[Mapping[str, str]], numbers: Mapping) -> Seen:
+    """What the rows of `predictions.csv` and the numbers of `evaluation.json` say."""
+    number = lambda row, name: float(row[name] or "nan")
     column = lambda end: np.array([[number(row, f"{name}_{end}") for name in LABELS]
                                    for row in rows])
     # A weight that is the birth weight is no evidence here either, so `measured` judges.
@@ -141,17 +157,20 @@ def read(run: Path, evaluation: str, by: str = "") -> Seen:
     known = np.isfinite(truth) & np.isfinite(low)
     return Seen(
         run, tuple((row["infant_id"], row["visit_id"]) for row in rows),
-        np.array([row[by] or "not known" if by else EVERYBODY for row in rows]),
+        np.full(len(rows), EVERYBODY),
         np.array([row["gate"] != "rejected" for row in rows]),
         column("estimated") - truth,
-        np.where(known, (low <= truth) & (truth <= high), np.nan),
-        _minus_table(json.loads((folder / FILES[1]).read_text("utf-8"))))
+        np.where(known, (low <= truth) & (truth <= high), np.nan), _minus_table(numbers))
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown: means over runs, ± their standard deviation."""
-    several = lambda values, show: show(np.mean(values)) + (
-        f" ± {show(np.std(values, ddof=1))}" if len(values) > 1 else "")
+    def several(values: Sequence[float], show: Callable[[float], str]) -> str:
+        if not np.isfinite(values).all():  # a measure that none of these visits has
+            return ""
+        spread = f" ± {show(np.std(values, ddof=1))}" if len(values) > 1 else ""
+        return show(np.mean(values)) + spread
+
     percent, grams, cm = ("{:.1f}".format, "{:z.0f}".format, "{:.2f}".format)
     short = [MEASURES[name].short for name in LABELS]
     lines = ["| visits | method | runs | accepted, % | weight, g | minus the first, g (95 % "
@@ -164,7 +183,8 @@ def table(rows: Sequence[Row]) -> str:
             f"{several([100 * each for each in row.accepted], percent)} | "
             f"{several(row.mae[WEIGHT.name], grams)} | {farther} | "
             + "".join(f"{several(row.mae[name], cm)} | " for name in LABELS[1:])
-            + ", ".join(grams(100 * np.mean(row.coverage[name])) for name in LABELS) + " |")
+            + ", ".join(several([100 * np.mean(row.coverage[name])], grams) or "none"
+                        for name in LABELS) + " |")
     of_all = [row for row in rows if row.part == EVERYBODY]
     beside = [f"{row.method}: the weight minus that of the {TABULAR_ONLY}, each run on what it "
               f"accepts: " + ", ".join(each.text(grams, sign=True, unit="g")

@@ -1,6 +1,7 @@
 """Runs side by side: the visits that all accept, seeds apart, and who is nearer (fabricated)."""
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -124,3 +125,25 @@ def test_the_table_and_its_numbers(rows, tmp_path):
 def test_refusals(folder, runs, evaluation, by, message):
     with pytest.raises(ValueError, match=message):
         side_by_side.compare({name: [folder / name] for name in runs}, evaluation, by)
+
+
+@pytest.mark.parametrize(("name", "damage"), [
+    ("predictions.csv", lambda text: text[:len(text) // 2]),
+    ("predictions.csv", lambda text: text.replace("weight_g_low", "weight_low")),
+    ("evaluation.json", lambda text: text[:len(text) // 2]),
+    ("evaluation.json", lambda text: text.replace('"differences"', '"difference"')),
+    ("evaluation.json", lambda text: "[]"),
+])
+def test_damage_is_named(folder, name, damage, tmp_path):
+    run = shutil.copytree(folder / "near_0", tmp_path / "run")
+    path = run / "evaluation" / "test" / name
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(ValueError, match=r"test is damaged or of another version .*; evaluate"):
+        side_by_side.read(run, "test")
+
+
+def test_what_none_of_the_visits_has_is_left_empty(rows):
+    nothing = {name: [float("nan")] for name in LABELS}
+    bare = dataclasses.replace(rows[1], common=0, mae=nothing, coverage=nothing, farther=None)
+    line = side_by_side.table([rows[0], bare]).splitlines()[5]
+    assert line.endswith("|  |  |  |  |  |  | none, none, none, none, none |") and "nan" not in line
