@@ -257,7 +257,7 @@ def gate() -> ConfigDict:
         "least_proportions": 0.7,
         "most_size_change": 0.25,
         "familiar_recordings": 0.98,  # of those that calibrate
-        "rightly_told": 0.95,  # of those, too: lengths of reference objects
+        "rightly_told": 0.95,  # of those at least: lengths of reference objects
         "least_reference_frames": 0.5,
         "most_cut_frames": 0.5,
         "least_contact": 0.05,

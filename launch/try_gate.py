@@ -16,8 +16,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of an evaluated training 
 PHOTOS = flags.DEFINE_string("photos", "", "folder of pictures and videos without a newborn")
 CLIPS = flags.DEFINE_integer("clips", 100, "of each kind that is drawn, and of all pictures of a "
                              "folder; of more pictures one each")
-RENDERED = flags.DEFINE_integer("rendered", 0, "rendered clips of each kind (10 to 20 a minute and "
-                                "core)")
+RENDERED = flags.DEFINE_integer("rendered", 0, "rendered clips of each kind (some 400 a minute and "
+                                "core at 96 px)")
 KINDS = flags.DEFINE_list("kinds", [], "kinds that are drawn or rendered, all if none is given")
 RULERS = flags.DEFINE_integer("rulers", 0, "rendered infants, each beside rulers of 15, 20, 30 and "
                               "60 cm that are told rightly and wrongly; nothing else is tried")

@@ -81,7 +81,7 @@ def _gate() -> dict[str, Any]:
             "trunk": evidence.TRUNK, "sharpness_px": recording_gate.SHARPNESS_PX,
             "smoothing_px": recording_gate.SMOOTHING_PX,
             "scale": {"spans": scale.SPANS, "least_clear": scale.LEAST_CLEAR, "known": scale.KNOWN,
-                      "new_length": scale.NEW_LENGTH}}
+                      "new_length": scale.ALIKE}}
 
 
 def _video() -> dict[str, Any]:

@@ -46,8 +46,8 @@ class Limits:
       most_size_change: Spread of the newborn's size over the frames, as a part of it.
       familiar_recordings: Share of the recordings of calibration that must count as like those of
         training; it sets the limit of `familiarity`.
-      rightly_told: Share of the recordings of calibration whose reference object must count as of
-        the length that was told; it sets the limit of `scale`.
+      rightly_told: Least share of the recordings of calibration whose reference object must count
+        as of the length that was told; it sets the limit of `scale`.
       least_reference_frames: The same of the reference object; it may be hidden now and then.
       most_cut_frames: Share of the found frames in which the newborn may reach the border.
       least_contact: Share of a side of the picture that the mask must touch to count as reaching

@@ -9,6 +9,7 @@ its limit is calibrated on recordings that trained nothing. Pure NumPy; our desi
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,9 @@ KNOWN = (("birth_weight_g", np.log(3000.0), 0.2), ("age_days", 15.0, 15.0),
 _RIDGE = 1.0  # of the expected lengths, in visits
 _SHRINK = 0.05  # of the covariance, towards its diagonal
 _ROUNDS, _OUTLIER = 4, 6.0  # of the fit; differences of so many medians are left out, about 4 sigma
-NEW_LENGTH = 1.15  # factor beyond the shortest and longest of training that is still tried; ours
+# Lengths within such a factor count as one: common rulers differ by a third (15, 20, 30 cm), and
+# recordings that look a tenth off are estimated like others. docs/nurture_evaluation.md; ours.
+ALIKE = 1.15
 FEWEST = 40  # recordings of training, below which nothing is compared
 
 
@@ -44,7 +47,7 @@ class Scale:
       lengths_cm: Those of the training split, ascending.
       expected: Coefficients of every measured logarithm, [k, m]; empty where nothing is compared.
       weights: Weights of their differences in the logarithm of the factor, [k].
-      limit: Largest logarithm that is accepted, either way.
+      limit: Largest logarithm that is accepted, either way; at least that of ALIKE.
 
     Raises:
       ValueError: If the sizes do not go together.
@@ -63,7 +66,7 @@ class Scale:
     @property
     def range_cm(self) -> tuple[float, float]:
         """The shortest and the longest reference object that may be told."""
-        return self.lengths_cm[0] / NEW_LENGTH, self.lengths_cm[-1] * NEW_LENGTH
+        return self.lengths_cm[0] / ALIKE, self.lengths_cm[-1] * ALIKE
 
     def looks_cm(self, measured: np.ndarray, visit: Visit) -> float | None:
         """How long the reference object is by the newborn beside it; None without an answer.
@@ -120,7 +123,7 @@ def fit(training: Sequence[tuple[np.ndarray, Visit]], held_out: Sequence[tuple[n
     Args:
       training: What `measure` gives of the recordings of training, and what is known of each.
       held_out: The same of recordings that trained nothing.
-      share: Share of these that count as rightly told.
+      share: Share of these that count as rightly told, at least.
 
     Returns:
       One that compares nothing where there are fewer than FEWEST recordings of training.
@@ -140,8 +143,10 @@ def fit(training: Sequence[tuple[np.ndarray, Visit]], held_out: Sequence[tuple[n
     scale = Scale(lengths, tuple(map(plain, expected)), plain(weights))
     off = [abs(np.log(looks / told_cm(visit))) for row, visit in held_out
            if (looks := scale.looks_cm(row, visit)) is not None]
-    return dataclasses.replace(scale, limit=float(
-        np.quantile(off, share, method="higher"))) if off else Scale(lengths)
+    if not off:
+        return Scale(lengths)
+    limit = max(float(np.quantile(off, share, method="higher")), math.log(ALIKE))
+    return dataclasses.replace(scale, limit=limit)
 
 
 def _solve(rows: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 
 from nurture_jax.clinic.checks import Limits, failing, failures
 from nurture_jax.clinic.recording_gate import inspect
-from nurture_jax.clinic.scale import FEWEST, SPANS, Scale, fit, measure, told_cm
+from nurture_jax.clinic.scale import ALIKE, FEWEST, SPANS, Scale, fit, measure, told_cm
 from nurture_jax.measures import KEYPOINTS
 from nurture_jax.records.visit import Visit
 
@@ -78,6 +78,17 @@ def test_one_length_alone_is_enough_to_refuse_others():
         looks = scale.looks_cm(row, dataclasses.replace(visit, reference_cm=None))
         wrong = abs(math.log(looks / 30)) > scale.limit
         assert wrong or visit.reference_cm == 30
+
+
+def test_however_precise_the_lengths_are_a_tenth_is_not_taken_for_wrong():
+    """No ruler that lies about is a tenth longer; refusing it would refuse good recordings."""
+    precise = fit(recordings(300, 0, noise=0.02), recordings(80, 1, noise=0.02), 0.95)
+    coarse = fit(recordings(300, 0, noise=0.4), recordings(80, 1, noise=0.4), 0.95)
+    assert precise.limit == math.log(ALIKE) < coarse.limit
+    row, visit = recordings(1, 2, (30.0,), noise=0.02)[0]
+    for told, wrong in ((30, False), (33, False), (36, True), (24, True)):
+        looks = precise.looks_cm(row, dataclasses.replace(visit, reference_cm=told))
+        assert (abs(math.log(looks / told)) > precise.limit) == wrong, (told, looks)
 
 
 def test_too_few_recordings_and_files():
