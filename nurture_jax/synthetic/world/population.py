@@ -82,11 +82,15 @@ def generator(seed: int, *path: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=path))
 
 
-def draw_infant(seed: int, index: int, visits_per_infant: int = 3) -> Infant:
-    """Infant `index` of the population `seed`, with one to `visits_per_infant` visits."""
+def draw_infant(seed: int, index: int, visits_per_infant: int = 3,
+                preterm_share: float = PRETERM_SHARE) -> Infant:
+    """Infant `index` of the population `seed`, with one to `visits_per_infant` visits.
+
+    With a larger `preterm_share` those who were born preterm still are.
+    """
     rng = generator(seed, index)
     sex = "M" if rng.random() < 0.51 else "F"  # 105 boys to 100 girls
-    preterm = rng.random() < PRETERM_SHARE
+    preterm = rng.random() < preterm_share
     days = 259 - rng.exponential(13) if preterm else rng.normal(274.5, 7.5)
     gestation = int(np.clip(days, 203, 258) if preterm else np.clip(days, 259, 294))
     scores = np.linalg.cholesky(CORRELATION) @ np.clip(rng.standard_normal(5), -2.8, 2.8)

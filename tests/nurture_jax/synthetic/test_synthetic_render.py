@@ -196,6 +196,7 @@ def test_table_has_gaps_at_the_stated_rates(ellipsoids_filmed):
     ({"short_sides_px": ()}, "even numbers in 64..1080"),
     ({"fps": 100.0}, "not in 2..60"),
     ({"seed": -1}, "negative"),
+    ({"preterm": 30.0}, "give a share such as 0.3"),
     ({"body": "smil"}, "not one of ellipsoids, anny, both"),
     ({"annotated_frames": 4}, "not in 1..3"),
 ])

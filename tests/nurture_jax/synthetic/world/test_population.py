@@ -46,6 +46,16 @@ def test_growth_is_that_of_the_standard(measure, factors):
         assert len(scores) == 2 and abs(np.mean(scores)) < MEDIAN_Z, (day, scores)
 
 
+def test_a_population_may_have_more_preterm_infants():
+    """Those who were born preterm still are, and are the same."""
+    more, usual = ([draw_infant(1, i, preterm_share=share) for i in range(1500)]
+                   for share in (0.3, population.PRETERM_SHARE))
+    early = lambda infants: {infant.index for infant in infants
+                             if infant.gestational_age_days < 259}
+    assert abs(len(early(more)) - 450) < 60 and early(usual) < early(more)
+    assert all(more[i] == usual[i] for i in early(usual))
+
+
 def test_infants_do_not_depend_on_each_other_and_grow():
     assert draw_infant(0, 7) == draw_infant(0, 7) != draw_infant(0, 8)
     infant = draw_infant(0, 7)
