@@ -124,8 +124,9 @@ def training(*, epochs: float, batch_size: int, dropout_rate: float = 0.0) -> Co
         "epochs": epochs,
         "batch_size": batch_size,
         "label_smoothing": 0.1,
-        "dropout_rate": dropout_rate,  # full model only
-        "drop_connect_rate": 0.0,  # full model only
+        # Both: of a sandwich's first network, of networks alone, and of all of ofa's and compofa's.
+        "dropout_rate": dropout_rate,
+        "drop_connect_rate": 0.0,
         "norm_momentum": 0.1,
         "dtype": "float32",  # or bfloat16
         "zero_scales": False,

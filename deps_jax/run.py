@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from deps_jax.common.command.arguments import OneSentence
+from deps_jax.common.command.mendable import is_mendable, sentence
 from deps_jax.export.runtime import Model
 
 
@@ -21,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="of onnxruntime")
     try:
         options = parser.parse_args(arguments)
+        if options.top < 1 or options.threads < 0:
+            raise ValueError(f"--top {options.top} and --threads {options.threads} must be 1 or "
+                             f"more (threads of 0 are all cores)")
         model = Model(options.model, options.threads)
         for photo in options.photos:
             if not photo.is_file():
@@ -28,8 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(photo)
             for name, probability in model.classify(photo, options.top):
                 print(f"  {probability:6.1%}  {name}")
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        if not is_mendable(error):
+            raise
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
-        "common.files": "sealed locks checksums workdir tensors",
+        "common.files": "one_writer sealed locks checksums workdir tensors",
         "common.compiled": "freed machine cpp described programs",
         "common.processes": "together start",
         "common.loop": "metrics goodput peak optim parallel profile reading batches state "

@@ -47,7 +47,7 @@ def write_report(folder: Path) -> str:
     records.sort(key=lambda record: (order.index(record["name"]), record["seed"]))
     image = picture(records, reference, comparison.measured_on)
     missing = _missing(comparison, records)
-    sealed.replace(folder / CSV, sealed.rows(rows(records)))
+    sealed.replace(folder / CSV, sealed.rows(rows(records, comparison.measured_on)))
     sealed.replace(folder / FIGURE, image)
     sealed.replace(folder / PAGE, render(
         __package__, "comparison.html.j2", title="Methods at equal cost",

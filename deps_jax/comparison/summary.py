@@ -47,8 +47,13 @@ class Spread:
         return self.mean - float(half), self.mean + float(half)
 
 
-def rows(records: Sequence[Mapping]) -> list[dict]:
-    """A line for each subnet of each run, and one without a subnet for a run that diverged."""
+def rows(records: Sequence[Mapping], measured_on: str = "test") -> list[dict]:
+    """A line for each subnet of each run, and one without a subnet for a run that diverged.
+
+    Args:
+      measured_on: Split of the images that the records' results are of; "test_images" is empty
+        where it is another one.
+    """
     found = []
     for record in records:
         own = {name: record[name] for name in (
@@ -63,8 +68,9 @@ def rows(records: Sequence[Mapping]) -> list[dict]:
             else:
                 measured |= {"top1_low": "", "top1_high": ""}
             found.append({"run": record["name"], "method": record["method"],
-                          "seed": record["seed"], **measured, "test_images": result["images"],
-                          **own})
+                          "seed": record["seed"], **measured,
+                          "test_images": result["images"] if measured_on == "test" else "",
+                          **own, "measured_on": measured_on, "images": result["images"]})
     return found
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -84,26 +85,42 @@ def folder(root: str, *, validation_images: int, seed: int, chosen: tuple[str, .
         classes differ between the splits, there are too few images, or some are unreadable and not
         to be skipped.
     """
-    top = Path(root)
-    if not root or not top.is_dir():
-        raise ValueError(f"data folder {root!r} does not exist; set --config.data.dir to a folder "
-                         f"of class folders")
-    parted = (top / "train").is_dir()
-    train, classes = scan(top / "train" if parted else top, top, chosen)
-    test = None
-    for name in _HELD_OUT if parted else ():
-        if (top / name).is_dir():
-            test, other = scan(top / name, top, chosen)
-            if other != classes:
-                raise ValueError(f"{top / name} has classes {other}, {top / 'train'} has "
-                                 f"{classes}; both need the same class folders")
-            break
+    (first, train, classes), *held_out = [
+        (place, *scan(place, Path(root), chosen)) for place in _places(root)]
+    for place, _, other in held_out:
+        if other != classes:
+            raise ValueError(f"{place} has classes {other}, {first} has {classes}; both need the "
+                             f"same class folders")
+    test = held_out[0][1] if held_out else None
     sources = [source if verified else check_images(source, skip_unreadable)
                for source in (train, test) if source]
     if test is None:
         sources = list(split(sources[0], len(sources[0]) // 5, seed=0))
     train, validation = split(sources[0], validation_images, seed)
     return Splits(train, validation, sources[1], classes)
+
+
+def image_names(root: str) -> Iterator[str]:
+    """Yields the names of all images of all classes, also of damaged ones; nothing is decoded.
+
+    Raises:
+      ValueError: If the folder is missing, or train or test are empty or of one class. Classes may
+        differ between the two: some may be left out by `folder`.
+    """
+    for place in _places(root):
+        yield from scan(place, Path(root))[0].names
+
+
+def _places(root: str) -> list[Path]:
+    """The folders of the train and of the test split; of one alone where nothing is held out."""
+    top = Path(root)
+    if not root or not top.is_dir():
+        raise ValueError(f"data folder {root!r} does not exist; set --config.data.dir to a folder "
+                         f"of class folders")
+    if not (top / "train").is_dir():
+        return [top]
+    held_out = [top / name for name in _HELD_OUT if (top / name).is_dir()]
+    return [top / "train", *held_out[:1]]
 
 
 def scan(top: Path, root: Path, chosen: tuple[str, ...] = ()

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from deps_jax.common.command.few import few
-from deps_jax.data.folder import folder
+from deps_jax.data.folder import image_names
 from deps_jax.data.load import Data
-from deps_jax.data.sources import Subset, names_of, tfds_builder
+from deps_jax.data.sources import tfds_builder
 
 
 def listing(data: Data) -> dict:
     """{"files": {name: bytes}, "facts": {what: value}} of a data set, as plain values.
 
     Names are relative to `data.dir`, so the same data elsewhere has the same listing. Of a folder
-    the files are its images, of a data set of tensorflow-datasets all of its version; of both,
-    pixels are not read. Digits come with scikit-learn and are hashed.
+    the files are its images, those of classes that `data.classes` leaves out, too; of a data set
+    of tensorflow-datasets all of its version; of both, pixels are not read. Digits come with
+    scikit-learn and are hashed.
 
     Raises:
       ValueError: If the data is not there.
@@ -26,7 +27,7 @@ def listing(data: Data) -> dict:
     if data.name == "digits":
         return {"files": {}, "facts": _digits()}
     if data.name == "folder":
-        return {"files": _sizes(Path(data.dir), _images(data)), "facts": {}}
+        return {"files": _sizes(Path(data.dir), image_names(data.dir)), "facts": {}}
     return _tfds(data)
 
 
@@ -60,15 +61,6 @@ def _some(what: str, names: Iterable[str]) -> str:
 
 def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in names}
-
-
-def _images(data: Data) -> Iterable[str]:
-    """Yields the names of all images of a folder, also of damaged ones; nothing is decoded."""
-    splits = folder(data.dir, validation_images=0, seed=0, verified=True)
-    for source in (splits.train, splits.test):
-        while isinstance(source, Subset):
-            source = source.source
-        yield from names_of(source)
 
 
 def _tfds(data: Data) -> dict:

@@ -13,6 +13,8 @@ from deps_jax.common.files.workdir import flatten
 from deps_jax.evaluation.certainty import FEW_IMAGES, ends, interval, percent
 from deps_jax.evaluation.meter import SubnetResult
 
+VALIDATION = "validation/"  # how names of metrics of held-out images begin, before the subnet's
+
 
 def table(results: Sequence[SubnetResult]) -> str:
     """Results as text of fixed width, one line for each subnet below a head line.
@@ -79,23 +81,31 @@ def _bars(results: Sequence[SubnetResult]) -> list[list[float]] | None:
 def plot_training(records: Sequence[dict]) -> bytes:
     """Losses and accuracies over steps, from the run's metrics, as PNG."""
     figure = matplotlib.figure.Figure(figsize=(9.6, 3.4), layout="constrained")
-    groups = (("loss", ("loss", "subnet_loss")),
-              ("top-1", ("top1", "validation/smallest", "validation/largest")))
+    validated = dict.fromkeys(
+        name for record in records for name in record if name.startswith(VALIDATION))
+    groups = (("loss", ("loss", "subnet_loss")), ("top-1", ("top1", *validated)))
     for i, (label, names) in enumerate(groups):
         axes = figure.add_subplot(1, 2, i + 1, xlabel="step", ylabel=label)
         for name in names:
             points = [(record["step"], record[name]) for record in records if name in record]
             if points:
-                axes.plot(*zip(*points, strict=True), label=_LABELS[name])
+                axes.plot(*zip(*points, strict=True), label=_label(name))
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
     return png(figure)
 
 
-_LABELS = {"loss": "full model", "subnet_loss": "subnets", "top1": "full model, training images",
-           "validation/smallest": "smallest, validation",
-           "validation/largest": "largest, validation"}
+def _label(name: str) -> str:
+    """What a line of the plot is of.
+
+    The first network of a step is the full model in most sandwiches; it is another one where that
+    is trained alone, and a sampled one in OFA's phases.
+    """
+    if name.startswith(VALIDATION):
+        return f"{name.removeprefix(VALIDATION)}, validation"
+    return {"loss": "first network", "subnet_loss": "other subnets",
+            "top1": "first network, training images"}[name]
 
 
 def write_html(path: Path, results: Sequence[SubnetResult], details: dict, records: Sequence[dict],

@@ -29,17 +29,18 @@ EXPAND_INT8 = {"session.disable_quant_qdq": "1"}
 
 
 def session(model: bytes, threads: int = 1,
-            entries: Mapping[str, str] = EXPAND_INT8) -> onnxruntime.InferenceSession:
+            entries: Mapping[str, str] = EXPAND_INT8, what: str = "the model"
+            ) -> onnxruntime.InferenceSession:
     """An onnxruntime session on the CPU.
 
     Args:
       model: A serialised ONNX model.
       threads: Threads that share the work of one node.
       entries: Configuration of the session.
+      what: What the model is, for the message where it cannot be read.
 
     Raises:
-      ValueError: If onnxruntime is not installed. A model that it cannot read raises one of its
-        own errors.
+      ValueError: If onnxruntime is not installed, or cannot read the model.
     """
     if onnxruntime is None:
         raise ValueError("onnxruntime is not installed; install it, or the extra that holds it: "
@@ -50,7 +51,19 @@ def session(model: bytes, threads: int = 1,
     options.log_severity_level = 3
     for name, value in entries.items():
         options.add_session_config_entry(name, value)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        if not type(error).__module__.startswith("onnxruntime") or "alloc" in str(error):
+            raise  # too little memory is no fault of the model
+        raise ValueError(f"onnxruntime {onnxruntime.__version__} cannot read {what} "
+                         f"({_reason(error)}): it is damaged, or made for a later version; make it "
+                         f"again, or update onnxruntime") from error
+
+
+def _reason(error: Exception) -> str:
+    """What onnxruntime says, without its codes."""
+    return (str(error).splitlines() or [""])[0].rsplit(" : ", 1)[-1].strip(" .")[:200]
 
 
 def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
@@ -70,10 +83,15 @@ def measure(models: Mapping[str, bytes], *, threads: int = 1, rounds: int = 20,
 
     Returns:
       By name, {"p10_ms", "median_ms"}: the 10th percentile and the median over all calls.
+
+    Raises:
+      ValueError: If there is no round, or onnxruntime cannot read a model.
     """
+    if rounds < 1:
+        raise ValueError(f"rounds {rounds} time nothing; use 1 or more")
     calls, durations = {}, {name: [] for name in models}
     for name, model in models.items():
-        opened = session(model, threads, entries)
+        opened = session(model, threads, entries, f"the model {name!r}" if name else "the model")
         inputs = {node.name: _noise(node.shape, node.type) for node in opened.get_inputs()}
         calls[name] = lambda opened=opened, inputs=inputs: opened.run(None, inputs)
     for _ in progress(range(rounds)):
@@ -130,15 +148,20 @@ def main() -> int:
     options = parser.parse_args()
     index = options.models / "names.json"
     try:
+        if options.rounds < 1 or options.threads < 0:
+            raise ValueError(f"--rounds {options.rounds} and --threads {options.threads} must be 1 "
+                             f"or more (threads of 0 are all cores)")
         if not index.is_file():
             raise ValueError(f"{index} does not exist; run this beside the folder 'models' of the "
                              f"kit")
-        names = json.loads(index.read_text())
+        names, question = _fields(index), options.models.parent / "question.json"
+        # What was asked stands beside the answer, so that int8 is never taken for fp32.
+        asked = {"question": _fields(question)} if question.is_file() else {}
         models = {name: (options.models / f"{stem}.onnx").read_bytes()
                   for stem, name in names.items()}
         latencies = measure(models, threads=options.threads, rounds=options.rounds,
                             progress=_print_rounds)
-        record = {"device": describe_device(options.threads), "rounds": options.rounds,
+        record = {**asked, "device": describe_device(options.threads), "rounds": options.rounds,
                   "latencies": latencies}
         options.out.write_text(json.dumps(record, indent=2) + "\n")
     except (OSError, ValueError) as error:  # of a full disk, too
@@ -146,6 +169,18 @@ def main() -> int:
         return 2
     print(f"written: {options.out}")
     return 0
+
+
+def _fields(path: Path) -> dict:
+    """The named fields of a file of the kit; ValueError if it has none."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged, it is no longer JSON with named fields; unzip the "
+                         f"kit again")
+    return found
 
 
 def _print_rounds(rounds: range) -> Iterator[int]:

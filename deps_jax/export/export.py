@@ -25,7 +25,7 @@ from deps_jax.evaluation.certainty import (
 from deps_jax.evaluation.meter import Meter
 from deps_jax.export import model_card, onnx_writer
 from deps_jax.export.device_timer import describe_device, measure
-from deps_jax.export.runtime import Model, Preprocessing, read_card
+from deps_jax.export.runtime import Model, Preprocessing, beside, read_card
 from deps_jax.export.stablehlo import from_stablehlo, to_stablehlo
 from deps_jax.export.static_int8 import quantise_statically
 from deps_jax.runs.trained import TrainedRun, file_name, save_statistics
@@ -102,7 +102,8 @@ def export(run: TrainedRun, subnet: Subnet, folder: Path,
            meter: Meter | None = None) -> Exported:
     """Cuts out, recalibrates, writes, runs and compares one subnet.
 
-    Writes NAME.onnx (or .stablehlo), NAME.json (the card) and NAME.batch_stats.npz in `folder`.
+    Writes NAME.onnx, NAME.json (the card) and NAME.batch_stats.npz in `folder`, or NAME.stablehlo,
+    NAME.stablehlo.json and NAME.stablehlo.batch_stats.npz.
 
     Args:
       subnet: A static subnet.
@@ -128,7 +129,7 @@ def export(run: TrainedRun, subnet: Subnet, folder: Path,
     card |= {"model": path.name, "size_bytes": len(content),
              "sha256": hashlib.sha256(content).hexdigest()}
     model_card.write(path, card)  # what follows runs the two files as a device would
-    save_statistics(path.with_suffix(".batch_stats.npz"), batch_stats)
+    save_statistics(beside(path, ".batch_stats.npz"), batch_stats)
     results, failures = compare(_runner(path, settings), meter.held_out, expected,
                                 settings.precision)
     unsure = doubts(results, settings.precision)

@@ -9,7 +9,7 @@ from deps_jax.common.command.source import git_commit
 from deps_jax.common.files import sealed
 from deps_jax.export import onnx_writer
 from deps_jax.export.device_timer import EXPAND_INT8
-from deps_jax.export.runtime import Preprocessing
+from deps_jax.export.runtime import Preprocessing, beside
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.space.cost import macs, params, peak_activation_bytes
 from deps_jax.space.plain import to_plain
@@ -49,6 +49,6 @@ def describe(run: TrainedRun, subnet: Subnet, cut: Network, preprocessing: Prepr
 
 def write(model: Path, card: dict) -> Path:
     """Writes the card beside its model and returns the path of the card."""
-    path = model.with_suffix(".json")
+    path = beside(model, ".json")
     sealed.write(path, card)
     return path

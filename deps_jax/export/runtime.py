@@ -99,19 +99,19 @@ class Model:
 
     Raises:
       ValueError: If a file is missing, damaged or does not belong to the other, or onnxruntime
-        is not installed.
+        is not installed or cannot read the model.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         path = Path(path)
         self.card = read_card(path)
-        needed = _Needed.of(self.card, path.with_suffix(".json"))
+        needed = _Needed.of(self.card, beside(path, ".json"))
         self.preprocessing, self.classes = needed.preprocessing, list(needed.classes)
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != needed.sha256:
             raise ValueError(f"{path} is damaged, or it is not the model of {path.stem}.json: "
                              f"their SHA-256 differ; export the model again")
-        self._session = session(content, threads, needed.session_options)
+        self._session = session(content, threads, needed.session_options, str(path))
 
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Logits [b, classes] float32 of b RGB images [h, w, 3] uint8 of any size."""
@@ -134,6 +134,15 @@ class Model:
         return [(self.classes[i], float(probabilities[i])) for i in order]
 
 
+def beside(model: Path, ending: str) -> Path:
+    """The file with an ending that belongs to a model, such as NAME.json to NAME.onnx.
+
+    That of NAME.stablehlo is NAME.stablehlo.json: a subnet in both formats has two cards.
+    """
+    own = model.suffix == ".onnx"
+    return model.with_suffix(ending) if own else model.with_name(model.name + ending)
+
+
 def read_card(path: Path) -> dict:
     """The card of a model file.
 
@@ -141,7 +150,7 @@ def read_card(path: Path) -> dict:
       ValueError: If the model or its card is missing, or the card is damaged or none.
     """
     path = Path(path)
-    card = path.with_suffix(".json")
+    card = beside(path, ".json")
     for file, what in ((path, "model"), (card, "card of the model")):
         if not file.is_file():
             raise ValueError(f"{file} does not exist; the {what} is written by "

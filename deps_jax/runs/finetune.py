@@ -8,6 +8,7 @@ from deps_jax.common.files import workdir
 from deps_jax.runs.trained import read_space
 from deps_jax.space.candidate import parse_candidate
 from deps_jax.space.subnet_text import encode
+from deps_jax.training.experiment import Experiment
 
 # Of the supernet's peak rate: better than a quarter of it (docs/results.md); OFA published none.
 RATE = 0.4
@@ -44,12 +45,13 @@ def finetune_config(folder: Path, name: str, *, epochs: float, rate: float = RAT
     if resolution != space.resolution and not config["data"].get("resize"):
         config["data"]["resolution"] = config["data"].get("resolution") or space.resolution
     config["training"] |= {"epochs": epochs, "resolutions": []}
-    config["evaluation"]["subnets"] = [text]
+    config["evaluation"] = {**config.get("evaluation", {}), "subnets": [text]}
     config.setdefault("cadence", {})["evaluate_every"] = 0
-    optimizer = config["optimizer"]
-    optimizer |= {field: rate * optimizer[field] for field in (
-        "learning_rate", "min_learning_rate") if field in optimizer}
-    optimizer |= {"warmup_epochs": 0.0}
+    # What the config leaves to defaults is scaled, too.
+    optimizer = workdir.understood(folder, Experiment.from_dict).optimizer
+    config["optimizer"] = {
+        **config.get("optimizer", {}), "learning_rate": rate * optimizer.learning_rate,
+        "min_learning_rate": rate * optimizer.min_learning_rate, "warmup_epochs": 0.0}
     if data_dir is not None:
         config["data"]["dir"] = data_dir
     return config

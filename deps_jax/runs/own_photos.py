@@ -138,6 +138,7 @@ def photos_config(photos: Path, start: Start, *, resolution: int = 0, epochs: fl
     count, devices = len(found.train), jax.local_device_count()
     whole = lambda most: max(min(most, count) // devices, 1) * devices  # divides by the devices
     batch, calibration = whole(BATCH), whole(CALIBRATION_BATCH)
+    epochs = epochs or max(EPOCHS, STEPS / (count // batch))
     plain = {"method": {"name": "plain"}, "subnet": start.subnet}
     return {
         "seed": seed, "init_from": str(start.weights), "fit_classifier": True,
@@ -149,9 +150,8 @@ def photos_config(photos: Path, start: Start, *, resolution: int = 0, epochs: fl
         "space": {**start.space, "resolution": resolution or start.resolution},
         "optimizer": {"name": "sgd", "learning_rate": rate, "schedule": "cosine",
                       "min_learning_rate": 0.0, "momentum": 0.9, "weight_decay": 3e-5,
-                      "warmup_epochs": 1.0, "warmup_learning_rate": 0.0},
-        "training": {"epochs": epochs or max(EPOCHS, STEPS / (count // batch)),
-                     "batch_size": batch},
+                      "warmup_epochs": min(1.0, epochs / 4), "warmup_learning_rate": 0.0},
+        "training": {"epochs": epochs, "batch_size": batch},
         "evaluation": {"batch_size": whole(CALIBRATION_BATCH),
                        "subnets": [start.subnet] if start.subnet else [],
                        "calibration_images": min(CALIBRATION, count) // calibration * calibration,

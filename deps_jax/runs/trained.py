@@ -11,6 +11,7 @@ from flax.traverse_util import unflatten_dict
 
 from deps_jax.common.files import sealed, workdir
 from deps_jax.common.files.tensors import load_state_dict
+from deps_jax.common.loop.parallel import check_batch_size
 from deps_jax.common.loop.run import saved
 from deps_jax.data.sources import Source, Splits, split
 from deps_jax.evaluation.meter import Meter
@@ -22,7 +23,7 @@ from deps_jax.supernet import supernet
 from deps_jax.supernet.initial_weights import evaluated_field
 from deps_jax.supernet.tensors import Tree
 from deps_jax.training import run_records
-from deps_jax.training.experiment import Experiment, build, check_batches
+from deps_jax.training.experiment import Experiment, build
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,9 @@ class TrainedRun:
             damaged, or the data has changed since the run began.
         """
         experiment = _read_experiment(folder, data_dir)
-        check_batches(experiment)
+        # Not the batches of training: nothing is trained, and this machine may have other devices.
+        check_batch_size(experiment.evaluation.batch_size)
+        check_batch_size(experiment.evaluation.calibration_batch_size)
         kept = run_records.read(folder)
         space, splits = build(experiment, kept, kept and kept.space)
         params, step = load_trained(space, folder)
@@ -141,8 +144,10 @@ class TrainedRun:
         evaluation = self.experiment.evaluation
         method = self.experiment.method
         decay = self.experiment.training.average_decay
+        exact = evaluation.dtype == "float32"  # as all results of earlier versions that do not say
         return {"method": method.name, "aggregation": method.aggregation,
                 **({"average_decay": decay} if decay else {}),
+                **({} if exact else {"evaluation_dtype": evaluation.dtype}),
                 "data": self.experiment.data.name, "step": self.step, "seed": self.experiment.seed,
                 "calibration_images": evaluation.calibration_images,
                 "calibration_batch_size": evaluation.calibration_batch_size,

@@ -14,6 +14,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,9 +28,10 @@ from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
 from deps_jax.export import device_timer, onnx_writer
 from deps_jax.search import timings
+from deps_jax.search.piece_names import PieceNames
 from deps_jax.space.cost import BlockTable, pieces
 from deps_jax.space.layers import Layer, layers
-from deps_jax.space.plain import from_plain, to_plain
+from deps_jax.space.plain import to_plain
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, canonical, sample, stack
 from deps_jax.space.subnet_text import decode, encode
@@ -58,18 +60,37 @@ class TimingPlan:
     precision: str = "fp32"
     seed: int = 0
 
+    @classmethod
+    def asked(cls, space: SearchSpace, measured: Mapping, *, resolution: int | None,
+              precision: str | None, seed: int | None) -> TimingPlan:
+        """What is asked for; None leaves it to timings that say what they are of, or to defaults.
+
+        Args:
+          measured: Timings as of `LatencyTable.fit`; empty if there are none.
+        """
+        told = {"resolution": space.resolution, "precision": cls.precision, "seed": cls.seed,
+                **measured.get("question", {})}
+        given = {"resolution": resolution, "precision": precision, "seed": seed}
+        return cls(space, **{field: told[field] if value is None else value
+                             for field, value in given.items()})
+
     def networks(self) -> tuple[list[str], list[str]]:
         """Names of whole networks: those that the fit sees, and those that are held out."""
         keys = jax.random.split(jax.random.key(self.seed), FITTED - 2 + HELD_OUT)
         names = [encode(self.space, canonical(sample(key, self.space))) for key in keys]
         return ["smallest", "largest", *names[HELD_OUT:]], names[:HELD_OUT]
 
+    @cached_property
+    def piece_names(self) -> PieceNames:
+        """The name of every piece of the space."""
+        return PieceNames.of(self.space, self.resolution)
+
     def pieces(self) -> dict[str, tuple[Layer, ...]]:
         """Layers of every distinct piece of the space, by name."""
         found = {}
 
         def collect(piece: tuple[Layer, ...]) -> float:
-            found.setdefault(piece_name(piece), piece)
+            found.setdefault(self.piece_names(piece), piece)
             return 0.0
 
         BlockTable.build(self.space, collect, resolution=self.resolution)
@@ -94,21 +115,6 @@ class TimingPlan:
         """The plan as plain values."""
         return {"space": to_plain(self.space), "resolution": self.resolution,
                 "precision": self.precision, "seed": self.seed, "batch_size": 1}
-
-
-def piece_name(piece: tuple[Layer, ...]) -> str:
-    """Name of a piece by what it computes, not by where it stands: equal blocks share one."""
-    first, last = piece[0], piece[-1]
-    depthwise = next((layer for layer in piece if layer.op == "conv" and layer.groups > 1), None)
-    words = [first.name.split("/")[0], f"{first.in_channels}to{last.out_channels}"]
-    if depthwise:
-        words += [f"{depthwise.out_channels}wide", f"k{depthwise.kernel}", f"s{depthwise.stride}"]
-    elif first.block:
-        words += [f"{layer.out_channels}k{layer.kernel}s{layer.stride}" for layer in piece[:-1]
-                  if layer.kernel]
-    if last.op == "add":
-        words.append("add")
-    return " ".join([*words, f"{first.size_in}px"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,18 +142,20 @@ class LatencyTable:
     held_out: list[dict]
 
     @classmethod
-    def fit(cls, plan: TimingPlan, timings: Mapping, statistic: str = "p10_ms") -> LatencyTable:
+    def fit(cls, plan: TimingPlan, measured: Mapping, statistic: str = "p10_ms") -> LatencyTable:
         """The table from what `device_timer` has measured.
 
         Args:
-          timings: Timings as {"device": ..., "latencies": {name: {"p10_ms", "median_ms"}}}.
+          measured: Timings as {"device": ..., "latencies": {name: {"p10_ms", "median_ms"}}}; with
+            "question" where they say what they are of.
           statistic: The figure that the prediction is made of, "p10_ms" or "median_ms".
 
         Raises:
-          ValueError: If the timings lack a model; then they are of another space, resolution
-            or seed.
+          ValueError: If the timings lack a model, or say that they are of another precision,
+            space, resolution or seed.
         """
-        latencies = timings["latencies"]
+        timings.check_question(measured, plan.description)
+        latencies = measured["latencies"]
         fitted, held_out = plan.networks()
         whole = lambda names: np.array([_latency(latencies, f"net {n}", statistic) for n in names])
         scale, factors = _between(plan, fitted, whole(fitted), latencies, statistic)
@@ -157,7 +165,7 @@ class LatencyTable:
             {"subnet": name, "measured_ms": float(measured), "predicted_ms": float(predicted)}
             for name, measured, predicted in zip(
                 held_out, whole(held_out), predicted, strict=True)]
-        return cls(plan.description, dict(timings["device"]), statistic, scale, factors,
+        return cls(plan.description, dict(measured["device"]), statistic, scale, factors,
                    dict(latencies), records)
 
     def predictor(self, space: SearchSpace) -> Callable[[Subnet], np.ndarray]:
@@ -173,12 +181,9 @@ class LatencyTable:
 
     def check(self, space: SearchSpace) -> None:
         """Raises ValueError, naming the first difference, unless the table is of this space."""
-        own, asked = to_plain(from_plain(self.question["space"])), to_plain(space)
-        for field in sorted((own.keys() | asked.keys()) - {"resolution"}):
-            if own.get(field) != asked.get(field):
-                raise ValueError(
-                    f"the latency table is of another space: {field} is {own.get(field)!r} there "
-                    f"and {asked.get(field)!r} here; make one with launch.latency_table")
+        if difference := timings.space_difference(self.question["space"], to_plain(space)):
+            raise ValueError(f"the latency table is of another space: {difference}; make one with "
+                             f"launch.latency_table")
 
     @property
     def errors(self) -> np.ndarray:
@@ -293,8 +298,10 @@ def write_kit(path: Path, plan: TimingPlan, more: Mapping[str, bytes] = MappingP
 def _sum_of_pieces(space: SearchSpace, resolution: int,
                    latencies: Mapping[str, Mapping[str, float]], statistic: str,
                    factors: Mapping[str, float]) -> BlockTable:
+    names = PieceNames.of(space, resolution)
+
     def between_others(piece: tuple[Layer, ...]) -> float:
-        name = piece_name(piece)
+        name = names(piece)
         own = _own(latencies, name, statistic)
         if name not in factors:
             raise ValueError(f"the latency table has no factor for {name!r}; make it again with "
@@ -322,7 +329,7 @@ def _between(plan: TimingPlan, names: Sequence[str], measured: np.ndarray,
     Args:
       names, measured: Whole networks and their latencies in ms, [n].
     """
-    counts = [Counter(piece_name(piece) for _, piece in pieces(plan.layers(name)))
+    counts = [Counter(plan.piece_names(piece) for _, piece in pieces(plan.layers(name)))
               for name in names]
     own = {name: _own(latencies, name, statistic) for name in plan.pieces()}
     parts = np.array([[count[name] * own[name] for name in own] for count in counts])
@@ -337,7 +344,8 @@ def _between(plan: TimingPlan, names: Sequence[str], measured: np.ndarray,
 def _latency(latencies: Mapping[str, Mapping[str, float]], name: str, statistic: str) -> float:
     if name not in latencies:
         raise ValueError(f"the timings lack {name!r}; they are of another space, resolution or "
-                         f"seed: time the kit of this one")
+                         f"seed, or of an earlier version: time the kit of this one, or make the "
+                         f"table again with launch.latency_table")
     return latencies[name][statistic]
 
 

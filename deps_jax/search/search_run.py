@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
+from deps_jax.common.files.sealed import tell
 from deps_jax.evaluation.certainty import ends, percent, warning
 from deps_jax.export.onnx_writer import FILE_SIZES
 from deps_jax.runs.measured import MeasuredAccuracy
@@ -92,11 +93,13 @@ def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs
       tables: Latency tables, one for each resolution; none for no latency.
 
     Raises:
-      ValueError: If a table is of another space, or a resolution has none.
+      ValueError: If a table is of another space, a resolution has none or two, or they are of
+        several precisions.
     """
     by_pixels = {table.question["resolution"]: table for table in tables}
     for table in tables:
         table.check(genome.space)
+    _check_one_each(tables)
     for resolution in genome.resolutions if tables else ():
         if resolution not in by_pixels:
             raise ValueError(f"no latency table is for {resolution} px, the given are for "
@@ -112,6 +115,33 @@ def cost_functions(genome: Genome, tables: Sequence[LatencyTable] = ()) -> Costs
         return lambda subnets: {**model(subnets), "latency_ms": latency_ms(subnets)}
 
     return by_resolution({resolution: at(resolution) for resolution in genome.resolutions})
+
+
+def _check_one_each(tables: Sequence[LatencyTable]) -> None:
+    """Raises ValueError if two tables are of one resolution, or of several precisions."""
+    pixels = [table.question["resolution"] for table in tables]
+    if twice := [size for size in pixels if pixels.count(size) > 1]:
+        raise ValueError(f"{len(twice)} latency tables are for {twice[0]} px; give one for each "
+                         f"resolution")
+    precisions = sorted({table.question["precision"] for table in tables})
+    if len(precisions) > 1:
+        raise ValueError(f"the latency tables are of several precisions, {', '.join(precisions)}; "
+                         f"give tables of one")
+
+
+def check_precision(tables: Sequence[LatencyTable], precision: str) -> None:
+    """Raises ValueError if tables are of another precision than the file that they speak for.
+
+    None is ever of "int8_static", which needs trained weights and images: there any does, and it is
+    said which it is.
+    """
+    for own in dict.fromkeys(table.question["precision"] for table in tables):
+        if precision == "int8_static":
+            tell(f"no latency table is of {precision}; latencies are predicted for {own}")
+        elif own != precision:
+            raise ValueError(f"the latency table is of {own}, but the file is asked for in "
+                             f"{precision}; use --precision={own}, or make a table with "
+                             f"launch.latency_table --precision={precision}")
 
 
 def search_run(run: TrainedRun, goal: Goal, folder: Path, *, tables: Sequence[LatencyTable] = (),

@@ -15,7 +15,13 @@ from deps_jax.runs.trained import TrainedRun
 from deps_jax.search import front_report
 from deps_jax.search.latency import LatencyTable, TimingPlan
 from deps_jax.search.search import Goal, check_feasible
-from deps_jax.search.search_run import SearchSettings, best_within, cost_functions, search_run
+from deps_jax.search.search_run import (
+    SearchSettings,
+    best_within,
+    check_precision,
+    cost_functions,
+    search_run,
+)
 from deps_jax.search.timings import Progress, timings_here
 from deps_jax.space.candidate import parse_candidate
 from deps_jax.space.layers import layers
@@ -44,9 +50,11 @@ def specialize(run: TrainedRun, limits: Mapping[str, float], folder: Path, *,
       the end; and what to print.
 
     Raises:
-      ValueError: If a limit is not above 0, or no subnet keeps them; raised before anything is
-        measured on images, the first before anything is timed.
+      ValueError: If a limit is not above 0, no subnet keeps them, or a table is of another
+        precision than the export; raised before anything is measured on images, all but the
+        second before anything is timed.
     """
+    check_precision(tables, settings.precision)
     goal = Goal(tuple(limits) or ("macs",), dict(limits))
     goal.check_limits()
     genome = search_settings.genome(run)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from deps_jax.common.command.settings import build_settings
 from deps_jax.export.device_timer import describe_device, measure
-from deps_jax.space.plain import from_plain
+from deps_jax.space.plain import from_plain, to_plain
 
 STATISTICS = ("p10_ms", "median_ms")
 LEAST_MS, MOST = 1e-9, 1e9  # of a latency that is no damage
@@ -38,6 +38,7 @@ class _Question:
 
     resolution: int
     precision: str
+    seed: int = 0
 
 
 def bar(rounds: range) -> Iterable[int]:
@@ -71,7 +72,37 @@ def read_timings(path: Path) -> dict:
                          f"kit again")
     _check_device(record["device"], path)
     _check_latencies(record["latencies"], path)
+    if "question" in record:
+        _check_told(record["question"], path)
     return record
+
+
+def check_question(timings: Mapping, asked: Mapping) -> None:
+    """Raises ValueError, naming the first difference, if timings are of another question.
+
+    Timings of kits of earlier versions do not say what was asked, and are believed.
+
+    Args:
+      timings: As `read_timings` returns them.
+      asked: What is to be known, as `TimingPlan.description` tells it.
+    """
+    told = timings.get("question")
+    if told is None:
+        return
+    for field in ("precision", "resolution", "seed"):
+        if field in told and told[field] != asked[field]:
+            raise ValueError(f"the timings are of {field} {told[field]}, not {asked[field]}; ask "
+                             f"for a table of theirs, or time a kit of this {field}")
+    if difference := space_difference(told["space"], asked["space"]):
+        raise ValueError(f"the timings are of another space: {difference}; time a kit of this one")
+
+
+def space_difference(own: Mapping, asked: Mapping) -> str:
+    """The first difference of two spaces as plain values but for their resolution; "" is none."""
+    own = to_plain(from_plain(own))
+    return next((f"{field} is {own.get(field)!r} there and {asked.get(field)!r} here"
+                 for field in sorted((own.keys() | asked.keys()) - {"resolution"})
+                 if own.get(field) != asked.get(field)), "")
 
 
 def check_table(table: Mapping[str, Any], path: Path) -> None:
@@ -82,15 +113,31 @@ def check_table(table: Mapping[str, Any], path: Path) -> None:
       path: Its file, for messages.
     """
     _check_latencies(table["latencies"], path)
-    from_plain(table["question"].get("space"))
-    build_settings(_Question, {field.name: table["question"][field.name]
-                               for field in dataclasses.fields(_Question)
-                               if field.name in table["question"]}, "question")
+    _check_plan(table["question"])
     _check_device(table["device"], path)
     for record in table["held_out"]:
         build_settings(_HeldOut, record, "held_out")
     if not all(_is_number(factor) for factor in (table["scale"], *table["factors"].values())):
         raise ValueError(f"its scale or a factor is not a number of 0 to {MOST:g}")
+
+
+def _check_plan(question: Mapping[str, Any]) -> None:
+    """Raises ValueError unless it is as `TimingPlan.description`, as far as that is used."""
+    from_plain(question.get("space"))
+    build_settings(_Question, {field.name: question[field.name]
+                               for field in dataclasses.fields(_Question)
+                               if field.name in question}, "question")
+
+
+def _check_told(question: object, path: Path) -> None:
+    """Raises ValueError unless it is the question of a kit, as device_timer copies it."""
+    try:
+        if not isinstance(question, dict):
+            raise ValueError(f"its question is {question!r:.80}")
+        _check_plan(question)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or of another version ({error}); run device_timer.py "
+                         f"of the kit again") from error
 
 
 def _check_latencies(latencies: object, path: Path) -> None:

@@ -19,6 +19,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from deps_jax.space.rows import (
+    ACTIVATIONS,
+    BLOCK,
     KERNEL,
     Activation,
     Conv,
@@ -52,8 +54,9 @@ class BlockForm:
         have written is then what it reads (MobileNetV2's first block). "" is none.
 
     Raises:
-      ValueError: If there are no rows, two share a name, one names an unknown width, or they do not
-        lead from "in" to "out".
+      ValueError: If there are no rows, two share a name, one names an unknown width or activation
+        or has an impossible kernel, two choose their kernel, or they do not lead from "in" to
+        "out".
     """
 
     name: str
@@ -81,8 +84,13 @@ class BlockForm:
         if len(set(names)) < len(names) or not names:
             raise ValueError(f"block {self.name!r}: rows {names} need a name each; give no "
                              f"name twice")
+        chosen = [row.name for row in self.rows if isinstance(row, Conv) and row.kernel == KERNEL]
+        if len(chosen) > 1:
+            raise ValueError(f"block {self.name!r}: rows {chosen} have kernel={KERNEL!r}, but a "
+                             f"block chooses one kernel; give all but one of them a number")
         current = "in"
         for row in self.rows:
+            self._check_values(row)
             used = {Conv: ("reads", "writes"), Gate: ("on", "hidden")}.get(type(row), ())
             for width in (getattr(row, field) for field in used):
                 if width not in known:
@@ -101,6 +109,22 @@ class BlockForm:
         if current != "out":
             raise ValueError(f"block {self.name!r} ends with the width {current!r}; let its last "
                              f"convolution write 'out'")
+
+    def _check_values(self, row: Row) -> None:
+        """Raises ValueError unless activation, kernel and stride of a row are what can be run."""
+        where = f"block {self.name!r}: row {row.name!r} has the"
+        allowed = (BLOCK, "identity", *ACTIVATIONS)
+        if (activation := getattr(row, "activation", BLOCK)) not in allowed:
+            raise ValueError(f"{where} activation {activation!r}, which is unknown; use one of "
+                             f"{allowed}")
+        kernel = getattr(row, "kernel", 1)
+        if not ((_whole(kernel) and kernel % 2) or (isinstance(row, Conv) and kernel == KERNEL)):
+            # An even one would be padded unevenly: its map has another size than `layers` tells.
+            by_block = f", or {KERNEL!r} for one that the block chooses"
+            raise ValueError(f"{where} kernel {kernel!r}; give an odd number of pixels, 1 or more"
+                             f"{by_block if isinstance(row, Conv) else ''}")
+        if isinstance(row, MaxPool) and not _whole(row.stride):
+            raise ValueError(f"{where} stride {row.stride!r}; give a whole number, 1 or more")
 
     def without_shortcut(self) -> BlockForm:
         """This form without its shortcuts."""
@@ -140,6 +164,10 @@ class BlockForm:
                      for row in rows if row is not left_out)
         return rows, tuple(renamed(width, ("of",)) for width in self.widths
                            if width.name != left_out.writes)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and value >= 1
 
 
 INVERTED_RESIDUAL = BlockForm(  # MobileNetV2, arXiv 1801.04381; V3, arXiv 1905.02244

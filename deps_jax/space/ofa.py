@@ -29,7 +29,7 @@ def from_ofa(space: SearchSpace, settings: Mapping[str, Sequence]) -> Subnet:
 
     Raises:
       ValueError: If a value is not allowed; the message names the stage, the value and what the
-        stage allows.
+        stage allows. If a list is too short.
     """
     stems = stem_stages(space)
     depths = list(settings["d"])
@@ -39,20 +39,40 @@ def from_ofa(space: SearchSpace, settings: Mapping[str, Sequence]) -> Subnet:
         depths = [(first == most) if stage.skippable else 1
                   for stage in space.stages[:stems]] + depths
     depths += [stage.depths[-1] for stage in space.stages[len(depths):]]
-    widths = None
-    if "w" in settings:
-        positions = iter(settings["w"])
-        widths = [choices[next(positions)] if len(choices) > 1 else choices[0]
-                  for choices in width_choices(space)]
+    widths = _widths(space, settings["w"]) if "w" in settings else None
     return from_lists(space, depths=[int(depth) for depth in depths],
-                      kernels=_by_block(space, "kernels", settings.get("ks")),
-                      expands=_by_block(space, "expands", settings.get("e")), widths=widths)
+                      kernels=_by_block(space, "kernels", "ks", settings.get("ks")),
+                      expands=_by_block(space, "expands", "e", settings.get("e")), widths=widths)
 
 
-def _by_block(space: SearchSpace, name: str, values: Sequence | None) -> list[list] | None:
+def _widths(space: SearchSpace, positions: Sequence[int]) -> list:
+    """The width of every part that has one, from the positions of those that are chosen."""
+    choices = width_choices(space)
+    given = _enough(space, "w", positions, sum(len(widths) > 1 for widths in choices))
+    found = []
+    for widths in choices:
+        place = next(given) if len(widths) > 1 else 0
+        if not 0 <= place < len(widths):
+            raise ValueError(f"w holds {place}, which is no position in {widths}; give 0 to "
+                             f"{len(widths) - 1}")
+        found.append(widths[place])
+    return found
+
+
+def _by_block(space: SearchSpace, name: str, setting: str, values: Sequence | None
+              ) -> list[list] | None:
     """One list for each stage; those whose blocks have no such choice take none of the values."""
     if values is None:
         return None
-    given: Iterator = iter(values)
+    given = _enough(space, setting, values, sum(
+        stage.max_depth for stage in space.stages if name in stage.block.axes))
     return [[next(given) if name in stage.block.axes else 1 for _ in range(stage.max_depth)]
             for stage in space.stages]
+
+
+def _enough(space: SearchSpace, setting: str, values: Sequence, needed: int) -> Iterator:
+    """The values of a list one by one; ValueError if they are too few."""
+    if len(values) < needed:
+        raise ValueError(f"{setting} holds {len(values)} values, space {space.name!r} takes "
+                         f"{needed}; give one for each that is chosen, inactive blocks included")
+    return iter(values)

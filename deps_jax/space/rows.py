@@ -14,6 +14,7 @@ Path = tuple[str, ...]  # of a tensor in the parameters of a block
 Dims = tuple[str | int, ...]  # its axes: the name of a width, or a number
 KERNEL = "kernel"  # the side of a kernel that every block chooses
 BLOCK = "block"  # the activation of the stage
+ACTIVATIONS = ("relu", "relu6", "h_swish")
 
 _NORM = ("scale", "bias")
 

@@ -17,9 +17,8 @@ from functools import cached_property
 from typing import Any
 
 from deps_jax.space.block import INVERTED_RESIDUAL, Block, BlockForm
-from deps_jax.space.rows import make_divisible
+from deps_jax.space.rows import ACTIVATIONS, make_divisible
 
-ACTIVATIONS = ("relu", "relu6", "h_swish")
 AXES = ("depths", "kernels", "expands", "widths")  # what a stage lists
 # Far above any network: a damaged number would fill the memory.
 MOST_BLOCKS, MOST_CHANNELS, MOST_TIMES = 1000, 1_000_000, 1000.0

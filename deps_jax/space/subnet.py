@@ -74,11 +74,12 @@ def uniform(space: SearchSpace, *, depth: int, expand: float | None = None,
         largest.
 
     Raises:
-      ValueError: If no stage offers a value.
+      ValueError: If no stage offers a value, nor the stem a width.
     """
     given = {"depths": depth, "expands": expand, "kernels": kernel, "widths": width}
     for name, value in given.items():
-        offered = sorted(set().union(*space.offered(name)))
+        stem = space.stem_widths if name == "widths" and len(space.stem_widths) > 1 else ()
+        offered = sorted(set().union(*space.offered(name), stem))
         if value is not None and value not in offered:
             raise ValueError(
                 f"{name[:-1]} {value} is not in the {name} {offered} of space {space.name!r}; "

@@ -83,7 +83,7 @@ def decode(space: SearchSpace, text: str) -> Subnet:
                                      for s, stage in enumerate(space.stages)],
                       kernels=[[kernel for kernel, _ in stage] for stage in blocks],
                       expands=[[expand for _, expand in stage] for stage in blocks],
-                      widths=widths if stem else [1.0, *widths])
+                      widths=widths if stem else [*space.stem_widths, *widths])
 
 
 def reported_subnets(space: SearchSpace) -> tuple[str, ...]:
@@ -97,6 +97,8 @@ def reported_subnets(space: SearchSpace) -> tuple[str, ...]:
 
     depths, expands, widths = (max(space.offered(axis), key=len)
                                for axis in ("depths", "expands", "widths"))
+    if len(widths) == 1 < len(space.stem_widths):
+        widths = space.stem_widths
     chosen = (uniform(space, depth=at(depths, depth), expand=at(expands, expand),
                       width=at(widths, width)) for depth, expand, width in _PAPER)
     return tuple(dict.fromkeys(encode(space, subnet) for subnet in (smallest(space), *chosen)))

@@ -22,7 +22,7 @@ def count_classes(state_dict: dict[str, np.ndarray]) -> int:
     """Number of classes of the network of a state dict; ValueError if it has no classifier."""
     for name, value in state_dict.items():
         if short_name(name) == "classifier.linear.bias":
-            return len(value)
+            return np.size(value)
     raise ValueError("the checkpoint has no classifier (classifier.linear.bias); give the state "
                      "dict of a whole network")
 
@@ -48,6 +48,11 @@ def convert(space: SearchSpace, state_dict: dict[str, np.ndarray]) -> tuple[Tree
     if extra := sorted(set(state) - wanted):
         raise ValueError(f"the checkpoint has {len(extra)} tensors that space {space.name!r} does "
                          f"not know, first {extra[:3]}; is it of another space?")
+    if odd := [f"{name} is {state[name].shape}" for names, (path, leaf) in table for name in names
+               if not _has_axes(path, state[name], leaf.ndim - (path[2:3] == ("rest",)))]:
+        raise ValueError(f"{len(odd)} tensors of the checkpoint have other axes than their layers "
+                         f"in space {space.name!r}: {few(odd)}; choose the space that it was "
+                         f"trained with")
     leaves, found, needed = [], {}, {}
     for names, (path, leaf) in table:
         stacked = path[2:3] == ("rest",)
@@ -75,8 +80,9 @@ def fits(space: SearchSpace, state_dict: Mapping[str, np.ndarray]) -> bool:
         for name in names:
             if name not in state and name.endswith("_matrix"):
                 continue
-            if name not in state or _from_torch(
-                    path, state[name], leaf.ndim - stacked).shape != leaf.shape[int(stacked):]:
+            rank = leaf.ndim - stacked
+            if name not in state or not _has_axes(path, state[name], rank) or _from_torch(
+                    path, state[name], rank).shape != leaf.shape[int(stacked):]:
                 return False
     return True
 
@@ -188,6 +194,15 @@ def _outside_blocks(space: SearchSpace, path: tuple[str, ...]) -> str:
         mixes = path[1] == "features" or not space.feature_width
         name = "feature_mix_layer" if mixes else "final_expand_layer"
     return f"{name}.{_TENSORS[path[-1]]}"
+
+
+def _has_axes(path: tuple[str, ...], array: np.ndarray, rank: int) -> bool:
+    """Whether a tensor of PyTorch has the axes that `_from_torch` takes it to have."""
+    if path[-1] != "kernel":
+        return True  # its shape is compared as it is
+    if rank == 3:
+        return array.ndim == 4 and array.shape[1] == 1
+    return array.ndim == 4 if rank == 4 else array.ndim > 1 and array.shape[2:] in ((), (1, 1))
 
 
 def _from_torch(path: tuple[str, ...], array: np.ndarray, rank: int) -> np.ndarray:

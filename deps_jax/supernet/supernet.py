@@ -145,7 +145,7 @@ def _trunk(space: SearchSpace, params: Tree, stats: Tree | None, images: jax.Arr
         with jax.named_scope(name):
             x, own = _stage(blocks, mode, params[name], Given(_of(stats, name), survival[s]), x,
                             _choices(space, subnet, s))
-        yield _Part(name, stage.stride, x, own)
+        yield _Part(name, stage.stride * stage.block.pooling, x, own)
     if space.head_width:
         with jax.named_scope("head"):
             expand = params["head"]["expand"]

@@ -113,23 +113,28 @@ class AlphaDivergence(Loss):
         """Divergences with one alpha and their surrogates, [b] float each."""
         chex.assert_equal_shape((logits, target.teacher))
         log_q = log_softmax(logits)
-        fixed_log_q = jax.lax.stop_gradient(log_q)
-        log_ratio = log_softmax(jax.lax.stop_gradient(target.teacher)) - fixed_log_q
-        q = jnp.exp(fixed_log_q)
-        f, rho = self._generator(log_ratio, alpha)
-        return (q * f).sum(-1), -(q * rho * log_q).sum(-1)
+        f, rho = self._weighted(jax.lax.stop_gradient(log_q),
+                                log_softmax(jax.lax.stop_gradient(target.teacher)), alpha)
+        return f.sum(-1), -(rho * log_q).sum(-1)
 
-    def _generator(self, log_ratio: jax.Array, alpha: float) -> tuple[jax.Array, jax.Array]:
-        """f(r), 0 at r = 1 up to clipping, and rho(r) = r f'(r) - f(r), for r = exp(log_ratio)."""
+    def _weighted(self, log_q: jax.Array, log_p: jax.Array,
+                  alpha: float) -> tuple[jax.Array, jax.Array]:
+        """q f(r) and q rho(r): f is 0 at r = 1 up to clipping, and rho(r) = r f'(r) - f(r).
+
+        Powers of r are multiplied with q as logarithms. Where the student is sure, r of the other
+        classes overflows and their q vanishes, but what is wanted is their product.
+        """
+        log_ratio = log_p - log_q
         if alpha == 1:
-            ratio = jnp.exp(log_ratio)
-            return ratio * log_ratio, ratio
+            p = jnp.exp(log_p)  # q r
+            return p * log_ratio, p
+        q = jnp.exp(log_q)
         if alpha == 0:
             log_ratio = jnp.minimum(log_ratio, jnp.log(self.clip))
-            return -log_ratio, log_ratio - 1
-        power = jnp.minimum(jnp.exp(alpha * log_ratio), self.clip)
+            return -q * log_ratio, q * (log_ratio - 1)
+        power = jnp.exp(log_q + jnp.minimum(alpha * log_ratio, jnp.log(self.clip)))
         offset = 1 / (alpha * (alpha - 1))
-        return power * offset - offset, power / alpha + offset
+        return (power - q) * offset, power / alpha + q * offset
 
 
 LOSSES: dict[str, Loss] = {

@@ -17,7 +17,7 @@ import jax
 from deps_jax.common.command.settings import build_tree
 from deps_jax.common.files import workdir
 from deps_jax.common.loop.fit import Cadence
-from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.optim import Optimizer, check_floor
 from deps_jax.common.loop.parallel import check_batch_size
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
@@ -143,6 +143,7 @@ def train(settings: OnceForAll, folder: Path, config: dict, profile: str = "") -
     """
     folder, training = Path(folder), settings.training
     check_batch_size(training.batch_size, jax.device_count())
+    check_floor(settings.optimizer)
     workdir.check(folder, config, may_differ=MAY_DIFFER, meaning=meaning)
     found, parts = read_data(settings.data, folder)
     scaling = read_scaling(folder) if is_begun(folder) else Scaling.of(parts["train"])

@@ -24,7 +24,7 @@ import jax
 from deps_jax.common.command.settings import build_settings, build_tree
 from deps_jax.common.files import workdir
 from deps_jax.common.loop.fit import Cadence
-from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.loop.optim import Optimizer, check_floor
 from deps_jax.common.loop.parallel import Tree, check_batch_size
 from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
@@ -159,6 +159,7 @@ def train(experiment: Experiment, folder: Path, config: dict,
     check_batch_size(training.batch_size, jax.device_count())
     check_batch_size(training.eval_batch_size)
     check_gate(experiment.gate, folder)
+    check_floor(experiment.optimizer)
     workdir.check(folder, config, may_differ=MAY_DIFFER, meaning=meaning)
     continues = saved(folder).any()
     start = None if continues else starting_backbone(experiment)

@@ -9,7 +9,8 @@ import yaml
 LAUNCH = Path(__file__).parents[2] / "launch"
 SCRIPTS = [LAUNCH / "slurm.sbatch", LAUNCH / "tpu_pod.sh"]
 TRAINING = (LAUNCH / "train_supernet.py").read_text()
-FLAGS = {"config", "workdir", "distributed", "coordinator", "processes", "process"}
+FLAGS = {"config", "workdir", "distributed", "coordinator", "processes", "process",
+         "stopped_exit_code"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -35,6 +36,8 @@ def test_the_job_set_is_whole():
     assert container["command"][:3] == ["python", "-m", "launch.train_supernet"]
     assert flags.keys() <= FLAGS and spec["completionMode"] == "Indexed"
     assert int(flags["processes"]) == spec["parallelism"] == spec["completions"]
+    # After 0 a pod that was asked to go counts as succeeded, and is not started again.
+    assert int(flags["stopped_exit_code"]) and job["template"]["spec"]["backoffLimit"] == 0
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
 

@@ -86,6 +86,8 @@ def test_own_photos_refuse_in_one_sentence(arguments, message, tmp_path):
     ("specialize", ["--measured=0"], "measured 0 is too few subnets"),
     ("specialize", ["--out=README.md"], "README.md is a file; give a folder"),
     ("latency_table", ["--resolution=0"], "resolution=0"),
+    ("latency_table", ["--out=nowhere/table.json"], "there is no folder nowhere"),
+    ("latency_table", ["--out=table.png"], "table.png does not end with .json; give a"),
     ("finetune_subnet", ["--subnet=d2e3", "--out=x", "--epochs=0"], "epochs 0 and rate"),
     ("finetune_subnet", ["--subnet=d2e3", "--out=README.md"], "README.md is a file; give a folder"),
     ("cut_nurture", ["--subnet=d2", "--out=README.md"], "README.md is a file; give a folder"),

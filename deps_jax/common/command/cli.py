@@ -23,6 +23,7 @@ from deps_jax.common.processes import start
 
 BAD_INPUT = 2  # exit codes
 INTERRUPTED = 130
+STOPPED = "stopped_exit_code"  # the flag
 A_CONFIG = "a config is a Python file that has get_config, such as configs/deps_digits.py"
 CACHE_ROOM_BYTES = 200_000_000  # what the programs of some runs may take (our choice)
 
@@ -35,7 +36,8 @@ def run(main: Callable[[Sequence[str]], int | None], together: bool = False, arg
     disk, too little memory) is one sentence and exit code 2. With DEPS_JAX_TRACEBACK=1 in the
     environment the traceback is shown all the same. A run that was interrupted (SIGINT) ends with
     exit code 130; one that the system has asked to end (SIGTERM, of spot machines and schedulers),
-    with 0: it has saved.
+    with 0: it has saved. Where that would count as the end of the run, --stopped_exit_code (with
+    `together`) gives another.
 
     JAX is set up by `prepare_jax` first, so a launcher must make no array where it is imported.
 
@@ -66,7 +68,9 @@ def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -
         return main(argv)
     except Interrupted as stop:
         print(stop, file=sys.stderr)
-        return INTERRUPTED if stop.signal == signal.SIGINT else None
+        if stop.signal == signal.SIGINT:
+            return INTERRUPTED
+        return flags.FLAGS[STOPPED].value if STOPPED in flags.FLAGS else None
     except Exception as error:
         if os.environ.get("DEPS_JAX_TRACEBACK") or not is_mendable(error):
             raise
@@ -80,6 +84,9 @@ def _define_meeting() -> None:
     flags.DEFINE_string("coordinator", "", "HOST:PORT of the first process, where none does")
     flags.DEFINE_integer("processes", 0, "number of processes, with --coordinator")
     flags.DEFINE_integer("process", -1, "which of them this is, from 0, with --coordinator")
+    flags.DEFINE_integer(STOPPED, 0, "exit code after SIGTERM, when all is saved but the run has "
+                         "not ended; another than 0 where 0 is not started again",
+                         lower_bound=0, upper_bound=255)
 
 
 def _meet() -> None:

@@ -23,6 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from deps_jax.common.files import one_writer
+
 FORMAT = 1  # raise it when older versions of this program would read a record wrongly
 SEAL, LINE_SEAL = "seal", "crc32"
 _PIECE_BYTES = 1 << 16  # of the end of a log, read at once
@@ -166,6 +168,7 @@ def append(path: Path, content: Mapping) -> None:
 def add(path: Path, text: str) -> None:
     """Adds whole lines to a file, all or none, in the place of one that was left half written.
 
+    Several processes and threads may add to one file: one waits for the other (`one_writer`).
     Of what was there only the end is read: a log is long, and may lie on a slow drive. A last line
     that lacks its end alone, as editors leave it, stays.
 
@@ -177,14 +180,14 @@ def add(path: Path, text: str) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Unbuffered: what does not fit is told by `write`, not where the file is closed.
-    with told_if_full(path), path.open("ab+", buffering=0) as file:
+    with told_if_full(path), one_writer.log(path) as file:
         whole = _whole_lines(file)
         file.seek(whole)
         data, last = text.encode(), file.read()
         if _parsed(last.decode("utf-8", "replace")) is not None:
             whole, data = whole + len(last), b"\n" + data
-        file.truncate(whole)
+        elif last:  # else nothing is cut off: without a lock another may have added since
+            file.truncate(whole)
         try:
             left = memoryview(data)
             while left:  # a disk that fills takes a part first
@@ -231,14 +234,15 @@ def read_lines(path: Path) -> list[dict]:
 def replace(path: Path, content: str | bytes) -> None:
     """Writes a file so that it is at any time the old one or the new one, and whole.
 
+    Where several write it at once, it is in the end that of the last of them.
+
     Raises:
       FullDisk: If the disk is full; the old file stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
     data = content.encode() if isinstance(content, str) else content
-    with told_if_full(path):
+    with told_if_full(path), one_writer.part(path) as part:
         try:
             with part.open("wb") as file:
                 file.write(data)

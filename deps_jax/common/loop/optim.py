@@ -29,7 +29,7 @@ class Optimizer:
       matrix_rate: Rate of matrices under muon, as a factor on the learning rate.
       schedule: How the rate falls: "cosine", "linear", or "exponential" as in BigNAS, which ends
         constant at the floor.
-      min_learning_rate: Floor of the schedule.
+      min_learning_rate: Floor of the schedule, the peak at most.
       decay, decay_epochs: Factor by which the exponential rate falls, and in how many epochs.
       warmup_epochs, warmup_learning_rate: Number of epochs of a linear rise before the schedule,
         counted in the run, and the rate that it rises from.
@@ -81,8 +81,9 @@ def base_schedule(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) 
     exponential: max(floor, lr decay^(epochs / decay_epochs)), counted from there, too.
 
     Raises:
-      ValueError: If the warm-up does not end in the run.
+      ValueError: If the warm-up does not end in the run, or the peak is below the floor.
     """
+    check_floor(optimizer)
     warmup_steps = round(optimizer.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
         raise ValueError(f"warmup_epochs {optimizer.warmup_epochs} take {warmup_steps} of "
@@ -104,6 +105,19 @@ def base_schedule(optimizer: Optimizer, total_steps: int, steps_per_epoch: int) 
                          jnp.maximum(optimizer.min_learning_rate, falling(step)))
 
     return schedule
+
+
+def check_floor(optimizer: Optimizer) -> None:
+    """Raises ValueError if the floor would take the place of the whole schedule.
+
+    It is asked here, not of the settings alone: runs of earlier versions, which trained at the
+    floor, can still be evaluated.
+    """
+    peak, floor = optimizer.learning_rate, optimizer.min_learning_rate
+    if not isinstance(peak, jax.Array) and not isinstance(floor, jax.Array) and peak < floor:
+        raise ValueError(f"learning_rate {peak:g} is below min_learning_rate {floor:g}, at which "
+                         f"all steps would train; raise the first or lower the second, such as "
+                         f"to 0")
 
 
 def base_optimizer(optimizer: Optimizer, schedule: optax.Schedule) -> optax.GradientTransformation:

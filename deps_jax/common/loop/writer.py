@@ -43,7 +43,7 @@ class Writer:
         number = len(list((folder / "tensorboard").iterdir()))
         self._events = EventsWriter(str(folder / "tensorboard" / f"events_{number:05d}"),
                                     f".{os.getpid()}")
-        if start_step:
+        if start_step or number:
             self._events.write_event(Event(step=start_step + 1, session_log=SessionLog(
                 status=SessionLog.START)))  # hides what an earlier process wrote at later steps
 

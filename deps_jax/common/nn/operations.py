@@ -52,11 +52,18 @@ class Mode:
 
 
 def activate(x: jax.Array, name: str) -> jax.Array:
-    """Applies relu, relu6 or h_swish(x) = x relu6(x + 3) / 6; "identity" returns x."""
+    """Applies relu, relu6 or h_swish(x) = x relu6(x + 3) / 6; "identity" returns x.
+
+    Raises:
+      ValueError: If there is no activation of this name.
+    """
     if name == "h_swish":
         return x * hard_sigmoid(x)
     if name == "relu6":
         return _relu6(x)
+    if name not in ("relu", "identity"):
+        raise ValueError(f"activation {name!r} is unknown; use 'relu', 'relu6', 'h_swish' or "
+                         f"'identity'")
     return jnp.maximum(x, 0) if name == "relu" else x
 
 

@@ -97,6 +97,15 @@ def test_few_test_images_are_told(report, tmp_path):
     assert "top1_low,top1_high" in (tmp_path / "comparison.csv").read_text()
 
 
+@pytest.mark.parametrize(("split", "of_test"), [("test", "10000"), ("validation", "")])
+def test_images_in_the_file_are_those_of_the_split(report, tmp_path, split, of_test):
+    """Trials are measured on validation images, which must not be taken for test images."""
+    report(record("deps", 0, 0.6, 0.7), measured_on=split)
+    with (tmp_path / "comparison.csv").open(newline="") as file:
+        assert {(row["test_images"], row["measured_on"], row["images"])
+                for row in csv.DictReader(file)} == {(of_test, split, "10000")}
+
+
 def test_a_run_that_diverged_is_a_result(report):
     _, page = report(record("deps", 0, 0.6, 0.7, curve=((10, 0.2), (20, 0.4))),
                      record("bignas", 0, diverged="loss is nan <b>at step 7</b>"))

@@ -2,10 +2,11 @@
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from deps_jax.data import listing as module
 from deps_jax.data.listing import check_same, listing
-from deps_jax.data.load import Data
+from deps_jax.data.load import Data, load
 
 
 @pytest.fixture
@@ -52,3 +53,20 @@ def test_digits_are_told_by_their_pixels(monkeypatch):
     monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: bunch)
     with pytest.raises(ValueError, match="digits has changed since the run began: sha256 "):
         check_same(listing(Data("digits")), then, "digits")
+
+
+def test_a_class_that_is_left_out_may_lie_in_one_split_alone(tmp_path):
+    """All images are listed, as runs with classes have always kept them."""
+    for name in ("train/ant/1.png", "train/bee/2.png", "train/cat/3.png", "val/ant/4.png",
+                 "val/bee/5.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    data = Data("folder", dir=str(tmp_path), classes=("ant", "bee"))
+    assert len(load(data, 8).train) == 2
+    found = listing(data)
+    assert set(found["files"]) == {"train/ant/1.png", "train/bee/2.png", "train/cat/3.png",
+                                   "val/ant/4.png", "val/bee/5.png"}
+    with pytest.raises(ValueError, match="both need the same class folders"):
+        load(Data("folder", dir=str(tmp_path)), 8)
+    with pytest.raises(ValueError, match=r"data folder '.*no' does not exist"):
+        listing(Data("folder", dir=str(tmp_path / "no")))

@@ -38,6 +38,18 @@ def test_report_of_subnets(tmp_path):
     assert page.count("img") == 2
 
 
+def test_lines_of_training_are_named_by_what_they_are(monkeypatch):
+    """The first network need not be the full model, nor are the ends of the space validated."""
+    drawn = []
+    monkeypatch.setattr(report, "png", lambda figure: drawn.extend(
+        [text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes))
+    report.plot_training([{"step": 1, "loss": 2.0, "top1": 0.1},
+                          {"step": 2, "loss": 1.0, "subnet_loss": 1.5, "top1": 0.2,
+                           "validation/smallest": 0.1, "validation/d2e3k3": 0.3}])
+    assert drawn == [["first network", "other subnets"], [
+        "first network, training images", "smallest, validation", "d2e3k3, validation"]]
+
+
 def test_table_that_compares_methods():
     """By method the mean of its runs and every run; a subnet that a run lacks is left empty."""
     run = lambda method, seed, *results: {"method": method, "seed": seed, "subnets": [

@@ -1,7 +1,10 @@
 """Exported files of a supernet, compared on digits."""
 import dataclasses
+import errno
+import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import chex
 import cv2
@@ -11,6 +14,7 @@ from tiny_run import tiny_config
 from tiny_spaces import save_run
 
 from deps_jax import run as classify
+from deps_jax.common.files import sealed
 from deps_jax.evaluation.certainty import is_known
 from deps_jax.space.subnet_text import decode
 
@@ -105,6 +109,46 @@ def test_picture_is_classified_from_the_card_alone(trained, exported, tmp_path, 
     lines = capsys.readouterr().out.splitlines()
     logits = Model(exported.path)([pixels])[0]
     assert len(lines) == 4 and lines[1].split()[-1] == str(logits.argmax())
+
+
+def test_a_subnet_in_both_formats_has_a_card_for_each(trained, exported, meter, tmp_path, capsys):
+    for settings in (ExportSettings(images=60), ExportSettings(format="stablehlo", images=60)):
+        export(trained, decode(trained.space, "d2e1"), tmp_path, settings, meter=meter)
+    photo, name = tmp_path / "digit.png", exported.path.stem
+    cv2.imwrite(str(photo), trained.held_out("validation")[0]["image"])
+    assert classify.main([str(tmp_path / f"{name}.onnx"), str(photo)]) == 0
+    for model, card in ((f"{name}.onnx", f"{name}.json"),
+                        (f"{name}.stablehlo", f"{name}.stablehlo.json")):
+        assert json.loads((tmp_path / card).read_text())["model"] == model
+
+
+@pytest.mark.parametrize(("option", "sentence"), [
+    ("--top=-1", "--top -1 and --threads 1 must be 1 or more"),
+    ("--threads=-2", "--top 5 and --threads -2 must be 1 or more")])
+def test_run_refuses_numbers_that_show_nothing(exported, capsys, option, sentence):
+    assert classify.main([str(exported.path), "photo.png", option]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_model_that_onnxruntime_cannot_read_is_one_sentence(exported, tmp_path, capsys):
+    """Its checksum is right: it is for a later version, say."""
+    model, content = tmp_path / "later.onnx", b"later"
+    model.write_bytes(content)
+    card = sealed.read(exported.path.with_suffix(".json"), "")
+    sealed.write(tmp_path / "later.json", card | {"sha256": hashlib.sha256(content).hexdigest()})
+    assert classify.main([str(model), "photo.png"]) == 2
+    told = capsys.readouterr().err
+    assert f"cannot read {model}" in told and "update onnxruntime" in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_model_that_may_not_be_read_is_one_sentence(exported, capsys, monkeypatch):
+    def denied(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert classify.main([str(exported.path), "photo.png"]) == 2
+    assert f"{exported.path} cannot be used (Permission denied)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", [".onnx", ".json"])

@@ -69,6 +69,18 @@ def test_settings_are_those_of_the_run_but_for_the_rate(supernet_run):
     assert same["data"] == old["data"]
 
 
+def test_what_the_config_leaves_to_defaults_is_scaled_too(tmp_path):
+    config = tiny_config()
+    del config["optimizer"]["learning_rate"], config["optimizer"]["min_learning_rate"]
+    del config["evaluation"]
+    save_run(tmp_path, config)
+    new = finetune_config(tmp_path, "d1e2", epochs=3, rate=0.5)
+    assert new["evaluation"] == {"subnets": ["d1e2k3"]}
+    tuned, optimizer = Experiment.from_dict(new).optimizer, Experiment.from_dict(config).optimizer
+    assert tuned.learning_rate == 0.5 * optimizer.learning_rate > 0
+    assert tuned.min_learning_rate == 0.5 * optimizer.min_learning_rate > 0
+
+
 @pytest.fixture
 def photos(monkeypatch):
     """A data set that comes in one size, 12 px, as CIFAR comes in 32."""

@@ -20,7 +20,7 @@ from deps_jax.space.families import MOBILENET_V3, PROXYLESS
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.convert import to_state_dict
 from deps_jax.supernet.supernet import init
-from deps_jax.training.experiment import PROBE, Experiment, train
+from deps_jax.training.experiment import PROBE, Experiment, build_recipe, train
 
 COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}
 
@@ -70,6 +70,14 @@ def test_settings_are_those_of_the_weights_and_of_so_many_photos(photos, weights
     assert config["evaluation"]["calibration_images"] == 24
     assert "digits are grey" in start.carried_over(8) and "used to" not in start.carried_over(8)
     assert "seen at 12 px, though the weights are used to 8 px" in start.carried_over(12)
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1.0, 0.25), (2.0, 0.5), (10.0, 1.0)])
+def test_the_warm_up_of_a_short_run_is_a_quarter(photos, weights, epochs, warmup):
+    config = photos_config(photos, Start.of(weights), epochs=epochs)
+    assert config["optimizer"]["warmup_epochs"] == warmup
+    experiment = Experiment.from_dict(config)
+    build_recipe(experiment, experiment.space.build(3), 24)  # refuses what does not fit
 
 
 def test_every_accuracy_has_its_interval(finished):

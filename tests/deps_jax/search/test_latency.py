@@ -7,19 +7,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from other_blocks import OWN
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 from deps_jax.export import device_timer
 from deps_jax.export.device_timer import measure
-from deps_jax.search.latency import (
-    CALL,
-    LatencyTable,
-    TimingPlan,
-    piece_name,
-    write_kit,
-)
+from deps_jax.search.latency import CALL, LatencyTable, TimingPlan, write_kit
 from deps_jax.search.search import Genome
-from deps_jax.search.search_run import cost_functions
+from deps_jax.search.search_run import check_precision, cost_functions
 from deps_jax.search.timings import read_timings
 from deps_jax.space import cost
 from deps_jax.space.candidate import Candidates
@@ -79,8 +74,8 @@ def test_what_pieces_cost_between_others_is_learnt(tiny, plan, timings):
     """Pieces with 5x5 kernels take twice the time between others, which no scale can tell."""
     latencies = dict(timings["latencies"])
     for name in (name for names in plan.networks() for name in names):
-        more = sum(latencies[piece_name(piece)]["p10_ms"] - CALL_MS
-                   for _, piece in pieces(plan.layers(name)) if " k5 " in piece_name(piece))
+        more = sum(latencies[piece]["p10_ms"] - CALL_MS for piece in (
+            plan.piece_names(part) for _, part in pieces(plan.layers(name))) if " k5 " in piece)
         whole = latencies[f"net {name}"]["p10_ms"] + more
         latencies[f"net {name}"] = {"p10_ms": whole, "median_ms": 2 * whole}
     table = LatencyTable.fit(plan, {**timings, "latencies": latencies})
@@ -123,6 +118,24 @@ def test_every_piece_of_the_space_is_timed_once(tiny, plan):
     assert len(pieces) == len(set(pieces)) == 3 + 6 + 12
 
 
+def test_pieces_of_an_own_block_are_told_apart():
+    """Its expand ratio widens what no depthwise convolution of the block is as wide as."""
+    own = TimingPlan(OWN, OWN.resolution)
+    costs = {name: macs(piece) for name, piece in own.pieces().items()}
+    named = BlockTable.build(OWN, lambda piece: costs[own.piece_names(piece)])
+    subnets = stack([decode(OWN, name) for name in ("k3e1", "k3e2", "k3e3", "k5e2-k3e3")])
+    np.testing.assert_array_equal(named(subnets), BlockTable.build(OWN, macs)(subnets))
+
+
+def test_a_table_of_before_that_mixed_pieces_up_is_refused(plan, timings):
+    own = TimingPlan(OWN, OWN.resolution)
+    latencies = {name.partition(": ")[0]: {"p10_ms": 1.0, "median_ms": 1.0}
+                 for name in [CALL, *own.pieces(), *(f"net {n}" for ns in own.networks()
+                                                     for n in ns)]}
+    with pytest.raises(ValueError, match=r"lack 'stage0 8to16 8wide k3 s1 6px: .* earlier version"):
+        LatencyTable.fit(own, {**timings, "latencies": latencies})
+
+
 def test_saved_table_is_read_back(tiny, plan, timings, tmp_path):
     table = LatencyTable.fit(plan, timings)
     table.save(tmp_path / "table.json")
@@ -159,8 +172,77 @@ def test_kit_runs_without_this_project(plan, tmp_path):
         archive.extractall(tmp_path / "there")
     subprocess.run([sys.executable, "-I", "device_timer.py", "--rounds", "1"],
                    cwd=tmp_path / "there", check=True, capture_output=True)
-    table = LatencyTable.fit(plan, read_timings(tmp_path / "there" / "timings.json"))
+    told = read_timings(tmp_path / "there" / "timings.json")
+    assert told["question"] == json.loads(json.dumps(plan.description))
+    table = LatencyTable.fit(plan, told)
     assert table.device["threads"] == 1 and table.scale > 0
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"precision": "int8"}, "the timings are of precision fp32, not int8; ask for a table of"),
+    ({"resolution": 16}, "the timings are of resolution 9, not 16; "),
+    ({"seed": 1}, "the timings are of seed 0, not 1; "),
+], ids=["precision", "resolution", "seed"])
+def test_timings_of_another_question_are_refused(plan, timings, change, sentence):
+    told = {**timings, "question": plan.description}
+    assert LatencyTable.fit(plan, told) == LatencyTable.fit(plan, timings)  # of an earlier version
+    with pytest.raises(ValueError, match=sentence):
+        LatencyTable.fit(dataclasses.replace(plan, **change), told)
+
+
+def test_timings_of_another_space_are_refused(tiny, plan, timings):
+    other = dataclasses.replace(plan, space=tiny.with_choices(num_classes=7))
+    with pytest.raises(ValueError, match="of another space: num_classes is 7 there and 5 here"):
+        LatencyTable.fit(plan, {**timings, "question": other.description})
+
+
+@pytest.mark.parametrize("question", [3, {}, {"precision": "int8", "resolution": "big"}])
+def test_a_damaged_question_is_named(plan, timings, tmp_path, question):
+    if isinstance(question, dict):
+        question = {"space": plan.description["space"], **question}
+    (tmp_path / "timings.json").write_text(json.dumps({**timings, "question": question}))
+    with pytest.raises(ValueError, match=r"timings.json is damaged or of another version"):
+        read_timings(tmp_path / "timings.json")
+
+
+def test_tables_that_contradict_each_other_are_refused(tiny, plan, timings):
+    table = LatencyTable.fit(plan, timings)
+    genome = Genome(tiny, (tiny.resolution,))
+    with pytest.raises(ValueError, match="2 latency tables are for 9 px; give one for each"):
+        cost_functions(genome, [table, table])
+    of = lambda **what: dataclasses.replace(table, question={**table.question, **what})
+    with pytest.raises(ValueError, match="of several precisions, fp32, int8; give tables of one"):
+        cost_functions(genome, [table, of(resolution=16, precision="int8")])
+
+
+def test_a_table_of_another_precision_than_the_file_is_refused(plan, timings, capsys):
+    table = LatencyTable.fit(plan, timings)
+    check_precision([table], "fp32")
+    with pytest.raises(ValueError, match="is of fp32, but the file is asked for in int8; use --pr"):
+        check_precision([table], "int8")
+    check_precision([table], "int8_static")
+    assert "no latency table is of int8_static" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("damage", "options", "sentence"), [
+    (None, ["--rounds", "0"], "--rounds 0 and --threads 1 must be 1 or more"),
+    ("models/000.onnx", [], "cannot read the model 'call' (Failed to load model"),
+    ("models/names.json", [], "names.json is damaged, it is no longer JSON"),
+    ("question.json", [], "question.json is damaged, it is no longer JSON"),
+])
+def test_a_kit_that_cannot_be_timed_says_why(plan, tmp_path, monkeypatch, capsys, damage, options,
+                                             sentence):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "names.json").write_text(json.dumps({"000": CALL}))
+    (tmp_path / "models" / "000.onnx").write_bytes(plan.models()[CALL])
+    if damage:
+        (tmp_path / damage).write_bytes(b"[damaged")
+    monkeypatch.setattr(sys, "argv", [
+        "device_timer.py", "--models", str(tmp_path / "models"), "--out",
+        str(tmp_path / "timings.json"), *(options or ["--rounds", "1"])])
+    assert device_timer.main() == 2
+    said = capsys.readouterr().err
+    assert sentence in said and len(said.splitlines()) == 1
 
 
 def test_measured_latency_grows_with_the_work(plan):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from deps_jax.space.cost import CostModel
-from deps_jax.space.families import MOBILENET_V3
+from deps_jax.space.families import MOBILENET_V3, RESNET50D
 from deps_jax.space.families.net_config import from_net_config
 from deps_jax.space.ofa import from_ofa
 from deps_jax.space.subnet import stack
@@ -40,3 +40,14 @@ def test_specialised_networks(shared, name, resolution, million_macs, million_pa
 def test_other_networks_are_refused():
     with pytest.raises(ValueError, match=r"is a 'VGG'; known are \('MobileNetV3', "):
         from_net_config({"name": "VGG"})
+
+
+@pytest.mark.parametrize(("space", "settings", "sentence"), [
+    (MOBILENET_V3, {"ks": [3] * 19, "e": [4] * 20}, "ks holds 19 values, space .* takes 20; give"),
+    (MOBILENET_V3, {"ks": [3] * 20, "e": []}, "e holds 0 values, space .* takes 20; give one for"),
+    (RESNET50D, {"e": [0.25] * 18, "w": [0] * 2}, "w holds 2 values, space .* takes 6; give one"),
+    (RESNET50D, {"e": [0.25] * 18, "w": [0, 0, 0, 0, 0, 9]}, "w holds 9, which is no position in"),
+], ids=["ks", "e", "w", "position"])
+def test_lists_that_are_too_short_are_refused(space, settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        from_ofa(space, {"d": [2] * 5, **settings})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from configs import parts
 from deps_jax.space.block import BOTTLENECK, CONVOLUTION, BlockForm
 from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, SPACES
-from deps_jax.space.rows import Conv, Shortcut, Width, make_divisible
+from deps_jax.space.rows import Activation, Conv, MaxPool, Shortcut, Width, make_divisible
 from deps_jax.space.search_space import Stage
 from deps_jax.training.experiment import SpaceSettings
 
@@ -113,6 +113,17 @@ def test_lists_of_what_a_form_has_not_are_one():
     ((Conv("a", "in", "out", 3, depthwise=True),), (), "is depthwise and reads 'in' but writes"),
     ((Conv("a", "in", "out"), Shortcut("a")), (), "no name twice"),
     ((Conv("a", "in", "out"),), (Width("m", "n", 2),), "is a multiple of 'n', which is not known"),
+    ((Conv("a", "in", "out", activation="swish"),), (),
+     r"row 'a' has the activation 'swish', which is unknown; use one of \('block', 'identity'"),
+    ((Conv("a", "in", "out"), Activation("b", "Relu")), (), "row 'b' has the activation 'Relu'"),
+    ((Conv("a", "in", "out", 2),), (), "row 'a' has the kernel 2; give an odd number .* 'kernel'"),
+    ((Conv("a", "in", "out", "kernels"),), (), "row 'a' has the kernel 'kernels'; give an odd"),
+    ((Conv("a", "in", "out", -3),), (), "row 'a' has the kernel -3"),
+    ((Conv("a", "in", "out", 3.0),), (), "row 'a' has the kernel 3.0"),
+    ((Conv("a", "in", "out"), MaxPool("p", 2)), (), "'p' has the kernel 2; give .* 1 or more$"),
+    ((Conv("a", "in", "out"), MaxPool("p", 3, 0)), (), "row 'p' has the stride 0; give a whole"),
+    ((Conv("a", "in", "in", "kernel", depthwise=True), Conv("b", "in", "out", "kernel")), (),
+     r"rows \['a', 'b'\] have kernel='kernel', but a block chooses one kernel"),
 ])
 def test_rows_that_do_not_meet_are_refused(rows, widths, message):
     with pytest.raises(ValueError, match=message):

@@ -85,6 +85,43 @@ def test_alpha_divergence_by_its_definition():
                                        atol=1e-12)
 
 
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 1.0, 2.0, None])
+def test_alpha_divergence_of_a_sure_student(alpha):
+    """In float32 its other classes have no probability left; their ratios to it still count."""
+    student, teacher = ([[80.0, 0.0], [88.0, 0.0], [95.0, 0.0], [300.0, 0.0], [0.0, 0.0],
+                         [3.0, 1.0], [0.0, 40.0], [0.0, 88.0], [0.0, 200.0]],
+                        [[0.0, 5.0]] * 6 + [[60.0, 0.0]] + [[150.0, 0.0]] * 2)
+
+    def found(dtype):
+        loss = AlphaDivergence()
+        target = Target(jnp.zeros((9, 2), dtype), jnp.array(teacher, dtype))
+        value = (loss if alpha is None else
+                 lambda logits, target: loss.one_side(logits, target, alpha)[1])
+        logits = jnp.array(student, dtype)
+        sides = [loss.one_side(logits, target, each)[0] for each in (loss.low, loss.high)]
+        return jax.grad(lambda logits: value(logits, target).sum())(logits), *sides
+
+    with jax.enable_x64(True):
+        exact = found(jnp.float64)
+    for ours, expected in zip(found(jnp.float32), exact, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=1e-6)
+    if alpha in (1.0, None):  # by the definition of the high side: q - p, the student wrong
+        np.testing.assert_allclose(exact[0][1:4], [[0.9933, -0.9933]] * 3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("student", [[88.0, 0.0, 1.0], [95.0, 1.0, 0.0], [2.0, 0.0, 1.0]])
+def test_gradient_of_the_divergence_by_finite_differences(student):
+    """KL(p, q), the high side, which is the larger one where the student is sure and wrong."""
+    teacher, step = np.array([0.0, 5.0, 1.0]), 1e-4
+    log_p = teacher - np.log(np.exp(teacher).sum())
+    divergence = lambda s: (np.exp(log_p) * (log_p - s + np.logaddexp.reduce(s))).sum()
+    differences = [(divergence(student + step * unit) - divergence(student - step * unit))
+                   / (2 * step) for unit in np.eye(3)]
+    target = Target(jnp.zeros((1, 3)), jnp.array([teacher], jnp.float32))
+    ours = jax.grad(lambda s: LOSSES["alpha"].one_side(s, target, 1.0)[1].sum())
+    np.testing.assert_allclose(ours(jnp.array([student]))[0], differences, atol=1e-5)
+
+
 def test_shapes_that_would_broadcast_are_refused():
     with pytest.raises(AssertionError):
         soft(jnp.zeros((4, 3)), jnp.zeros((1, 3)))

@@ -1,5 +1,6 @@
 """Files that cannot be used, and a missing package: one sentence, never a traceback."""
 import math
+import signal
 import subprocess
 import sys
 
@@ -23,6 +24,23 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     result = python(code)
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert result.stderr.startswith(f"error: {tmp_path / 'file' / 'run'} cannot be used (Not a ")
+
+
+@pytest.mark.parametrize(("number", "flag", "code"), [
+    (signal.SIGTERM, "", 0), (signal.SIGTERM, "--stopped_exit_code=75", 75),
+    (signal.SIGINT, "--stopped_exit_code=75", 130), (signal.SIGTERM, "--stopped_exit_code=256", 2)])
+def test_a_run_that_was_stopped_ends_with_the_code_that_was_asked_for(number, flag, code):
+    """A scheduler that takes 0 for the end of the run would not start it again."""
+    result = python(f"""
+import sys
+from deps_jax.common.command.cli import run
+from deps_jax.common.loop.fit import Interrupted
+def main(argv):
+    raise Interrupted("stopped after step 3 of 10", {int(number)})
+sys.argv[1:] = {flag.split()}
+run(main, together=True)""")
+    assert result.returncode == code and "Traceback" not in result.stderr, result.stderr
+    assert ("stopped after step 3 of 10" in result.stderr) == (code != 2)
 
 
 def test_sentence_names_the_path_that_failed():

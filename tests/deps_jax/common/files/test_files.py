@@ -119,16 +119,31 @@ def test_a_full_disk_ends_the_metrics_with_a_sentence(tmp_path, monkeypatch):
     assert [line["step"] for line in read(tmp_path)] == [1, 2]
 
 
-def test_tensorboard_sees_what_was_written(tmp_path):
-    writer = Writer(tmp_path, start_step=20)
-    writer.write(30, {"validation/top1": 0.5})
-    writer.close()
-    data = next((tmp_path / "tensorboard").iterdir()).read_bytes()
-    events = []
+def events_of(path):
+    data, events = path.read_bytes(), []
     while data:
         size, = struct.unpack("Q", data[:8])
         events.append(Event.FromString(data[12:12 + size]))
         data = data[16 + size:]
+    return events
+
+
+def test_a_second_try_without_a_checkpoint_hides_the_first(tmp_path):
+    for _ in range(2):
+        writer = Writer(tmp_path)
+        writer.write(10, {"loss": 1.0})
+        writer.close()
+    first, second = map(events_of, sorted((tmp_path / "tensorboard").iterdir()))
+    assert [event.step for event in first] == [0, 10]
+    assert [event.step for event in second] == [0, 1, 10]
+    assert second[1].session_log.status == SessionLog.START
+
+
+def test_tensorboard_sees_what_was_written(tmp_path):
+    writer = Writer(tmp_path, start_step=20)
+    writer.write(30, {"validation/top1": 0.5})
+    writer.close()
+    events = events_of(next((tmp_path / "tensorboard").iterdir()))
     assert [event.step for event in events] == [0, 21, 30]
     assert events[1].session_log.status == SessionLog.START
     value, = events[2].summary.value

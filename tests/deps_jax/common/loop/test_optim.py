@@ -26,6 +26,13 @@ def test_cosine_with_warmup_and_floor():
         base_schedule(Optimizer(warmup_epochs=5), 50, 10)
 
 
+def test_a_rate_below_the_floor_is_refused():
+    optimizer = Optimizer(name="adamw", learning_rate=0.001)  # a run of an earlier version opens
+    with pytest.raises(ValueError, match=r"learning_rate 0\.001 is below min_learning_rate"):
+        base_schedule(optimizer, 50, 10)
+    base_schedule(Optimizer(learning_rate=0.1, min_learning_rate=0.1), 50, 10)
+
+
 def test_sgd_is_pytorchs():
     """g' = g + wd p; b = 0.9 b + g'; p -= lr (g' + 0.9 b), the rate outside the buffer."""
     optimizer = base_optimizer(Optimizer(weight_decay=0.01), lambda step: 0.1 / (1 + step))

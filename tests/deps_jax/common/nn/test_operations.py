@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deps_jax.common.nn.operations import dropout
+from deps_jax.common.nn.operations import activate, dropout
 
 KEY = jax.random.key(5)
 
@@ -28,3 +28,9 @@ def test_dropout_takes_a_traced_rate():
     drop = jax.jit(lambda rate: dropout(KEY, x, rate, None))
     np.testing.assert_array_equal(drop(0.0), x)
     np.testing.assert_array_equal(drop(0.25), dropout(KEY, x, 0.25, None))
+
+
+def test_an_unknown_activation_is_not_the_identity():
+    with pytest.raises(ValueError, match="activation 'swish' is unknown; use 'relu', "):
+        activate(jnp.ones(2), "swish")
+    np.testing.assert_array_equal(activate(-jnp.ones(2), "identity"), -jnp.ones(2))
