@@ -262,5 +262,6 @@ def gate() -> ConfigDict:
         "least_reference_frames": 0.5,
         "most_cut_frames": 0.5,
         "least_contact": 0.05,
-        "least_end_confidence": 0.3,
+        "least_end_confidence": 0.35,
+        "least_on_reference": 0.7,
     })

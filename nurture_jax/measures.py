@@ -10,6 +10,8 @@ import dataclasses
 # Why a value is refused.
 OUTSIDE = "is not {low} to {high} {unit}; {hint}"
 OTHER_UNIT, CORRECT = "{unit}?", "correct it or leave it empty"
+NO_NUMBER = "is not a number; give {unit} without the unit, or leave it empty"
+THOUSANDS = "is not a number; a thousands separator? Write {number}"
 
 
 @dataclasses.dataclass(frozen=True)

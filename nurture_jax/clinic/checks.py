@@ -54,6 +54,8 @@ class Limits:
         it; single cells are noise.
       least_end_confidence: Confidence of both ends of the reference object, when keypoints are
         given.
+      least_on_reference: Share of the line between these that must lie on the reference object,
+        when masks are given, too; a hand may cover the rest.
 
     Raises:
       ValueError: If no recording, or every one, could be on the right side of a limit.
@@ -75,7 +77,8 @@ class Limits:
     least_reference_frames: float = 0.5
     most_cut_frames: float = 0.5
     least_contact: float = 0.05
-    least_end_confidence: float = 0.3
+    least_end_confidence: float = 0.35
+    least_on_reference: float = 0.7
 
     def __post_init__(self) -> None:
         highest = {"least_duration_s": np.inf, "least_brightness": 255, "most_brightness": 255,

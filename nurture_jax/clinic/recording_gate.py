@@ -19,7 +19,7 @@ import numpy as np
 
 from nurture_jax.clinic import checks, evidence, pictures
 from nurture_jax.clinic.checks import Failure, Limits
-from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.familiarity import BUILD, FEATURES, SURENESS, Familiarity
 from nurture_jax.clinic.scale import Scale, measure, told_cm
 from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE, REFERENCE_POINTS
 from nurture_jax.records.visit import Visit
@@ -72,8 +72,8 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
       fit: How the frames were cut from the picture, see `video.ClipSettings`; with "crop" a baby
         may be cut off that is wholly in the picture.
       features: What the recording looks like, [f], see `model.Seen`.
-      familiarity: What the recordings of training look like; None, or no features, compares
-        nothing.
+      familiarity: What the recordings of training look like; None compares nothing, as does the
+        lack of anything that it knows.
       scale: What is known of lengths of reference objects.
       visit: What was told of the infant and the reference object; None compares nothing with it.
 
@@ -99,18 +99,37 @@ def inspect(frames: np.ndarray, duration_s: float, mask_probabilities: np.ndarra
         rows, columns = np.array(mask_probabilities.shape[1:3]) / frames.shape[1:3]
         owner = np.asarray(mask_probabilities).argmax(-1)[
             :, round(top * rows):round(bottom * rows), round(left * columns):round(right * columns)]
-    measured |= _newborn(owner, keypoints, limits) | _reference(owner, keypoints, limits)
+    measured |= _newborn(owner, keypoints, limits)
+    measured |= _reference(owner, keypoints, mask_probabilities, frames.shape[1], limits)
     measured |= _agreement(mask_probabilities, keypoints, frames.shape[1])
     highest = None
-    if features is not None and familiarity is not None:
+    looks = likeness(features, keypoints, mask_probabilities, frames.shape[1])
+    if familiarity is not None and familiarity.groups.keys() <= looks.keys():
         highest = familiarity.limit
-        measured["unfamiliarity"] = float(familiarity.score(np.asarray(features)[None])[0])
+        measured["unfamiliarity"] = float(
+            familiarity.score({name: numbers[None] for name, numbers in looks.items()})[0])
     measured |= _told(keypoints, mask_probabilities, frames.shape[1], scale, visit)
     told_nothing = visit is None and keypoints is not None  # then there is nothing to check
     there = {*measured, *(["mask"] if owner is not None else []),
              *([checks.NEEDED["reference_wrongly_told"]] if told_nothing else [])}
     not_done = tuple(check for check, name in checks.NEEDED.items() if name not in there)
     return Gate(checks.failures(measured, limits, fit, highest, scale), not_done, measured, highest)
+
+
+def likeness(features: np.ndarray | None, keypoints: np.ndarray | None,
+             shares: np.ndarray | None, size: int) -> dict[str, np.ndarray]:
+    """What of a recording is compared with those of training, by the groups of `familiarity`.
+
+    Args:
+      features, keypoints: As of `inspect`; None is left out.
+      shares: The `mask_probabilities` there.
+      size: Side of the frames in clip pixels.
+    """
+    found = {} if features is None else {FEATURES: np.asarray(features)}
+    if keypoints is not None:
+        found |= {SURENESS: evidence.sureness(keypoints),
+                  BUILD: evidence.build(keypoints, shares, size)}
+    return found
 
 
 def rejections(gates: Iterable[Gate]) -> dict[str, int]:
@@ -178,15 +197,22 @@ def _newborn(owner: np.ndarray | None, keypoints: np.ndarray | None, limits: Lim
     return measured
 
 
-def _reference(owner: np.ndarray | None, keypoints: np.ndarray | None, limits: Limits
-               ) -> dict[str, float]:
+def _reference(owner: np.ndarray | None, keypoints: np.ndarray | None, shares: np.ndarray | None,
+               size: int, limits: Limits) -> dict[str, float]:
     """Share of the frames that show the reference object; arguments as of `_newborn`.
 
-    It is seen by both its ends, or by its area where a model has no keypoints: the ends are what
-    sizes are made of, and a mask alone may be of a ruler that has left the picture.
+    It is seen by both its ends, with itself between them, or by its area where a model has no
+    keypoints: the ends are what sizes are made of, and a mask alone may be of a ruler that has left
+    the picture.
+
+    Args:
+      shares: The `mask_probabilities` of `inspect`.
+      size: Side of the frames in clip pixels.
     """
     if keypoints is not None:
         seen = np.asarray(keypoints)[:, _ENDS, 2].min(1) >= limits.least_end_confidence
+        if shares is not None:
+            seen &= evidence.on_reference(keypoints, shares, size) >= limits.least_on_reference
     elif owner is not None:
         seen = (owner == REFERENCE).mean((1, 2)) >= limits.least_reference_share
     else:

@@ -14,17 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nurture_jax.clinic.evidence import SPANS
 from nurture_jax.measures import DEFAULT_REFERENCE_CM, KEYPOINTS, REFERENCE, REFERENCE_POINTS
 from nurture_jax.records.visit import Visit
 
 _POINT = KEYPOINTS.index
-_SIDES = ("left", "right")
-_TRUNK = tuple(tuple(f"{side}_{joint}" for side in _SIDES) for joint in ("shoulder", "hip"))
-SPANS = (
-    (_TRUNK[0], _TRUNK[1]), (("nose",), _TRUNK[0]), (("nose",), _TRUNK[1]),
-    *(((f"left_{joint}",), (f"right_{joint}",)) for joint in ("ear", "shoulder", "hip")),
-    *(((f"{side}_{upper}",), (f"{side}_{lower}",)) for side in _SIDES for upper, lower in (
-        ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))))
 _ENDS = tuple((name,) for name in REFERENCE_POINTS)
 LEAST_CLEAR = 0.3  # of both ends, for a frame to be measured in
 # What is known of an infant, with about what it is and how much it differs.

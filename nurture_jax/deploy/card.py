@@ -24,7 +24,8 @@ OUTPUTS = {
             f"not a number where it has learnt none",
     "scale": "their Laplace scales [b, n] float32; an interval is estimate +- factor x scale",
     "features": "what a recording looks like [b, f] float32, compared with that of training",
-    "shares": "shares of nothing, newborn and reference object [b, t, h / 4, w / 4, 3] float32",
+    "shares": "shares of nothing, newborn and reference object [b, t, h / {stride}, w / {stride}, "
+              "3] float32",
     "keypoints": f"x, y in pixels of the frame and height of the peak [b, t, {len(KEYPOINTS)}, 3] "
                  "float32"}
 
@@ -43,7 +44,8 @@ def describe(trained: TrainedNurture, precision: str) -> dict:
             "tabular_mask": f"[b, {len(TABULAR)}] float32: 1 where known, else 0",
             "reference_cm": f"[b] float32: length of the reference object; 0 is "
                             f"{DEFAULT_REFERENCE_CM:g}"},
-        "outputs": OUTPUTS,
+        "outputs": {name: what.format(stride=trained.model.settings.head_stride)
+                    for name, what in OUTPUTS.items()},
         "clip": clip, "reference_cm": list(trained.reference_cm), "tabular": list(TABULAR),
         "keypoints": list(KEYPOINTS),
         "measures": {name: MEASURES[name].unit for name in trained.model.scaling.learnt},

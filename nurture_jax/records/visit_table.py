@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from nurture_jax.measures import MEASURES, RANGES, SEXES, Range
+from nurture_jax.measures import MEASURES, NO_NUMBER, RANGES, SEXES, THOUSANDS, Range
 from nurture_jax.records import across_rows, dates
 from nurture_jax.records.problems import Problem
 
@@ -168,7 +168,8 @@ def _check_row(number: int, cells: dict[str, str], seen: dict[str, dict[str, int
     by_dates, found = dates.age_days(*(_text(cells.get(name, "")) for name in dates.COLUMNS))
     for column, sentence in found:
         wrong(column, sentence)
-    if by_dates is not None and row["age_days"] is None and not cells.get("age_days", ""):
+    if by_dates is not None and row["age_days"] is None and not _text(
+            cells.get("age_days", "")):
         row["age_days"], sentence = _number(str(by_dates), RANGES["age_days"])
         if sentence:
             problems.append(Problem(FILE, sentence, number, dates.VISIT, f"{by_dates} days"))
@@ -205,10 +206,10 @@ def _number(text: str, allowed: Range) -> tuple[float | None, str]:
         whole, comma, part = text.partition(",")
         if comma and whole.isdigit() and len(part) == 3 and part.isdigit() \
                 and not allowed.sentence(float(whole + part)):
-            return None, f"is not a number; a thousands separator? Write {whole}{part}"
+            return None, THOUSANDS.format(number=whole + part)
         if text.count(",") == 1 and text.replace(",", "").isdigit():
             return None, f"is not a number; a decimal comma? Write {text.replace(',', '.')}"
-        return None, f"is not a number; give {allowed.unit} without the unit, or leave it empty"
+        return None, NO_NUMBER.format(unit=allowed.unit)
     if not math.isfinite(value):
         return None, f"is not a number; give {allowed.unit} or leave it empty"
     sentence = allowed.sentence(value)

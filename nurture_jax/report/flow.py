@@ -15,7 +15,7 @@ from nurture_jax.evaluation.groups import AGE_BANDS, PRETERM, bands, gestation_o
 from nurture_jax.evaluation.uncertainty import share
 from nurture_jax.growth import LOW_BIRTH_WEIGHT_G
 from nurture_jax.measures import WEIGHT
-from nurture_jax.records.visit import Visit
+from nurture_jax.records.visit import Visit, families
 from nurture_jax.report.facts import RunFacts
 
 NO_GATE = "no gate used"
@@ -135,10 +135,11 @@ def compare(estimates: Estimates, rejected: Sequence[Visit]) -> tuple[Compared, 
             getattr(visit, field) == place) for place, _ in places if place and len(places) > 1}
     rows = []
     for what, ask in questions.items():
-        answers = [[(ask(visit), visit.infant_id) for visit in group if ask(visit) is not None]
-                   for group in (estimates.visits, rejected)]
+        answers = [[(ask(visit), family) for visit, family in zip(
+            group, families(group), strict=True) if ask(visit) is not None]
+            for group in (estimates.visits, rejected)]
         shares = [(share(np.array([hit for hit, _ in group], bool),
-                         np.array([infant for _, infant in group], str)), len(group))
+                         np.array([family for _, family in group], str)), len(group))
                   for group in answers]
         rows.append(Compared(what, *shares[0], *shares[1]))
     return tuple(rows)

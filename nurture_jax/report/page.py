@@ -37,6 +37,7 @@ def page(report: Report) -> str:
         __package__, "report.html.j2",
         title=f"{title} (synthetic data)" if synthetic else title, synthetic=synthetic,
         visits=len(report.estimates), infants=report.infants, split=facts.split,
+        calibrated_here=facts.training.get("intervals calibrated on") == facts.split,
         few=report.infants < MINIMUM_INFANTS, minimum_infants=MINIMUM_INFANTS,
         error_names=ERROR_NAMES, errors=_headline(report),
         baselines=[f"{name}: {each.description}" for name, each in report.baselines.items()],

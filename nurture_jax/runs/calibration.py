@@ -15,7 +15,7 @@ from pathlib import Path
 from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.checks import Limits
-from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.familiarity import Familiarity, Usual
 from nurture_jax.clinic.scale import Scale
 from nurture_jax.evaluation.intervals import Intervals
 
@@ -95,7 +95,10 @@ def of_content(content: dict, path: Path, mend: str) -> Calibration:
     if missing := needed - content.keys():
         raise ValueError(f"{path} does not say which {', '.join(sorted(missing))} it belongs to; "
                          f"{mend}")
-    if content["intervals"].keys() != {field.name for field in dataclasses.fields(Intervals)}:
+    names = lambda kind: {field.name for field in dataclasses.fields(kind)}
+    familiar = content["familiarity"]
+    if content["intervals"].keys() != names(Intervals) or (
+            familiar is not None and familiar.keys() != names(Familiarity)):
         raise ValueError(f"{path} is of another version of this program; {mend}")
     return Calibration(build_settings(Intervals, content["intervals"], f"{path}: intervals"),
                        content["model_sha256"],
@@ -114,9 +117,10 @@ def _scale(content: dict | None, path: Path) -> Scale | None:
 def _familiarity(content: dict | None, path: Path) -> Familiarity | None:
     if content is None:
         return None
-    directions = tuple(tuple(row) for row in content["directions"])
-    return build_settings(Familiarity, {**content, "directions": directions},
-                          f"{path}: familiarity")
+    groups = {name: build_settings(
+        Usual, {**usual, "directions": tuple(map(tuple, usual["directions"]))},
+        f"{path}: familiarity.{name}") for name, usual in content["groups"].items()}
+    return build_settings(Familiarity, {**content, "groups": groups}, f"{path}: familiarity")
 
 
 def _evaluate(folder: Path) -> str:

@@ -28,6 +28,7 @@ from nurture_jax.clips.panning import film, read_picture
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records import negatives as folders
 from nurture_jax.records.video import VideoError, sample_clip
+from nurture_jax.records.visit import Visit
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
@@ -40,8 +41,11 @@ BATCH = 16
 SEED = 1  # rendered newborns of the demo have 0
 NEWBORN, NO_NEWBORN, NO_RULER = "newborns", "no newborn", "newborn, no whole ruler"
 PICTURE_CHECKS = ("too_short", "too_dark", "too_bright", "too_blurred")  # need no network
+TOLD_CHECKS = ("reference_length_new", "reference_wrongly_told")  # need what was told of a visit
+CHECKS = tuple(dict.fromkeys((*PICTURE_CHECKS, *NEEDED, *TOLD_CHECKS)))
 _LONG_S = 3.0  # duration of a clip that is made and has none
-Clips = Iterator[tuple[np.ndarray, float]]  # frames [t, h, w, 3] uint8 and duration in s
+# Frames [t, h, w, 3] uint8, duration in s, and of whom, where anybody was told of.
+Clips = Iterator[tuple[np.ndarray, float, Visit | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +119,9 @@ def _newborns(test: ClipSource) -> Iterator[tuple[str, str, Clips]]:
     for row, visit in enumerate(test.cache.records.visits):
         rows[visit.body].append(row)
     for body, chosen in sorted(rows.items()):
-        clips = (test.cache[row] for row in chosen)
-        yield f"test split {body}".strip(), NEWBORN, ((clip.images, clip.duration_s)
-                                                     for clip in clips)
+        clips = ((test.cache[row], test.cache.records.visits[row]) for row in chosen)
+        yield f"test split {body}".strip(), NEWBORN, ((clip.images, clip.duration_s, visit)
+                                                     for clip, visit in clips)
 
 
 def _made(test: ClipSource, count: int, kinds: Sequence[str]) -> Iterator[tuple[str, str, Clips]]:
@@ -134,10 +138,10 @@ def _made(test: ClipSource, count: int, kinds: Sequence[str]) -> Iterator[tuple[
     for name, make in makers.items():
         if name in kinds:
             yield (name, NO_RULER if name == negatives.CUT else NO_NEWBORN,
-                   _times(count, lambda _, make=make: (make(), _LONG_S)))
+                   _times(count, lambda _, make=make: (make(), _LONG_S, None)))
 
 
-def _times(count: int, make: Callable[[int], tuple[np.ndarray, float]]) -> Clips:
+def _times(count: int, make: Callable[[int], tuple[np.ndarray, float, None]]) -> Clips:
     """Clips `make(0)` and so on, made when they are asked for."""
     yield from map(make, range(count))
 
@@ -155,11 +159,11 @@ def _rendered(data: run_data.Data, count: int, kinds: Sequence[str]
     settings = Settings(infants=1, seconds=2.4, fps=6.0, seed=SEED,
                         short_sides_px=(2 * round(max(data.size, 64) / 2),))
 
-    def clip(kind: str, index: int) -> tuple[np.ndarray, float]:
+    def clip(kind: str, index: int) -> tuple[np.ndarray, float, None]:
         recording = rendered.draw_recording(settings, kind, index)
         shown = even_indices(recording.visit, data.frames)
         pictures = np.stack([picture for picture, _, _ in recording.frames(shown)])
-        return middle_square(pictures), recording.visit.end_s
+        return middle_square(pictures), recording.visit.end_s, None
 
     for kind in rendered.KINDS if count else ():
         if kind in kinds:
@@ -173,7 +177,8 @@ def _files(found: folders.Negatives | None, data: run_data.Data, count: int
     rng = np.random.default_rng(SEED)
     for kind, paths in (found.pictures if found else {}).items():
         pictures = [read_picture(path, data.size) for path in paths]
-        make = lambda i, of=pictures: (film(rng, of[i % len(of)], data.frames, data.size), _LONG_S)
+        make = lambda i, of=pictures: (film(rng, of[i % len(of)], data.frames, data.size), _LONG_S,
+                                    None)
         yield f"pictures {kind}", NO_NEWBORN, _times(max(count, len(pictures)), make)
     for visit in found.videos.visits if found else ():
         try:
@@ -181,24 +186,25 @@ def _files(found: folders.Negatives | None, data: run_data.Data, count: int
                                fit=data.fit, minimum_s=data.minimum_s)
         except VideoError:
             continue
-        yield f"video {visit.video}", NO_NEWBORN, iter([(clip.images, clip.duration_s)])
+        yield f"video {visit.video}", NO_NEWBORN, iter([(clip.images, clip.duration_s, None)])
 
 
 def _look(trained: TrainedNurture, calibrated: Calibration, name: str, group: str, clips: Clips
           ) -> Tried:
     """What the gate says of clips."""
     gates, waiting = [], iter(clips)
+    scale = calibrated.scale_of(trained.model.scaling.reference_cm)
     while some := list(islice(waiting, BATCH)):
-        frames = np.stack([images for images, _ in some])
+        frames = np.stack([images for images, *_ in some])
         found = trained.observe(_batch(frames))
-        for row, (images, duration_s) in enumerate(some):
+        for row, (images, duration_s, visit) in enumerate(some):
             seen = {part: found[part][row] for part in found}
             gates.append(inspect(
                 images, duration_s, seen.get("shares"), seen.get("keypoints"), calibrated.limits,
                 fit=trained.experiment.data.fit, features=seen.get("features"),
-                familiarity=calibrated.familiarity))
+                familiarity=calibrated.familiarity, scale=scale, visit=visit))
     return Tried(name, group, tuple(gates), tuple(
-        frozenset(failing(gate.measured, calibrated.limits, gate.limit_unfamiliarity))
+        frozenset(failing(gate.measured, calibrated.limits, gate.limit_unfamiliarity, scale))
         for gate in gates))
 
 
@@ -230,9 +236,10 @@ def table(tried: Sequence[Tried], calibrated: Calibration) -> str:
     lines += ["", "| check | " + " | ".join(
         f"{group}: refused, by it alone" for group in groups) + " |",
         "| --- |" + " --- |" * len(groups)]
-    lines += [f"| {check} | " + " | ".join(
-        f"{percent(joined[group].share(check))}, {percent(joined[group].share(check, alone=True))}"
-        for group in groups) + " |" for check in (*PICTURE_CHECKS, *NEEDED)]
+    said = lambda group, check: "not told" if check in TOLD_CHECKS and group != NEWBORN else (
+        f"{percent(joined[group].share(check))}, {percent(joined[group].share(check, alone=True))}")
+    lines += [f"| {check} | " + " | ".join(said(group, check) for group in groups) + " |"
+              for check in CHECKS]
     lines.append("| accepted by all | " + " | ".join(
         f"{percent(joined[group].accepted)} of {len(joined[group].gates)}" for group in groups)
         + " |")
@@ -248,9 +255,7 @@ def _plain(tried: Sequence[Tried], calibrated: Calibration) -> Mapping[str, obje
                        "unfamiliarity": calibrated.familiarity and calibrated.familiarity.limit},
             "tried": [{"name": each.name, "group": each.group, "clips": len(each.gates),
                        "accepted": each.accepted,
-                       "refused": {check: each.share(check)
-                                   for check in (*PICTURE_CHECKS, *NEEDED)},
-                       "alone": {check: each.share(check, alone=True)
-                                 for check in (*PICTURE_CHECKS, *NEEDED)},
+                       "refused": {check: each.share(check) for check in CHECKS},
+                       "alone": {check: each.share(check, alone=True) for check in CHECKS},
                        "measured": [dict(gate.measured) for gate in each.gates]}
                       for each in tried]}

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from nurture_jax.clinic import familiarity, scale
 from nurture_jax.clinic.checks import NO_SCALE, Limits
 from nurture_jax.clinic.familiarity import Familiarity
-from nurture_jax.clinic.recording_gate import Gate, inspect, rejections
+from nurture_jax.clinic.recording_gate import Gate, inspect, likeness, rejections
 from nurture_jax.clinic.scale import Scale
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
@@ -55,28 +55,32 @@ def learn(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int, 
       limits: Shares of the recordings of validation that are on the right side of a limit.
 
     Returns:
-      What is familiar, None for a model that gives no features; and how long reference objects are,
-      which compares nothing for a model without keypoints.
+      What is familiar, None for a model that shows nothing of the frames; and how long reference
+      objects are, which compares nothing for a model without keypoints.
     """
-    features, told = {}, {}
+    looks, told = {}, {}
     for name in ("train", "validation"):
         # As they are seen in use, not with annotated frames in their places.
         source = dataclasses.replace(sources[name], exact=False)
         batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
                        desc=f"looking at {name}", unit="batch", leave=False)
-        visits, features[name], told[name] = source.cache.records.visits, [], []
+        visits, looks[name], told[name] = source.cache.records.visits, [], []
         for batch in batches:
             seen = observe(batch)
-            features[name] += [seen["features"]] if "features" in seen else []
             rows = batch["index"][np.asarray(batch["example_mask"]) > 0]
             # A ruler that was not found has no length: what the other checks refuse teaches none.
             told[name] += [
                 (_measured(seen, row, batch), visits[int(place)]) for row, place in enumerate(rows)
                 if _look(seen, row, batch, source, int(place), limits).accepted]
+            looks[name] += [likeness(
+                *(seen[part][row] if part in seen else None
+                  for part in ("features", "keypoints", "shares")), batch["frames"].shape[2])
+                for row in range(len(rows))]
     familiar = None
-    if features["train"]:
-        familiar = familiarity.fit(*map(np.concatenate, features.values()),
-                                   limits.familiar_recordings)
+    if looks["train"][0]:
+        stacked = ({group: np.stack([each[group] for each in looks[name]])
+                    for group in looks["train"][0]} for name in looks)
+        familiar = familiarity.fit(*stacked, limits.familiar_recordings)
     return familiar, scale.fit(*told.values(), limits.rightly_told)
 
 

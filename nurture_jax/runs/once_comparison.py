@@ -32,7 +32,7 @@ from deps_jax.space.subnet_text import decode, encode
 from deps_jax.training.phases import BACKWARD, passes
 from nurture_jax.clips import negatives
 from nurture_jax.evaluation import uncertainty
-from nurture_jax.measures import LABELS, MEASURES
+from nurture_jax.measures import LABELS
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.frame_cost import macs_behind
 from nurture_jax.network.model import NurtureNet
@@ -245,8 +245,7 @@ def write(folder: Path, plan: Plan, outcomes: Sequence[Outcome]) -> None:
     rows = [{"network": each.variant, "seed": each.seed,
              **{f"mae_{name}": value for name, value in each.mae.items()},
              "relative_error_percent": each.relative_error_percent} for each in outcomes]
-    minus = {name: {f"{measure}_{MEASURES[measure].unit}": dataclasses.asdict(number)
-                    for measure, number in each.items()}
+    minus = {name: {measure: dataclasses.asdict(number) for measure, number in each.items()}
              for name, each in differences(plan, outcomes).items()}
     content = {"runs": rows, "once_minus_alone": minus, "teramacs": plan.costs,
                "steps_alone": {name: plan.steps_alone(name) for name in plan.names}}

@@ -132,6 +132,7 @@ def test_the_gate_is_tried_on_pictures_and_videos_of_ones_own(workdir, evaluated
     # This network reads no pictures: it finds nobody missing, and nothing unfamiliar.
     assert rows["newborn_not_found"][0] == rows["unfamiliar"][0] == "0.0 %, 0.0 %"
     assert rows["too_dark"][1] != "0.0 %, 0.0 %"
+    assert rows["reference_length_new"][:3] == ["0.0 %, 0.0 %", "not told", "not told"]
     content = json.loads((workdir / "gate_test" / "gate_test.json").read_text())
     assert {each["name"] for each in content["tried"]} >= {"noise", "cut", "video good.mp4"}
     assert (workdir / "gate_test" / "gate_test.md").read_text().strip() in out

@@ -127,21 +127,30 @@ def replace_bytes(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
-def write_two_sizes(path: Path, sizes: list[tuple[int, int]], seconds: float = 1) -> Path:
-    """Whole streams of H.264 of several sizes one after the other, as one MPEG-TS."""
+def write_two_sizes(path: Path, sizes: list[tuple[int, int]], seconds: float = 1,
+                    pictures=steps) -> Path:
+    """Whole streams of several sizes one after the other: VP8 as WebM by its ending, else H.264
+    as MPEG-TS.
+
+    Args:
+      pictures: Of a count, a width and a height it gives that many.
+    """
     count = int(15 * seconds)
-    with av.open(str(path), "w", format="mpegts") as container:
+    format, codec, options = ("mpegts", "libx264", {
+        "preset": "ultrafast", "bf": "0", "threads": "1", "x264-params": "repeat-headers=1"})
+    if path.suffix == ".webm":
+        format, codec, options = "webm", "libvpx", {"deadline": "realtime"}
+    with av.open(str(path), "w", format=format) as container:
         target, done = None, 0
         for width, height in sizes:
-            encoder = av.CodecContext.create("libx264", "w")
+            encoder = av.CodecContext.create(codec, "w")
             encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
             encoder.time_base = Fraction(1, 15)
-            encoder.options = {"preset": "ultrafast", "bf": "0", "threads": "1",
-                               "x264-params": "repeat-headers=1"}
+            encoder.options = options
             if target is None:
-                target = container.add_stream("libx264", rate=15)
+                target = container.add_stream(codec, rate=15)
                 target.width, target.height, target.pix_fmt = width, height, "yuv420p"
-            for i, image in enumerate([*steps(count, width, height), None]):
+            for i, image in enumerate([*pictures(count, width, height), None]):
                 frame = None
                 if image is not None:
                     frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")

@@ -22,24 +22,28 @@ BASE = (2600.0, 48.0, 33.0, 31.5, 10.0)  # estimates of black pictures without a
 GIVEN, WITHHELD = "birth weight given", "birth weight not given"
 
 
-def intervals() -> Intervals:
-    factors = {name: {"all": 1.5, "each kilogram below 3 kg": 1.2} for name in LABELS}
-    wider = {name: {"all": 2.0} for name in LABELS}
+def intervals(measures=LABELS) -> Intervals:
+    factors = {name: {"all": 1.5, "each kilogram below 3 kg": 1.2} for name in measures}
+    wider = {name: {"all": 2.0} for name in measures}
     return Intervals(0.9, {}, {GIVEN: factors, WITHHELD: wider},
                      {GIVEN: {"weight_g": 400.0}, WITHHELD: {"weight_g": 560.0}}, {"sex": 40})
 
 
-def write_model(path: Path, measures=LABELS, lengths=(DEFAULT_REFERENCE_CM,)) -> Path:
-    """An .onnx file with its card beside it, of some of LABELS and lengths of rulers in cm."""
-    path.write_bytes(graph(measures).SerializeToString())
+def write_model(path: Path, measures=LABELS, lengths=(DEFAULT_REFERENCE_CM,), lost=()) -> Path:
+    """An .onnx file with its card beside it, of some of LABELS and lengths of rulers in cm.
+
+    Args:
+      lost: Those of `measures` that come out as no number.
+    """
+    path.write_bytes(graph([name for name in measures if name not in lost]).SerializeToString())
     limits = dataclasses.asdict(dataclasses.replace(Limits(), least_sharpness=0.0))
     sealed.write(path.with_suffix(".json"), {
         "kind": KIND, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "clip": CLIP,
         "reference_cm": list(lengths), "tabular": list(TABULAR), "rules": TABLE,
         "measures": {name: MEASURES[name].unit for name in measures},
         "versions": {"package": "0"}, "session_options": {}, "calibration": {
-            "intervals": dataclasses.asdict(intervals()), "limits": limits, "familiarity": None,
-            "scale": dataclasses.asdict(scale(lengths))}})
+            "intervals": dataclasses.asdict(intervals(measures)), "limits": limits,
+            "familiarity": None, "scale": dataclasses.asdict(scale(lengths))}})
     return path
 
 

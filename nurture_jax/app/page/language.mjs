@@ -1,6 +1,6 @@
 // The words of one language; numbers and dates as its readers write them.
 
-import {said} from "./clinic/numbers.mjs";
+import {general, said} from "./clinic/numbers.mjs";
 
 export const LANGUAGES = {en: "English", hi: "हिन्दी"}; // one file of `words` each
 const KEPT = "nurture_language"; // the only thing that is kept without being asked
@@ -20,7 +20,10 @@ function stored() {
 }
 
 /**
- * The words of a language: {code, say(name, parts), number(value, digits), date(iso), truth}.
+ * The words of a language: {code, say(name, parts), number(value, digits),
+ * significant(value, most), date(iso), truth}. Parts that are numbers, dates or lists of names of
+ * measures are written in it; `digits` are those behind the point, `most` those that count, as "g"
+ * of Python has them.
  *
  * truth: what Python hands over; in another language than English its sentences are replaced.
  */
@@ -34,12 +37,21 @@ export async function language(code, truth) {
   const place = navigator.languages.find((name) => name.split("-")[0] === code) ?? code;
   const number = (value, digits = 0) => new Intl.NumberFormat(place,
     {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
-  const say = (name, parts = {}) => said(words.texts[name] ?? name, Object.fromEntries(
-    Object.entries(parts).map(([key, value]) => [key,
-      typeof value === "number" ? new Intl.NumberFormat(place, {maximumFractionDigits: 2})
-        .format(value) : value])));
+  const significant = (value, most) => new Intl.NumberFormat(place,
+    {maximumSignificantDigits: most}).format(Number(general(value, most)));
   const date = (iso) => new Intl.DateTimeFormat(place, {dateStyle: "medium"}).format(new Date(iso));
-  return {code, say, number, date, truth: merged(truth, words.truth ?? {})};
+  const own = merged(truth, words.truth ?? {});
+  const written = (value) => {
+    if (typeof value === "number") {
+      return new Intl.NumberFormat(place, {maximumFractionDigits: 2}).format(value);
+    }
+    if (value instanceof Date) return date(value);
+    if (!Array.isArray(value)) return value;
+    return value.map((name) => own.measures.all[name].label).join(", ");
+  };
+  const say = (name, parts = {}) => said(words.texts[name] ?? name, Object.fromEntries(
+    Object.entries(parts).map(([key, value]) => [key, written(value)])));
+  return {code, say, number, significant, date, truth: own};
 }
 
 /** `base` with the leaves of `over`; rows of a list go together by their names. */

@@ -1,6 +1,9 @@
 // What a person has to be told.
 
-/** `code` names a sentence of the words, `parts` fill it; numbers are written in the language. */
+/**
+ * `code` names a sentence of the words, `parts` fill it: text, or what the language writes in its
+ * own way (see language.mjs).
+ */
 export class Problem extends Error {
   constructor(code, parts = {}) {
     super(code);

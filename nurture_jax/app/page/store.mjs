@@ -1,6 +1,6 @@
 // Children on this phone, in IndexedDB, only when the user has asked for it.
 // A child is {id, birth_date, sex, gestational_age_days, birth_weight_g, visits: [visit]}; a visit
-// is {id, time, age_days, estimates, advice...} as `visit_record.mjs` makes it. No video is kept.
+// is {id, time, age_days, estimates, advice...} as `clinic/record.mjs` makes it. No video is kept.
 
 import {Problem} from "./problem.mjs";
 

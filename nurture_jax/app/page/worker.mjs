@@ -2,8 +2,9 @@
 
 import {inspect} from "./clinic/gate.mjs";
 import {scaleOf} from "./clinic/scale.mjs";
-import {assessment} from "./clinic/assessment.mjs";
+import {assessment, lostMeasures} from "./clinic/assessment.mjs";
 import {observe, openModel} from "./model.mjs";
+import {Problem} from "./problem.mjs";
 
 let opened;
 
@@ -26,6 +27,8 @@ const TASKS = {
   async look(asked) {
     const {truth, card, clip, visit, earlier} = asked;
     const seen = await observe(await model(asked), truth, clip, visit);
+    const lost = lostMeasures(truth, card.calibration.intervals, seen.estimates);
+    if (lost.length) throw new Problem("no_number", {measures: lost});
     const gate = inspect(truth, clip, seen,
       {...card.calibration, scale: scaleOf(card)}, visit);
     const found = gate.failures.length ? null

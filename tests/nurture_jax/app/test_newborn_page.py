@@ -8,6 +8,7 @@ import pytest
 from app_browser import served
 from make_videos import write_video
 from page_states import answer, fill, in_view, opened, reddish
+from phone_videos import write_phone
 from tiny_page_model import CLIP, intervals, scale, write_model
 
 from deps_jax.common.files import sealed
@@ -122,8 +123,11 @@ def test_a_network_of_four_measures_and_of_rulers_of_several_lengths(browser, tm
         page.close()
 
 
-def test_seeking_sees_the_same_frames(page, tmp_path):
-    video = write_video(tmp_path / "v.mp4", images=reddish(30), width=320, height=240)
+@pytest.mark.parametrize("pixels", ["1/1", "4/3"])
+def test_seeking_sees_the_same_frames(page, tmp_path, pixels):
+    """Of pixels that are not square, which only the frames tell, too."""
+    video = write_phone(tmp_path / "v.mp4", reddish(30), options={
+        "preset": "ultrafast", "crf": "12", "x264-params": f"sar={pixels}:keyint=12"})
     page.set_input_files("#file", [])
     page.evaluate("""() => {
         const input = document.createElement("input");
@@ -138,13 +142,15 @@ def test_seeking_sees_the_same_frames(page, tmp_path):
         const found = [];
         for (const way of ["webcodecs", "seeking"]) {
             const clip = await sampleClip(truth, file, settings, () => {}, way);
-            found.push([clip.way, clip.duration, Array.from(clip.frames)]);
+            found.push([clip.way, clip.duration, Array.from(clip.frames),
+                [clip.width, clip.height]]);
         }
         return JSON.stringify(found);
     }""", CLIP)
-    (first, duration, decoded), (second, other, sought) = json.loads(clips)
+    (first, duration, decoded, shape), (second, other, sought, _) = json.loads(clips)
     clip = sample_clip(video, CLIP["frames"], CLIP["size"], fit=CLIP["fit"])
     assert (first, second) == ("webcodecs", "seeking")
+    assert shape == [clip.width, clip.height] == [427 if pixels == "4/3" else 320, 240]
     assert duration == pytest.approx(clip.duration_s, abs=1e-3)
     assert other == pytest.approx(clip.duration_s, abs=0.05)
     for frames in (decoded, sought):
@@ -178,6 +184,19 @@ def test_no_baby_is_refused_with_what_to_do(page, model, tmp_path):
     page.click('button:has-text("Film again")')
     assert page.input_value("#birth_weight_g") == "2890"  # nothing typed is lost
     assert in_view(page, "#record")
+
+
+def test_a_refusal_tells_what_was_measured_as_python_does(page, model, tmp_path):
+    """1.2 s beside 1.5 s, and not 1 beside 2."""
+    video = write_video(tmp_path / "v.mp4", times_s=np.arange(18) / 15, images=reddish(18),
+                        width=320, height=240)
+    fill(page)
+    answer(page, video)
+    [failure] = by_python(model, video)[0].failures
+    assert f"({failure.measured:.3g} {failure.unit}, limit {failure.limit:g})" in str(failure)
+    assert f"(measured {failure.measured:.3g} {failure.unit}, limit {failure.limit:g})" in \
+        page.inner_text("[data-check=too_short]")
+    assert "(measured 1.2 s, limit 1.5)" in page.inner_text("main")
 
 
 def kept(page):

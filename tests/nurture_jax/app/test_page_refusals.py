@@ -1,4 +1,5 @@
 """Bad input: one sentence that says what to do next, and nothing lost."""
+import datetime
 import json
 import shutil
 
@@ -7,6 +8,10 @@ import pytest
 from app_browser import served
 from make_videos import write_sound, write_video
 from page_states import answer, assert_nothing_lost, baby, fill, in_view, opened, reddish, told
+from phone_videos import write_phone, write_two_sizes
+from tiny_page_model import write_model
+
+from nurture_jax.app.build import build
 
 HUGE_BYTES = 3 << 30
 
@@ -78,7 +83,13 @@ def test_a_good_video_in_a_huge_file(page, tmp_path):
     ("birth_weight_g", "2.9", "2.9 is not 500 to 8000 grams; kilograms?"),
     ("age_days", "400", "400 is not 0 to 60 days; correct it or leave it empty"),
     ("gestational_age_days", "5", "is not 154 to 315 days"),
-    ("reference_cm", "300", "is not 5 to 100 cm; millimetres?"), ("age_days", "x", "correct it")])
+    ("reference_cm", "300", "is not 5 to 100 cm; millimetres?"),
+    ("age_days", "x", "x is not a number; give days without the unit, or leave it empty"),
+    ("reference_cm", "0x1E", "0x1E is not a number; give cm without the unit"),
+    ("birth_weight_g", "2,850", "2,850 is not a number; a thousands separator? Write 2850"),
+    ("gestation_rest", "8", "38+8 is not a gestation of whole weeks and 0 to 6 days; correct it."),
+    ("gestational_age_days", "", "3 days of gestation are without weeks; give the completed weeks"),
+    ("gestational_age_days", "38.5", "38.5+3 is not a gestation of whole weeks and 0 to 6 days")])
 def test_numbers_that_cannot_be(page, tmp_path, field, value, sentence):
     """The video that was chosen need not be chosen again."""
     fill(page, **{field: value})
@@ -90,6 +101,68 @@ def test_numbers_that_cannot_be(page, tmp_path, field, value, sentence):
     fill(page, reference_cm="30")
     page.click("#go-on")
     page.wait_for_selector("#line")
+
+
+def test_an_age_that_does_not_fit_the_date_of_birth(page, tmp_path):
+    """A day apart it may be counted otherwise; a date in the future is told alone."""
+    video = baby(tmp_path / "v.mp4")
+    date = lambda days: (datetime.date.today() - datetime.timedelta(days)).isoformat()
+    fill(page)
+    page.fill("#birth_date", date(10))
+    page.fill("#age_days", "8")
+    answer(page, video)
+    assert told(page) == ("An age of 8 days does not fit the date of birth, by which it is 10 days "
+                          "today; correct one of them, or leave the date empty for a video of an "
+                          "earlier day.")
+    page.fill("#birth_date", date(-2))
+    page.fill("#age_days", "8")
+    page.click("#go-on")
+    assert told(page) == "The date of birth lies in the future; correct it."
+    page.fill("#birth_date", date(9))
+    page.fill("#age_days", "8")
+    page.click("#go-on")
+    page.wait_for_selector(".value")
+
+
+@pytest.mark.parametrize("way", ["webcodecs", "seeking"])
+def test_a_video_that_changes_its_shape(page, tmp_path, way):
+    """Another size of the same shape is no matter, nor are pixels that are not square."""
+    if way == "seeking":
+        page.evaluate("() => { delete window.VideoDecoder; }")
+    two = lambda name, then: write_two_sizes(tmp_path / name, [(320, 240), then],
+                                             pictures=reddish)
+    fill(page)
+    answer(page, two("b.webm", (240, 320)))
+    assert told(page) == ("The video changes from 320 x 240 to 240 x 320 pixels; record without "
+                          "turning the phone.")
+    turned = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]
+    for video in (two("a.webm", (160, 120)), oblong(tmp_path / "a.mp4"),
+                  oblong(tmp_path / "t.mp4", matrix=turned)):
+        answer(page, video)
+        assert page.query_selector("#line"), video
+        page.click("#again")
+
+
+def oblong(path, **more):
+    """A video whose pixels are 4 by 3."""
+    return write_phone(path, reddish(), options={"preset": "ultrafast", "x264-params": "sar=4/3"},
+                       **more)
+
+
+def test_a_network_that_gives_no_number(browser, tmp_path):
+    """What has an interval is named; it is not taken for what was never learnt."""
+    model = write_model(tmp_path / "lost.onnx", lost=("head_cm", "chest_cm"))
+    build(model, tmp_path / "page")
+    with served(tmp_path / "page") as (address, _):
+        page = browser.new_page()
+        opened(page, address)
+        fill(page)
+        answer(page, baby(tmp_path / "v.mp4"))
+        assert told(page) == ("Of this video head circumference, chest circumference came out as "
+                              "no number, so nothing is told of it; record again, or load the page "
+                              "anew.")
+        assert_nothing_lost(page)
+        page.close()
 
 
 def test_digits_of_hindi_and_a_comma(page, tmp_path):

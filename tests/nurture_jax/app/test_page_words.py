@@ -17,7 +17,7 @@ OTHERS = [code for code in LANGUAGES if code != "en"]
 # Of what Python hands over, the names of fields that a person reads on the page.
 READ = {"text", "sure", "unsure", "reason", "advice", "label", "why", "unit"}
 # Of a rule the page says the sentences; its label is for the documentation of Python.
-NOT_READ = re.compile(r"rules/rules/.*/label|rules/screen/.*|measures/ranges/.*")
+NOT_READ = re.compile(r"rules/rules/.*/label|measures/ranges/.*")
 
 
 def words(code):
@@ -47,7 +47,7 @@ def read_by_people():
     found |= {path: text for path, text in every.items()
               if path.startswith(tables)}
     found |= {f"measures/{name}": every[f"measures/{name}"]
-              for name in ("outside", "other_unit", "correct")}
+              for name in ("outside", "other_unit", "correct", "no_number", "thousands")}
     units = {unit for each in measures.RANGES.values()
              for unit in (each.unit, *(name for name, _ in each.mistakes))}
     return found | {f"measures/units/{unit}": unit for unit in units}

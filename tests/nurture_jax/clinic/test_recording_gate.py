@@ -8,7 +8,7 @@ from make_estimates import make_visits  # noqa: F401, skips where the extra 'nur
 from newborn_points import newborn_points
 
 from nurture_jax.clinic.checks import NEEDED, Limits, failing
-from nurture_jax.clinic.familiarity import fit
+from nurture_jax.clinic.familiarity import FEATURES, fit
 from nurture_jax.clinic.recording_gate import inspect, rejections, sharpness
 
 SIZE, CELLS, FRAMES = 96, 24, 6
@@ -110,7 +110,12 @@ def test_reference_by_its_ends_or_without_them_by_its_mask():
     keypoints[:, 17, 2] = 1
     assert not look(masks=hidden, keypoints=keypoints).accepted  # one end is no ruler
     keypoints[:, 18, 2] = 1
-    assert look(masks=hidden, keypoints=keypoints).accepted
+    assert look(masks=masks, keypoints=keypoints).accepted
+    # Ends with nothing between them, or with half of a ruler, are of no ruler.
+    assert checks(look(masks=hidden, keypoints=keypoints)) == ["reference_not_seen"]
+    for rows, seen in ((6, False), (9, True)):
+        covered = np.where((np.arange(CELLS) < 6 + rows)[:, None], masks, hidden)
+        assert look(masks=covered, keypoints=keypoints).accepted == seen
     # A mask in the pattern of a cloth, with faint ends, is none.
     faint = np.where(np.arange(19)[:, None] >= 17, 0.25, keypoints)
     assert checks(look(keypoints=faint)) == ["reference_not_seen"]
@@ -173,16 +178,20 @@ def test_points_and_mask_and_frames_have_to_agree():
 
 def test_what_is_unfamiliar_is_refused_beside_its_limit():
     rng = np.random.default_rng(0)
-    known = fit(rng.normal(size=(80, 6)), rng.normal(size=(20, 6)), 0.9)
+    some = lambda count: {FEATURES: rng.normal(size=(count, 6))}
+    known = fit(some(80), some(20), 0.9)
     near, far = np.zeros(6), np.full(6, 9.0)
     gate = look(keypoints=body(), features=near, familiarity=known)
     assert gate.accepted and gate.not_done == () and gate.limit_unfamiliarity == known.limit
     gate = look(keypoints=body(), features=far, familiarity=known)
     assert checks(gate) == ["unfamiliar"] and gate.failures[0].limit == known.limit
+    gate = look(keypoints=body(), familiarity=known)
+    assert "unfamiliar" in gate.not_done and gate.limit_unfamiliarity is None
 
 
 def test_each_check_is_looked_at_alone():
-    nobody = look(masks=np.zeros((FRAMES, CELLS, CELLS), int), keypoints=body())
+    _, masks = recording()
+    nobody = look(masks=np.where(masks == 1, 0, masks), keypoints=body())
     assert checks(nobody) == ["newborn_not_found"]
     assert failing(nobody.measured, Limits(), None) == {"newborn_not_found", "newborn_disagrees"}
 

@@ -92,11 +92,12 @@ def test_too_heavy_for_a_gestation_is_far_above_the_standard():
             assert 4 < intergrowth("weight_g", limit, sex=sex, gestational_age_days=days).z < 5.5
 
 
-def test_an_age_out_of_dates_leaves_no_date_behind(tmp_path):
+@pytest.mark.parametrize("empty", ["", " ", "NA"])
+def test_an_age_out_of_dates_leaves_no_date_behind(tmp_path, empty):
     table = rows()
     for row in table:
         row.update(birth_date="2026-02-25", visit_date=f"2026-03-0{1 + int(row['visit_id'])}",
-                   age_days="")
+                   age_days=empty)
     found, wrong = read(tmp_path, table)
     assert not wrong and [row["age_days"] for _, row in found] == [4.0, 5.0] * 4
     assert not any(name in row for _, row in found for name in dates.COLUMNS)

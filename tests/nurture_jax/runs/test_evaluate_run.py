@@ -9,6 +9,7 @@ from make_videos import write_video
 from newborn_points import newborn_points
 
 from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.familiarity import BUILD, FEATURES, SURENESS
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.records.problems import LeftOut
@@ -85,8 +86,11 @@ def test_report_of_a_run(sources, tmp_path):
     kept = calibration.load(tmp_path)
     assert kept == Calibration(found.intervals, "5" * 64, LIMITS, kept.familiarity, kept.scale)
     assert found.facts.training["intervals calibrated on"] == "validation"  # an older run
-    assert kept.familiarity.score(np.ones((1, 5)))[0] <= kept.familiarity.limit
-    assert kept.familiarity.score(np.zeros((1, 5)))[0] > kept.familiarity.limit
+    assert kept.familiarity.groups.keys() == {FEATURES, SURENESS, BUILD}
+    usual = {name: np.array([group.mean]) for name, group in kept.familiarity.groups.items()}
+    assert kept.familiarity.score(usual)[0] <= kept.familiarity.limit
+    odd = {**usual, FEATURES: np.full((1, 5), 9.0)}
+    assert kept.familiarity.score(odd)[0] > kept.familiarity.limit
     text = summary(found, tmp_path)
     assert "18 of 20 synthetic recordings estimated, 2 rejected" in text and "report.html" in text
     row = next(row for row in found.differences if row.baseline == "table without video")

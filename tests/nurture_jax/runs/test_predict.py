@@ -307,7 +307,7 @@ def test_without_reference_object(run, video):
                            "50): lay the ruler beside the baby, where nothing covers it")
     assert found.audit["gate"]["measured"]["reference_frames"] == 0
     assert found.audit["gate"]["failures"][0]["check"] == "reference_not_seen"
-    cells[2:6, 7] = 2
+    cells[2:6, 6] = 2
     assert seeing(run, cells, ends=0.9)(video, **KNOWN).assessment
 
 

@@ -10,21 +10,6 @@ export function listed(truth, words) {
     {first: words.slice(0, -1).join(", "), last: words[words.length - 1]});
 }
 
-/** Why a value is refused, or "". `allowed` is one of truth.measures.ranges. */
-export function outside(truth, allowed, value) {
-  if (allowed.low <= value && value <= allowed.high) return "";
-  const meant = allowed.mistakes.find(([, factor]) =>
-    allowed.low <= value * factor && value * factor <= allowed.high);
-  const hint = meant ? said(truth.measures.other_unit, {unit: unitText(truth, meant[0])})
-    : truth.measures.correct;
-  return said(truth.measures.outside, {low: general(allowed.low), high: general(allowed.high),
-    unit: unitText(truth, allowed.unit), hint});
-}
-
-function unitText(truth, unit) {
-  return truth.measures.units?.[unit] ?? unit; // another language brings its own names
-}
-
 /**
  * The advice for an estimated weight.
  *
@@ -55,21 +40,6 @@ export function advise(truth, visit, weight, low, high, earlier = []) {
       .map(([what, why]) => said(texts.not_judged_one, {what, why})),
     notes: asked.flatMap((topic) => topic.notes),
     rules: Object.fromEntries(found.map((answer) => [answer.name, answer.state]))};
-}
-
-/** The whole of it in one line; what was not judged is always in it. */
-export function adviceText(truth, advice) {
-  const {texts} = truth.rules;
-  let head = advice.line;
-  if (advice.reasons.length) {
-    head = `${advice.line}: ${advice.reasons.join("; ")}`;
-  } else if (advice.notJudged.length && advice.judged.length) {
-    head = said(texts[advice.judged.length === 1 ? "by_one" : "by"],
-      {line: advice.line, topics: listed(truth, advice.judged)});
-  }
-  const rest = advice.notJudged.length
-    ? [said(texts.not_judged, {list: advice.notJudged.join(", ")})] : [];
-  return [head, ...rest, ...advice.notes].join("; ");
 }
 
 /** Of the thresholds of a topic that the whole interval lies below, the lowest is told alone. */

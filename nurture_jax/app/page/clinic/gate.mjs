@@ -1,10 +1,10 @@
-// What the gate measures of a recording (clinic/recording_gate.py, evidence.py, familiarity.py,
-// scale.py).
+// What the gate measures of a recording (clinic/recording_gate.py, evidence.py).
 // Arrays are flat: frames [t, size, size, 3] bytes, shares [t, cells, cells, 3] of nothing, newborn
 // and reference object, keypoints [t, 19, 3] of x, y in clip pixels and confidence.
 
 import {failures} from "./checks.mjs";
-import {mean, median, percentile, whole} from "./numbers.mjs";
+import {likeness, unfamiliarity} from "./familiarity.mjs";
+import {mean, median, ownerAt, percentile, whole} from "./numbers.mjs";
 import {edgesOverContrast, filmed, grey} from "./pictures.mjs";
 import {looksCm, measure, toldCm, unscaled} from "./scale.mjs";
 
@@ -27,11 +27,12 @@ export function inspect(truth, clip, seen, card, visit = null) {
       box[1] - box[0], truth.gate.sharpness_px, truth.gate.smoothing_px)))};
   const owner = seen.shares && owners(seen.shares, seen.cells, count, box, size);
   Object.assign(measured, ofNewborn(truth, owner, seen.keypoints, count, limits),
-    ofReference(truth, owner, seen.keypoints, count, limits), agreement(truth, seen, count, size));
+    ofReference(truth, owner, seen, count, size, limits), agreement(truth, seen, count, size));
   let highest = null;
-  if (seen.features && familiarity) {
+  const unlike = familiarity && unfamiliarity(familiarity, likeness(truth, seen, count, size));
+  if (unlike !== null) {
     highest = familiarity.limit;
-    measured.unfamiliarity = unfamiliarity(familiarity, seen.features);
+    measured.unfamiliarity = unlike;
   }
   if (visit) Object.assign(measured, told(truth, clip, seen, scale, visit));
   // Where nothing was told there is nothing to check.
@@ -75,14 +76,6 @@ function owners(shares, cells, count, [top, bottom, left, right], size) {
   })};
 }
 
-function ownerAt(shares, at) {
-  let best = 0;
-  for (let category = 1; category < 3; category++) {
-    if (shares[at + category] > shares[at + best]) best = category;
-  }
-  return best;
-}
-
 const shareOf = (cells, category) => cells.reduce((sum, each) => sum + (each === category), 0)
   / cells.length;
 
@@ -109,15 +102,35 @@ function contact(cells, {rows, columns}, category) {
     on(rows, (i) => i * columns), on(rows, (i) => i * columns + columns - 1));
 }
 
-/** Share of the frames that show the reference object: both its ends, or else its area. */
-function ofReference(truth, owner, keypoints, count, limits) {
+/**
+ * Share of the frames that show the reference object: both its ends and itself between them, or
+ * else its area.
+ */
+function ofReference(truth, owner, {keypoints, shares, cells}, count, size, limits) {
   if (!keypoints && !owner) return {};
   const {keypoints: names, reference_points: ends, reference} = truth.measures;
   const seen = Array.from({length: count}, (_, t) => keypoints
     ? Math.min(...ends.map((name) => keypoints[(t * names.length + names.indexOf(name)) * 3 + 2]))
       >= limits.least_end_confidence
+      && (!shares
+        || onReference(truth, keypoints, shares, cells, t, size) >= limits.least_on_reference)
     : shareOf(owner.cells[t], reference) >= limits.least_reference_share);
   return {reference_frames: mean(seen.map(Number))};
+}
+
+/** Share of the line between the ends of the reference object that lies on it. */
+function onReference(truth, keypoints, shares, cells, t, size) {
+  const {keypoints: names, reference_points: ends, reference} = truth.measures;
+  const [start, end] = ends.map((name) => (t * names.length + names.indexOf(name)) * 3);
+  const {along: count} = truth.gate;
+  return mean(Array.from({length: count}, (_, i) => {
+    const share = (i + 0.5) / count;
+    const [x, y] = [0, 1].map((axis) => {
+      const place = keypoints[start + axis] * (1 - share) + keypoints[end + axis] * share;
+      return Math.min(Math.max(Math.trunc(place * cells / size), 0), cells - 1);
+    });
+    return Number(ownerAt(shares, ((t * cells + y) * cells + x) * 3) === reference);
+  }));
 }
 
 /** Whether points, mask and frames agree. */
@@ -174,15 +187,4 @@ function told(truth, {count, size}, seen, scale, visit) {
   const looks = seen.keypoints
     ? looksCm(truth, scale, measure(truth, seen, count, size), visit) : null;
   return {reference_cm: toldCm(truth, visit), ...looks !== null && {reference_looks_cm: looks}};
-}
-
-/** How unlike those of training a recording is: a Mahalanobis distance, see familiarity.py. */
-function unfamiliarity({mean: middle, scale, directions, variances, rest}, features) {
-  const standard = middle.map((each, i) => (features[i] - each) / scale[i]);
-  const squares = (values) => values.reduce((sum, value) => sum + value * value, 0);
-  const along = directions.map((direction) =>
-    direction.reduce((sum, each, i) => sum + each * standard[i], 0));
-  const inside = along.reduce((sum, value, i) => sum + value * value / variances[i], 0);
-  const outside = Math.max(squares(standard) - squares(along), 0);
-  return (inside + outside / rest) / standard.length;
 }

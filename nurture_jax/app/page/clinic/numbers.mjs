@@ -73,3 +73,12 @@ export function mean(values) {
   for (const value of values) sum += value;
   return sum / values.length;
 }
+
+/** Which of nothing, newborn and reference object has the largest of the three shares at a place. */
+export function ownerAt(shares, at) {
+  let best = 0;
+  for (let category = 1; category < 3; category++) {
+    if (shares[at + category] > shares[at + best]) best = category;
+  }
+  return best;
+}

@@ -16,11 +16,14 @@ export function recordOf(card, {infantId, visit, earlier, video, looked, time}) 
     estimates: looked.found ? looked.estimates : null, research_tool: true};
 }
 
-/** An earlier visit as the advice compares it; null where it has no weight or no age. */
-export function earlierOf({visit, found}) {
+/**
+ * An earlier visit as the advice compares it (runs/predict_table.py); null without an age, and
+ * where the weight has no interval of plausible weights: there is nothing to rely on.
+ */
+export function earlierOf(truth, {visit, found}) {
   const weight = found?.findings.find((each) => each.measure === "weight_g");
-  if (!weight || visit.age_days === null) return null;
-  const known = Number.isFinite(weight.low) && Number.isFinite(weight.high);
-  return {age_days: visit.age_days, weight_g: weight.estimate, low_g: known ? weight.low : null,
-    high_g: known ? weight.high : null};
+  const {low, high} = truth.measures.ranges.weight_g;
+  if (visit.age_days === null || !(weight?.low >= low && weight.high <= high)) return null;
+  return {age_days: visit.age_days, weight_g: weight.estimate, low_g: weight.low,
+    high_g: weight.high};
 }

@@ -20,7 +20,7 @@ export function mustBeTold(truth, {lengths_cm: lengths}) {
 
 /** The shortest and the longest reference object that may be told. */
 export function rangeOf(truth, {lengths_cm: lengths}) {
-  const {new_length: factor} = truth.gate.scale;
+  const {alike: factor} = truth.gate.scale;
   return [lengths[0] / factor, lengths.at(-1) * factor];
 }
 

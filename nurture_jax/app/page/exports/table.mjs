@@ -24,7 +24,7 @@ export function columnsOf(truth, card, records) {
     "accepted", "advice", "reasons", "model_sha256", "kind"];
 }
 
-/** One visit as a row. `record`: see visit_record.mjs. */
+/** One visit as a row. `record`: see clinic/record.mjs. */
 export function rowOf(truth, record) {
   const {visit, found, gate} = record;
   const row = {infant_id: record.infant_id, visit_id: record.id, time: record.time, ...visit,

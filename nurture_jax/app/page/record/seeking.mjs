@@ -5,7 +5,7 @@ import {Problem} from "../problem.mjs";
 const NEW_FRAME_MS = 150;
 const PATIENCE_MS = 20000; // of one seek; a phone may need seconds between key frames
 
-/** Opens a file: {duration, width, height, at(times), close()}; see video.mjs. */
+/** Opens a file: {duration, width, height, at(times, screen), close()}; see video.mjs. */
 export async function soughtFrames(file) {
   const video = document.createElement("video");
   const address = URL.createObjectURL(file);
@@ -14,12 +14,14 @@ export async function soughtFrames(file) {
     video.load();
     URL.revokeObjectURL(address);
   };
+  let size;
   try {
     Object.assign(video, {muted: true, playsInline: true, preload: "auto"});
     const ready = happens(video, "loadeddata", "not_a_video");
     video.src = address;
     await ready;
     if (!video.videoWidth) throw new Problem("no_picture");
+    size = {width: video.videoWidth, height: video.videoHeight}; // of the first frame
     if (!Number.isFinite(video.duration)) {
       // A recording of a browser itself does not say how long it is until its end was sought.
       const known = happens(video, "durationchange", "not_a_video");
@@ -30,19 +32,23 @@ export async function soughtFrames(file) {
     close();
     throw error;
   }
-  return {duration: video.duration, width: video.videoWidth, height: video.videoHeight, close,
-    at: (wanted) => reads(video, wanted)};
+  return {duration: video.duration, ...size, close,
+    at: (wanted, screen) => reads(video, wanted, screen, size)};
 }
 
-async function* reads(video, wanted) {
+async function* reads(video, wanted, screen, {width, height}) {
+  screen.shape(width, height);
   for (const time of wanted) {
     const sought = happens(video, "seeked", "damaged", {seconds: time});
     const drawn = shows(video);
     video.currentTime = time;
     await sought;
     await drawn;
-    yield (screen) => screen.drawn((context) =>
-      context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height));
+    yield () => {
+      screen.mustFit(video.videoWidth, video.videoHeight);
+      return screen.drawn((context) =>
+        context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height));
+    };
   }
 }
 

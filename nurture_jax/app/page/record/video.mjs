@@ -43,14 +43,14 @@ async function clipBy(open, truth, file, settings, told) {
   const video = await open(file);
   try {
     check(truth, video, settings.minimum_s);
-    const {duration, width, height} = video;
-    const screen = new Screen(width, height);
+    const {duration} = video;
+    const screen = new Screen(truth.video.same_shape);
     const frames = new Uint8Array(count * size * size * 3);
     let done = 0;
-    for await (const read of video.at(evenTimes(duration, count))) {
+    for await (const read of video.at(evenTimes(duration, count), screen)) {
       const image = frames.subarray(done * size * size * 3, (done + 1) * size * size * 3);
       if (read) {
-        const stored = await read(screen);
+        const stored = await read();
         image.set(turned(clipImage(stored.data, stored.width, stored.height, size, fit), size,
           stored.rotation));
       } else { // the frame before is still on show
@@ -58,17 +58,29 @@ async function clipBy(open, truth, file, settings, told) {
       }
       told(++done / count);
     }
-    return {frames, count, size, fit, duration, width, height};
+    return {frames, count, size, fit, duration, width: screen.width, height: screen.height};
   } finally {
     video.close();
   }
 }
 
-/** Room for one upright frame: bytes to copy it to, or a canvas to draw it on. */
+/** Room for one upright frame as the first is: bytes to copy it to, or a canvas to draw it on. */
 class Screen {
-  constructor(width, height) {
+  constructor(sameShape) {
+    this.sameShape = sameShape;
+  }
+
+  /** Told the size of the first frame. */
+  shape(width, height) {
     this.width = width;
     this.height = height;
+  }
+
+  /** A frame of another size is made as large as this; of another shape it would be stretched. */
+  mustFit(otherWidth, otherHeight) {
+    const {width, height} = this;
+    if (Math.abs(otherWidth * height / (otherHeight * width) - 1) <= this.sameShape) return;
+    throw new Problem("changing_shape", {width, height, otherWidth, otherHeight});
   }
 
   get bytes() {

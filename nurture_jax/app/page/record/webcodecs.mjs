@@ -10,7 +10,7 @@ const RGBA = {format: "RGBA", colorSpace: "srgb"};
 const SDR_PRIMARIES = ["bt709", "smpte170m", "bt470bg"];
 const HDR_TRANSFERS = ["pq", "hlg"];
 
-/** Opens a file: {duration, width, height, at(times), close()}; see video.mjs. */
+/** Opens a file: {duration, width, height, at(times, screen), close()}; see video.mjs. */
 export async function decodedFrames(file) {
   const input = new Input({source: new BlobSource(file), formats: ALL_FORMATS});
   let track;
@@ -29,7 +29,7 @@ export async function decodedFrames(file) {
   if (!starts.length) throw new Problem("no_frames");
   const first = starts[0];
   return {duration: end - first, width: track.displayWidth, height: track.displayHeight,
-    at: (wanted) => reads(track, starts, wanted.map((time) => time + first)),
+    at: (wanted, screen) => reads(track, starts, wanted.map((time) => time + first), screen),
     close: () => input.dispose?.()};
 }
 
@@ -58,22 +58,30 @@ async function times(track) {
 }
 
 /** For each wanted time a function that reads the frame on show; null where it is the one before. */
-async function* reads(track, starts, wanted) {
+async function* reads(track, starts, wanted, screen) {
   const shown = wanted.map((time) => onShow(starts, time));
   const different = [...new Set(shown)];
   const samples = new VideoSampleSink(track)
-    .samplesAtTimestamps(different.map((start) => start + ROUNDING_S));
+    .samplesAtTimestamps([starts[0], ...different].map((start) => start + ROUNDING_S));
+  const next = async (start) => {
+    const {value: sample} = await samples.next();
+    if (!sample) throw new Problem("damaged", {seconds: start - starts[0]});
+    return sample;
+  };
   let last;
   try {
+    // Frames may say more of the shape of their pixels than the container does.
+    const opening = await next(starts[0]);
+    screen.shape(opening.displayWidth, opening.displayHeight);
+    opening.close();
     for (const start of shown) {
       if (start === last) {
         yield null;
         continue;
       }
-      const {value: sample} = await samples.next();
-      if (!sample) throw new Problem("damaged", {seconds: start - starts[0]});
+      const sample = await next(start);
       try {
-        yield (screen) => read(sample, screen);
+        yield () => read(sample, screen);
       } finally {
         sample.close();
       }
@@ -86,6 +94,7 @@ async function* reads(track, starts, wanted) {
 
 /** Pixels of a frame as they are stored, or drawn where that needs more than another matrix. */
 async function read(sample, screen) {
+  screen.mustFit(sample.displayWidth, sample.displayHeight);
   const {rotation, visibleRect: {width, height}} = sample;
   const [wide, tall] = rotation % 180 ? [height, width] : [width, height];
   const frame = sample.toVideoFrame();

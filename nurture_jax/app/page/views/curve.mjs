@@ -6,6 +6,7 @@ import {svg} from "../dom.mjs";
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [360, 270, 48, 40, 10, 30];
 const SCORES = [-3, -2, 0, 2, 3];
 const LEAST_DAYS = 28; // of the axis, so that two visits of the first week are no cliff
+const LEAST_DAYS_OF_LINES = 7;
 
 /** Points of a measure: [{age, value, low, high}] in order of age. */
 export function pointsOf(child, measure) {
@@ -26,7 +27,8 @@ export function curve({say, truth, number}, child, measure) {
   const points = pointsOf(child, measure);
   const {unit, label, digits} = truth.measures.all[measure];
   const born = {sex: child.sex, gestational_age_days: child.gestational_age_days};
-  const most = Math.max(LEAST_DAYS, ...points.map(({age}) => age + 3));
+  const most = Math.max(LEAST_DAYS, firstDay(truth, measure, born) + LEAST_DAYS_OF_LINES,
+    ...points.map(({age}) => age + 3));
   const days = Array.from({length: Math.ceil(most) + 1}, (_, day) => day)
     .filter((day) => valueAt(truth, measure, 0, born, day) !== null);
   const lines = SCORES.map((z) => [z, days.map((day) => [day, valueAt(truth, measure, z, born, day)])]);
@@ -59,6 +61,13 @@ export function curve({say, truth, number}, child, measure) {
   points.map(({age, value, low: from, high: to, ofScale}) => [
     Number.isFinite(from) && svg("line", {class: "span", x1: x(age), x2: x(age), y1: y(from), y2: y(to)}),
     svg("circle", {class: ofScale ? "scale" : "visit", cx: x(age), cy: y(value), r: 4})]).flat());
+}
+
+/** The first day that has a standard: of the most preterm infants it is weeks after birth. */
+function firstDay(truth, measure, born) {
+  let day = 0;
+  while (valueAt(truth, measure, 0, born, day) === null) day++;
+  return day;
 }
 
 /** Round numbers between two values. */

@@ -1,7 +1,8 @@
 // What is known of the child: fields, and their values checked by the ranges of Python.
 
-import {outside} from "../clinic/advice.mjs";
+import {weeksText} from "../clinic/growth.mjs";
 import {mustBeTold} from "../clinic/scale.mjs";
+import {outside, typedGestation, typedNumber} from "../clinic/typed.mjs";
 import {el} from "../dom.mjs";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -34,8 +35,9 @@ export function childForm(words, scale, typed = {}) {
     return el("label", {}, choice, say(name));
   });
   const weeks = number("gestational_age_days", {"aria-label": say("weeks")});
-  const days = el("input", {id: "gestation_rest", type: "text", inputmode: "numeric",
-    autocomplete: "off", "aria-label": say("days")});
+  const days = inputs.gestation_rest = el("input", {id: "gestation_rest", type: "text",
+    inputmode: "numeric", autocomplete: "off", "aria-label": say("days"),
+    "aria-describedby": "gestational_age_days-wrong"});
   const age = number("age_days");
   const birthDate = input("birth_date", {type: "date", max: today(), onchange: () => fillAge()});
   const fillAge = () => {
@@ -69,39 +71,54 @@ export function childForm(words, scale, typed = {}) {
   const sex = () => element.querySelector("[name=sex]:checked").value;
   const asTyped = () => ({...Object.fromEntries(TYPED.map((name) => [name, at(name).value])),
     sex: sex()});
-
   const read = () => {
-    let right = true;
-    const tell = (name, problem) => {
-      wrongs[name].textContent = problem;
-      inputs[name].setAttribute("aria-invalid", String(Boolean(problem)));
-      if (problem && right) inputs[name].focus();
-      right &&= !problem;
-    };
-    const value = (name, text) => {
-      if (!text.trim()) {
-        tell(name, "");
-        return null;
-      }
-      const number = numberOf(text);
-      const problem = outside(truth, truth.measures.ranges[name], number);
-      tell(name, problem && say("field_wrong", {value: text.trim(), problem}));
-      return number;
-    };
-    tell("birth_date", ageOf(birthDate.value) < 0 ? say("birth_date_future") : "");
-    const inWeeks = weeks.value.trim();
-    const total = inWeeks && String(7 * numberOf(inWeeks) + numberOf(days.value));
-    const visit = {age_days: value("age_days", age.value),
-      sex: sex(),
-      gestational_age_days: value("gestational_age_days", total),
-      birth_weight_g: value("birth_weight_g", inputs.birth_weight_g.value),
-      reference_cm: value("reference_cm", ruler.value)};
-    if (visit.reference_cm === null && needed) tell("reference_cm", say("reference_needed"));
-    visit.reference_cm ??= truth.measures.default_reference_cm;
-    return right ? {infantId: inputs.infant_id.value.trim(), birthDate: birthDate.value, visit,
-      typed: asTyped()} : null;
+    const visit = readVisit(words, inputs, wrongs, {sex: sex(), needed});
+    return visit && {infantId: inputs.infant_id.value.trim(), birthDate: birthDate.value, visit,
+      typed: asTyped()};
   };
   return {element, read, typed: asTyped};
+}
+
+/** What is known by the fields; null after telling beside its field what is wrong. */
+function readVisit({say, truth}, inputs, wrongs, {sex, needed}) {
+  const {ranges} = truth.measures;
+  let right = true;
+  const tell = (name, problem) => {
+    wrongs[name].textContent = problem;
+    inputs[name].setAttribute("aria-invalid", String(Boolean(problem)));
+    if (problem && right) inputs[name].focus();
+    right &&= !problem;
+  };
+  const about = (text, problem) => problem && say("field_wrong", {value: text.trim(), problem});
+  const number = (name, more = () => "") => {
+    const text = inputs[name].value;
+    const {value, problem} = typedNumber(truth, ranges[name], text);
+    tell(name, about(text, problem) || more(value));
+    return value;
+  };
+  const gestation = () => {
+    const {gestational_age_days: weeks, gestation_rest: days} = inputs;
+    const {value, code} = typedGestation(weeks.value, days.value);
+    days.setAttribute("aria-invalid", String(Boolean(code)));
+    // Of completed weeks "weeks?" would be no hint.
+    const problem = value !== null && outside(truth, {...ranges.gestational_age_days, mistakes: []},
+      value);
+    tell("gestational_age_days", problem ? about(weeksText(truth, value), problem)
+      : code && say(code, {weeks: weeks.value.trim(), days: days.value.trim()}));
+    return value;
+  };
+  const byDate = ageOf(inputs.birth_date.value);
+  tell("birth_date", byDate < 0 ? say("birth_date_future") : "");
+  const visit = {
+    age_days: number("age_days", (age) => age === null || byDate === null || byDate < 0
+      || Math.abs(byDate - age) <= truth.measures.near_days ? ""
+      : say("age_not_by_date", {age, days: byDate})),
+    sex, gestational_age_days: gestation(), birth_weight_g: number("birth_weight_g"),
+    reference_cm: number("reference_cm", (length) => length === null && needed
+      ? say("reference_needed") : ""),
+  };
+  visit.reference_cm ??= truth.measures.default_reference_cm;
+  return right ? visit : null;
 }
 
 /** What is known of a kept child as it would be typed; the age is of today, by the date of birth. */
@@ -112,12 +129,6 @@ export function typedOf({id, birth_date: birthDate, sex, gestational_age_days: g
     gestational_age_days: gestation ? String(Math.floor(gestation / 7)) : "",
     gestation_rest: gestation ? String(gestation % 7) : "",
     reference_cm: text(visits.at(-1)?.visit.reference_cm)};
-}
-
-/** A number as it is typed: with a comma or a point, in digits of Devanagari too. */
-function numberOf(text) {
-  return Number(text.replace(/[\u0966-\u096f]/g, (digit) => digit.charCodeAt(0) - 0x966)
-    .replace(",", "."));
 }
 
 function today() {

@@ -5,17 +5,40 @@ import {earlierOf} from "../clinic/record.mjs";
 import {el} from "../dom.mjs";
 import {Problem} from "../problem.mjs";
 import {child, keep} from "../store.mjs";
+import {mustBeSame} from "./same_child.mjs";
 
-/** Earlier visits of a child that is kept; one on the same or a later day cannot be compared. */
-export async function earlierVisits(infantId, visit) {
-  const kept = infantId && await child(infantId).catch(() => null);
-  const earlier = (kept?.visits ?? []).map(earlierOf).filter(Boolean);
-  const late = earlier.find(({age_days: day}) => visit.age_days !== null && day > visit.age_days);
-  if (late) throw new Problem("not_before", {day: late.age_days});
-  return earlier.filter(({age_days: day}) => visit.age_days === null || day < visit.age_days);
+/**
+ * {before: the child that is kept under a name, unread: why it could not be read}, both left out
+ * where there is none: a browser that keeps nothing estimates all the same.
+ */
+export async function lookUp(infantId) {
+  try {
+    return infantId ? {before: await child(infantId)} : {};
+  } catch (unread) {
+    return {unread};
+  }
 }
 
-/** wish: {record, known, kept: whether it was kept}, as the view of the result has it. */
+/**
+ * Earlier visits of the child `before`; one on the same day cannot be compared.
+ *
+ * Throws a Problem where it is another child, or has a later visit.
+ */
+export function earlierVisits(truth, before, known) {
+  mustBeSame(before, known);
+  const visits = before?.visits ?? [];
+  const {age_days: age} = known.visit;
+  const late = visits.map(({visit}) => visit.age_days)
+    .find((day) => age !== null && day !== null && day > age);
+  if (late !== undefined) throw new Problem("not_before", {day: late});
+  return visits.map((each) => earlierOf(truth, each)).filter(Boolean)
+    .filter(({age_days: day}) => age === null || day < age);
+}
+
+/**
+ * wish: {record, known, kept: whether it was kept, unread: why earlier visits could not be read},
+ * as the view of the result has it.
+ */
 export function keepCard(app, wish) {
   const {say} = app.words;
   const id = wish.known.infantId;
@@ -25,7 +48,8 @@ export function keepCard(app, wish) {
     return el("section", {class: "card"}, el("p", {role: "status"}, say("kept", {id})),
       el("div", {class: "actions"}, see));
   }
-  const told = el("p", {class: "wrong", role: "alert", id: "keep-wrong"});
+  const told = el("p", {class: "wrong", role: "alert", id: "keep-wrong"}, wish.unread
+    && say("not_compared", {id, why: app.problemText(wish.unread)}));
   const name = el("input", {type: "text", id: "keep-name", maxlength: 64, autocomplete: "off",
     "aria-describedby": "keep-wrong"});
   const button = el("button", {type: "button", id: "keep", onclick: async () => {
@@ -49,17 +73,16 @@ export function keepCard(app, wish) {
     el("div", {class: "actions"}, button), told);
 }
 
-/** Keeps the visit under a name; a name that is given only now brings its earlier visits. */
-async function kept({truth, card}, {record, known}, id) {
-  if (!known.infantId) {
-    const {visit, estimates} = record;
-    const earlier = await earlierVisits(id, visit);
-    record = {...record, infant_id: id, earlier,
-      found: assessment(truth, card.calibration.intervals, visit, estimates, earlier)};
-    known = {...known, infantId: id, typed: {...known.typed, infant_id: id}};
-  }
+/** Keeps the visit under a name; what is kept by now tells its earlier visits. */
+async function kept({truth, card}, {record: told, known: given}, id) {
   const before = await child(id);
-  await keep({...before, id, ...whatIsKnown(before, known), visits: [...before?.visits ?? [], record]});
+  const {visit, estimates} = told;
+  const earlier = earlierVisits(truth, before, given);
+  const record = {...told, infant_id: id, earlier,
+    found: assessment(truth, card.calibration.intervals, visit, estimates, earlier)};
+  const known = {...given, infantId: id, typed: {...given.typed, infant_id: id}};
+  await keep({...before, id, ...whatIsKnown(before, known),
+    visits: [...before?.visits ?? [], record]});
   return {record, known};
 }
 

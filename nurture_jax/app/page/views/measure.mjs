@@ -7,16 +7,20 @@ import {loadAnew} from "../offline.mjs";
 import {sampleClip} from "../record/video.mjs";
 import {recordVideo} from "./camera.mjs";
 import {childForm} from "./form.mjs";
-import {earlierVisits} from "./keep.mjs";
+import {earlierVisits, lookUp} from "./keep.mjs";
 import {resultView} from "./result.mjs";
 
 const HASHED_BYTES = 512 * 1024 * 1024; // a larger file is not read as a whole for its hash
 const TICK_MS = 500; // of the seconds beside the progress
-const LOADED_ANEW = ["altered_model", "no_model"]; // problems that another copy of the page mends
+// Problems that another value of a field mends: the video, which may be filmed just now, is kept.
+const OF_FIELDS = ["not_before", "kept_as_girl", "kept_as_boy", "kept_gestation",
+  "kept_birth_weight", "kept_birth_date"];
+// Problems that another copy of the page mends.
+const LOADED_ANEW = ["altered_model", "no_model", "no_number"];
 
 /**
  * wish: {typed: what the form holds, film: whether to look at the video first, problem: what is
- * told, file: a video to begin with}, or {record, known} to show a result.
+ * told, held: its video, file: a video to begin with}, or {record, known, unread} to show a result.
  */
 export function measureView(app, main, wish) {
   if (wish.record) {
@@ -63,15 +67,19 @@ export function measureView(app, main, wish) {
     }
     // The video is not lost for a field that has to be corrected.
     app.shown = {again};
-    message.replaceChildren(el("p", {}, say("fields_first")), el("div", {class: "actions"},
-      el("button", {type: "button", class: "main", id: "go-on", onclick: () => begin(file)},
-        say("go_on"))));
+    message.replaceChildren(el("p", {}, say("fields_first")), goOn(file));
+  }
+
+  function goOn(file) {
+    return el("div", {class: "actions"}, el("button", {type: "button", class: "main", id: "go-on",
+      onclick: () => begin(file)}, say("go_on")));
   }
 
   if (wish.file) begin(wish.file);
   if (wish.film) capture.scrollIntoView({block: "end"});
   if (!wish.problem) return;
-  message.replaceChildren(...problemParts(app, wish.problem));
+  message.replaceChildren(...problemParts(app, wish.problem),
+    ...OF_FIELDS.includes(wish.problem.code) ? [goOn(wish.held)] : []);
   message.scrollIntoView({block: "center"});
 }
 
@@ -116,29 +124,35 @@ async function progress(app, host, file, known) {
     },
   };
   try {
-    const record = await estimate(app, file, known, steps);
-    if (!signal.aborted) app.show("measure", {record, known});
+    const found = await estimate(app, file, known, steps);
+    if (!signal.aborted) app.show("measure", {...found, known});
   } catch (problem) {
-    if (!signal.aborted) app.show("measure", {typed: known.typed, problem});
+    if (!signal.aborted) app.show("measure", {typed: known.typed, problem, held: file});
   } finally {
     clearInterval(clock);
   }
 }
 
-/** From a file to a record of the visit; it says everything as Python does, in English. */
+/**
+ * From a file to {record: of the visit, which says everything as Python does, in English; unread:
+ * why earlier visits could not be read}.
+ */
 async function estimate({ask, card, truth}, file, known, steps) {
   const {visit} = known;
   const opening = ask("open", {}); // beside the decoding
   opening.catch(() => {}); // told below
-  const earlier = await earlierVisits(known.infantId, visit);
+  const {before, unread} = await lookUp(known.infantId);
+  const earlier = earlierVisits(truth, before, known);
   const clip = await sampleClip(truth, file, card.clip, steps.decoded);
   steps.computing();
   await opening;
   const looked = await ask("look", {truth, clip, visit, earlier});
   const sha256 = file.size > HASHED_BYTES ? null : await hashOf(file);
   const {duration, width, height, way} = clip;
-  return recordOf(card, {infantId: known.infantId, visit, earlier, looked,
-    video: {name: file.name, sha256, duration, width, height, way}, time: new Date().toISOString()});
+  const record = recordOf(card, {infantId: known.infantId, visit, earlier, looked,
+    video: {name: file.name, sha256, duration, width, height, way},
+    time: new Date().toISOString()});
+  return {record, unread};
 }
 
 async function hashOf(file) {

@@ -11,7 +11,7 @@ import {lineOf, qrPath} from "../exports/qr.mjs";
 import {columnsOf, csv, rowOf} from "../exports/table.mjs";
 import {keepCard} from "./keep.mjs";
 
-/** wish: {record: see clinic/record.mjs, known: what the form gave}. */
+/** wish: {record: see clinic/record.mjs, known: what the form gave}, and more of keep.mjs. */
 export function resultView(app, main, wish) {
   const {say} = app.words;
   const {record, known} = wish;
@@ -82,17 +82,15 @@ function reasonOf(truth, name, {reason}) {
 }
 
 function refusalCard({words, card}, {gate}) {
-  const {say, number, truth} = words;
+  const {say, significant, truth} = words;
   const told = failures(truth, gate.measured, card.calibration.limits, card.clip.fit, gate.highest,
     scaleOf(card));
-  const digits = (value) => value && Math.abs(value) < 1 ? 3 : 0;
   return el("section", {class: "card line refused", "aria-label": say("refused")},
     el("h2", {id: "line"}, say("refused")),
     el("ul", {class: "reasons"}, told.map(({check, reason, advice, measured, limit, unit}) =>
       el("li", {"data-check": check}, el("p", {}, el("strong", {}, say("advice_sentence", {advice}))),
         el("p", {}, `${reason} `), el("span", {class: "quiet"}, `(${say("measured_against",
-          {measured: number(measured, digits(measured)), limit: number(limit, digits(limit)),
-            unit})})`)))));
+          {measured: significant(measured, 3), limit: significant(limit, 6), unit})})`)))));
 }
 
 /** The visit as files and as a code, made here and handed to the user alone. */
