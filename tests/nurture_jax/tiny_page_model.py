@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from newborn_points import newborn_points
+from newborn_points import PLACES, newborn_points
 from onnx import TensorProto, helper, numpy_helper
 
 from deps_jax.common.files import sealed
@@ -56,10 +56,12 @@ def scale(lengths=(DEFAULT_REFERENCE_CM,)) -> Scale:
 
 
 def seen_shares() -> np.ndarray:
-    """A newborn in the middle of every picture, [1, 1, CELLS, CELLS, 3]."""
+    """A newborn in the middle of every picture and a ruler beside it, [1, 1, CELLS, CELLS, 3]."""
     shares = np.zeros((1, 1, CELLS, CELLS, 3), np.float32)
     shares[..., 0] = 0.6
     shares[:, :, 4:-4, 4:-4] = (0.1, 0.8, 0.1)
+    (left, top), (_, bottom) = PLACES["reference_start"], PLACES["reference_end"]
+    shares[:, :, int(top * CELLS):int(bottom * CELLS) + 1, int(left * CELLS)] = (0.1, 0.1, 0.8)
     return shares
 
 
