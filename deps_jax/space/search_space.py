@@ -76,6 +76,10 @@ class Stage:
             raise ValueError(f"depth {self.depths[0]} in {self.depths} is not a whole number of "
                              f"blocks >= 1; a stage that may be left out has width 0, which keeps "
                              f"the channels that come in")
+        if self.block.pooling > 1 and (self.max_depth > 1 or self.skippable):
+            raise ValueError(f"depths {self.depths} of a stage whose block {self.block.name!r} has "
+                             f"a max pooling: every block would halve the map again; give it a "
+                             f"stage of one block")
         if self.block.expansion and self.expands[0] < 1:
             raise ValueError(f"expand ratio {self.expands[0]} in {self.expands} is below 1; the "
                              f"block would shrink")

@@ -51,8 +51,10 @@ class Opening:
     protected: int | None = None
 
     def concerns(self, space: SearchSpace) -> bool:
-        """Whether the space has a choice that this opening opens."""
-        return not self.axis or any(len(values) > 1 for values in space.offered(self.axis))
+        """Whether the space has a choice that this opening opens; widths are the stem's, too."""
+        offered = space.offered(self.axis) if self.axis else ()
+        stem = (space.stem_widths,) if self.axis == "widths" else ()
+        return not self.axis or any(len(values) > 1 for values in (*offered, *stem))
 
     def sampler(self) -> Sampler:
         """A sampler that draws from the part that is open."""

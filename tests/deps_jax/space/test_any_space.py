@@ -1,4 +1,6 @@
 """The text of subnets reads back in spaces of any lists, as a user may put them together."""
+import dataclasses
+
 import chex
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ from deps_jax.space.block import BOTTLENECK, CONVOLUTION
 from deps_jax.space.search_space import SearchSpace, Stage
 from deps_jax.space.subnet import canonical, from_lists, largest, smallest, width_choices
 from deps_jax.space.subnet_text import decode, encode, reported_subnets
+from deps_jax.training.progressive import Opening
 
 WIDTHS = st.sampled_from([(1.0,), (0.8,), (0.5, 1.0), (0.65, 0.8, 1.0)])
 
@@ -68,6 +71,9 @@ def test_widths_that_the_stem_alone_chooses():
     assert encode(space, smallest(space)) == "d1e0.5w0.5"
     assert encode(space, largest(space)) == "d2e0.5w0.75"
     assert reported_subnets(space) == ("d1e0.5w0.5", "d2e0.5w0.5", "d1e0.5w0.75", "d2e0.5w0.75")
+    assert Opening("width 2", "widths", widths=2).concerns(space)  # a phase of OFA's
+    fixed = dataclasses.replace(space, stem_widths=(1.0,))
+    assert not Opening("width 2", "widths", widths=2).concerns(fixed)
     with pytest.raises(ValueError, match=r"width 0.6 is not in the widths \[0.5, 0.75, 1.0\]"):
         decode(space, "d1e0.5w0.6")
 

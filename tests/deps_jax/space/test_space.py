@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs import parts
-from deps_jax.space.block import BOTTLENECK, CONVOLUTION, BlockForm
+from deps_jax.space.block import BOTTLENECK, CONVOLUTION, CONVOLUTION_POOL, BlockForm
 from deps_jax.space.families import MOBILENET_V3, MOBILENET_V3_CIFAR, SPACES
 from deps_jax.space.rows import Activation, Conv, MaxPool, Shortcut, Width, make_divisible
 from deps_jax.space.search_space import Stage
@@ -52,6 +52,15 @@ def test_widths_of_the_reference():
 def test_impossible_spaces_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         MOBILENET_V3_CIFAR.with_choices(**change)
+
+
+@pytest.mark.parametrize("lists", [{"depths": (1, 2)}, {"depths": (2,)},
+                                   {"depths": (1,), "base_depth": 1}])
+def test_a_pooling_is_alone_in_its_stage(lists):
+    """Each of several blocks would pool, and the map be smaller than its layers say."""
+    assert Stage(16, 1, "relu", depths=(1,), block=CONVOLUTION_POOL).block.pooling == 2
+    with pytest.raises(ValueError, match=r"has a max pooling: .* a stage of one block"):
+        Stage(16, 1, "relu", block=CONVOLUTION_POOL, **lists)
 
 
 def test_shortcut_of_the_first_block_needs_equal_widths():
