@@ -33,8 +33,8 @@ WINGS = {
         "comparison": "equal_cost plan one_run tuning summary picture report run_all",
         "export": "device_timer onnx_writer traced_values traced_rules traced_loop traced runtime "
                   "model_card stablehlo static_int8 export export_front",
-        "search": "front_report timings latency ofa_files gaussian_process accuracy_predictor "
-                  "local_search search learning search_run specialize",
+        "search": "front_report timings piece_names latency ofa_files gaussian_process "
+                  "accuracy_predictor local_search search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
                      "accelerator data_bench search_bench scaling scaling_check",
         "": "run",
