@@ -37,6 +37,13 @@ PROPORTIONS = (
           ("hip", "knee", (0.1, 1.2)), ("knee", "ankle", (0.1, 1.2)))))
 
 
+def length(keypoints: np.ndarray, ends: tuple[tuple[str, ...], tuple[str, ...]]) -> np.ndarray:
+    """Distance between (means of) points by frame, [t] in clip pixels; `ends` as of SPANS."""
+    points = np.asarray(keypoints, np.float64)
+    middle = lambda names: points[:, [_POINT(name) for name in names], :2].mean(1)
+    return np.linalg.norm(middle(ends[0]) - middle(ends[1]), axis=-1)
+
+
 def of_points(keypoints: np.ndarray) -> dict[str, np.ndarray]:
     """What the points say, frame by frame.
 
@@ -48,10 +55,8 @@ def of_points(keypoints: np.ndarray) -> dict[str, np.ndarray]:
       PROPORTIONS that are a newborn's; "trunk" [t], its length in clip pixels.
     """
     points = np.asarray(keypoints, np.float64)
-    middle = lambda names: points[:, [_POINT(name) for name in names], :2].mean(1)
-    length = lambda ends: np.linalg.norm(middle(ends[0]) - middle(ends[1]), axis=-1)  # t
-    trunk = np.maximum(length(TRUNK), 1e-6)
-    right = [(low <= (ratio := length(ends) / trunk)) & (ratio <= high)
+    trunk = np.maximum(length(points, TRUNK), 1e-6)
+    right = [(low <= (ratio := length(points, ends) / trunk)) & (ratio <= high)
              for ends, (low, high) in PROPORTIONS]
     return {"confidence": points[:, _BODY, 2].clip(0, 1).mean(1),
             "proportions": np.mean(right, 0), "trunk": trunk}
@@ -70,9 +75,7 @@ def build(keypoints: np.ndarray, shares: np.ndarray | None, size: int) -> np.nda
     Args:
       keypoints, shares, size: As of `on_mask`.
     """
-    points = np.asarray(keypoints, np.float64)
-    middle = lambda names: points[:, [_POINT(name) for name in names], :2].mean(1)
-    lengths = [np.linalg.norm(middle(start) - middle(end), axis=-1) for start, end in SPANS]
+    lengths = [length(keypoints, ends) for ends in SPANS]
     if shares is not None:
         there = np.asarray(shares).argmax(-1) == NEWBORN
         lengths.append(size * np.sqrt(there.mean((1, 2))))

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nurture_jax.clinic import evidence
 from nurture_jax.clinic.evidence import SPANS
-from nurture_jax.measures import DEFAULT_REFERENCE_CM, KEYPOINTS, REFERENCE, REFERENCE_POINTS
+from nurture_jax.measures import DEFAULT_REFERENCE_CM, REFERENCE, REFERENCE_POINTS
 from nurture_jax.records.visit import Visit
 
-_POINT = KEYPOINTS.index
 _ENDS = tuple((name,) for name in REFERENCE_POINTS)
 LEAST_CLEAR = 0.3  # of both ends, for a frame to be measured in
 # What is known of an infant, with about what it is and how much it differs.
@@ -97,8 +97,7 @@ def measure(keypoints: np.ndarray, shares: np.ndarray | None, size: int) -> np.n
     """
     points = np.asarray(keypoints, np.float64)
     clear = points[:, -len(REFERENCE_POINTS):, 2].min(1) >= LEAST_CLEAR
-    middle = lambda names: points[clear][:, [_POINT(name) for name in names], :2].mean(1)
-    length = lambda ends: np.log(np.linalg.norm(middle(ends[0]) - middle(ends[1]), axis=-1) + 1.0)
+    length = lambda ends: np.log(evidence.length(points[clear], ends) + 1.0)
     count = len(SPANS) + (shares is not None)
     if clear.mean() < 0.5:
         return np.full(count, np.nan)
