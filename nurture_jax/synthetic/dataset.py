@@ -38,6 +38,7 @@ from nurture_jax.synthetic.visit import (
     pictures,
     plan,
 )
+from nurture_jax.synthetic.world.dress import USUAL
 from nurture_jax.synthetic.world.population import PRETERM_SHARE
 
 FORMAT = 1  # raise it when the same settings give other pictures or labels
@@ -151,7 +152,7 @@ def _claim(folder: Path, settings: Settings) -> bool:
         there = json.loads(path.read_text())
         # A set that was begun before a setting existed has its default.
         old = {"format": there["format"], "body": ELLIPSOIDS, "rulers": "30",
-               "preterm": PRETERM_SHARE, **there["settings"]}
+               "preterm": PRETERM_SHARE, "surroundings": USUAL, **there["settings"]}
         complete = there["complete"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); give a new folder") from error

@@ -25,7 +25,14 @@ from nurture_jax.synthetic.bodies import (
 )
 from nurture_jax.synthetic.ellipsoids.body import draw_traits
 from nurture_jax.synthetic.world import rulers
-from nurture_jax.synthetic.world.dress import DEVICES, SITES, Device, frame_count, frame_times
+from nurture_jax.synthetic.world.dress import (
+    DEVICES,
+    SURROUNDINGS,
+    USUAL,
+    Device,
+    frame_count,
+    frame_times,
+)
 from nurture_jax.synthetic.world.population import (
     PRETERM_SHARE,
     VISIT_DAYS,
@@ -67,6 +74,7 @@ class Settings:
       rulers: What lies beside them, see `rulers.names`; "30" is the set as it was before there were
         others.
       preterm: Share of the infants who are born preterm.
+      surroundings: Phones, sites and light, one of SURROUNDINGS.
 
     Raises:
       ValueError: If a setting is out of its range, or its bodies are not installed.
@@ -83,6 +91,7 @@ class Settings:
     body: str = ELLIPSOIDS
     rulers: str = rulers.MIXED
     preterm: float = PRETERM_SHARE
+    surroundings: str = USUAL
 
     def __post_init__(self) -> None:
         low, high = SHORT_SIDES_PX
@@ -103,7 +112,11 @@ class Settings:
                              f"the phones' own")
         if self.seed < 0:
             raise ValueError(f"seed {self.seed} is negative; give 0 or more")
-        frames = min(frame_count(self.seconds, self.fps or device.fps) for device in DEVICES)
+        if self.surroundings not in SURROUNDINGS:
+            raise ValueError(f"surroundings {self.surroundings!r} are not one of "
+                             f"{', '.join(SURROUNDINGS)}; give one of them")
+        frames = min(frame_count(self.seconds, self.fps or device.fps)
+                     for device in SURROUNDINGS[self.surroundings].devices)
         if not 1 <= self.annotated_frames <= frames:
             raise ValueError(f"annotated_frames {self.annotated_frames} is not in 1..{frames}, the "
                              f"frames of a video; ask for fewer or record longer")
@@ -164,21 +177,23 @@ def draw_visit(settings: Settings, index: int, number: int,
                      generator(seed, index, 0, 1))
     truth = body.truth
     rng = generator(seed, index, number)
-    chosen = rng.integers(len(DEVICES))
-    device = dataclasses.replace(DEVICES[chosen], fps=settings.fps or DEVICES[chosen].fps)
+    around = SURROUNDINGS[settings.surroundings]
+    chosen = rng.integers(len(around.devices))
+    device = around.devices[chosen]
+    device = dataclasses.replace(device, fps=settings.fps or device.fps)
     short = settings.short_sides_px[chosen % len(settings.short_sides_px)]
     height, width = 2 * round(short * ASPECT / 2), short
     times_s = frame_times(rng, device, settings.seconds)
     own = generator(seed, index, number, 1)
     ruler = rulers.draw(own, settings.rulers)
     scene = draw_scene(rng, place or body.place, device, times_s, height, width, settings.ruler,
-                       ruler, own)
+                       ruler, own, around)
     noise = rng.standard_normal((height + NOISE_ROOM, width + NOISE_ROOM, 3), np.float32)
     row = {"infant_id": f"n{index:05d}", "visit_id": str(number),
            "video": f"videos/{name_of(index, number)}.mp4", "age_days": str(age_days),
            "sex": infant.sex, "gestational_age_days": str(infant.gestational_age_days),
            "birth_weight_g": str(BIRTH_STEP_G * round(infant.birth_weight_g / BIRTH_STEP_G)),
-           "site": SITES[lasting.integers(len(SITES))], "device": device.name,
+           "site": around.sites[lasting.integers(len(around.sites))], "device": device.name,
            "body": kind, "reference_cm": f"{ruler.length_cm:g}",
            "weight_g": str(STEP_G * round(truth[0] / STEP_G)),
            **{measure.name: measure.text(value) for measure, value in zip(

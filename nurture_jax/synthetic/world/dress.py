@@ -57,7 +57,42 @@ DEVICES = (
     Device("phone_c", 71.0, 24.0, 0.80, (0.010, 0.040), 0.92, 28, 90, False, True),
     Device("phone_d", 62.0, 25.0, 0.55, (0.006, 0.024), 0.97, 24, 0, True, False),
 )
-SITES = ("clinic_north", "clinic_south", "home_east", "home_west")
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """Phones, sites and light of a population.
+
+    Attributes:
+      devices: As many as DEVICES, so that the same one is drawn of each.
+      sites: As many as those of the usual ones.
+      lamp_degrees: Least and largest height of the window or lamp above the cloth.
+      warmth: Mean and standard deviation of how much redder and less blue its light is.
+      level: Of all light; 1.15 is well exposed by a phone whose `exposure` is 1.
+      key_share: Least and largest share of the window or lamp; the rest comes from the room.
+    """
+
+    devices: tuple[Device, ...]
+    sites: tuple[str, ...]
+    lamp_degrees: tuple[float, float] = (38.0, 74.0)
+    warmth: tuple[float, float] = (0.0, 0.10)
+    level: float = 1.15
+    key_share: tuple[float, float] = (0.35, 0.62)
+
+
+USUAL, OTHER = "usual", "other"
+# OTHER is the second hospital: cheaper phones with wider lenses, fewer frames, more noise and
+# coarser videos, and lamps that are lower, warmer, dimmer and cast harder shadows. Ours.
+SURROUNDINGS = {
+    USUAL: Surroundings(DEVICES, ("clinic_north", "clinic_south", "home_east", "home_west")),
+    OTHER: Surroundings(
+        (Device("phone_e", 77.0, 25.0, 0.90, (0.012, 0.048), 1.00, 30, 90, True, False),
+         Device("phone_f", 54.0, 30.0, 0.70, (0.009, 0.036), 0.86, 27, -90, False, True),
+         Device("phone_g", 68.0, 20.0, 0.95, (0.014, 0.052), 1.14, 31, -90, True, False),
+         Device("phone_h", 74.0, 24.0, 0.60, (0.008, 0.030), 0.94, 26, 0, False, False)),
+        ("ward_one", "ward_two", "village_north", "village_south"),
+        lamp_degrees=(26.0, 60.0), warmth=(0.10, 0.08), level=0.95, key_share=(0.50, 0.72)),
+}
 
 
 def linear(rgb: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -101,7 +136,8 @@ def weaken(rng: np.random.Generator, device: Device, moved: np.ndarray, times_s:
 
 
 def draw_look(rng: np.random.Generator, length: float, device: Device, pixel_cm: float,
-              ruler: Ruler = RULERS["30"], own: np.random.Generator | None = None) -> Look:
+              ruler: Ruler = RULERS["30"], own: np.random.Generator | None = None,
+              around: Surroundings = SURROUNDINGS[USUAL]) -> Look:
     """Colours, patterns and light of a scene; what depends on the pose is filled in by the scene.
 
     Args:
@@ -110,13 +146,14 @@ def draw_look(rng: np.random.Generator, length: float, device: Device, pixel_cm:
         aliased.
       ruler: What lies beside the infant.
       own: What else is drawn of it comes from here.
+      around: Where it is filmed.
     """
     usual = RULER_COLOURS[rng.integers(len(RULER_COLOURS))]
     body, ink = rulers.colours(own, ruler, usual)
     empty = np.zeros(2)
     look = Look(
         scale=length, **_infant_colours(rng),
-        **_cloth(rng, length, pixel_cm), **_light(rng),
+        **_cloth(rng, length, pixel_cm), **_light(rng, around),
         ruler_shown=1.0, ruler_centre=empty, ruler_axis=empty, ruler_half=empty,
         ruler_thickness=ruler.thickness_cm, ruler_colours=np.stack([linear(body), linear(ink)]),
         ruler_ink=rulers.draw_ink(rng, pixel_cm, ruler),
@@ -163,13 +200,14 @@ def _cloth(rng: np.random.Generator, length: float, pixel_cm: float) -> dict[str
                            rng.uniform(0, 2 * np.pi, 6), slope / number], -1)}
 
 
-def _light(rng: np.random.Generator) -> dict[str, Value]:
+def _light(rng: np.random.Generator, around: Surroundings) -> dict[str, Value]:
     """A window or lamp and the light of the room, from dim and warm to bright and cold."""
-    height, azimuth = np.radians(rng.uniform(38, 74)), rng.uniform(0, 2 * np.pi)
-    warm = rng.normal(0, 0.10)
+    height = np.radians(rng.uniform(*around.lamp_degrees))
+    azimuth = rng.uniform(0, 2 * np.pi)
+    warm = rng.normal(*around.warmth)
     tint = np.array([1 + warm, 1.0, 1 - warm])
-    share = rng.uniform(0.35, 0.62)  # of the key light
-    level = 1.15
+    share = rng.uniform(*around.key_share)
+    level = around.level
     colour = np.array([0.9, 0.75, 0.65]) * level * (1 - share)
     return {
         "light": np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth),

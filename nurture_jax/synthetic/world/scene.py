@@ -13,7 +13,14 @@ from typing import Protocol
 import numpy as np
 
 from nurture_jax.measures import BODY_POINTS
-from nurture_jax.synthetic.world.dress import Device, draw_look, weaken
+from nurture_jax.synthetic.world.dress import (
+    SURROUNDINGS,
+    USUAL,
+    Device,
+    Surroundings,
+    draw_look,
+    weaken,
+)
 from nurture_jax.synthetic.world.paint import Look, Rays, Seen
 from nurture_jax.synthetic.world.pose import Pose, draw_pose
 from nurture_jax.synthetic.world.render import NOISE_ROOM, Frame
@@ -88,7 +95,8 @@ class Scene:
 
 def draw_scene(rng: np.random.Generator, place: Callable[[Pose], Placed], device: Device,
                times_s: np.ndarray, height: int, width: int, ruler: bool = True,
-               kind: Ruler = RULERS["30"], own: np.random.Generator | None = None) -> Scene:
+               kind: Ruler = RULERS["30"], own: np.random.Generator | None = None,
+               around: Surroundings = SURROUNDINGS[USUAL]) -> Scene:
     """A scene for pictures of height x width pixels as they are shown.
 
     The same generator state gives the same scene with and without the ruler, with any kind of it,
@@ -100,6 +108,7 @@ def draw_scene(rng: np.random.Generator, place: Callable[[Pose], Placed], device
       ruler: Whether the ruler is shown.
       kind: What it is.
       own: What is drawn of it alone comes from here.
+      around: Where it is filmed.
     """
     body = place(draw_pose(rng, times_s))
     length = body.length_cm
@@ -107,7 +116,7 @@ def draw_scene(rng: np.random.Generator, place: Callable[[Pose], Placed], device
     tangents = np.tan(np.radians(device.view_degrees) / 2) * np.array([width / height, 1.0])
     eye, view = _camera(rng, length, body.bounds, ruler_at, kind, tangents, times_s)
     pixel_cm = float(np.linalg.norm(eye[0]) * 2 * tangents[1] / height)
-    look = draw_look(rng, length, device, pixel_cm, kind, own)
+    look = draw_look(rng, length, device, pixel_cm, kind, own, around)
     look = look._replace(
         ruler_shown=np.float32(ruler), ruler_centre=ruler_at[0],
         ruler_axis=ruler_at[1], ruler_half=np.array([kind.length_cm / 2, ruler_at[2]]))

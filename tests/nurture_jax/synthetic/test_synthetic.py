@@ -169,7 +169,8 @@ def test_a_set_begun_before_there_were_kinds_goes_on(folder, tmp_path):
     old = tmp_path / "old"
     shutil.copytree(folder, old)
     about = json.loads((old / "DATASET.json").read_text())
-    del about["settings"]["body"], about["settings"]["preterm"]
+    for name in ("body", "preterm", "surroundings"):
+        del about["settings"][name]
     (old / "DATASET.json").write_text(json.dumps(about))
     assert write(old, SETTINGS, 1) is None
 

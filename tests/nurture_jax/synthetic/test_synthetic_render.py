@@ -199,10 +199,24 @@ def test_table_has_gaps_at_the_stated_rates(ellipsoids_filmed):
     ({"preterm": 30.0}, "give a share such as 0.3"),
     ({"body": "smil"}, "not one of ellipsoids, anny, both"),
     ({"annotated_frames": 4}, "not in 1..3"),
+    ({"surroundings": "moon"}, "not one of usual, other"),
 ])
 def test_bad_settings_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(SETTINGS, **changes)
+
+
+def test_other_surroundings_are_of_the_same_infants():
+    """Other phones, sites and a warmer light; bodies, poses and what is known are the same."""
+    usual, other = (draw_visit(dataclasses.replace(SETTINGS, surroundings=name), 0, 1)
+                    for name in ("usual", "other"))
+    np.testing.assert_array_equal(usual.truth, other.truth)
+    same = {name for name in usual.row if usual.row[name] == other.row[name]}
+    assert {*usual.row} - same == {"site", "device"}
+    warmth = lambda visit: visit.scene.look.key_colour[0] / visit.scene.look.key_colour[2]
+    assert warmth(other) > 1.05 * warmth(usual)
+    seen = [float(np.mean(next(iter(pictures(visit, [0])))[0])) for visit in (usual, other)]
+    assert 0.5 * seen[0] < seen[1] < 0.98 * seen[0]
 
 
 def test_normals_are_exact_where_matrix_units_round():
