@@ -20,7 +20,8 @@ RENDERED = flags.DEFINE_integer("rendered", 0, "rendered clips of each kind (som
                                 "core at 96 px)")
 KINDS = flags.DEFINE_list("kinds", [], "kinds that are drawn or rendered, all if none is given")
 RULERS = flags.DEFINE_integer("rulers", 0, "rendered infants, each beside rulers of 15, 20, 30 and "
-                              "60 cm that are told rightly and wrongly; nothing else is tried")
+                              "60 cm, a bank card and the printed strip, told rightly and wrongly; "
+                              "nothing else is tried")
 DATA = flags.DEFINE_string("data", "", "where the data set lies now, if it has moved")
 
 

@@ -4,6 +4,7 @@ The network reads numbers only, which compiles in seconds; videos are decoded al
 """
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -101,7 +102,11 @@ def test_a_file_says_what_the_run_says(workdir, evaluated, videos, tmp_path, cap
     exported = workdir / "exported"
     assert sorted(path.name for path in exported.iterdir()) == [
         "nurturenet_fp32.json", "nurturenet_fp32.md", "nurturenet_fp32.onnx"]
-    assert "| mean absolute error, weight |" in (exported / "nurturenet_fp32.md").read_text()
+    card = (exported / "nurturenet_fp32.md").read_text()
+    assert "| mean absolute error, weight |" in card
+    # This network reads no pictures.
+    assert "- limit of unfamiliarity: not compared\n" in card
+    assert "- limit of the told length: not compared\n" in card
     _, out, _ = predict(workdir, videos / "good.mp4", *KNOWN)
     assert main([str(exported / "nurturenet_fp32.onnx"), str(videos / "good.mp4"), *KNOWN]) == 0
     assert capsys.readouterr().out.splitlines() == out.splitlines()[:-1]  # the last has the time
@@ -136,6 +141,24 @@ def test_the_gate_is_tried_on_pictures_and_videos_of_ones_own(workdir, evaluated
     content = json.loads((workdir / "gate_test" / "gate_test.json").read_text())
     assert {each["name"] for each in content["tried"]} >= {"noise", "cut", "video good.mp4"}
     assert (workdir / "gate_test" / "gate_test.md").read_text().strip() in out
+
+
+def test_the_gate_is_tried_on_what_is_rendered(workdir, evaluated):
+    code, out, err = launch_here("try_gate", f"--workdir={workdir}", "--rendered=2",
+                                 "--kinds=dolls", "--clips=1")
+    assert code == 0, err
+    assert re.search(r"\| rendered dolls \(no newborn\) \| 2 \| ", out), out
+
+
+def test_lengths_are_told_rightly_and_wrongly(workdir, evaluated):
+    code, out, err = launch_here("try_gate", f"--workdir={workdir}", "--rulers=2")
+    assert code == 0, err
+    pairs = json.loads((workdir / "gate_test" / "ruler_test.json").read_text())["pairs"]
+    assert len(pairs) == 6 * 5  # objects, lengths: the strip is as long as a ruler
+    assert sum(pair["true_cm"] == pair["told_cm"] for pair in pairs) == 6
+    # Trained beside rulers of 30 cm alone, and told another length.
+    assert all(pair["refused_by_length"] == (pair["told_cm"] != 30) for pair in pairs)
+    assert (workdir / "gate_test" / "ruler_test.md").read_text().strip() in out
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
