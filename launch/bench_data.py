@@ -1,8 +1,10 @@
-"""How many ImageNet-like photographs a core decodes and crops, and how many cores feed a chip.
+"""How many ImageNet-like photographs a core makes ready, and how many cores feed a chip.
 
     python -m launch.bench_data --images_per_second 2000
 
-Nothing is read: the photographs are made (synthetic). Run it on quiet cores; the load is told.
+They are decoded, cropped and changed by the policy of `configs/deps_imagenet.py`. Nothing is read:
+the photographs are made (synthetic). Run it on quiet cores; whether they were is told. The number
+at the end is for `launch.scaling_plan`.
 """
 from absl import flags
 
@@ -17,12 +19,17 @@ WORKERS = flags.DEFINE_integer("workers", 0, "processes of the whole path; 0 dec
                                lower_bound=0)
 SECONDS = flags.DEFINE_float("seconds", 5.0, "time of each measurement", lower_bound=0.1)
 
+POLICY = flags.DEFINE_string("policy", "auto_imagenet", "what changes every crop, as data.policy; "
+                             "\"\" leaves it as it is")
+
 
 def main(_):
-    found = data_bench.measure(RESOLUTION.value, BATCH_SIZE.value, SECONDS.value, WORKERS.value)
-    print("\n".join(f"{name:26} {value:9.1f}" for name, value in found.items()))
-    print(f"{RATE.value:g} images a second take {data_bench.cores_for(found, RATE.value)} such "
-          f"cores to decode and crop")
+    found = data_bench.measure(RESOLUTION.value, BATCH_SIZE.value, SECONDS.value, WORKERS.value,
+                               POLICY.value)
+    print(found)
+    print(f"{RATE.value:g} images a second take {found.cores_for(RATE.value)} such cores; the plan "
+          f"of many chips: python -m launch.scaling_plan --images_per_core "
+          f"{found.images_per_core:.0f}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 WINGS = {
     "deps_jax": {
+        "common": "lazy",
         "common.files": "one_writer sealed locks checksums workdir tensors",
         "common.compiled": "freed machine cpp described programs",
         "common.processes": "together start",
@@ -36,7 +37,8 @@ WINGS = {
         "search": "front_report timings piece_names latency ofa_files gaussian_process "
                   "accuracy_predictor local_search search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
-                     "accelerator data_bench search_bench scaling scaling_check",
+                     "accelerator data_bench search_bench scaling scaling_page "
+                     "scaling_check",
         "": "run",
     },
     "nurture_jax": {
@@ -66,7 +68,7 @@ WINGS = {
                 "evaluate_run drawn predict predict_table gate_test ruler_test bench",
         "deploy": "file_model card graph clip_latency compared export compressed",
         "predict_file": "__main__",
-        "app": "handed_over packages build serve",
+        "app": "handed_over packages serve build",
     },
 }
 MOST_FILES = 15

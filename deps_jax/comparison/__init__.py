@@ -1,7 +1,7 @@
 """Methods side by side at equal cost: one space, data, loop and evaluation, several seeds."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "equal_cost": ["equal_steps", "run_macs"],
     "plan": ["Comparison", "PlannedRun"],
     "run_all": ["compare"],

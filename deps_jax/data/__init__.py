@@ -1,7 +1,7 @@
 """Images, from their source to batches."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "sources": ["ArraySource", "Source", "Splits"],
     "load": ["Data"],
     "augment": ["Augment"],

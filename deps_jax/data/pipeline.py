@@ -1,7 +1,7 @@
 """Batches: shuffled and resumable for training, in order and padded for evaluation.
 
 Two placements give the same batches from the same seed:
-  resident: all images lie on the device as uint8, an iterator of indices picks them;
+  resident: all images lie on every device as uint8, an iterator of indices picks them;
   streamed: grain workers decode, crop and change images while the device computes.
 
 A batch is {"image": [b, h, w, 3] uint8, "label": [b] int32, "example": [b] int32}; the last says
@@ -10,13 +10,18 @@ which examples of the source they are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 
 from deps_jax.common.loop.batches import Batches
+from deps_jax.common.loop.parallel import shardings
+from deps_jax.common.processes.together import all_devices
 from deps_jax.data.images import random_resized_crop
 from deps_jax.data.policies import Policy
 from deps_jax.data.sources import ArraySource, Source
@@ -25,7 +30,9 @@ PLACEMENTS = ("resident", "streamed")
 
 
 class ResidentBatches(Batches):
-    """Shuffled batches gathered on the device, which holds all images.
+    """Shuffled batches gathered on the devices of this process, each of which holds all images.
+
+    Only the numbers of the images are brought to the devices, and each picks its own share there.
 
     Args:
       source: The images, all of one size.
@@ -35,10 +42,18 @@ class ResidentBatches(Batches):
 
     def __init__(self, source: ArraySource, batch_size: int, seed: int) -> None:
         super().__init__(range(len(source)), batch_size, seed, threads=0)
-        self._images, self._labels = jnp.asarray(source.images), jnp.asarray(source.labels)
+        own = [one for one in all_devices() if one.process_index == jax.process_index()]
+        whole, _ = shardings(own, alone=len(own) == 1)
+        self._images, self._labels = jax.device_put((source.images, source.labels), whole)
 
     def __next__(self) -> dict:
-        return _gather(self._images, self._labels, super().__next__())
+        return self.take(lambda numbers: numbers)
+
+    def take(self, place: Callable) -> Any:
+        """The next batch, gathered where `place` brings the numbers of its images, [b] int32."""
+        numbers = super().__next__().astype(np.int32)
+        return jax.tree.map(lambda placed: _gather_to(getattr(placed, "sharding", None))(
+            self._images, self._labels, placed), place(numbers))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +162,10 @@ def check_calibration(examples: int, images: int, batch_size: int) -> None:
                          f"that is at most that many")
 
 
-@jax.jit
-def _gather(images: jax.Array, labels: jax.Array, indices: jax.Array) -> dict:
-    return {"image": images[indices], "label": labels[indices],
-            "example": indices.astype(jnp.int32)}
+@lru_cache
+def _gather_to(place: Sharding | None) -> Callable:
+    """A function of (images, labels, numbers) that leaves its results where the numbers lie."""
+    def gather(images: jax.Array, labels: jax.Array, numbers: jax.Array) -> dict:
+        return {"image": images[numbers], "label": labels[numbers], "example": numbers}
+
+    return jax.jit(gather, out_shardings=place)

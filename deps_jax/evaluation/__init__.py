@@ -1,7 +1,7 @@
 """Batch statistics and accuracy of a subnet, and what is told of them."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "recalibration": ["Evaluator"],
     "meter": ["Evaluation", "Meter", "SubnetResult"],
 })

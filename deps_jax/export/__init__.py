@@ -1,7 +1,7 @@
 """One subnet as a file, checked, and what runs it."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "export": ["ExportSettings", "Exported"],
     "runtime": ["Model", "Preprocessing"],
     "static_int8": ["quantise_statically"],

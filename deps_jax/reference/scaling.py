@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 
 import jax
 import numpy as np
 
+from deps_jax.reference import bench
 from deps_jax.space.layers import Layer, layers
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.space.subnet import Subnet, largest, sample, smallest
 from deps_jax.supernet import supernet
+from deps_jax.training.phases import expected_step_macs
 
 FULL, SANDWICH = STEPS = ("full-model step", "sandwich step")
 CHIPS = (8, 16, 32, 64, 128, 256)
@@ -92,7 +95,12 @@ class Step:
     @property
     def total(self) -> float:
         """Seconds from one step to the next."""
-        return max(self.fixed + self.images + self.statistics + self.gradients, self.input)
+        return max(self.computed, self.input)
+
+    @property
+    def computed(self) -> float:
+        """Seconds of all but the input."""
+        return self.fixed + self.images + self.statistics + self.gradients
 
     @property
     def limit(self) -> str:
@@ -136,6 +144,13 @@ def _exchanges(layer: Layer) -> int:
     return (2 if widens else 1) * (3 if layer.block else 2)
 
 
+@cache
+def macs_of(space: SearchSpace, step: str) -> float:
+    """Multiply-adds of a step of DepS for each image, forward and backward; see `step_macs`."""
+    phases = bench.recipe_of(space).phases
+    return expected_step_macs(phases[0 if step == FULL else -1], space, space.resolution)
+
+
 def work_of(space: SearchSpace, step: str, synchronised: bool) -> Work:
     """What chips exchange in a step of DepS, one of STEPS.
 
@@ -164,6 +179,7 @@ class Chip:
       paces: What steps of `configs/deps_imagenet.py` take on one, by name.
       bytes_per_s: Of large exchanges, see `Links`.
       cores: Processor cores beside each.
+      peak: Multiply-adds a second, in bfloat16, that its data sheet promises.
       sources: Where the numbers are from.
     """
 
@@ -171,6 +187,7 @@ class Chip:
     paces: Mapping[str, Pace]
     bytes_per_s: float
     cores: float
+    peak: float
     sources: tuple[str, ...]
 
     def links(self, chips: int) -> Links:
@@ -197,15 +214,15 @@ _MEASURED_IMAGES = 128
 # By memory: depthwise convolutions wait for it, not for products. Never measured.
 _V5E_SLOWER = 3350 / 819
 V5E = Chip("v5e", {step: Pace(0.0, whole * _V5E_SLOWER / _MEASURED_IMAGES)
-                   for step, (whole, _) in _H100.items()}, 200e9, 28, (
-    "197 TFLOP/s (bfloat16), 16 GB at 819 GB/s, 400 GB/s to other chips both ways together, 8 "
-    "chips a machine, 256 a pod: docs.cloud.google.com/tpu/docs/v5e",
+                   for step, (whole, _) in _H100.items()}, 200e9, 28, 98.5e12, (
+    "peak: 197 TFLOP/s (bfloat16), two for a multiply-add; 16 GB at 819 GB/s, 400 GB/s to other "
+    "chips both ways together, 8 chips a machine, 256 a pod: docs.cloud.google.com/tpu/docs/v5e",
     "cores: 224 vCPUs of ct5lp-hightpu-8t for 8 chips, not looked up again",
     "time of an image: the H100's, times 3350 / 819 GB/s of memory (assumed)"))
 H100 = Chip("h100", {step: Pace(fixed, (whole - fixed) / _MEASURED_IMAGES)
-                     for step, (whole, fixed) in _H100.items()}, 50e9, 14, (
-    "989 TFLOP/s (bfloat16, dense), 80 GB at 3350 GB/s, NVLink 900 GB/s both ways together: "
-    "NVIDIA's datasheet of the H100 SXM",
+                     for step, (whole, fixed) in _H100.items()}, 50e9, 14, 494.5e12, (
+    "peak: 989 TFLOP/s (bfloat16, dense), two for a multiply-add; 80 GB at 3350 GB/s, NVLink 900 "
+    "GB/s both ways together: NVIDIA's datasheet of the H100 SXM",
     "between machines 400 Gbit/s a chip, 112 cores for 8 chips: NVIDIA's DGX H100",
     "small exchanges: 3.5 us among 4 H800 (github.com/NVIDIA/nccl/issues/1984), 25 us between "
     "machines (github.com/NVIDIA/nccl/issues/1453, NCCL's own estimate)"))
@@ -218,8 +235,10 @@ def plan(chip: Chip, space: SearchSpace, step: str, batch: int, images_per_s_cor
 
     Returns:
       For each number of chips the images of one, milliseconds of every part and of the step, images
-      a second, "of linear" (the share of what the first number of chips would do if every other did
-      as well, and exchanged nothing) and "limit".
+      a second, "of_linear" (the share of what the first number of chips would do if every other did
+      as well, and exchanged nothing), "macs_per_s" of a chip, "of_peak" (their share of what its
+      data sheet promises), "cores" (of a chip, with which its input would take as long as all
+      else) and "limit".
     """
     work, pace, rows = work_of(space, step, synchronised), chip.paces[step], []
     first = batch / chips[0]
@@ -227,23 +246,12 @@ def plan(chip: Chip, space: SearchSpace, step: str, batch: int, images_per_s_cor
         images = batch / count
         found = predicted(pace, chip.links(count), work, count, images,
                           chip.cores * images_per_s_core)
+        macs_per_s = images * macs_of(space, step) / found.total
         rows.append({
             "chips": count, "images": images,
             **{f"{name}_ms": 1e3 * seconds for name, seconds in dataclasses.asdict(found).items()},
             "step_ms": 1e3 * found.total, "images_per_s": batch / found.total,
-            "of_linear": batch / found.total / (count * first / pace(first)), "limit": found.limit})
+            "of_linear": batch / found.total / (count * first / pace(first)),
+            "macs_per_s": macs_per_s, "of_peak": macs_per_s / chip.peak,
+            "cores": images / images_per_s_core / found.computed, "limit": found.limit})
     return rows
-
-
-def text(rows: list[dict]) -> str:
-    """The rows as a table in Markdown."""
-    head = ("chips", "images a chip", "fixed", "images", "statistics", "gradients", "input",
-            "step, ms", "images/s", "of linear", "limit")
-    lines = [f"| {' | '.join(head)} |", "| " + " | ".join(["---"] * len(head)) + " |"]
-    for row in rows:
-        cells = [f"{row['chips']}", f"{row['images']:g}",
-                 *(f"{row[f'{name}_ms']:.2f}" for name in (
-                     "fixed", "images", "statistics", "gradients", "input", "step")),
-                 f"{row['images_per_s']:,.0f}", f"{row['of_linear']:.0%}", row["limit"]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)

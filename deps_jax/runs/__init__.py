@@ -1,7 +1,7 @@
 """A finished run, opened again: evaluated, measured, trained on."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "trained": ["TrainedRun"],
     "finetune": ["finetune_config"],
     "measured": ["Measurements", "MeasuredAccuracy"],

@@ -1,7 +1,7 @@
 """The right subnet for a device: latency, predicted accuracy, search."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "latency": ["LatencyTable"],
     "accuracy_predictor": ["AccuracyPredictor"],
     "ofa_files": ["OfaAccuracy", "latency_costs"],

@@ -1,7 +1,7 @@
 """What may exist: search spaces and blocks, subnets of them, their layers and costs."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "rows": ["Activation", "Conv", "Gate", "MaxPool", "Shortcut", "Width"],
     "block": ["BOTTLENECK", "BlockForm", "INVERTED_RESIDUAL"],
     "search_space": ["SearchSpace", "Stage"],

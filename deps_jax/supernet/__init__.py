@@ -1,7 +1,7 @@
 """All subnets in one set of parameters; masks, sorting, one subnet cut out, weights in."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "supernet": ["init", "apply"],
     "masks": ["active_masks"],
     "channel_sorting": ["sort_channels"],

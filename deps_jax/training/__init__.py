@@ -1,7 +1,7 @@
 """DepS and the methods beside it, from the loss to a whole run."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "losses": ["LOSSES", "AlphaDivergence", "Distillation", "Hard", "Loss", "Target"],
     "samplers": ["SAMPLERS", "Attentive", "Compound", "Named", "Opened", "Sampler", "Uniform"],
     "rates": ["WEIGHTS", "ByComplexity", "Weight", "ramp"],

@@ -24,7 +24,7 @@ from deps_jax.common.loop.profile import Profile, Tracer
 from deps_jax.common.loop.run import claim, continue_or_start, saved
 from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED, check_batch_norm
-from deps_jax.common.processes.together import my_places
+from deps_jax.common.processes.together import first_does, my_places
 from deps_jax.data.augment import Augment
 from deps_jax.data.load import Data, check_placement, squares, train_batches
 from deps_jax.data.pipeline import check_calibration
@@ -235,8 +235,8 @@ def train(experiment: Experiment, folder: Path, config: dict, splits_of: Path | 
             trainer = Trainer(recipe, step_key)
             trainer.compile(shapes, batch_shapes(experiment, space), run.start_step, run.spending)
             return run.fit(
-                trainer, total_steps=recipe.total, tracer=Tracer(traced, folder),
-                batch_size=experiment.training.batch_size, cadence=experiment.cadence,
+                trainer, place=trainer.place, total_steps=recipe.total, cadence=experiment.cadence,
+                batch_size=experiment.training.batch_size, tracer=Tracer(traced, folder),
                 evaluate=_validation(experiment, space, splits),
                 peak_macs_per_second=peak_macs_per_second(experiment.training.dtype))
 
@@ -269,8 +269,8 @@ def _fitted_classifier(experiment: Experiment, space: SearchSpace, splits: Split
         in_memory(squares(data, train, space.resolution), space.resolution), splits.class_names)
     print(f"classifier alone: top-1 {percent(probe.right / probe.images, probe.images)} of "
           f"{probe.images} training images, each left out of its fit ({names[-1]})", flush=True)
-    sealed.write(folder / PROBE, {"subnet": names[-1], "images": probe.images,
-                                  "top1": probe.right / probe.images})
+    told = {"subnet": names[-1], "images": probe.images, "top1": probe.right / probe.images}
+    first_does(lambda: sealed.write(folder / PROBE, told))
     return probe.classifier
 
 

@@ -29,6 +29,7 @@ class Moment(NamedTuple):
       run: Key of the run, the same at every step.
       augment: Key of this step's augmentation.
       dropout: Key of drop-out in this step, or in one part of its batch (`Recipe.accumulation`).
+      teacher: `TrainState.teacher`, for a task that learns from a network of another run as well.
     """
 
     epoch: jax.Array
@@ -37,6 +38,7 @@ class Moment(NamedTuple):
     run: jax.Array
     augment: jax.Array
     dropout: jax.Array
+    teacher: Tree = None
 
 
 class Inputs(NamedTuple):

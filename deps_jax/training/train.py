@@ -229,7 +229,7 @@ def train_step(recipe: Recipe, phase: Phase, state: TrainState, batch: Tree, key
                 epoch=state.step // recipe.steps_per_epoch,
                 resolution=resolution or recipe.space.resolution,
                 first=first_index(size, axis_name) + i * size * devices,
-                run=key, augment=augment_key, dropout=of_part), part)
+                run=key, augment=augment_key, dropout=of_part, teacher=state.teacher), part)
 
     parts = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), batch)
     first = prepared(0, jax.tree.map(lambda leaf: leaf[0], parts))

@@ -16,8 +16,9 @@ from deps_jax.common.compiled.machine import cores
 from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean
 from deps_jax.common.loop.optim import Optimizer
-from deps_jax.common.loop.parallel import data_parallel
+from deps_jax.common.loop.parallel import Placed, data_parallel
 from deps_jax.common.loop.state import TrainState
+from deps_jax.common.processes.together import all_devices
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.supernet.channel_sorting import sort_channels
 from deps_jax.training.method import Method
@@ -54,7 +55,7 @@ class Trainer:
     def __init__(self, recipe: Recipe, key: jax.Array,
                  devices: Sequence[jax.Device] | None = None) -> None:
         self.recipe, self.key = recipe, key
-        devices = devices or jax.devices()
+        devices = devices or all_devices()
         self._sizes = recipe.resolutions or (recipe.space.resolution,)
         self._seed = np.asarray(jax.random.key_data(key)).tolist()
         step, shared, self.extra = train_step, recipe, key
@@ -106,12 +107,17 @@ class Trainer:
             return self._sizes[0]
         return int(np.random.default_rng([*self._seed, step]).choice(self._sizes))
 
-    def __call__(self, step: int, state: TrainState, batch: Tree
+    def place(self, batch: Tree) -> Placed:
+        """Brings the examples that this process's devices take of a batch to those devices."""
+        run = next(iter(self.steps.values()))  # all share batches in the same way
+        return run.share(self._in_parts(batch))
+
+    def __call__(self, step: int, state: TrainState, batch: Tree | Placed
                  ) -> tuple[TrainState, dict[str, Mean]]:
         """The state after the step, and the metrics of the step.
 
         Args:
-          batch: The examples that this process's devices take of the batch.
+          batch: What `place` has returned or would take.
 
         Raises:
           ValueError: If the state is at another step; this is asked at the first call, after a
@@ -125,7 +131,8 @@ class Trainer:
         run = self.steps[phase.name, self.resolution_of(step)]
         if step == phase.start and phase.changes_state:
             state = self.entries[phase.name](run.place(state))
-        return run(state, self._in_parts(batch), self.extra)
+        placed = batch if isinstance(batch, Placed) else self.place(batch)
+        return run(state, placed, self.extra)
 
     def _in_parts(self, batch: Tree) -> Tree:
         """The batch in the order in which devices get their share of its first part, its second...

@@ -19,6 +19,7 @@ from deps_jax.common.compiled.freed import free_programs
 
 pytestmark = pytest.mark.long
 PARTS = (0.0, 0.2, 0.45, 0.7, 0.95)  # of what a command writes, that the disk has room for
+FEWER_PARTS = (0.0, 0.45, 0.95)  # where every run trains
 GROWING = ("metrics.jsonl", "goodput.jsonl", "measurements.jsonl", "audit.jsonl")  # by whole lines
 # Locks stay, and names of files of events and of checkpoints differ from run to run.
 UNNAMED = (".lock", ".part", "/d/", "tensorboard/", "/ocdbt.process_0/")
@@ -113,6 +114,7 @@ AFTER_TRAINING = (
     ["latency_table", "--workdir={}/run", "--rounds=1"],
     ["latency_table", "--workdir={}/run", "--kit={}/kit.zip"],
     ["search", "--workdir={}/run", "--population=4", "--generations=1", "--front=2"],
+    ["specialize", "--workdir={}/run", "--max_macs=1e9", "--measured=20", "--images=20"],
 )
 
 
@@ -121,6 +123,21 @@ def test_after_training(disk, trained, command):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
     full_then_free(disk, lambda inside: shutil.copytree(trained, inside / "run"),
                    lambda inside: [text.format(inside) for text in command])
+
+
+def test_training_a_supernet(disk):
+    config = (f"--config={ROOT}/configs/deps_digits.py:tiny", "--config.training.epochs=2.0",
+              "--config.cadence.checkpoint_every=4")
+    full_then_free(disk, lambda _: None,
+                   lambda inside: ("train_supernet", *config, f"--workdir={inside}/run"),
+                   parts=FEWER_PARTS)
+
+
+def test_a_subnet_trained_alone(disk, trained):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
+    full_then_free(disk, lambda inside: shutil.copytree(trained, inside / "run"), lambda inside: (
+        "finetune_subnet", f"--workdir={inside}/run", "--subnet=d1e1", "--epochs=1",
+        f"--out={inside}/alone"), parts=FEWER_PARTS)
 
 
 def test_temporary_files_have_no_room(disk, trained, tmp_path, monkeypatch):
@@ -165,6 +182,16 @@ def estimating(newborns, tmp_path_factory):
 
 def test_training_nurturenet(disk, newborns):
     full_then_free(disk, lambda _: None, lambda inside: training(inside / "run", newborns))
+
+
+def test_training_nurturenet_once(disk, newborns):
+    config = (f"--config={ROOT}/configs/nurture_once.py:runlocal", "--config.negatives.share=0.0",
+              "--config.data.validation_fraction=0.25", "--config.data.calibration_fraction=0.0",
+              "--config.data.test_fraction=0.125", "--config.cadence.checkpoint_every=12",
+              "--config.training.epochs=3.0", f"--data={newborns}")
+    full_then_free(disk, lambda _: None,
+                   lambda inside: ("train_nurture_once", *config, f"--workdir={inside}/run"),
+                   parts=(0.45,))
 
 
 @pytest.mark.parametrize("filled", [0, 4, 8])

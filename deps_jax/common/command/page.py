@@ -6,6 +6,7 @@ take their tables from `parts.html.j2`, or in Markdown from `parts.md.j2`, which
 from __future__ import annotations
 
 import base64
+import html
 import io
 from functools import cache
 
@@ -38,16 +39,26 @@ def inline(data: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
+def markdown_cell(value: object) -> str:
+    """Text for a cell of a table in Markdown that is written without a template.
+
+    It stays one cell, and holds neither HTML nor a link or picture: names of files, sites and
+    devices are other people's text.
+    """
+    return html.escape(_one_cell(value), quote=False)
+
+
 @cache
 def _environment(package: str) -> jinja2.Environment:
     loaders = [jinja2.PackageLoader(name) for name in dict.fromkeys((package, SHARED))]
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    environment.filters["markdown_cell"] = _markdown_cell
+    environment.filters["markdown_cell"] = _one_cell  # the template escapes HTML
     return environment
 
 
-def _markdown_cell(value: object) -> str:
-    """Text for a cell of a table in Markdown, which a bar or a line end would break."""
-    return str(value).replace("|", "\\|").replace("\n", " ")
+def _one_cell(value: object) -> str:
+    """Text that bars, backslashes, line ends and brackets of links do not break."""
+    text = " ".join(str(value).splitlines()).replace("\\", "\\\\")
+    return text.replace("|", "\\|").replace("](", "]\\(")

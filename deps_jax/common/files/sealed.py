@@ -17,9 +17,10 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,9 @@ SEAL, LINE_SEAL = "seal", "crc32"
 _PIECE_BYTES = 1 << 16  # of the end of a log, read at once
 # What begins a formula in Excel, LibreOffice and others, in their wide forms, too.
 FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# Blanks before them count for nothing, here those of Python and of JavaScript. Apostrophes do, so
+# that one that is put there can be told from one of the text itself.
+_FORMULA = re.compile(rf"'*[\s\x1c-\x1f\x85\ufeff]*[{re.escape(''.join(FORMULA_STARTS))}]")
 
 
 class FullDisk(ValueError):
@@ -127,28 +131,33 @@ def finite(content: object) -> object:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def rows(content: Sequence[Mapping]) -> str:
+def rows(content: Sequence[Mapping], *, head: bool = True) -> str:
     """CSV text with a head line.
 
     Text that a spreadsheet would take for a formula has an apostrophe before it: it may come from
-    other people's files.
+    other people's files. `text_of` takes it off again.
 
     Args:
       content: The rows. Columns are the fields of all of them, in the order in which they first
         come; a row without a field has an empty cell there.
+      head: Whether there is a head line; False for rows that are added to others.
     """
     columns = dict.fromkeys(name for row in content for name in row)
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(columns), restval="")
-    table.writeheader()
+    if head:
+        table.writeheader()
     table.writerows({name: _cell(value) for name, value in row.items()} for row in content)
     return text.getvalue()
 
 
+def text_of(cell: str) -> str:
+    """The text that `rows` was given for a cell, without the apostrophe before a formula."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
+
+
 def _cell(value: object) -> object:
-    if not isinstance(value, str) or not value.lstrip().startswith(FORMULA_STARTS):
-        return value
-    return f"'{value}"
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def line(content: Mapping) -> str:
@@ -188,13 +197,18 @@ def add(path: Path, text: str) -> None:
             whole, data = whole + len(last), b"\n" + data
         elif last:  # else nothing is cut off: without a lock another may have added since
             file.truncate(whole)
-        try:
-            left = memoryview(data)
-            while left:  # a disk that fills takes a part first
-                left = left[file.write(left):]
-        except OSError:
-            file.truncate(whole)
-            raise
+        _write_all(file, data, whole)
+
+
+def _write_all(file: IO[bytes], data: bytes, size: int) -> None:
+    """Adds to an unbuffered file of `size` bytes, or leaves it as it is."""
+    try:
+        left = memoryview(data)
+        while left:  # a disk that fills takes a part first
+            left = left[file.write(left):]
+    except OSError:
+        file.truncate(size)
+        raise
 
 
 def _whole_lines(file: IO[bytes]) -> int:
@@ -252,6 +266,45 @@ def replace(path: Path, content: str | bytes) -> None:
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def growing(path: Path) -> Iterator[Callable[[str], None]]:
+    """Writes a file that takes long: piece by piece into NAME.part, which is renamed when whole.
+
+    A process that is stopped, or an error inside, leaves what was finished in NAME.part, until the
+    file is written anew. Of its own name there is until the end what was there before.
+
+    Yields:
+      A function that adds text, all of it or none.
+
+    Raises:
+      FullDisk: If the disk is full; NAME.part keeps what was added before.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with one_writer.part(path) as part:
+        kept, size = f"what was finished is in {part}", 0
+
+        def add(text: str) -> None:
+            nonlocal size
+            data = text.encode()
+            with told_if_full(path, kept):
+                _write_all(file, data, size)
+            size += len(data)
+
+        try:
+            with part.open("wb", buffering=0) as file:
+                yield add
+                with told_if_full(path, kept):
+                    os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException as error:
+            if not size:
+                part.unlink(missing_ok=True)
+            elif kept not in str(error):
+                tell(f"{part} holds what was finished")
             raise
 
 

@@ -138,6 +138,10 @@ class Batches:
         self.position += 1
         return batch
 
+    def take(self, place: Callable) -> Any:
+        """The next batch on the devices, to which `place(batch)` brings what comes from here."""
+        return place(next(self))
+
     def seek(self, position: int) -> None:
         """Makes the next batch the one that an undisturbed run would take at that position.
 

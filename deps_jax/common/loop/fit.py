@@ -5,7 +5,8 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 from tqdm import tqdm
@@ -64,7 +65,8 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
         cadence: Cadence, checkpoints: Checkpoints, writer: Writer, start_step: int = 0,
         evaluate: Callable[[int, Tree], dict[str, float]] | None = None, unit: str = "images",
         shown: tuple[str, ...] = ("loss", "top1"), spending: Spending | None = None,
-        tracer: Tracer | None = None, peak_macs_per_second: float = 0.0) -> Tree:
+        tracer: Tracer | None = None, peak_macs_per_second: float = 0.0,
+        place: Callable[[Tree], Tree] | None = None) -> Tree:
     """Runs `state, metrics = step_fn(step, state, batch)` up to `total_steps`.
 
     Beside the metrics of the steps, UNIT_per_second, data_wait_fraction and goodput are written.
@@ -90,6 +92,8 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
       spending: Counts what the time is spent on; None counts for this call alone.
       tracer: Traces some of the steps; None traces none.
       peak_macs_per_second: What the machine can do, see `peak`; 0 where that is not known.
+      place: Brings a batch to the devices, while they compute the step before, see `Feeder`; None
+        leaves that to the step.
 
     Returns:
       The last state, which is also saved.
@@ -100,7 +104,7 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
       Interrupted: On SIGINT or SIGTERM, after saving.
     """
     spending, tracer = spending or Spending(), tracer or Tracer()
-    feeder = Feeder(batches)
+    feeder = Feeder(batches, place)
     told = _Told(start_step, total_steps, batch_size, unit, shown, feeder, checkpoints, writer,
                  spending, peak_macs_per_second)
     spending.begin_steps()
@@ -108,9 +112,10 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
     def due(step: int, every: int) -> bool:
         return every > 0 and step % every == 0
 
-    with told.progress, contextlib.closing(tracer), stop_signals() as stop:
+    with told.progress, contextlib.closing(tracer), contextlib.closing(feeder), \
+            stop_signals() as stop:
         for step in range(start_step, total_steps):
-            batch = feeder.next(told.pending[-1:])
+            batch = feeder.next()
             with tracer.step(step) as results:
                 state, metrics = step_fn(step, state, batch)
                 results.append(metrics)
@@ -118,6 +123,8 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
             done = step + 1
             stopping = stop(done) and done < total_steps
             saving = done == total_steps or stopping or due(done, cadence.checkpoint_every)
+            if done < total_steps and not stopping:
+                feeder.ahead(metrics)
             if saving or due(done, cadence.log_every):
                 told.flush(done)
             # Before the checkpoint: a run that continues from it would not evaluate this step.
@@ -127,7 +134,7 @@ def fit(step_fn: Callable, state: Tree, batches: Batches, *, total_steps: int, b
                 told.skip(done)
             if saving:
                 with spending.on("checkpoints"):
-                    checkpoints.save(done, state, batches.position)
+                    checkpoints.save(done, state, feeder.position)
                 spending.write(done)
             if stopping:
                 raise Interrupted(f"stopped after step {done} of {total_steps}, everything is "
@@ -209,27 +216,87 @@ class Stopwatch:
 
 
 class Feeder:
-    """Takes batches and counts the seconds in which the device had nothing else to do."""
+    """Brings batches to the devices, one ahead; counts the seconds in which those waited for one.
 
-    def __init__(self, batches: Iterator[dict]) -> None:
-        self._batches, self._waited_s = batches, 0.0
+    While they compute a step, the next batch is read and copied to them. Never more than two lie
+    there: the one that is trained on, and the next.
 
-    def next(self, running: Tree) -> dict:
-        """The next batch; `running` is what the device may still be computing."""
-        idle_since = time.monotonic() if _done(running) else None
-        batch = next(self._batches)
-        if idle_since is not None:
-            self._waited_s += time.monotonic() - idle_since
-        return batch
+    Args:
+      batches: The batches.
+      place: Brings a batch to the devices, such as `DataParallel.share` does; None leaves that to
+        the step.
+
+    Attributes:
+      position: Number of batches that `next` has given: where a run goes on that is stopped now.
+    """
+
+    def __init__(self, batches: Batches, place: Callable[[Tree], Tree] | None = None) -> None:
+        self._batches, self._place, self.position = batches, place, batches.position
+        self._ahead: list[Tree] = []  # one at most
+        self._running, self._problem = (), None
+        self._watcher, self._waited_s = ThreadPoolExecutor(1), 0.0
+
+    def next(self) -> Tree:
+        """The next batch; it is read now where none was read ahead.
+
+        Raises:
+          Exception: What reading it has raised, here or ahead.
+        """
+        if self._problem:
+            raise self._problem
+        if not self._ahead:
+            self._take()
+        self.position += 1
+        return self._ahead.pop()
+
+    def ahead(self, running: Tree) -> None:
+        """Reads the batch of the next step and brings it to the devices.
+
+        It waits for the step before the one that was called last: calls return early, and all the
+        batches of steps that have not begun would lie on the devices. What reading raises is left
+        to `next`: the step before may have to be saved.
+
+        Args:
+          running: Results of the step that was called last.
+        """
+        jax.block_until_ready(self._running)
+        self._running = running
+        try:
+            self._take()
+        except Exception as error:
+            self._problem = error
 
     def lap(self) -> float:
-        """Seconds that the device has waited since the last lap."""
+        """Seconds that the devices have waited since the last lap."""
         waited_s, self._waited_s = self._waited_s, 0.0
         return waited_s
+
+    def close(self) -> None:
+        """Gives up what was read ahead; `batches` stay open."""
+        self._ahead.clear()
+        self._watcher.shutdown(wait=False)
+
+    def _take(self) -> None:
+        begun = time.monotonic()
+        # Where the devices still compute, only a thread can tell when they stop: reading waits.
+        ended = None if _done(self._running) else self._watcher.submit(_end, self._running)
+        self._ahead.append(next(self._batches) if self._place is None
+                           else self._batches.take(self._place))
+        if ended is None:
+            self._waited_s += time.monotonic() - begun
+        elif ended.done():
+            self._waited_s += time.monotonic() - ended.result()
 
 
 def _done(running: Tree) -> bool:
     return all(leaf.is_ready() for leaf in jax.tree.leaves(running) if isinstance(leaf, jax.Array))
+
+
+def _end(running: Tree) -> float:
+    """Waits for results; the time at which they were there."""
+    with contextlib.suppress(Exception):  # whoever reads them is told
+        jax.block_until_ready(running)
+    return time.monotonic()
 
 
 def _check_finite(step: int, metrics: dict[str, Mean], checkpoints: Checkpoints) -> None:

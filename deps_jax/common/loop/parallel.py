@@ -18,7 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from deps_jax.common.compiled import programs
 from deps_jax.common.compiled.programs import Program
@@ -84,6 +85,17 @@ def keys_of(key: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
 
 
+@struct.dataclass
+class Placed:
+    """A batch that lies on the devices, each one's share on it.
+
+    Attributes:
+      shares: Arrays [devices of this process, share, ...]; of one device alone [b, ...].
+    """
+
+    shares: Tree
+
+
 def shard_batch(batch: Tree, device_count: int) -> Tree:
     """A batch of arrays [b, ...] as one of [device_count, b / device_count, ...].
 
@@ -145,8 +157,7 @@ class DataParallel:
         self._mapped, self._devices, self._name = mapped, devices, name
         self._program, self._ready = program, {}
         self._own = [one for one in devices if one.process_index == jax.process_index()]
-        self._sharding = SingleDeviceSharding(devices[0]) if len(devices) == 1 else NamedSharding(
-            Mesh(np.array(self._own), (AXIS,)), PartitionSpec())
+        self._sharding, self._divided = shardings(self._own, alone=len(devices) == 1)
 
     def __call__(self, state: Tree, batch: Tree, extra: Tree) -> Tree:
         state, extra = self.place((state, extra))
@@ -289,6 +300,17 @@ class DataParallel:
         """Shapes, types and places of the arguments."""
         return (self.shapes(state), jax.eval_shape(self._shares, batch), self.shapes(extra))
 
+    def share(self, batch: Tree) -> Placed:
+        """Brings every device its share of a batch; a call with what comes back copies nothing.
+
+        Args:
+          batch: The examples that this process's devices take, as NumPy arrays [b, ...].
+
+        Raises:
+          ValueError: If the batch does not divide by the devices.
+        """
+        return Placed(jax.device_put(self._shares(batch), self._divided))
+
     def place(self, tree: Tree) -> Tree:
         """Brings the arrays of a state to the devices, unless they are there."""
         # To ask costs a tenth of what it costs to place what is there already.
@@ -309,7 +331,22 @@ class DataParallel:
         return self.place(jnp.asarray(zeros)) if shape.sharding else zeros
 
     def _shares(self, batch: Tree) -> Tree:
+        if isinstance(batch, Placed):
+            return batch.shares
         return batch if len(self._devices) == 1 else shard_batch(batch, len(self._own))
+
+
+def shardings(own: Sequence[jax.Device], alone: bool) -> tuple[Sharding, Sharding]:
+    """Where states lie, on each device whole, and where batches do: those of `jax.pmap`.
+
+    Args:
+      own: The devices of this process.
+      alone: Whether there is but this one device; it takes batches as they are.
+    """
+    if alone:
+        return (SingleDeviceSharding(own[0]),) * 2
+    mesh = Mesh(np.array(own), (AXIS,))
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def _signature(arguments: tuple[Tree, ...]) -> tuple:

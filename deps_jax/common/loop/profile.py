@@ -11,6 +11,7 @@ import jax
 
 from deps_jax.common.files.sealed import tell
 from deps_jax.common.loop.parallel import Tree
+from deps_jax.common.processes.together import first
 
 FOLDER = "profile"  # in that of the run
 
@@ -53,14 +54,16 @@ class Profile:
 class Tracer:
     """Traces the steps that are asked for, and marks every step for whoever traces it.
 
+    Of several processes the first traces: they do the same, and would write to one folder.
+
     Args:
       profile: Which steps; None traces none.
       folder: Folder of the run, in which FOLDER is made; not read without a profile.
     """
 
     def __init__(self, profile: Profile | None = None, folder: Path = Path()) -> None:
-        self._profile, self._folder, self._tracing = profile, Path(folder) / FOLDER, False
-        self._has_traced = False
+        self._profile = profile if profile and first() else None
+        self._folder, self._tracing, self._has_traced = Path(folder) / FOLDER, False, False
 
     @contextmanager
     def step(self, number: int) -> Iterator[list[Tree]]:

@@ -15,8 +15,8 @@ import jax
 
 # How many processes the launchers that JAX knows say that there are; above 1, they are one run.
 _COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
-# What says which of them this is: SLURM_NTASKS alone is set in a batch script, too.
-_INDICES = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+# What only a process has that they have started: a batch script of SLURM has SLURM_PROCID, too.
+_STARTED = ("SLURM_STEP_NODELIST", "OMPI_COMM_WORLD_RANK")
 _HOSTS = ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES")  # of a TPU pod, joined by commas
 WAYS = ("auto", "on", "off")
 
@@ -58,7 +58,9 @@ class Meeting:
 def meet(meeting: Meeting, environment: Mapping[str, str] | None = None) -> None:
     """Brings the processes together; does nothing where there is one.
 
-    All but the first fall silent on stdout; what goes wrong is still told on stderr.
+    The only one of its machine sees all GPUs there; of several that a launcher has started on one
+    machine, each sees one. All but the first fall silent on stdout; what goes wrong is still told
+    on stderr.
 
     Args:
       environment: Names and values; None takes those of this process.
@@ -70,10 +72,10 @@ def meet(meeting: Meeting, environment: Mapping[str, str] | None = None) -> None
     if meeting.distributed == "off" or jax.distributed.is_initialized():
         return
     if meeting.coordinator:
-        _initialize(coordinator_address=meeting.coordinator, num_processes=meeting.processes,
-                    process_id=meeting.process)
+        _initialize(environment, coordinator_address=meeting.coordinator,
+                    num_processes=meeting.processes, process_id=meeting.process)
     elif meeting.distributed == "on" or says_several(environment):
-        _initialize()
+        _initialize(environment)
     else:
         return
     if jax.process_index():
@@ -95,19 +97,33 @@ def leaving_at_once() -> Iterator[None]:
         code = error.code if isinstance(error, SystemExit) else 1
         if not isinstance(error, SystemExit):
             traceback.print_exc()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):  # which an ordinary end would do
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+                stream.flush()
         os._exit(code if isinstance(code, int) else 1)
 
 
 def says_several(environment: Mapping[str, str]) -> bool:
     """Whether a launcher says in the environment that this is one of several processes."""
-    number = lambda name: int(environment.get(name, "") or 0)
-    by_count = any(name in environment and index in environment and number(name) > 1
-                   for name, index in zip(_COUNTS, _INDICES, strict=True))
+    number = lambda name: _number(environment, name)
+    by_count = any(started in environment and number(name) > 1
+                   for name, started in zip(_COUNTS, _STARTED, strict=True))
     return by_count or any("," in environment.get(name, "") for name in _HOSTS)
 
 
-def _initialize(**where: str | int) -> None:
+def has_machine(environment: Mapping[str, str]) -> bool:
+    """Whether a launcher says that this process is the only one of its run on its machine."""
+    number = lambda name: _number(environment, name)
+    # A step of SLURM has a task on each of its machines.
+    by_slurm = 0 < number("SLURM_NTASKS") == number("SLURM_STEP_NUM_NODES")
+    return by_slurm or number("OMPI_COMM_WORLD_LOCAL_SIZE") == 1
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    return int(environment.get(name, "") or 0)
+
+
+def _initialize(environment: Mapping[str, str], **where: str | int) -> None:
     try:
         jax.distributed.initialize(**where)
     except (RuntimeError, ValueError) as error:  # a time that is over, or nothing that names them
@@ -115,3 +131,8 @@ def _initialize(**where: str | int) -> None:
             f"the processes did not meet ({str(error).splitlines()[0]}); give all of them the same "
             f"--coordinator HOST:PORT and --processes, each its own --process, or --distributed="
             f"off for one process alone") from error
+    # Under SLURM and Open MPI, JAX has shown this process but the GPU that has its number on the
+    # machine. It opens them later, when devices are asked for.
+    if has_machine(environment) and not environment.get("JAX_LOCAL_DEVICE_IDS"):
+        jax.config.update("jax_cuda_visible_devices", "all")
+        jax.config.update("jax_rocm_visible_devices", "all")

@@ -74,19 +74,29 @@ def as_first(values: dict[str, float]) -> dict[str, float]:
     return values if jax.process_count() == 1 else json.loads(_from_first(json.dumps(values)))
 
 
+def all_devices() -> list[jax.Device]:
+    """The devices of all processes, those of one process beside each other.
+
+    JAX may list them in another order: on a slice of TPUs, numbers go along rows of chips that
+    several machines share.
+    """
+    return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+
+
 def my_places(batch_size: int, parts: int = 1) -> np.ndarray | None:
     """Which examples of every batch this process takes, [n] ascending; None for all.
 
-    Those of its devices: a batch is divided in parts, each part among all devices.
+    Those of its devices: a batch is divided in parts, each part among `all_devices`, in that order.
 
     Args:
       batch_size: Number of examples of a batch, a multiple of devices times parts.
       parts: Number of parts that a step goes through one after the other.
     """
-    count = jax.process_count()
-    if count == 1:
+    if jax.process_count() == 1:
         return None
-    return np.arange(batch_size).reshape(parts, count, -1)[:, jax.process_index()].ravel()
+    owners = np.array([device.process_index for device in all_devices()])
+    places = np.arange(batch_size).reshape(parts, len(owners), -1)
+    return places[:, owners == jax.process_index()].ravel()
 
 
 class Stop:

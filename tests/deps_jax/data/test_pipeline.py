@@ -1,8 +1,17 @@
+import contextlib
+import dataclasses
 import time
+from functools import partial
 
+import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 
+from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
+from deps_jax.data import pipeline
 from deps_jax.data.load import Data, load, squares, train_batches
 from deps_jax.data.pipeline import (
     ResidentBatches,
@@ -24,6 +33,45 @@ def test_both_placements_give_the_same_batches():
     resident = labels(ResidentBatches(SOURCE, 4, seed=3), 7)
     assert resident == labels(StreamedBatches(SOURCE, 4, seed=3, workers=0), 7)
     assert resident != labels(ResidentBatches(SOURCE, 4, seed=4), 7)
+
+
+def weighed(state, batch, extra, *, axis_name):
+    """A step whose result tells which image went where."""
+    weights = 1 + jnp.arange(batch["label"].shape[0])
+    each = batch["image"][:, 0, 0, 0] + 100.0 * batch["label"] + 1e4 * batch["example"]
+    return state + mean_over_devices((each * weights).sum(), axis_name)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("placement", [ResidentBatches, partial(StreamedBatches, workers=0)],
+                         ids=["resident", "streamed"])
+def test_every_device_gets_its_own_share_of_the_images(placement, count, monkeypatch):
+    """Resident images lie on all of them: none has to send the others their part."""
+    monkeypatch.setattr(pipeline, "all_devices", lambda: jax.devices()[:count])
+    function = data_parallel(weighed, devices=jax.devices()[:count])
+    state = function.place(jnp.float32(0))
+    batches, plain = placement(SOURCE, 4, seed=3), StreamedBatches(SOURCE, 4, seed=3, workers=0)
+    for _ in range(3):
+        placed, expected = batches.take(function.share), function(state, next(plain), None)
+        shares = [shard.data.shape for shard in placed.shares["image"].addressable_shards]
+        assert [np.prod(shape) for shape in shares] == [12 // count] * count
+        function(state, placed, None)  # compiles
+        with jax.transfer_guard("disallow_explicit"):
+            found = function(state, placed, None)
+        np.testing.assert_array_equal(found, expected)
+    batches.close()
+    plain.close()  # what its threads decode would be counted by another test
+
+
+def test_resident_images_are_not_sent_again():
+    function = data_parallel(weighed, devices=jax.local_devices())
+    batches, sent = ResidentBatches(SOURCE, 4, seed=3), []
+
+    def place(batch):
+        sent.append(sum(leaf.nbytes for leaf in jax.tree.leaves(batch)))
+        return function.share(batch)
+
+    assert batches.take(place).shares["image"].nbytes == 12 and sent == [4 * 4]
 
 
 def test_few_images_are_decoded_ahead(monkeypatch):
@@ -175,3 +223,90 @@ def test_real_cifar10_in_both_placements(shared):
         np.testing.assert_array_equal(first["label"], second["label"])
     with pytest.raises(ValueError, match="an image is 32x32 px, the space takes 64x64"):
         load(data, 64)
+
+
+# Height and width; the last is grey, as some of ImageNet's are.
+SIZES = ((40, 60), (60, 40), (33, 33), (21, 90), (128, 96), (48, 50, 1))
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """A folder as tensorflow-datasets prepares ImageNet, of small JPEG files of many sizes.
+
+    Every image has the colour of its class; a grey one is in the last class.
+    """
+    import tensorflow_datasets
+    from tensorflow_datasets import features
+
+    def made(number):
+        size, label = SIZES[number % len(SIZES)], number % len(COLOURS)
+        colour = COLOURS[label] if len(size) == 2 else (128,)
+        pixels = np.broadcast_to(np.array(colour[::-1], np.uint8), (*size[:2], len(colour)))
+        file = cv2.imencode(".jpg", np.ascontiguousarray(pixels))[1].tobytes()
+        return {"file_name": f"{number}.JPEG", "image": file, "label": label}
+
+    class Imagenet2012(tensorflow_datasets.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tensorflow_datasets.core.Version("5.1.0")
+
+        def _info(self):
+            fields = {"file_name": features.Text(),
+                      "image": features.Image(encoding_format="jpeg"),
+                      "label": features.ClassLabel(names=["red", "green", "blue"])}
+            return tensorflow_datasets.core.DatasetInfo(
+                builder=self, features=features.FeaturesDict(fields))
+
+        def _split_generators(self, _):
+            return {"train": self._examples(30), "validation": self._examples(12)}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+        def _examples(self, count):
+            for number in range(count):
+                yield str(number), made(number)
+
+    folder = tmp_path_factory.mktemp("prepared")
+    Imagenet2012(data_dir=folder, file_format="array_record").download_and_prepare()
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.long)])
+def test_images_of_many_sizes_are_streamed_from_what_tfds_has_prepared(imagenet, workers):
+    flags.FLAGS.mark_as_parsed()  # as launchers do: workers read them
+    data = Data("imagenet2012", dir=str(imagenet), resize=True, placement="streamed",
+                validation_images=6, workers=workers)
+    splits = load(data, 16)
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [24, 6, 12]
+    shapes = {splits.train[i]["image"].shape for i in range(24)}
+    assert shapes == {(*size[:2], 3) for size in SIZES}
+    batches, again = (train_batches(data, splits.train, 8, 0, 16) for _ in range(2))
+    seen = []
+    with contextlib.closing(batches), contextlib.closing(again):
+        for _ in range(3):  # an epoch
+            batch, other = next(batches), next(again)
+            assert batch["image"].shape == (8, 16, 16, 3) and batch["image"].dtype == np.uint8
+            np.testing.assert_array_equal(batch["image"], other["image"])
+            seen += batch["example"].tolist()
+            for image, label in zip(batch["image"], batch["label"], strict=True):
+                expected = {COLOURS[label], (128,) * 3}
+                assert any(np.abs(image.astype(int) - colour).max() < 12 for colour in expected)
+    assert sorted(seen) == list(range(24))
+    evaluated = in_memory(squares(data, splits.validation, 16), 16)
+    assert evaluated.images.shape == (6, 16, 16, 3)
+
+
+def test_images_of_many_sizes_are_changed_by_the_policy_of_imagenet(imagenet):
+    data = Data("imagenet2012", dir=str(imagenet), resize=True, placement="streamed",
+                policy="auto_imagenet")
+    train = load(data, 16).train
+    plain = dataclasses.replace(data, policy="")
+    both = [train_batches(each, train, 8, 0, 16) for each in (data, plain)]
+    first, other = map(next, both)
+    for batches in both:
+        batches.close()
+    np.testing.assert_array_equal(first["label"], other["label"])
+    assert first["image"].shape == other["image"].shape
+    assert (first["image"] != other["image"]).any()
+    with pytest.raises(ValueError, match=r"set space\.resolution, or data\.resize"):
+        load(dataclasses.replace(plain, resize=False), 16)

@@ -1,7 +1,20 @@
 """The made photographs are of the size that is told, and the whole path gives them."""
-import numpy as np
+import math
+import time
 
-from deps_jax.reference.data_bench import HEIGHT, WIDTH, cores_for, decode, measure, photographs
+import numpy as np
+import pytest
+
+from deps_jax.reference.data_bench import (
+    HEIGHT,
+    WIDTH,
+    Found,
+    Rate,
+    decode,
+    measure,
+    photographs,
+    rates,
+)
 
 
 def test_photographs_are_like_those_of_imagenet():
@@ -11,12 +24,46 @@ def test_photographs_are_like_those_of_imagenet():
     assert 80e3 < np.mean([len(file) for file in files]) < 140e3
 
 
-def test_every_part_of_the_path_is_measured():
-    found = measure(resolution=32, batch_size=4, seconds=0.2)
-    assert min(found["decoding, one core"], found["random crop, one core"],
-               found["whole path, on the device"]) > 0
+@pytest.mark.parametrize("policy", ["auto_imagenet", ""])
+def test_every_part_of_the_path_is_measured(policy):
+    found = measure(resolution=32, batch_size=4, seconds=0.2, policy=policy)
+    assert list(found.parts) == ["decoding", "random crop", *filter(None, [policy])]
+    for rate in (*found.parts.values(), found.whole):
+        assert rate.by_clock > 0 and rate.by_core > 0
+    with pytest.raises(ValueError, match="policy 'auto' is unknown; use one of"):
+        measure(policy="auto")
+
+
+def test_what_other_programs_take_is_not_counted():
+    """A core that works for somebody else half of the time is still as fast."""
+    def work(_):
+        end = time.process_time() + 0.01
+        while time.process_time() < end:
+            pass
+        time.sleep(0.02)
+
+    found = rates({"work": work}, 0.5)["work"]
+    assert found.by_core == pytest.approx(100, rel=0.15) and found.by_clock < 40
+
+
+HALF = {"decoding": Rate(50.0, 100.0), "random crop": Rate(150.0, 300.0),
+        "auto_imagenet": Rate(75.0, 150.0)}
 
 
 def test_cores_add_up():
-    found = {"decoding, one core": 100.0, "random crop, one core": 300.0}
-    assert cores_for(found, 750) == 10
+    found = Found(HALF, Rate(90.0, 60.0), 98.0, 0.1, 2, 0)
+    assert found.images_per_core == pytest.approx(50)  # 10 + 3.33 + 6.67 ms
+    assert found.cores_for(760) == 16
+    slower = Found(HALF, Rate(90.0, 40.0), 98.0, 0.1, 2, 0)
+    assert slower.images_per_core == 40
+    uncounted = Found(HALF, Rate(90.0, math.nan), 98.0, 0.1, 2, 2)
+    assert uncounted.images_per_core == found.images_per_core
+
+
+def test_it_says_when_the_machine_was_not_quiet():
+    whole = {name: Rate(rate.by_core, rate.by_core) for name, rate in HALF.items()}
+    assert "the machine was quiet" in str(Found(whole, Rate(90.0, 60.0), 98.0, 0.1, 2, 0))
+    for parts, load, share in ((HALF, 0.1, "50%"), (whole, 3.0, "100%")):
+        said = str(Found(parts, Rate(90.0, 60.0), 98.0, load, 2, 0))
+        assert f"NOT QUIET: a core worked for this process {share} of the time" in said
+        assert f"load {load}" in said

@@ -1,6 +1,8 @@
 """The model of a step on many chips: its arithmetic, what it counts, and its command."""
 import dataclasses
 import json
+import os
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +95,53 @@ def test_a_check_tells_what_is_off():
     assert str(slower).endswith("NOT OK")
 
 
+def in_turn(monkeypatch, repeats):
+    """`check` with pairs of processes whose timings are given: (apart, together) of each repeat."""
+    given = [one for pair in repeats for one in pair]
+    monkeypatch.setattr(scaling_check, "_both", lambda *_: given.pop(0))
+    monkeypatch.setattr(scaling_check.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    verdict = scaling_check.check(["nothing"], 1)
+    assert not given
+    return verdict
+
+
+def test_a_check_has_a_verdict_that_one_disturbed_repeat_does_not_change(monkeypatch):
+    work = scaling.work_of(SPACE, FULL, True)
+    alone, small, large = Pace(0.01, 0.001), 2e-4, 3e-3
+    whole = alone(THIRD) + work.exchanges * small + large
+    timed = {size: alone(size) for size in (*FITTED, THIRD)}
+    quiet = Timed(timed, np.nan, np.nan, 0.99), Timed({THIRD: whole}, small, large)
+    disturbed = (Timed({**timed, THIRD: 3 * alone(THIRD)}, np.nan, np.nan, 0.97),
+                 Timed({THIRD: 2 * whole}, 5 * small, large))
+    verdict = in_turn(monkeypatch, [quiet, disturbed, quiet])
+    assert (verdict.exit_code, verdict.share) == (0, 0.97)
+    assert str(verdict).endswith("\nOK: all predictions are within 15%")
+    wrong = quiet[0], Timed({THIRD: 1.3 * whole}, small, large)
+    verdict = in_turn(monkeypatch, [wrong] * 3)
+    assert verdict.exit_code == 1 and "\nNOT OK: a prediction is off" in str(verdict)
+    busy = dataclasses.replace(quiet[0], share=0.4), quiet[1]
+    verdict = in_turn(monkeypatch, [quiet, busy, quiet])
+    assert verdict.exit_code == 3
+    assert "\nUNSURE: the machine was not quiet, a process had its core only 40% of the time" \
+        in str(verdict)
+
+
+def test_processes_that_do_not_end_are_ended(monkeypatch):
+    monkeypatch.setattr(scaling_check, "TIMEOUT_S", 0.5)
+    cores = sorted(os.sched_getaffinity(0)) * 2
+    with pytest.raises(ValueError, match=r"have not ended in 0\.5 s"):
+        scaling_check._both([sys.executable, "-c", "import time; time.sleep(60)"], cores[:2], 1, ())
+    assert os.sched_getaffinity(0) == set(cores)
+
+
+def test_every_process_has_its_own_core(capfd):
+    code = "import os, sys; print(os.sched_getaffinity(0), file=sys.stderr); sys.exit(1)"
+    cores = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+    with pytest.raises(ValueError, match=r"ended with exit codes \[1, 1\]"):
+        scaling_check._both([sys.executable, "-c", code], cores, 1, ())
+    assert sorted(capfd.readouterr().err.split()) == [f"{{{core}}}" for core in cores]
+
+
 @pytest.mark.long
 def test_a_process_times_its_steps_and_exchanges(tmp_path, monkeypatch):
     """In this process, on its two devices."""
@@ -102,6 +151,7 @@ def test_a_process_times_its_steps_and_exchanges(tmp_path, monkeypatch):
     scaling_check.member(tmp_path / "timed.json", 1)
     found = json.loads((tmp_path / "timed.json").read_text())
     assert found["steps"].keys() == {"2", "8", "4"} and min(found["steps"].values()) > 0
+    assert found["share"] > 0
     for function in (scaling_check._small, scaling_check._large):
         assert scaling_check._exchange(function, jnp.ones(4), 1) > 0
 

@@ -20,6 +20,7 @@ from deps_jax.space.families import MOBILENET_V3, PROXYLESS
 from deps_jax.space.subnet_text import decode
 from deps_jax.supernet.convert import to_state_dict
 from deps_jax.supernet.supernet import init
+from deps_jax.training import experiment as experiments
 from deps_jax.training.experiment import PROBE, Experiment, build_recipe, train
 
 COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}
@@ -115,6 +116,17 @@ def test_a_classifier_is_fitted_for_all_of_its_networks(weights, photos):
         statistics = evaluator.recalibrate(fitted, subnet, calibration)
         found = evaluator.evaluate(fitted, statistics, subnet, eval_batches(images, 20))
         assert found["top1"] >= 0.9
+
+
+def test_the_first_process_alone_writes_how_the_classifier_does(tmp_path, monkeypatch):
+    """Of several processes; `first_does` lets it."""
+    monkeypatch.setattr(experiments, "first_does", lambda action: None)  # as in another process
+    found = linear_probe.Probe({"kernel": 0}, right=3, images=4)
+    monkeypatch.setattr(experiments, "fit_classifier", lambda *_: found)
+    settings = Experiment.from_dict(tiny_config())
+    space, splits = experiments.build(settings)
+    assert experiments._fitted_classifier(settings, space, splits, {}, tmp_path) == {"kernel": 0}
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_classes_become_two_outputs():

@@ -110,6 +110,9 @@ def test_a_resolution_is_drawn_for_every_step():
         def __init__(self, size):
             self.size = size
 
+        def share(self, batch):
+            return batch
+
         def __call__(self, state, batch, key):
             ran.append(self.size)
             return state, {}

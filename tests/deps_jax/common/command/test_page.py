@@ -44,3 +44,13 @@ def test_a_picture_lies_inside():
 
 def test_a_cell_of_a_table_in_markdown_stays_one_cell():
     assert fill("{{ text | markdown_cell }}", text="a | <b>\nc") == r"a \| &lt;b&gt; c"
+
+
+@pytest.mark.parametrize(("text", "cell"), [
+    ("a | <b>\nc", r"a \| &lt;b&gt; c"), ("Anna's & 5", "Anna's &amp; 5"), (2.5, "2.5"),
+    ("a\r\nb", "a b"), (r"ends \ ", r"ends \\ "), (r"\|", r"\\\|"),
+    ("![x](http://here)", r"![x]\(http://here)")])
+def test_such_a_cell_can_be_written_without_a_template(text, cell):
+    assert page.markdown_cell(text) == cell
+    if "'" not in str(text):  # a template escapes it, too
+        assert fill("{{ text | markdown_cell }}", text=text) == cell

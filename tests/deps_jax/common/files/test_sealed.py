@@ -5,6 +5,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -129,6 +130,7 @@ def test_numbers_that_json_does_not_have_are_null():
 def test_a_table_has_the_columns_of_all_its_rows():
     text = sealed.rows([{"a": 1, "b": None}, {"c": "x, y", "a": 2}])
     assert text == 'a,b,c\r\n1,,\r\n2,,"x, y"\r\n'
+    assert sealed.rows([{"a": 1, "b": "=1"}], head=False) == "1,'=1\r\n"
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(A1)", " =1", "\t=1",
@@ -136,6 +138,55 @@ def test_a_table_has_the_columns_of_all_its_rows():
 def test_a_cell_is_no_formula(text):
     row, = csv.DictReader(io.StringIO(sealed.rows([{"a": text, "b": -1.5, "c": "a=b"}])))
     assert row == {"a": f"'{text}", "b": "-1.5", "c": "a=b"}
+
+
+@pytest.mark.parametrize("text", ["=1", "\uff1d1", " =1", "'=1", "''\uff20a", "'a", "' =1", "a=1",
+                                  "", "'", "\ufeff=1", "\x1f+1", "=1\r\n2, \"3\""])
+def test_text_comes_back_out_of_its_cell(text):
+    row, = csv.DictReader(io.StringIO(sealed.rows([{"a": text, "b": ""}]), newline=""))
+    assert sealed.text_of(row["a"]) == text and not row["a"].strip("\ufeff\x1f ").startswith("=")
+
+
+KILLED = """
+import os, signal, sys
+from deps_jax.common.files import sealed
+with sealed.growing(sys.argv[1]) as add:
+    add("a\\n")
+    add("b\\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_growing_file_is_its_part_until_it_is_whole(tmp_path, capsys):
+    path, part = tmp_path / "x.csv", tmp_path / "x.csv.part"
+    assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode < 0
+    assert part.read_text() == "a\nb\n" and not path.exists()
+    with sealed.growing(path) as add:
+        add("c\n")
+        assert part.read_text() == "c\n" and not path.exists()
+        add("ü\n")
+    assert path.read_text("utf-8") == "c\nü\n" and not part.exists()
+    with pytest.raises(KeyError), sealed.growing(path) as add:
+        raise KeyError("nothing yet")
+    assert not part.exists() and capsys.readouterr().err == ""
+    with pytest.raises(KeyboardInterrupt), sealed.growing(path) as add:
+        add("d\n")
+        raise KeyboardInterrupt
+    assert path.read_text("utf-8") == "c\nü\n" and part.read_text() == "d\n"
+    assert capsys.readouterr().err == f"note: {part} holds what was finished\n"
+
+
+def test_a_full_disk_leaves_whole_pieces_of_a_growing_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.csv"
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    told = r"x\.csv is full, what was finished is in .*x\.csv\.part; free some"
+    with pytest.raises(sealed.FullDisk, match=told), sealed.growing(path) as add:
+        add("a\n")
+        monkeypatch.setattr(os, "fsync", full)
+    assert (tmp_path / "x.csv.part").read_text() == "a\n" and not path.exists()
 
 
 @pytest.fixture

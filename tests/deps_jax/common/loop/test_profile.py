@@ -56,6 +56,13 @@ def test_a_run_that_does_not_take_the_step_says_so(traces, tmp_path, capsys):
     assert not traces and not capsys.readouterr().err
 
 
+def test_the_first_of_several_processes_traces(traces, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    run(Tracer(Profile(2, 3), tmp_path), 10)
+    run(Tracer(Profile(20, 5), tmp_path), 4)
+    assert not traces and not "".join(capsys.readouterr())
+
+
 @pytest.mark.long
 def test_a_trace_is_written(tmp_path):
     run(Tracer(Profile(1, 2), tmp_path), 4)
