@@ -21,7 +21,7 @@ def get_config(arg: str = "") -> ConfigDict:
         raise ValueError(f"the config takes one length, not {', '.join(sorted(words))}")
     length = next(iter(words), "synthetic")
     config = nurture.get_config(length)
-    del config.backbone, config.teacher
+    del config.backbone
     # Muon and as many epochs were not tried with shared weights.
     config.optimizer.update(name="adamw", learning_rate=6e-3, weight_decay=0.1)
     config.training.epochs = {"synthetic": 16.0, "demo": 42.0, "runlocal": 2.0}[length]
@@ -37,5 +37,6 @@ def get_config(arg: str = "") -> ConfigDict:
         config.method.update(full_model_fraction=0.5, ramp_epochs=2.0, ramp_target_epochs=0.0)
     if "runlocal" in words:
         config.space.update(width_mult=0.25, depths=(1, 2), kernels=(3,), expands=(1, 2))
-        config.method.ramp_epochs = 0.5
+        if method.startswith("deps"):
+            config.method.ramp_epochs = 0.5
     return config

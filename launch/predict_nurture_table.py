@@ -5,7 +5,6 @@
 
 Paths of videos are inside the folder of the table. Nothing leaves the machine.
 """
-import json
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from deps_jax.common.command.extras import needs
 from deps_jax.common.command.outputs import output_file
 
 with needs("nurture"):
-    from deps_jax.common.files import sealed
     from nurture_jax.runs import predict_table
     from nurture_jax.runs.predict import Predictor
 
@@ -37,12 +35,8 @@ def main(_):
     audit = output_file("audit", AUDIT.value) if AUDIT.value else None
     predictor = Predictor.open(Path(WORKDIR.value), INTERVALS.value)
     progress = partial(tqdm, desc="estimating", unit="visit", leave=False)
-    answers = list(predict_table.predict(predictor, visits, table.parent, progress))
-    sealed.replace(out, predict_table.table(answers))
-    if audit:
-        sealed.add(audit, "".join(json.dumps(answer.prediction.audit) + "\n"
-                                  for answer in answers if answer.prediction))
-    print(f"{predict_table.summary(answers)}\nanswer: {out}")
+    answers = predict_table.predict(predictor, visits, table.parent, progress)
+    print(f"{predict_table.write(answers, out, audit)}\nanswer: {out}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 Python hands the page everything that is said or computed with on both sides (`handed_over`);
 `build` makes a folder of it that any static server can hold, and `serve` shows that folder.
 """
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
-    "handed_over": ["handed_over"],
-    "build": ["build"],
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "serve": ["server"],
 })

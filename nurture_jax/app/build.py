@@ -14,6 +14,7 @@ import numpy as np
 from deps_jax.common.files import sealed
 from nurture_jax.app.handed_over import handed_over
 from nurture_jax.app.packages import CACHE, Package, licences, packages
+from nurture_jax.app.serve import SAFETY, policy_of_the_page
 from nurture_jax.deploy.file_model import read_card
 
 PAGE = Path(__file__).parent / "page"
@@ -68,6 +69,8 @@ def _fill(part: Path, model: Path, card: dict, found: Sequence[Package]) -> None
     _write(part / CARD, json.dumps(card))
     _write(part / "handed_over.json", json.dumps(handed_over()))
     _write(part / "licences.txt", licences(found))
+    html = (part / "index.html").read_text(encoding="utf-8")
+    _write(part / "index.html", html.replace("{policy}", policy_of_the_page()))
     for side in ICONS_PX:
         (part / f"icon_{side}.png").write_bytes(cv2.imencode(".png", icon(side))[1].tobytes())
     _write(part / "files.mjs", _files(part))
@@ -86,14 +89,15 @@ def icon(side: int) -> np.ndarray:
 
 
 def _files(folder: Path) -> str:
-    """The list that the service worker keeps, and one hash of all, by which it sees a change."""
+    """What the service worker keeps, a hash of all by which it sees a change, what it sends."""
     names = {_name(path, folder): path for path in _all(folder)}
     digest = hashlib.sha256()
     for name, path in names.items():
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     kept = ["./", *(name for name in names if name not in NOT_CACHED)]
     return (f"export const VERSION = {json.dumps(digest.hexdigest()[:16])};\n"
-            f"export const FILES = {json.dumps(kept)};\n")
+            f"export const FILES = {json.dumps(kept)};\n"
+            f"export const SAFETY = {json.dumps(SAFETY)};\n")
 
 
 def _all(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from nurture_jax.clinic import checks, evidence, recording_gate, scale, threshol
 from nurture_jax.evaluation import covariates, groups, intervals
 from nurture_jax.growth import newborn_size, score_types, who_by_age
 from nurture_jax.growth.postnatal_preterm import CURVES, POSTMENSTRUAL_DAYS
-from nurture_jax.records import dates, video_file
+from nurture_jax.records import colour, dates, video_file
 
 # Of the rules and their texts, what only a terminal says or only readers of the file are told.
 NOT_ON_THE_PAGE = ("about", "version", "screen")
@@ -59,17 +59,14 @@ def _measures() -> dict[str, Any]:
 def _growth() -> dict[str, Any]:
     newborn = {"/".join(key): dataclasses.asdict(skew) | {"log_beta": _log_beta(skew.freedom / 2)}
                for key, skew in newborn_size.NEWBORN.items()}
-    first, last = who_by_age.WHO_DAYS
-    who = {name: {sex: list(zip(*(who_by_age.lms(measures.MEASURES[name].who_table, sex, day)
-                                  for day in range(first, last + 1)), strict=True))
-                  for sex in measures.SEXES} for name in score_types.SCORED}
     return {"newborn": newborn, "very_preterm": newborn_size.VERY_PRETERM,
             "very_preterm_days": newborn_size.VERY_PRETERM_DAYS,
             "gestation_days": newborn_size.GESTATION_DAYS,
             "preterm": {name: dataclasses.asdict(curve)
                         for name, curve in CURVES.items()},
             "postmenstrual_days": POSTMENSTRUAL_DAYS,
-            "who": who, "who_days": who_by_age.WHO_DAYS}
+            "who": who_by_age.tables(who_by_age.WHO_DAYS[1]),
+            "who_days": who_by_age.WHO_DAYS}
 
 
 def _log_beta(a: float) -> float:
@@ -100,4 +97,5 @@ def _gate() -> dict[str, Any]:
 
 def _video() -> dict[str, Any]:
     return {"longest_s": video_file.MAX_S, "largest_px": video_file.MAX_SIDE_PX,
-            "same_shape": video_file.SAME_SHAPE}
+            "same_shape": video_file.SAME_SHAPE, "hd_px": colour.HD_SIDE,
+            "suffixes": video_file.SUFFIXES}

@@ -19,10 +19,15 @@ POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src '
           "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
           "worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
           "frame-ancestors 'none'")
-HEADERS = {
+NOT_IN_THE_PAGE = ("frame-ancestors",)  # what browsers read in a header alone
+# The service worker sends these for any server, see sw.mjs.
+SAFETY = {
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",  # this and the next allow several threads
     "Cross-Origin-Embedder-Policy": "require-corp",
+}
+HEADERS = {
+    **SAFETY,
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
@@ -34,6 +39,12 @@ TYPES = {".html": "text/html; charset=utf-8", ".mjs": "text/javascript; charset=
          ".webmanifest": "application/manifest+json", ".wasm": "application/wasm",
          ".onnx": "application/octet-stream", ".png": "image/png", ".svg": "image/svg+xml",
          ".txt": "text/plain; charset=utf-8"}
+
+
+def policy_of_the_page() -> str:
+    """The policy as a page says it itself, whatever its server sends."""
+    return "; ".join(rule for rule in POLICY.split("; ")
+                     if rule.split(" ")[0] not in NOT_IN_THE_PAGE)
 
 
 class Handler(SimpleHTTPRequestHandler):

@@ -1,7 +1,7 @@
 """Advice, and the gate that refuses a recording."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "advice": ["Advice", "advise"],
     "thresholds": ["Earlier"],
     "assessment": ["Assessment", "assess"],

@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from nurture_jax.clinic.thresholds import Asked, Earlier, ask
+from nurture_jax.clinic.thresholds import Asked, Earlier, ask, check_order
 from nurture_jax.measures import RANGES
 from nurture_jax.records.visit import Visit
 from nurture_jax.rules import LINES, TOPICS, listed, say
@@ -86,12 +86,14 @@ def advise(visit: Visit, weight_g: float, low_g: float, high_g: float,
     """
     if math.isnan(weight_g):
         raise ValueError("the weight is not estimated; the advice needs it")
+    check_order(visit, earlier)
     allowed = RANGES["weight_g"]
     if not allowed.low <= weight_g <= allowed.high:
-        return Advice(WEIGH, (say("implausible", value=f"{weight_g:.0f}", low=f"{allowed.low:g}",
-                                  high=f"{allowed.high:g}"),))
+        return _nothing_asked(WEIGH, say(
+            "implausible", value=f"{weight_g:.0f}", low=f"{allowed.low:g}",
+            high=f"{allowed.high:g}"), say("for_implausible"), earlier)
     if not (math.isfinite(low_g) and math.isfinite(high_g)):
-        return Advice(UNSURE, (say("no_interval"),))
+        return _nothing_asked(UNSURE, say("no_interval"), say("for_no_interval"), earlier)
     if not low_g <= weight_g <= high_g:
         raise ValueError(f"an estimate of {weight_g:g} g is not within its interval, {low_g:g} to "
                          f"{high_g:g} g; give the lower end, then the upper end")
@@ -104,6 +106,12 @@ def advise(visit: Visit, weight_g: float, low_g: float, high_g: float,
         tuple(NotJudged(*pair) for topic in asked for pair in topic.not_judged),
         tuple(note for topic in asked for note in topic.notes),
         {name: state for name, state, _, _ in found})
+
+
+def _nothing_asked(line: str, reason: str, why: str, earlier: Sequence[Earlier]) -> Advice:
+    """Advice where no rule could be asked: their topics are named at once, as none differs."""
+    topics = [text for name, text in TOPICS.items() if name != "earlier" or earlier]
+    return Advice(line, (reason,), not_judged=(NotJudged(listed(topics), why),))
 
 
 def _answers(topic: Asked) -> Iterator[tuple[str, str, str, str]]:

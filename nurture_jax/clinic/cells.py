@@ -1,6 +1,8 @@
 """A visit and what is said of it as cells of a table, by column."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nurture_jax.clinic.assessment import Assessment
 from nurture_jax.growth import birth_weight_class, weight_band
 from nurture_jax.measures import LABELS, MEASURES
@@ -20,7 +22,19 @@ def known(visit: Visit) -> dict:
 
 def estimated(found: Assessment) -> dict:
     """What is said of a visit, as cells by column."""
-    row, told = {}, found.plain()
+    return _estimated(found.plain())
+
+
+def not_estimated() -> dict:
+    """The columns of `estimated`, all of them empty."""
+    lists = ("lacks", "advice_reasons", "advice_not_judged", "advice_notes")
+    return dict.fromkeys(_estimated({
+        "measures": {}, "weight_band": None, "change_from_birth_weight_percent": None,
+        "advice": None, **dict.fromkeys(lists, ())}))
+
+
+def _estimated(told: Mapping) -> dict:
+    row = {}
     for measure in LABELS:
         plain = told["measures"].get(measure, {"standard": "none: not estimated"})
         digits = MEASURES[measure].error_digits + 1

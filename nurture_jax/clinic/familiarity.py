@@ -24,6 +24,7 @@ LESS_SURE, OTHERWISE_BUILT = 0.05, 0.2
 # spread was 0.24 to 0.34 in five sets. The room lets newborns of another kind pass. Ours, see
 # docs/nurture_evaluation.md.
 SPREAD, ROOM = 0.3, 1.5
+FEWEST = 2  # recordings of training and of calibration, below which nothing is compared
 _LEAST = 1e-3  # distance that is typical of a group that never changes
 
 
@@ -95,7 +96,7 @@ class Familiarity:
 
 
 def fit(training: Mapping[str, np.ndarray], calibration: Mapping[str, np.ndarray], share: float
-        ) -> Familiarity:
+        ) -> Familiarity | None:
     """What the training recordings look like, with a limit.
 
     Args:
@@ -103,13 +104,11 @@ def fit(training: Mapping[str, np.ndarray], calibration: Mapping[str, np.ndarray
       calibration: The same of recordings that trained nothing, [m, f] each.
       share: Share of these that count as familiar before there is ROOM.
 
-    Raises:
-      ValueError: If there are fewer than 2 recordings of either.
+    Returns:
+      None, which compares nothing, where there are fewer than FEWEST recordings of either.
     """
-    counts = [min(map(len, each.values())) for each in (training, calibration)]
-    if min(counts) < 2:
-        raise ValueError(f"{counts[0]} recordings of training and {counts[1]} of calibration are "
-                         f"too few to say what is familiar; record more")
+    if min(len(numbers) for each in (training, calibration) for numbers in each.values()) < FEWEST:
+        return None
     known = Familiarity({name: _FITS[name](np.asarray(numbers, np.float64))
                          for name, numbers in training.items()}, 0.0)
     room = ROOM * np.exp(SPREAD * NormalDist().inv_cdf(min(max(share, 0.01), 0.999)))

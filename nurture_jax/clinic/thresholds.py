@@ -109,8 +109,7 @@ def check_order(visit: Visit, earlier: Sequence[Earlier]) -> None:
 def ask(visit: Visit, weight_g: Span, earlier: Sequence[Earlier]) -> list[Asked]:
     """Every topic, in the order of `rules.json`; that of earlier visits only where there are any.
 
-    Raises:
-      ValueError: If an earlier visit is not before this one.
+    All of `earlier` are before this visit, see `check_order`.
     """
     topics = [Asked("weight", _rules("weight", weight_g, 0)), _by_standard(visit, weight_g),
               _by_birth_weight(visit, weight_g)]
@@ -156,12 +155,11 @@ def _by_earlier(visit: Visit, weight_g: Span, earlier: Sequence[Earlier]) -> Ask
     """Compared with the last of the earlier visits that is not of the first days."""
     if visit.age_days is None:
         return _lacking("earlier", visit)
-    check_order(visit, earlier)
     rule, = (rule for rule in RULES if rule.topic == "earlier")
     last = max((other for other in earlier if other.age_days >= rule.earlier_from_day),
                key=lambda other: other.age_days, default=None)
     if last is None:
-        return Asked("earlier")
+        return _told("earlier", say("first_days", from_day=f"{rule.earlier_from_day:g}"))
     before = say("before_scale", weight=f"{last.weight_g:.0f}") if last.low_g is None else \
         say("before_estimate", low=_down(last.low, 0), high=_up(last.high, 0))
     value, low, high = weight_g

@@ -114,8 +114,8 @@ class ClipAugment:
         return ClipAugment(mean=self.mean, std=self.std)
 
 
-def augment(key: jax.Array, batch: Batch, settings: ClipAugment, first: jax.Array | int = 0
-            ) -> Batch:
+def augment(key: jax.Array, batch: Batch, settings: ClipAugment, first: jax.Array | int = 0,
+            dtype: str = "float32") -> Batch:
     """A batch with other frames, masks and keypoints; everything else is passed on.
 
     Args:
@@ -124,16 +124,18 @@ def augment(key: jax.Array, batch: Batch, settings: ClipAugment, first: jax.Arra
         [b, t, h', w'], "keypoints" [b, t, 19, 3] in pixels of the frames, "annotated" [b, t],
         and "tabular" and "tabular_mask" [b, 4].
       first: Position of the first clip in the global batch.
+      dtype: Type of the network that takes them.
 
     Returns:
-      The batch with "frames" float32, normalised; t is `settings.frames` where that is fewer.
+      The batch with "frames" float32, or float64 for such a network, normalised; t is
+      `settings.frames` where that is fewer.
     """
     keys = keys_of(key, first, batch["frames"].shape[0])
     if settings.frames and settings.frames < batch["frames"].shape[1]:
         batch = {**batch, **_some_frames(keys, batch, settings)}
     move_keys, colour_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
     # Integers would round twice.
-    frames = batch["frames"].astype(jnp.float32) / 255
+    frames = batch["frames"].astype(jnp.promote_types(dtype, jnp.float32)) / 255
     frames = jax.vmap(lambda k, x: _recolour(k, x, settings))(colour_keys, frames)
     changed = {"frames": frames}
     if settings.moves:
@@ -163,9 +165,13 @@ def forget(keys: jax.Array, batch: Batch, settings: ClipAugment) -> Batch:
     return {name: batch[name] * kept for name in ("tabular", "tabular_mask")}
 
 
-def normalise(frames: jax.Array, settings: ClipAugment) -> jax.Array:
-    """Frames as the network sees them in use, [b, t, h, w, 3] uint8 -> float32."""
-    return _unit_scale(frames.astype(jnp.float32) / 255, settings)
+def normalise(frames: jax.Array, settings: ClipAugment, dtype: str = "float32") -> jax.Array:
+    """Frames as the network sees them in use, [b, t, h, w, 3] uint8 -> float32, or float64.
+
+    Args:
+      dtype: As of `augment`.
+    """
+    return _unit_scale(frames.astype(jnp.promote_types(dtype, jnp.float32)) / 255, settings)
 
 
 def _unit_scale(frames: jax.Array, settings: ClipAugment) -> jax.Array:

@@ -64,13 +64,18 @@ class ClipSource:
         return len(self.cache)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self.timed(index)[0]
+
+    def timed(self, index: int) -> tuple[dict[str, np.ndarray], float]:
+        """The example, and the duration of its recording in seconds: the clip is read once."""
         clip, visit = self.cache[index], self.cache.records.visits[index]
         clip = on_exact_frames(clip) if self.exact else clip
         if index not in self.drawn:
             self.drawn[index] = drawn_on(clip, visit.frames, self.mask_stride)
-        return {"frames": clip.images, **tabular_of(visit),
-                **fill(self.drawn[index], *clip.images.shape[:2], self.mask_stride),
-                "example_mask": np.float32(1), "index": np.int32(index)}
+        example = {"frames": clip.images, **tabular_of(visit),
+                   **fill(self.drawn[index], *clip.images.shape[:2], self.mask_stride),
+                   "example_mask": np.float32(1), "index": np.int32(index)}
+        return example, clip.duration_s
 
 
 class ClipBatches(Batches):
@@ -84,11 +89,23 @@ class ClipBatches(Batches):
 
 def eval_batches(source: ClipSource, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     """Yields every visit once, in order; the last batch is padded with `example_mask` 0."""
+    return (batch for batch, _ in timed_batches(source, batch_size))
+
+
+def timed_batches(source: ClipSource, batch_size: int
+                  ) -> Iterator[tuple[dict[str, np.ndarray], tuple[float, ...]]]:
+    """As `eval_batches`, each with the durations of its recordings in seconds, without padding.
+
+    They are no part of the batch: no network is told, and compiled programs stay what they are.
+    """
     for start in range(0, len(source), batch_size):
-        examples = [source[i] for i in range(start, min(start + batch_size, len(source)))]
+        examples, durations_s = zip(*(
+            source.timed(i) for i in range(start, min(start + batch_size, len(source)))),
+            strict=True)
         nothing = {name: np.zeros_like(value) for name, value in examples[0].items()}
-        examples += [nothing] * (batch_size - len(examples))
-        yield {name: np.stack([example[name] for example in examples]) for name in nothing}
+        examples += (nothing,) * (batch_size - len(examples))
+        yield ({name: np.stack([example[name] for example in examples]) for name in nothing},
+               durations_s)
 
 
 def drawn_on(clip: Clip, frames: tuple[Frame, ...], mask_stride: int) -> list[Drawn]:

@@ -111,7 +111,8 @@ def build(records: Records, folder: str | Path, settings: ClipSettings | None = 
     """
     settings = settings or ClipSettings()
     shards, own = _plan(records, settings, visits_per_shard), own_folder(folder, settings)
-    own.mkdir(parents=True, exist_ok=True)
+    # Newborns can be seen in it. A folder that is there keeps its mode: a group may share it.
+    own.mkdir(0o700, parents=True, exist_ok=True)
     locks.use(own, lambda: _drop_stale(own, {shard.stem for shard in shards}, records.folder))
     if _missing(shards, own):
         with locks.alone(own, f"waiting for another run that decodes videos into {own}"):

@@ -1,8 +1,8 @@
 """NurtureNet as a file: written, described, measured again, and run without JAX."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "graph": ["write"],
     "file_model": ["FileModel"],
-    "export": ["ExportSettings", "export"],
+    "export": ["ExportSettings", "Exported"],
 })

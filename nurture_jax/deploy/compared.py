@@ -53,12 +53,12 @@ def measure(observe: Observe, sources: Mapping[str, ClipSource], *, calibrating:
       sha256: Hash of what is observed.
 
     Raises:
-      ValueError: If the gate rejects all visits of a split.
+      ValueError: If the gate rejects all visits of the split that is told of.
     """
     familiar, lengths = learn(observe, sources, batch_size, of.limits)
-    look = lambda part: observe_split(observe, sources[part], batch_size, of.limits, familiar,
-                                      lengths)
-    own, seen = look(calibrating), look(split)
+    look = lambda part, **options: observe_split(
+        observe, sources[part], batch_size, of.limits, familiar, lengths, **options)
+    own, seen = look(calibrating, may_be_empty=True), look(split)
     factors = intervals.calibrate(own.estimates, own.withheld, coverage=of.intervals.coverage)
     errors = np.abs(seen.estimates.truth - seen.estimates.mean)
     mean = {name: float(np.nanmean(errors[:, i])) for i, name in enumerate(LABELS)

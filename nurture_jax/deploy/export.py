@@ -122,6 +122,7 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
     card = _described(trained, chosen, content) | {
         "training": {**training_facts(trained, parts), "intervals calibrated on": calibrates},
         "calibration": cards.calibrated(measured[chosen].calibration),
+        "gate_calibrated": measured[chosen].calibration.calibrated_limits,
         "check": _check(run, measured[chosen], chosen, settings.split),
         "latency": {"clip_ms": latencies[chosen], "device": describe_device(settings.threads)},
         **({"latency_predicted": elsewhere} if elsewhere else {})}

@@ -13,6 +13,7 @@ import numpy as np
 
 from deps_jax.common.files import sealed
 from deps_jax.export.device_timer import session
+from nurture_jax.growth import who_by_age
 from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.video import ClipSettings
 from nurture_jax.rules import TABLE
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
 KIND = "NurtureNet"
 INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
-# What of a card is read; those of before reference objects had lengths have no "reference_cm".
+# What of a card is read; those of before reference objects had lengths have no "reference_cm", and
+# those of before the tables of the WHO travelled no "who".
 NEEDED = ("sha256", "clip", "reference_cm", "calibration", "session_options", "measures", "tabular",
-          "rules", "versions")
+          "rules", "versions", "who")
 _MEND = "export the model again (launch.export_nurture), and keep both files together"
 
 
@@ -124,6 +126,10 @@ def read_card(path: Path) -> dict:
         sealed.tell(f"the rules of the advice in {beside} are not those of this program, which are "
                     f"used")
     _calibration(card, path)
+    try:
+        who_by_age.bring(card["who"]["tables"])  # the z-scores of this process need no package
+    except ValueError as error:
+        raise ValueError(f"{beside} cannot be used: {error}; {_MEND}") from None
     return card
 
 

@@ -1,7 +1,7 @@
 """Estimates, baselines, errors and their uncertainty."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "estimates": ["Estimates"],
     "baselines": ["CarryForward", "Tabular", "fit_baselines"],
     "intervals": ["Intervals", "calibrate"],

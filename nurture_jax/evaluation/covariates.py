@@ -28,6 +28,11 @@ MOST_WEEKS, LIGHT_BELOW_KG, MOST_KG = 8, 3.0, 1.5  # beyond these nobody has cal
 # docs/nurture_evaluation.md).
 SPREADS = {**dict.fromkeys((*AGE_BANDS, UNKNOWN_AGE, GESTATION_UNKNOWN), 0.2),
            EARLY: 0.2, LIGHT: 0.7}
+# By input that may be lacking: the number of visits without it, and those of visits with it, whose
+# mean it is compared with. A gestation that is not known is compared with a birth at term, which
+# has no factor.
+LACKING = {"age_days": (UNKNOWN_AGE, tuple(AGE_BANDS)),
+           "gestational_age_days": (GESTATION_UNKNOWN, ())}
 WIDER_ONLY = (EARLY, LIGHT)  # chance is not to promise more of those whom few have calibrated
 
 

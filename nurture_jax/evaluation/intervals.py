@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping
 
 import numpy as np
 
-from nurture_jax.evaluation.covariates import SPREADS, WIDER_ONLY, covariates
+from nurture_jax.evaluation.covariates import LACKING, SPREADS, WIDER_ONLY, covariates
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.groups import GIVEN, WITHHELD, inputs_of
 from nurture_jax.evaluation.quantiles import fewest, log_factors, quantile_by_infant
@@ -97,20 +98,38 @@ class Intervals:
 
     def lacked(self, visit: Visit) -> list[str]:
         """Which inputs a visit lacks, and what that costs, one sentence each."""
-        lines = []
-        for name in TABULAR:
-            if getattr(visit, name) not in (None, ""):
-                continue
-            words = {"input": TABLE["inputs"][name]}
-            cost = self.costs().get(WEIGHT.name)
-            if name == "birth_weight_g" and cost:
-                lines.append(say("lacks_cost", **words, percent=f"{100 * (cost - 1):+.0f}"))
-            elif name != "birth_weight_g" and self.lacking.get(name, 0) < INFANTS_TO_RELY_ON:
-                lines.append(say("lacks_untried", **words, infants=self.lacking.get(name, 0),
-                                 needed=INFANTS_TO_RELY_ON))
-            else:
-                lines.append(say("lacks", **words))
-        return lines
+        return [self._lack(name, inputs_of(visit)) for name in TABULAR
+                if getattr(visit, name) in (None, "")]
+
+    def _lack(self, name: str, inputs: str) -> str:
+        """A sentence on one input that is lacking; `inputs` is GIVEN or WITHHELD."""
+        words, infants = {"input": TABLE["inputs"][name]}, self.lacking.get(name, 0)
+        of_birth_weight = name == "birth_weight_g"
+        if not of_birth_weight and infants < INFANTS_TO_RELY_ON:
+            return say("lacks_untried", **words, infants=infants, needed=INFANTS_TO_RELY_ON)
+        cost = self.costs().get(WEIGHT.name) if of_birth_weight else self._factor(name, inputs)
+        if not cost:
+            return say("lacks_unmeasured", **words)
+        return say("lacks_cost" if of_birth_weight else "lacks_calibrated", **words,
+                   percent=f"{round(100 * (cost - 1)):+d}")
+
+    def _factor(self, name: str, inputs: str) -> float | None:
+        """How many times as wide calibration makes an interval of the weight without an input.
+
+        That is beyond what the network's own scale tells. None where it is not known: of an input
+        without a factor, and where too few infants have it to compare with.
+        """
+        told = self.infants.get(WITHHELD, {}).get(WEIGHT.name, 0) - self.lacking.get(name, 0)
+        if name not in LACKING or told < INFANTS_TO_RELY_ON:
+            return None
+        # What no infant was like has a factor of exactly 1.
+        fitted = {number: factor for number, factor in self.factors.get(inputs, {}).get(
+            WEIGHT.name, {}).items() if factor != 1}
+        lacking, having = LACKING[name]
+        others = [fitted[number] for number in having if number in fitted]
+        if lacking not in fitted or (having and not others):
+            return None
+        return fitted[lacking] / statistics.geometric_mean(others or [1.0])
 
 
 def calibrate(estimates: Estimates, withheld: Estimates | None = None, *,

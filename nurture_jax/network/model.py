@@ -21,7 +21,7 @@ from flax import struct
 
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.nn.operations import Mode, dropout
-from deps_jax.common.nn.precision import exact_einsum, full_precision
+from deps_jax.common.nn.precision import exact_einsum, full_precision, sum_dtype
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import MASK_STRIDE as NECK_STRIDE
 from nurture_jax.measures import CATEGORIES, KEYPOINTS, TABULAR
@@ -33,7 +33,7 @@ from nurture_jax.network.scaling import Scaling
 
 POOLINGS = ("mask", "mean")
 TIME_POOLINGS = ("attention", "mean")
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float64")
 HEAD_STRIDES = (NECK_STRIDE // 2, NECK_STRIDE)
 NECK_CONVS = {"dense": ConvNorm, "separable": SeparableConvNorm}
 
@@ -72,7 +72,7 @@ class ModelSettings:
       dropout_rate: Rate of drop-out on the pooled features of the pictures, in [0, 1); numbers and
         sizes are few.
       dtype: Type of the convolutions, "float32" or "bfloat16"; everything after pooling is float32,
-        in full precision.
+        in full precision. Or "float64" for checks, of the whole network.
 
     Raises:
       ValueError: If a setting is out of its range.
@@ -113,6 +113,8 @@ class ModelSettings:
             if getattr(self, name) < 1:
                 usual = 4 if name == "fusion_members" else 32
                 raise ValueError(f"model.{name} {getattr(self, name)} is not positive; use {usual}")
+        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+            raise ValueError("model.dtype 'float64' would compute in float32; use 'float32'")
         if not 0.5 <= self.focal <= 10:
             raise ValueError(f"model.focal {self.focal} is not in 0.5..10, half sides of a "
                              f"picture; use 2.7, or 1.5 where the longer side is shown whole")
@@ -231,9 +233,9 @@ def forward(model: NurtureNet, variables: Tree, preprocess: ClipAugment,
         over.
       heads: Whether the proxy heads are run that the measures do not need.
     """
-    return model.apply(variables, normalise(batch["frames"], preprocess), batch["tabular"],
-                       batch["tabular_mask"], Mode(False), heads=heads,
-                       reference_cm=batch.get("reference_cm"))
+    frames = normalise(batch["frames"], preprocess, model.settings.dtype)
+    return model.apply(variables, frames, batch["tabular"], batch["tabular_mask"], Mode(False),
+                       heads=heads, reference_cm=batch.get("reference_cm"))
 
 
 class Video(nn.Module):
@@ -248,7 +250,7 @@ class Video(nn.Module):
         settings, (b, t) = self.settings, frames.shape[:2]
         images = frames.reshape(b * t, *frames.shape[2:]).astype(settings.dtype)
         maps = self.backbone(images, mode)
-        pooled = [maps[max(maps)].mean((1, 2), dtype=jnp.float32)]  # (b t) c
+        pooled = [maps[max(maps)].mean((1, 2), dtype=sum_dtype(images))]  # (b t) c
         segmentation = heatmaps = sizes = None
         if settings.heads_in_use or (heads and (settings.segmentation or settings.keypoints)):
             neck = Neck(settings.neck_width, settings.neck_convs, name="neck")(maps, mode)
@@ -334,7 +336,7 @@ class ProxyHeads(nn.Module):
                          kernel_init=nn.initializers.normal(0.01), name=name)(y)
             if finer > 1:
                 y = Unfolded(finer, name=f"{name}_unfolded")(y)
-            found.append(y.astype(jnp.float32))
+            found.append(y.astype(sum_dtype(y)))
         return tuple(found)
 
 
@@ -345,7 +347,7 @@ def _means_by_mask(neck: jax.Array, shares: jax.Array) -> list[jax.Array]:
       neck: Features, [n, h, w, c].
       shares: Probabilities of the segmentation, [n, f h, f w, 3] for some whole f.
     """
-    neck, found, (n, h, w, _) = neck.astype(jnp.float32), [], neck.shape
+    neck, found, (n, h, w, _) = neck.astype(sum_dtype(neck)), [], neck.shape
     if shares.shape[1:3] != (h, w):
         shares = shares.reshape(n, h, shares.shape[1] // h, w, shares.shape[2] // w, -1)
         shares = shares.mean((2, 4))

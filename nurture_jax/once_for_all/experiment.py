@@ -2,6 +2,7 @@
 
     WORKDIR/config.json, splits.json, data.json    as of every training of NurtureNet
     WORKDIR/model.json                             constants of the training split
+    WORKDIR/teacher.json                           the run that the full model learns from, if any
     WORKDIR/checkpoints/                           the newest states of the supernet
 
 What is learnt, on which clips and with which method is all in `OnceForAll`; the steps are those of
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import jax
 
+from deps_jax.common.command.few import few
 from deps_jax.common.command.settings import build_tree
 from deps_jax.common.files import workdir
 from deps_jax.common.loop.fit import Cadence
@@ -27,7 +29,9 @@ from deps_jax.common.processes.together import my_places
 from deps_jax.data.augment import Augment
 from deps_jax.space.search_space import SearchSpace
 from deps_jax.training.experiment import SpaceSettings, build_method, print_plan
+from deps_jax.training.losses import Hard
 from deps_jax.training.method import Method
+from deps_jax.training.samplers import Named
 from deps_jax.training.train import Recipe, state_of
 from deps_jax.training.trainer import Trainer
 from nurture_jax.clinic.checks import Limits
@@ -40,12 +44,15 @@ from nurture_jax.network.scaling import Scaling
 from nurture_jax.once_for_all.network import ElasticNurture
 from nurture_jax.once_for_all.task import Anthropometry
 from nurture_jax.records import splits
-from nurture_jax.training import messages, training_data
+from nurture_jax.training import experiment as alone
+from nurture_jax.training import messages, teacher, training_data
+from nurture_jax.training.distillation import Teaching, own, projection
 from nurture_jax.training.experiment import MAY_DIFFER, Training
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.model_file import MODEL
 from nurture_jax.training.refit import Refit
 from nurture_jax.training.run_data import Data, is_begun, open_sources, read_data
+from nurture_jax.training.teacher import Teacher
 from nurture_jax.training.train import TRAINING_ARRAYS, batch_shapes, steps_of_an_epoch
 
 SHOWN = ("loss", "mae_weight_g")
@@ -60,6 +67,8 @@ class OnceForAll:
       method: How, a value of `deps_jax.training.methods` with any field replaced.
       refit: How the last layers of a network that is cut out are fitted once more.
       gate: Limits of the networks that are cut out.
+      teacher: Another run that the full model learns from beside the records, if there is one; its
+        subnets learn from the full model.
     """
 
     data: Data
@@ -75,6 +84,7 @@ class OnceForAll:
     refit: Refit = dataclasses.field(default_factory=Refit)
     gate: Limits = dataclasses.field(default_factory=Limits)
     negatives: Negatives = dataclasses.field(default_factory=Negatives)
+    teacher: Teaching = dataclasses.field(default_factory=Teaching)
 
     def __post_init__(self) -> None:
         if self.training.backbone_rate != 1:
@@ -101,29 +111,57 @@ def meaning(config: dict) -> dict:
     return dataclasses.asdict(OnceForAll.from_dict(config))
 
 
-def build_recipe(settings: OnceForAll, scaling: Scaling, clips: int) -> Recipe:
-    """The settings of the training step for so many training clips.
+def build_recipe(settings: OnceForAll, scaling: Scaling, clips: int,
+                 taught_by: Teacher | None = None) -> Recipe:
+    """The settings of the training step for so many training clips, and perhaps a teacher.
 
     Raises:
-      ValueError: If a batch does not fit them, or the phases of the method do not fit the run.
+      ValueError: If a batch does not fit them, the phases of the method do not fit the run, or the
+        method has networks that a teacher would have to teach as well.
     """
     training, space = settings.training, settings.build_space()
     steps_per_epoch = steps_of_an_epoch(clips, training.batch_size)
     network = ElasticNurture(space, settings.model, scaling)
     frames = settings.augment.frames or settings.data.frames
-    return Recipe(
+    recipe = Recipe(
         space=space, method=settings.method, optimizer=settings.optimizer,
         augment=Augment(mean=settings.augment.mean, std=settings.augment.std),
         total=max(1, round(training.epochs * steps_per_epoch)), steps_per_epoch=steps_per_epoch,
         other_task=Anthropometry(network, settings.losses, settings.augment,
                                  min(frames, settings.data.frames),
-                                 training.batch_norm == SYNCHRONISED),
+                                 training.batch_norm == SYNCHRONISED,
+                                 taught_by.model if taught_by else None, settings.teacher),
         batch_norm=training.batch_norm)
+    if taught_by:
+        _check_method(recipe)
+    return recipe
+
+
+def _check_method(recipe: Recipe) -> None:
+    """Raises ValueError for a method by which a teacher would teach more than the full model."""
+    name = recipe.method.name
+    if recipe.keeps_teacher:
+        raise ValueError(f"method {name!r} keeps a frozen full model in the place of a teacher; "
+                         f"leave teacher.run empty, or use the method 'deps'")
+    others = [slot.name for phase in recipe.phases for slot in phase.slots
+              if isinstance(slot.loss, Hard) and slot.subnet != Named("largest")]
+    if others:
+        told = few(list(dict.fromkeys(others)))
+        raise ValueError(f"method {name!r} trains other networks than the full model on the "
+                         f"records ({told}), and a teacher teaches the full model alone; leave "
+                         f"teacher.run empty, or use the method 'deps'")
 
 
 def init_state(key: jax.Array, recipe: Recipe, settings: OnceForAll) -> TrainState:
-    """The state before the first step, with random weights."""
-    params, stats = recipe.task.network.init(key, settings.data.frames, settings.data.size)
+    """The state before the first step, with random weights.
+
+    Returns:
+      The state, but for the variables of a teacher, which `teacher` of it has to be set to.
+    """
+    task, data = recipe.task, settings.data
+    params, stats = task.network.init(key, data.frames, data.size)
+    params |= projection(key, task.teaching, task.network.full_model, task.teacher,
+                         (data.frames, data.size, data.size))
     return state_of(recipe, params, stats)
 
 
@@ -145,43 +183,58 @@ def train(settings: OnceForAll, folder: Path, config: dict, profile: str = "") -
     check_batch_size(training.batch_size, jax.device_count())
     check_floor(settings.optimizer)
     workdir.check(folder, config, may_differ=MAY_DIFFER, meaning=meaning)
+    continues = saved(folder).any()
+    taught_by = find_teacher(settings, folder, continues=continues)
     found, parts = read_data(settings.data, folder)
+    if taught_by and not continues:
+        taught_by.check_held_out(Path(settings.data.dir), parts)
     scaling = read_scaling(folder) if is_begun(folder) else Scaling.of(parts["train"])
     planned = build_recipe(settings, scaling, negatives.clips_of_an_epoch(
-        settings.negatives, len(parts["train"])))
+        settings.negatives, len(parts["train"])), taught_by)
     traced = Profile.parse(profile, planned.total)
     made_of = {splits.FILE: splits.content(parts),
                training_data.FILE: training_data.describe(parts),
-               MODEL: {"standard": scaling.plain()}}
+               MODEL: {"standard": scaling.plain()},
+               **({teacher.FILE: taught_by.record} if taught_by else {})}
     with claim(folder, config, may_differ=MAY_DIFFER, meaning=meaning, records=made_of):
         sources = open_sources(settings.data, found, parts, settings.model.head_stride)
         messages.tell_left_out(folder, found, sources["train"].cache.left_out)
         recipe = build_recipe(settings, scaling, negatives.clips_of_an_epoch(
-            settings.negatives, len(sources["train"])))
-        return _train(settings, folder, recipe, sources["train"], Tracer(traced, folder))
+            settings.negatives, len(sources["train"])), taught_by)
+        return _train(settings, folder, recipe, sources["train"], taught_by,
+                      Tracer(traced, folder))
 
 
 def _train(settings: OnceForAll, folder: Path, recipe: Recipe, source: ClipSource,
-           tracer: Tracer) -> TrainState:
+           taught_by: Teacher | None, tracer: Tracer) -> TrainState:
     """The training itself, in a folder that is claimed."""
     data, training, wanted = settings.data, settings.training, settings.negatives
     init_key, step_key = jax.random.split(jax.random.key(settings.seed))
-    new_state = lambda: init_state(init_key, recipe, settings)
-    shapes = jax.eval_shape(new_state)
+    untaught = lambda: init_state(init_key, recipe, settings)
+    shapes = jax.eval_shape(untaught)
+
+    def new_state() -> TrainState:
+        # A teacher's weights are no constants of a compiled program.
+        state = jax.jit(untaught)()
+        return state.replace(teacher=taught_by.variables) if taught_by else state
+
+    if taught_by:
+        shapes = shapes.replace(teacher=taught_by.shapes(data.frames, data.size))
+        print(f"the full model learns from {taught_by.folder}, too", flush=True)
     mixed = negatives.mixed(source, wanted, negatives.of_folders(
         data.negative_folders if wanted.share else (), data.cache_folder, data.clip,
         source.mask_stride, workers=data.workers))
     batches = ClipBatches(mixed, training.batch_size, settings.seed, workers=data.read_workers,
                           change=mixed.change)
     batches.places = my_places(training.batch_size)
-    with continue_or_start(folder, shapes, jax.jit(new_state), batches) as run:
+    with continue_or_start(folder, shapes, new_state, batches) as run:
         print_plan(recipe, training.batch_size, f"{len(source)} clips", run.start_step)
         trainer = Trainer(recipe, step_key)
         if run.start_step < recipe.total:
             trainer.compile(shapes, batch_shapes(
                 source[0], training.batch_size // jax.process_count()), run.start_step,
                             run.spending)
-        return run.fit(lambda step, state, batch: trainer(step, state, trained_on(batch)),
+        return run.fit(trainer, place=lambda batch: trainer.place(trained_on(batch)),
                        total_steps=recipe.total, tracer=tracer, batch_size=training.batch_size,
                        cadence=settings.cadence, unit="clips", shown=SHOWN)
 
@@ -189,6 +242,11 @@ def _train(settings: OnceForAll, folder: Path, recipe: Recipe, source: ClipSourc
 def trained_on(batch: Batch) -> Batch:
     """What a step takes of a batch of `clip_batches`."""
     return {name: batch[name] for name in TRAINING_ARRAYS}
+
+
+def find_teacher(settings: OnceForAll, folder: Path, *, continues: bool) -> Teacher | None:
+    """The run that the full model learns from; arguments and errors as of `teacher.find`."""
+    return teacher.find(settings, folder, alone.Experiment.from_dict, continues=continues)
 
 
 def read_scaling(folder: Path) -> Scaling:
@@ -205,10 +263,10 @@ def read_scaling(folder: Path) -> Scaling:
 
 
 def load_params(recipe: Recipe, settings: OnceForAll, folder: Path) -> dict:
-    """Parameters of the newest state of a run.
+    """Parameters of the newest state of a run, without what only training has.
 
     Raises:
       ValueError: If there is no checkpoint, or it is of another network.
     """
     shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe, settings))
-    return saved(folder).restore_part({"params": shapes.params})["params"]
+    return own(saved(folder).restore_part({"params": shapes.params})["params"])

@@ -51,6 +51,11 @@ class ElasticNurture:
             raise ValueError("model.use_video is off, so there is no backbone to train once for "
                              "all phones; switch it on, or use launch.train_nurture")
 
+    @property
+    def full_model(self) -> NurtureNet:
+        """Its largest network alone."""
+        return NurtureNet(self.settings, self.scaling, of_subnet(self.space, largest(self.space)))
+
     def init(self, key: jax.Array, frames: int, side: int) -> tuple[Tree, Tree]:
         """Random parameters and running statistics.
 
@@ -59,8 +64,7 @@ class ElasticNurture:
         """
         backbone_key, own_key = jax.random.split(key)
         params, stats = supernet.init(backbone_key, self.space)
-        model = NurtureNet(self.settings, self.scaling, of_subnet(self.space, largest(self.space)))
-        own = model.init(own_key, *zero_inputs(frames, side, side))
+        own = self.full_model.init(own_key, *zero_inputs(frames, side, side))
         return ({**up_to_maps(params), **{name: own["params"][name] for name in OWN}},
                 {**stats, "video": own["batch_stats"]["video"]})
 

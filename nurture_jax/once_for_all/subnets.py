@@ -32,7 +32,13 @@ from nurture_jax.clips import negatives
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, normalise
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.network.backbones import without_classifier
-from nurture_jax.once_for_all.experiment import OnceForAll, build_recipe, load_params, read_scaling
+from nurture_jax.once_for_all.experiment import (
+    OnceForAll,
+    build_recipe,
+    find_teacher,
+    load_params,
+    read_scaling,
+)
 from nurture_jax.once_for_all.network import ElasticNurture
 from nurture_jax.records import splits
 from nurture_jax.training import experiment as alone
@@ -104,8 +110,9 @@ class TrainedOnce:
                 settings.data, dir=data_dir))
             config = {**config, "data": {**config["data"], "dir": data_dir}}
         parts, sources = run_data.open_data(settings.data, folder)
+        taught_by = find_teacher(settings, folder, continues=True)
         recipe = build_recipe(settings, read_scaling(folder), negatives.clips_of_an_epoch(
-            settings.negatives, len(sources["train"])))
+            settings.negatives, len(sources["train"])), taught_by)
         return cls(Path(folder), config, settings, recipe, load_params(recipe, settings, folder),
                    parts, sources)
 
@@ -197,7 +204,8 @@ def config_alone(config: Mapping, space: SpaceSettings, name: str) -> dict:
       space: Its space.
       name: Full name of the network.
     """
-    return {**{key: value for key, value in config.items() if key not in ("space", "method")},
+    ours = ("space", "method", "teacher")  # the one that is cut out learns nothing more of it
+    return {**{key: value for key, value in config.items() if key not in ours},
             "backbone": {"kind": "deps", "family": space.family, "width_mult": space.width_mult,
                          **{axis: getattr(space, axis) for axis in AXES}, "subnet": name}}
 

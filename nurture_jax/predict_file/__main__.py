@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from deps_jax.common.command.arguments import OneSentence
@@ -18,6 +19,7 @@ from deps_jax.common.command.mendable import is_mendable, sentence
 from deps_jax.common.command.outputs import output_file
 
 BAD_INPUT, REJECTED = 2, 3
+NEEDED = ("numpy", "onnxruntime", "av")  # besides this program
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         flags = _flags().parse_args(arguments)
+        _check_installed()
         return _table(flags) if flags.table else _video(flags)
     except Exception as error:
         if not is_mendable(error):
@@ -36,43 +39,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
 
 
+def _check_installed() -> None:
+    """Raises ValueError for the first package that is missing."""
+    for name in NEEDED:
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            absent = (error.name or name).split(".")[0]  # perhaps one that it needs itself
+            raise ValueError(f"{absent} is not installed; an exported file is run with "
+                             f"{', '.join(NEEDED[:-1])} and {NEEDED[-1]}: pip install "
+                             f"{' '.join(NEEDED)}") from None
+
+
 def _video(flags: argparse.Namespace) -> int:
-    from deps_jax.common.files import sealed
     from nurture_jax.clinic.thresholds import Earlier
     from nurture_jax.deploy.file_model import open_predictor
-    from nurture_jax.runs.predict import recording, text
+    from nurture_jax.runs.predict import keep, recording, text, told
 
     if not flags.video:
         raise ValueError("neither a video nor --table is given; give one of them")
-    audit = output_file("audit", flags.audit) if flags.audit else None
-    known = {name: getattr(flags, name) for name in (
-        "age_days", "birth_weight_g", "sex", "gestational_age_days", "reference_cm")}
+    known = told({name: getattr(flags, name) for name in (
+        "age_days", "birth_date", "visit_date", "birth_weight_g", "sex", "gestational_age_days",
+        "reference_cm", "infant_id", "visit_id")})
     earlier = [Earlier.of_scale(each) for each in flags.earlier.split(",") if each]
     recording(flags.video, earlier, **known)  # refused before anything is opened
+    audit = output_file("audit", flags.audit) if flags.audit else None
     found = open_predictor(flags.model, flags.threads)(flags.video, earlier=earlier, **known)
     print(json.dumps(found.audit, indent=2) if flags.json else text(found))
-    if audit:
-        sealed.add(audit, json.dumps(found.audit) + "\n")
+    keep(found, audit)
     return 0 if found.assessment else REJECTED
 
 
 def _table(flags: argparse.Namespace) -> int:
-    from deps_jax.common.files import sealed
     from nurture_jax.deploy.file_model import open_predictor
     from nurture_jax.runs import predict_table
 
     if flags.video or not flags.out:
         raise ValueError("--table needs --out, a .csv, and no video beside it")
-    table, out = Path(flags.table), output_file("out", flags.out, (".csv",))
-    audit = output_file("audit", flags.audit) if flags.audit else None
+    table = Path(flags.table)
     visits = predict_table.read(table)
+    out = output_file("out", flags.out, (".csv",))
+    audit = output_file("audit", flags.audit) if flags.audit else None
     predictor = open_predictor(flags.model, flags.threads)
-    answers = list(predict_table.predict(predictor, visits, table.parent))
-    sealed.replace(out, predict_table.table(answers))
-    if audit:
-        sealed.add(audit, "".join(json.dumps(answer.prediction.audit) + "\n"
-                                  for answer in answers if answer.prediction))
-    print(f"{predict_table.summary(answers)}\nanswer: {out}")
+    answers = predict_table.predict(predictor, visits, table.parent)
+    print(f"{predict_table.write(answers, out, audit)}\nanswer: {out}")
     return 0
 
 
@@ -83,11 +93,16 @@ def _flags() -> argparse.ArgumentParser:
     parser.add_argument("model", help="the .onnx file, its card beside it")
     parser.add_argument("video", nargs="?", default="", help="of the infant beside the ruler")
     parser.add_argument("--age_days", type=float, help="since birth")
+    parser.add_argument("--birth_date", default="", help="like 2026-03-09, with --visit_date in "
+                        "the place of --age_days; neither is kept")
+    parser.add_argument("--visit_date", default="", help="of the recording")
     parser.add_argument("--birth_weight_g", type=float, help="in grams")
     parser.add_argument("--sex", default="", help="F or M")
     parser.add_argument("--gestational_age_days", type=float, help="at birth, 280 is term")
     parser.add_argument("--reference_cm", type=float, help="length of the ruler or card in the "
                         "video; needed where training had not only 30 cm")
+    parser.add_argument("--infant_id", default="", help="whose visit it is, for the audit record")
+    parser.add_argument("--visit_id", default="", help="which one, for the audit record")
     parser.add_argument("--earlier", default="", help="weights of a scale: DAY:GRAMS,DAY:GRAMS")
     parser.add_argument("--table", default="", help="visits, one a row (docs/nurture_data.md)")
     parser.add_argument("--out", default="", help="file of the answer to --table, a .csv")

@@ -1,7 +1,7 @@
 """A data set of visits, and all that is wrong with it."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "visit": ["Visit"],
     "visits": ["Records", "Report", "assumed", "describe", "is_synthetic", "load", "validate"],
 })

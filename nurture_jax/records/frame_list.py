@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
-import io
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -89,11 +88,8 @@ def extract(report: Report, folder: str | Path, per_video: int = FRAMES_PER_VIDE
         except VideoError as error:
             left_out.append(LeftOut(visit.infant_id, visit.key, error.reason, str(error)))
     sealed.replace(folder / LABELS_FILE, label_studio_config())
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow([field.name for field in dataclasses.fields(ListedFrame)])
-    writer.writerows(map(dataclasses.astuple, listed))
-    sealed.replace(folder / FILE, table.getvalue())  # last: a folder that has a list is whole
+    # Last: a folder that has a list is whole.
+    sealed.replace(folder / FILE, sealed.rows(list(map(dataclasses.asdict, listed))))
     return listed, left_out
 
 
@@ -127,8 +123,9 @@ def read(folder: str | Path) -> dict[str, ListedFrame]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return {row["file_name"]: ListedFrame(
-                row["file_name"], row["video"], int(row["frame_index"]), float(row["time_s"]),
-                int(row["width"]), int(row["height"])) for row in csv.DictReader(file)}
+                row["file_name"], sealed.text_of(row["video"]), int(row["frame_index"]),
+                float(row["time_s"]), int(row["width"]), int(row["height"]))
+                for row in csv.DictReader(file)}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); write the frames again") from error
 

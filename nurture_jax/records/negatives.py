@@ -12,11 +12,11 @@ from pathlib import Path
 from nurture_jax.records import annotations
 from nurture_jax.records.problems import many
 from nurture_jax.records.video import MINIMUM_S
+from nurture_jax.records.video_file import SUFFIXES
 from nurture_jax.records.visit import Visit
 from nurture_jax.records.visits import Records, place_all, probe_all
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp")
 UNFINISHED = "unfinished"  # of a rendered set that is being written
 OTHERS = "others"  # of files that lie in no folder of a kind
 
@@ -54,7 +54,7 @@ def read(folder: str | Path, minimum_s: float = MINIMUM_S) -> Negatives:
             kind = _kind(folder, path)
             pictures[kind] = (*pictures.get(kind, ()), path)
     names = [path.relative_to(folder).as_posix() for path in files
-             if path.suffix.lower() in VIDEOS]
+             if path.suffix.lower() in SUFFIXES]
     frames, problems = annotations.read(folder)
     seen, visits = probe_all(folder, names, minimum_s), []
     for name in names:
@@ -67,7 +67,7 @@ def read(folder: str | Path, minimum_s: float = MINIMUM_S) -> Negatives:
         raise ValueError(f"{folder} has annotations that cannot be used:\n{many(problems, 20)}")
     if not visits and not pictures:
         raise ValueError(f"data.negatives {folder} holds no video and no picture; it takes "
-                         f"{', '.join(VIDEOS + PICTURES)}")
+                         f"{', '.join(SUFFIXES + PICTURES)}")
     return Negatives(Records(folder, tuple(visits)), pictures)
 
 

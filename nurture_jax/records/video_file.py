@@ -23,6 +23,7 @@ from nurture_jax.records.orientation import Orientation
 REASONS = ("missing", "not_a_video", "picture", "audio_only", "no_frames", "no_index", "truncated",
            "damaged", "too_short", "too_large", "too_long", "colours", "tilted", "changing_shape",
            "unmet_annotation")
+SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp")  # of files in a folder
 WHOLE_FRACTION = 0.95  # of the declared duration must be there
 SEEK_GAP_S = 8.0  # wanted frames further apart are sought; phones write a key frame every 1-2 s
 MAX_SIDE_PX = 8192  # 8K is 7680; more would take gigabytes in the decoder

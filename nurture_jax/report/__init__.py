@@ -1,7 +1,7 @@
 """The report of an evaluation: content, page, plots, model card."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "content": ["Report"],
     "facts": ["RunFacts"],
     "report": ["write"],

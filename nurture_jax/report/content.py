@@ -107,7 +107,8 @@ class Report:
             "standards": self.standards, "advice": self.advice,
             "advice_not_judged": self.not_judged,
             "training": dict(self.facts.training),
-            "gate": dataclasses.asdict(self.facts.limits)}
+            "gate": dataclasses.asdict(self.facts.limits),
+            "gate_calibrated": dict(self.facts.calibrated_limits)}
 
     @property
     def infants(self) -> int:

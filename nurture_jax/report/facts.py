@@ -24,6 +24,7 @@ class RunFacts:
       gated: every usable video with what the gate found; empty without a gate.
       training: anything worth telling: data, backbone, steps, parameters, seed.
       limits: of the gate.
+      calibrated_limits: those of its limits that were calibrated, in words by name.
       other: the visits are of another data set than the run was made of.
       recalibrated: infants of that set that the intervals were calibrated on again, and that are
         in no number of the report; 0 where they were not.
@@ -37,6 +38,7 @@ class RunFacts:
     gated: tuple[tuple[Visit, Gate], ...] = ()
     training: Mapping[str, object] = dataclasses.field(default_factory=dict)
     limits: Limits = dataclasses.field(default_factory=Limits)
+    calibrated_limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
     other: bool = False
     recalibrated: int = 0
 

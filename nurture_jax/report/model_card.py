@@ -59,6 +59,7 @@ def fill(report: Report) -> dict:
             "below_2500_g_birth_weight_withheld": untold and dataclasses.asdict(untold),
             "mae_minus_baseline": [dataclasses.asdict(row) for row in report.differences]},
         "gate": dataclasses.asdict(report.facts.limits),
+        "gate_calibrated": dict(report.facts.calibrated_limits),
         "gate_not_checked": report.facts.not_checked,
         "advice": [dataclasses.asdict(rule) for rule in RULES]}
 
@@ -85,7 +86,8 @@ def markdown(card: Mapping) -> str:
         rules=[[rule["label"], LINES[rule["line"]], LINES["unsure"], rule["number_source"],
                 rule["line_source"]] for rule in card["advice"]],
         not_checked=counts_text(card["gate_not_checked"]),
-        limits=[[name, f"{value:g}"] for name, value in card["gate"].items()])
+        limits=[*([name, f"{value:g}"] for name, value in card["gate"].items()),
+                *card["gate_calibrated"].items()])
 
 
 def _flow(flow: Flow) -> list[list[object]]:

@@ -65,7 +65,7 @@ def page(report: Report) -> str:
                 rule.line_source] for rule in RULES],
         standards=_standards(report), heaping=_heaping(report), repeats=_repeats(report),
         run=list({"date": report.date, "code": report.git_commit, "bootstrap seed": report.seed,
-                  **facts.training}.items()))
+                  **facts.training, **facts.calibrated_limits}.items()))
 
 
 def _headline(report: Report) -> Rows:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deps_jax.common.command.page import markdown_cell
 from deps_jax.common.files import sealed
 from deps_jax.common.statistics.intervals import Number
 from nurture_jax.evaluation.baselines import TABULAR_ONLY
@@ -179,15 +180,15 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         farther = row.farther.text(grams, sign=True) if row.farther else ""
         lines.append(
-            f"| {row.part} | {row.method} | {row.runs} | "
+            f"| {markdown_cell(row.part)} | {markdown_cell(row.method)} | {row.runs} | "
             f"{several([100 * each for each in row.accepted], percent)} | "
             f"{several(row.mae[WEIGHT.name], grams)} | {farther} | "
             + "".join(f"{several(row.mae[name], cm)} | " for name in LABELS[1:])
             + ", ".join(several([100 * np.mean(row.coverage[name])], grams) or "none"
                         for name in LABELS) + " |")
     of_all = [row for row in rows if row.part == EVERYBODY]
-    beside = [f"{row.method}: the weight minus that of the {TABULAR_ONLY}, each run on what it "
-              f"accepts: " + ", ".join(each.text(grams, sign=True, unit="g")
+    beside = [f"{markdown_cell(row.method)}: the weight minus that of the {TABULAR_ONLY}, each run "
+              f"on what it accepts: " + ", ".join(each.text(grams, sign=True, unit="g")
                                        for each in row.minus_table)
               for row in of_all if any(math.isfinite(each.value) for each in row.minus_table)]
     return "\n".join([

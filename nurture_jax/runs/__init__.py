@@ -1,7 +1,7 @@
 """A finished run, opened again: evaluated, used for an estimate, compared."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "inference": ["TrainedNurture"],
     "predict": ["Prediction", "Predictor"],
     "evaluate_run": ["evaluate_model"],

@@ -9,6 +9,7 @@ refused for another model, and a prediction uses its limits.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from nurture_jax.clinic.scale import Scale
 from nurture_jax.evaluation.intervals import Intervals
 
 FILE = "intervals.json"
+NOT_COMPARED = "not compared"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Calibration:
       model_sha256: Hash of the model whose estimates were calibrated, see `TrainedNurture.sha256`.
       limits: Limits of the gate that chose the visits.
       familiarity: What the recordings of training look like, with the limit that the gate has of
-        it; None for a model without features.
+        it; None for a model without features, or of too few recordings.
       scale: How long the reference objects of training are and look, with the limit that the gate
         has of it; None in a file of a version that did not look.
     """
@@ -41,6 +43,14 @@ class Calibration:
     limits: Limits
     familiarity: Familiarity | None = None
     scale: Scale | None = None
+
+    @property
+    def calibrated_limits(self) -> dict[str, str]:
+        """Limits of the gate that no config holds, in words by name."""
+        familiar, scale = self.familiarity, self.scale
+        return {"limit of unfamiliarity": f"{familiar.limit:.3g}" if familiar else NOT_COMPARED,
+                "limit of the told length": f"a factor of {math.exp(scale.limit):.3g}"
+                if scale and scale.weights else NOT_COMPARED}
 
     def scale_of(self, lengths_cm: Sequence[float]) -> Scale:
         """`scale`, or one that compares nothing but knows these lengths of the training."""

@@ -8,6 +8,7 @@ from nurture_jax.measures import KEYPOINTS, NEWBORN, REFERENCE, REFERENCE_POINTS
 
 COLOURS = {NEWBORN: (255, 160, 40), REFERENCE: (60, 140, 255)}  # RGB
 JOINT = (255, 60, 60)
+ENDINGS = (".png", ".jpg", ".jpeg")  # of the files that a picture can be written to
 SHOWN_PX = 480  # least height of the drawn picture
 SHOWN_PEAK = 0.2  # keypoints with a lower peak are not drawn: the head has not found them
 
@@ -37,3 +38,8 @@ def draw(frames: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
                 cv2.circle(picture, (round(scale * x), round(scale * y)), 5, colour, -1,
                            cv2.LINE_AA)
     return picture
+
+
+def encoded(picture: np.ndarray, ending: str) -> bytes:
+    """The content of a file of a picture, [h, w, 3] uint8 RGB; `ending` is one of ENDINGS."""
+    return cv2.imencode(ending, picture[..., ::-1])[1].tobytes()

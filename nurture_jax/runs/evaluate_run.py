@@ -29,7 +29,7 @@ from nurture_jax.report.facts import RunFacts
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
-from nurture_jax.runs.observed import Observe, calibrating, learn, observe_split
+from nurture_jax.runs.observed import Observe, all_rejected, calibrating, learn, observe_split
 from nurture_jax.runs.other_data import evaluate_other
 from nurture_jax.training import experiment, run_data, training_data
 
@@ -117,8 +117,8 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
     Args:
       folder: Folder that the report and the intervals are written to.
       observe: The model, a network or an exported file.
-      sources: Clips by split: "train" (only its table is read), "calibration", and `split`;
-        without a split for calibration, that of validation calibrates, and the report says so.
+      sources: Clips by split: "train", "validation", "calibration", and `split`; without a split
+        for calibration, that of validation calibrates, and the report says so.
       name: Name of the run.
       synthetic: Whether the recordings are rendered.
       model_sha256: Hash of the model; the intervals belong to it.
@@ -129,29 +129,33 @@ def evaluate_model(folder: Path, observe: Observe, sources: Mapping[str, ClipSou
       seed: Seed of the bootstrap and the baselines.
 
     Raises:
-      ValueError: If a split is not there, or the gate rejects all visits of one.
+      ValueError: If a split is not there, or the gate rejects all visits of the one that is
+        reported. Where it rejects all that calibrate, the report says so and has no interval.
     """
     calibrates = calibrating(sources)
-    if missing := [part for part in ("train", calibrates, split) if not len(
-            sources.get(part, ()))]:
+    if missing := [part for part in dict.fromkeys(("train", "validation", calibrates, split))
+                   if not len(sources.get(part, ()))]:
         raise ValueError(f"there are no visits of {', '.join(missing)}; use one of {SPLITS}, and "
                          f"train with data.{missing[0]}_fraction above 0")
     limits = limits or Limits()
     familiar, lengths = learn(observe, sources, batch_size, limits)
-    look = lambda part: observe_split(observe, sources[part], batch_size, limits, familiar, lengths)
-    accepted = look(calibrates)
+    look = lambda part, **options: observe_split(
+        observe, sources[part], batch_size, limits, familiar, lengths, **options)
+    accepted = look(calibrates, may_be_empty=True)
     factors = intervals.calibrate(accepted.estimates, accepted.withheld)
-    seen = look(split)
+    seen, found = look(split), Calibration(factors, model_sha256, limits, familiar, lengths)
     table = sources[split].cache.records
     facts = RunFacts(
         name, synthetic, split,
         tuple(visit.infant_id for visit in (*table.visits, *table.left_out)), table.left_out,
         seen.gates, {**(training or {}), "intervals calibrated on": calibrates,
-                     "reference_cm": _listed(lengths)}, limits)
+                     **({} if len(accepted.estimates) else
+                        {"no interval": all_rejected(accepted.gates)}),
+                     "reference_cm": _listed(lengths)}, limits, found.calibrated_limits)
     baselines = fit_baselines(sources["train"].cache.records.visits, seen.estimates.visits, seed)
     written = report.write(folder / "evaluation" / split, seen.estimates, baselines, factors, facts,
                            seed, withheld=seen.withheld)
-    calibration.save(Calibration(factors, model_sha256, limits, familiar, lengths), folder)
+    calibration.save(found, folder)
     return written
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from deps_jax.common.command.page import markdown_cell
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.checks import NEEDED, failing
 from nurture_jax.clinic.recording_gate import Gate, inspect
@@ -225,7 +226,7 @@ def table(tried: Sequence[Tried], calibrated: Calibration) -> str:
     percent = lambda value: f"{100 * value:.1f} %"
     lines = ["| shown | clips | accepted | baby not found | no reference object | unfamiliar |",
              "| --- | --- | --- | --- | --- | --- |"]
-    lines += [f"| {each.name} ({each.group}) | {len(each.gates)} | " + " | ".join(
+    lines += [f"| {markdown_cell(each.name)} ({each.group}) | {len(each.gates)} | " + " | ".join(
         percent(value) for value in (each.accepted, *map(each.share, (
             "newborn_not_found", "reference_not_seen", "unfamiliar")))) + " |" for each in tried]
     groups = [group for group in (NEWBORN, NO_NEWBORN, NO_RULER)

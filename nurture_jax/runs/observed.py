@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -12,9 +12,9 @@ from nurture_jax.clinic.checks import NO_SCALE, Limits
 from nurture_jax.clinic.familiarity import Familiarity
 from nurture_jax.clinic.recording_gate import Gate, inspect, likeness, rejections
 from nurture_jax.clinic.scale import Scale
-from nurture_jax.clips.clip_batches import ClipSource, eval_batches
+from nurture_jax.clips.clip_batches import ClipSource, timed_batches
 from nurture_jax.evaluation.estimates import Estimates, without_birth_weight
-from nurture_jax.measures import TABULAR
+from nurture_jax.measures import LABELS, TABULAR
 from nurture_jax.records.visit import Visit
 
 # What a model says of a batch of `clip_batches`: "mean", "scale" [b, 5] in the units of LABELS and,
@@ -55,23 +55,24 @@ def learn(observe: Observe, sources: Mapping[str, ClipSource], batch_size: int, 
       limits: Shares of the recordings of validation that are on the right side of a limit.
 
     Returns:
-      What is familiar, None for a model that shows nothing of the frames; and how long reference
-      objects are, which compares nothing for a model without keypoints.
+      What is familiar, None for a model that shows nothing of the frames or with too few
+      recordings of either split; and how long reference objects are, which compares nothing for a
+      model without keypoints.
     """
     looks, told = {}, {}
     for name in ("train", "validation"):
         # As they are seen in use, not with annotated frames in their places.
         source = dataclasses.replace(sources[name], exact=False)
-        batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
+        batches = tqdm(timed_batches(source, batch_size), total=-(-len(source) // batch_size),
                        desc=f"looking at {name}", unit="batch", leave=False)
         visits, looks[name], told[name] = source.cache.records.visits, [], []
-        for batch in batches:
+        for batch, durations_s in batches:
             seen = observe(batch)
             rows = batch["index"][np.asarray(batch["example_mask"]) > 0]
             # A ruler that was not found has no length: what the other checks refuse teaches none.
             told[name] += [
                 (_measured(seen, row, batch), visits[int(place)]) for row, place in enumerate(rows)
-                if _look(seen, row, batch, source, int(place), limits).accepted]
+                if _look(seen, row, batch, durations_s[row], source, limits).accepted]
             looks[name] += [likeness(
                 *(seen[part][row] if part in seen else None
                   for part in ("features", "keypoints", "shares")), batch["frames"].shape[2])
@@ -95,7 +96,7 @@ def _measured(seen: Mapping[str, np.ndarray], row: int, batch: Mapping[str, np.n
 
 def observe_split(observe: Observe, source: ClipSource, batch_size: int,
                   limits: Limits | None = None, familiar: Familiarity | None = None,
-                  lengths: Scale = NO_SCALE) -> Observed:
+                  lengths: Scale = NO_SCALE, *, may_be_empty: bool = False) -> Observed:
     """Asks the model twice about every clip, the second time without the birth weight.
 
     Args:
@@ -105,28 +106,30 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
       limits: Limits of the gate; None takes the defaults.
       familiar: What the recordings of training look like; None compares nothing.
       lengths: What is known of lengths of reference objects.
+      may_be_empty: Whether there are estimates of no visit where none passes, as for a split that
+        calibrates: there is then no interval.
 
     Raises:
-      ValueError: If no visit passes.
+      ValueError: If no visit passes and one has to.
     """
     visits, gates, kept = source.cache.records.visits, [], []
-    batches = tqdm(eval_batches(source, batch_size), total=-(-len(source) // batch_size),
+    batches = tqdm(timed_batches(source, batch_size), total=-(-len(source) // batch_size),
                    desc="estimating", unit="batch", leave=False)
-    for batch in batches:
+    for batch, durations_s in batches:
         found, untold = observe(batch), observe(withhold(batch))
         for row, mean in enumerate(found["mean"]):
             place = int(batch["index"][row])
-            gate = _look(found, row, batch, source, place, limits, familiarity=familiar,
-                         scale=lengths, visit=visits[place])
+            gate = _look(found, row, batch, durations_s[row], source, limits,
+                         familiarity=familiar, scale=lengths, visit=visits[place])
             gates.append((visits[place], gate))
             if gate.accepted:
                 kept.append((visits[place], mean, found["scale"][row], untold["mean"][row],
                              untold["scale"][row]))
+    if not kept and may_be_empty:
+        nothing = Estimates((), np.zeros((0, len(LABELS))), np.zeros((0, len(LABELS))))
+        return Observed(nothing, nothing, tuple(gates))
     if not kept:
-        reasons = ", ".join(f"{check} {count}" for check, count in
-                            rejections(gate for _, gate in gates).items())
-        raise ValueError(f"the gate rejects all {len(gates)} recordings ({reasons}); train longer, "
-                         f"or look at them")
+        raise ValueError(f"{all_rejected(gates)}; train longer, or look at them")
     chosen, mean, scale, untold_mean, untold_scale = zip(*kept, strict=True)
     return Observed(
         Estimates(tuple(chosen), np.stack(mean), np.stack(scale)),
@@ -134,13 +137,19 @@ def observe_split(observe: Observe, source: ClipSource, batch_size: int,
                   np.stack(untold_scale)), tuple(gates))
 
 
+def all_rejected(gates: Sequence[tuple[Visit, Gate]]) -> str:
+    """In words that none of the recordings passes, with the reasons."""
+    reasons = ", ".join(f"{check} {count}" for check, count in
+                        rejections(gate for _, gate in gates).items())
+    return f"the gate rejects all {len(gates)} recordings ({reasons})"
+
+
 def _look(found: Mapping[str, np.ndarray], row: int, batch: Mapping[str, np.ndarray],
-          source: ClipSource, place: int, limits: Limits | None, **known: object) -> Gate:
+          duration_s: float, source: ClipSource, limits: Limits | None, **known: object) -> Gate:
     """What the gate says of one clip of a batch; `known` as for `recording_gate.inspect`."""
     seen = {name: found[name][row] for name in found}
-    return inspect(batch["frames"][row], source.cache[place].duration_s, seen.get("shares"),
-                   seen.get("keypoints"), limits, fit=source.cache.settings.fit,
-                   features=seen.get("features"), **known)
+    return inspect(batch["frames"][row], duration_s, seen.get("shares"), seen.get("keypoints"),
+                   limits, fit=source.cache.settings.fit, features=seen.get("features"), **known)
 
 
 def withhold(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

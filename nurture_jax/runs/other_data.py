@@ -72,7 +72,7 @@ def evaluate_other(trained: TrainedNurture, data_dir: str | Path, *, share: floa
         folder.name, records.is_synthetic(data_dir), place.name.removeprefix(_PREFIX),
         tuple(visit.infant_id for visit in (*table.visits, *table.left_out)), table.left_out,
         seen.gates, {"trained on": Path(trained.experiment.data.dir).name, "step": trained.step},
-        calibrated.limits, other=True, recalibrated=recalibrated)
+        calibrated.limits, calibrated.calibrated_limits, other=True, recalibrated=recalibrated)
     written = report.write(
         place, seen.estimates, _baselines(trained, seen.estimates.visits, seed), found, facts,
         seed, withheld=seen.withheld, before=calibrated.intervals if share else None)

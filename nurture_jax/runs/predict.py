@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,8 +26,9 @@ from nurture_jax.clinic.thresholds import Earlier, check_order
 from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, RANGES, SEXES
+from nurture_jax.records import dates
 from nurture_jax.records.video import ClipSettings, sample_clip
-from nurture_jax.records.video_file import VideoError
+from nurture_jax.records.video_file import SUFFIXES, VideoError
 from nurture_jax.records.visit import Visit, tabular_of
 from nurture_jax.runs import calibration
 from nurture_jax.runs.calibration import Calibration
@@ -157,7 +159,8 @@ class Predictor:
         audit = {
             "model_sha256": self._model, "version": package_version(), "git_commit": self._commit,
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "video": {"name": Path(video).name, "sha256": checksums.of_file(Path(video)),
+            # Its name may be that of a child.
+            "video": {"suffix": _suffix(video), "sha256": checksums.of_file(Path(video)),
                       "duration_s": clip.duration_s, "width": clip.width, "height": clip.height},
             "visit": {"infant_id": infant_id, "visit_id": visit_id},
             "inputs": {name: getattr(visit, name) for name in
@@ -197,6 +200,35 @@ class Predictor:
                              f"network in {self._trained.folder} is damaged, use a copy of it")
 
 
+def told(known: Mapping[str, float | str | None]) -> dict[str, float | str | None]:
+    """What a command line tells of an infant, as `Predictor` takes it: of dates only the age.
+
+    Args:
+      known: What `Predictor` takes, and "birth_date" and "visit_date", "" where they are not told.
+
+    Raises:
+      ValueError: As `dates.told_age`.
+    """
+    rest = dict(known)
+    age = dates.told_age(*(rest.pop(name) for name in dates.COLUMNS), rest["age_days"])
+    return {**rest, "age_days": age}
+
+
+def keep(prediction: Prediction, audit: Path | None, picture: Path | None = None) -> None:
+    """Adds the audit record to a file, one JSON a line, and writes the picture.
+
+    Args:
+      prediction: What is said of the recording.
+      audit, picture: The files; None keeps nothing.
+    """
+    if audit:
+        sealed.add(audit, json.dumps(prediction.audit) + "\n")
+    if picture:
+        from nurture_jax.runs.drawn import encoded  # a file is run without OpenCV
+
+        sealed.replace(picture, encoded(prediction.frame, picture.suffix))
+
+
 def recording(video: str | Path, earlier: Sequence[Earlier] = (), **known: float | str | None
               ) -> Visit:
     """What is asked about, before anything is opened; `earlier` and `known` as for `Predictor`.
@@ -229,6 +261,12 @@ def text(prediction: Prediction) -> str:
         reasons = (f"  {failure}" for failure in prediction.gate.failures)
         return "\n".join(["no estimate:", *reasons])
     return "\n".join(plain_text.lines(prediction.assessment, prediction.gate.not_done))
+
+
+def _suffix(video: str | Path) -> str:
+    """What kind of file it is; "" where that is no usual one, which may be a part of a name."""
+    suffix = Path(video).suffix.lower()
+    return suffix if suffix in SUFFIXES else ""
 
 
 def _visit(video: str, **known: float | str | None) -> Visit:

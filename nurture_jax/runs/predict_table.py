@@ -11,23 +11,25 @@ compares a later one with.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from deps_jax.common.command.mendable import is_mendable, sentence
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.assessment import Assessment
-from nurture_jax.clinic.cells import estimated, known
+from nurture_jax.clinic.cells import estimated, known, not_estimated
 from nurture_jax.clinic.recording_gate import Gate
 from nurture_jax.clinic.thresholds import Earlier
 from nurture_jax.measures import RANGES, WEIGHT
-from nurture_jax.records import visit_table
+from nurture_jax.records import across_rows, visit_table
 from nurture_jax.records.problems import many
 from nurture_jax.records.video import VideoError
 from nurture_jax.records.visit import Visit
 from nurture_jax.runs.predict import Prediction, Predictor
 
 REQUIRED = ("infant_id", "visit_id", "video")
-ACCEPTED, REJECTED, UNUSABLE = "accepted", "rejected", "video not usable"
+ACCEPTED, REJECTED, UNUSABLE, FAILED = "accepted", "rejected", "video not usable", "failed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Answer:
 
     Attributes:
       visit: What is known of it.
-      gate: ACCEPTED, REJECTED or UNUSABLE.
+      gate: ACCEPTED, REJECTED, UNUSABLE, or FAILED for what went wrong later than the video.
       reasons: Why there is no estimate; "" where there is one.
-      prediction: What is said of the recording; None where it is not usable.
+      prediction: What is said of the recording; None where nothing is.
     """
 
     visit: Visit
@@ -52,11 +54,11 @@ class Answer:
         return self.prediction.assessment if self.prediction else None
 
     def row(self) -> dict:
-        """Cells by column."""
+        """Cells by column; the columns are the same for all visits."""
         not_done = self.prediction.gate.not_done if self.prediction else ()
         cells = known(self.visit) | {"gate": self.gate, "gate_reasons": self.reasons,
                                      "gate_not_checked": "; ".join(not_done)}
-        return cells | (estimated(self.assessment) if self.assessment else {})
+        return cells | (estimated(self.assessment) if self.assessment else not_estimated())
 
 
 def read(table: Path) -> tuple[Visit, ...]:
@@ -66,6 +68,7 @@ def read(table: Path) -> tuple[Visit, ...]:
       ValueError: If there is any problem, with all of them.
     """
     rows, problems = visit_table.read_file(table, REQUIRED)
+    problems += across_rows.same_videos(table.parent, rows, table.name)
     if problems:
         raise ValueError(f"{table} cannot be used; mend and try again:\n{many(problems)}")
     visits = [Visit(**row) for _, row in rows]
@@ -78,7 +81,7 @@ def read(table: Path) -> tuple[Visit, ...]:
 
 def predict(predictor: Predictor, visits: tuple[Visit, ...], folder: Path,
             progress: Callable[[Sequence[Visit]], Iterable[Visit]] = iter) -> Iterator[Answer]:
-    """Yields the answer of every visit, in order; a video that cannot be used stops nothing.
+    """Yields the answer of every visit, in order; a recording that fails stops nothing.
 
     Args:
       predictor: What estimates.
@@ -105,17 +108,41 @@ def predict(predictor: Predictor, visits: tuple[Visit, ...], folder: Path,
         history += _found(answer)
 
 
-def table(answers: list[Answer]) -> str:
-    """CSV, one row a visit; no cell is a formula."""
-    return sealed.rows([answer.row() for answer in answers])
+def write(answers: Iterable[Answer], out: Path, audit: Path | None = None) -> str:
+    """Writes answers as they come, as CSV, one row a visit; no cell is a formula.
+
+    Until all are there they stand in OUT.part, see `sealed.growing`.
+
+    Args:
+      answers: What `predict` yields.
+      out: The table.
+      audit: File to which the audit records are added, one JSON a line; None for none.
+
+    Returns:
+      `summary` of them.
+
+    Raises:
+      FullDisk: If the disk is full; what was written before stays.
+    """
+    done: list[Answer] = []
+    with sealed.growing(out) as add:
+        for answer in answers:
+            if audit and answer.prediction:
+                sealed.add(audit, json.dumps(answer.prediction.audit) + "\n")
+            add(sealed.rows([answer.row()], head=not done))
+            # The pictures of a long table would fill the memory.
+            done.append(dataclasses.replace(answer, prediction=None))
+    return summary(done)
 
 
-def summary(answers: list[Answer]) -> str:
+def summary(answers: Sequence[Answer]) -> str:
     """How many visits have an estimate, and why the others have none."""
     count: Callable[[str], int] = lambda gate: sum(answer.gate == gate for answer in answers)
     infants = len({answer.visit.infant_id for answer in answers})
+    failed = f", {count(FAILED)} failed" if count(FAILED) else ""
     return (f"{len(answers)} visits of {infants} infants: {count(ACCEPTED)} estimated, "
-            f"{count(REJECTED)} rejected by the gate, {count(UNUSABLE)} without a usable video")
+            f"{count(REJECTED)} rejected by the gate, {count(UNUSABLE)} without a usable video"
+            f"{failed}")
 
 
 def _answer(predictor: Predictor, visit: Visit, folder: Path, earlier: list[Earlier]) -> Answer:
@@ -126,6 +153,11 @@ def _answer(predictor: Predictor, visit: Visit, folder: Path, earlier: list[Earl
         found = predictor(folder / visit.video, earlier=earlier, **told)
     except VideoError as error:
         return Answer(visit, UNUSABLE, str(error))
+    except Exception as error:
+        # What holds of one recording must not take the others with it; a full disk holds of all.
+        if not is_mendable(error) or sealed.is_full(error):
+            raise
+        return Answer(visit, FAILED, sentence(error))
     if found.assessment is None:
         return Answer(visit, REJECTED, _reasons(found.gate), found)
     # The visit of the table has what the predictor is not told, such as the site.

@@ -1,7 +1,7 @@
 """What is learnt and how, from the losses to a whole run."""
-import lazy_loader
+from deps_jax.common import lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={
+__getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "losses": ["Losses"],
     "train": ["Recipe", "Trainer", "init_state", "train_step"],
     "experiment": ["Experiment"],

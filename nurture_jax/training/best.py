@@ -14,12 +14,13 @@ from deps_jax.common.files import sealed
 from deps_jax.common.loop import writer
 from deps_jax.common.loop.checkpoint import Checkpoints
 from deps_jax.common.loop.parallel import Tree
-from deps_jax.common.processes.together import as_first
+from deps_jax.common.processes.together import as_first, first_does
 from nurture_jax.clips.clip_batches import ClipSource, eval_batches
 from nurture_jax.network.model import NurtureNet, zero_inputs
+from nurture_jax.training.distillation import own
 from nurture_jax.training.held_out_scales import rescale
 from nurture_jax.training.refit import Refit, refit
-from nurture_jax.training.train import Recipe, TrainState, Validator, own
+from nurture_jax.training.train import Recipe, TrainState, Validator
 
 BEST = "best"
 REFIT = "refit.json"
@@ -105,7 +106,7 @@ def refit_once(settings: Refit, recipe: Recipe, state: TrainState, source: ClipS
         if settings.held_out_scales:
             state = rescale(recipe, state, best.source, best.batch_size)
         errors = best(recipe.total_steps + 1, state)
-        sealed.write(best.folder / REFIT, errors)
+        first_does(lambda: sealed.write(best.folder / REFIT, errors))
     return errors
 
 

@@ -6,7 +6,7 @@ common (Hinton et al. 2015, arXiv 1503.02531, for classes), as is that of featur
 projection (Romero et al. 2015, arXiv 1412.6550); what is joined here is our design.
 
 The teacher is the largest network of the same supernet (`taught_terms`), or another run that is
-learnt from beside the records (`lesson_terms`).
+learnt from beside the records (`lesson_terms`); the largest network itself may have such a one.
 """
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ import dataclasses
 from collections.abc import Iterator
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from deps_jax.common.loop.parallel import Tree
+from deps_jax.common.nn.operations import Mode
 from nurture_jax.clips.clip_augment import Batch
 from nurture_jax.network import geometry
-from nurture_jax.network.model import Outputs
+from nurture_jax.network.model import NurtureNet, Outputs, zero_inputs
 from nurture_jax.network.scaling import LOG_SCALE_RANGE, Scaling
 from nurture_jax.training.losses import FARTHEST_CELLS, Losses, Term, huber, laplace
 
+PROJECTION = "to_teacher"  # among the parameters: from the student's features to the teacher's
 SPREAD_DELTA = 0.5  # of the logarithm of a spread, from which a difference counts linearly; ours
 
 
@@ -74,8 +77,7 @@ def taught_terms(settings: Losses, scaling: Scaling, outputs: Outputs, teacher: 
 
 
 def lesson_terms(teaching: Teaching, settings: Losses, scaling: Scaling, of: Scaling,
-                 outputs: Outputs, teacher: Outputs, projection: Tree, batch: Batch
-                 ) -> Iterator[Term]:
+                 outputs: Outputs, teacher: Outputs, batch: Batch) -> Iterator[Term]:
     """Losses against the outputs of another network, to be added to those against the records.
 
     No gradient reaches the teacher.
@@ -83,9 +85,8 @@ def lesson_terms(teaching: Teaching, settings: Losses, scaling: Scaling, of: Sca
     Args:
       settings: Weights of the measures and proxy tasks, as against the records.
       scaling, of: Scaling of the student, and of the teacher; of the same measures.
-      outputs, teacher: What both say of the same frames; the teacher has the student's heads.
-      projection: Dense layer from the student's features to the teacher's, {"kernel", "bias"}; {}
-        where features are not learnt.
+      outputs, teacher: What both say of the same frames; the teacher has the student's heads, and
+        the student's features are `projected`.
       batch: Arrays of `clip_batches`; clips without any label (of no newborn) teach no measure.
     """
     teacher = lax.stop_gradient(teacher)
@@ -101,24 +102,64 @@ def lesson_terms(teaching: Teaching, settings: Losses, scaling: Scaling, of: Sca
         yield f"{name}_spread", spreads[:, i], taught, weight * teaching.spreads
     for name, values, mask, weight in _maps(settings, outputs, teacher):
         yield name, values, mask, weight * teaching.weight
-    if projection:
-        found = feature_distance(projection, outputs.features, teacher.features)
+    if outputs.features is not None:
+        found = feature_distance(outputs.features, teacher.features)
         yield "features", found, jnp.ones_like(found), teaching.features
 
 
-def feature_distance(projection: Tree, features: jax.Array, teacher: jax.Array) -> jax.Array:
+def own(params: Tree) -> Tree:
+    """The parameters of the network itself, without what only training has."""
+    return {name: part for name, part in params.items() if name != PROJECTION}
+
+
+def projection(key: jax.Array, teaching: Teaching, student: NurtureNet, teacher: NurtureNet | None,
+               frames: tuple[int, ...]) -> Tree:
+    """The layer from the student's features to the teacher's, by its name among the parameters.
+
+    Args:
+      frames: Number of frames of a clip, and their height and width in pixels.
+
+    Returns:
+      {PROJECTION: {"kernel": [f, g], "bias": [g]}}; {} where features are not learnt.
+    """
+    if teacher is None or not teaching.features:
+        return {}
+    seen = [jax.eval_shape(lambda model=model: model.init_with_output(
+        key, *zero_inputs(*frames))[0].features) for model in (student, teacher)]
+    if None in seen:
+        return {}
+    (_, ours), (_, theirs) = (each.shape for each in seen)
+    kernel = nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), (ours, theirs))
+    return {PROJECTION: {"kernel": kernel, "bias": jnp.zeros(theirs)}}
+
+
+def projected(params: Tree, outputs: Outputs) -> Outputs:
+    """The outputs with features of the teacher's width; with none where they are not learnt."""
+    if PROJECTION not in params:
+        return outputs.replace(features=None)
+    layer = params[PROJECTION]
+    return outputs.replace(features=outputs.features @ layer["kernel"] + layer["bias"][None])
+
+
+def lesson(teacher: NurtureNet, variables: Tree, batch: Batch) -> Outputs:
+    """What the network of another run says of augmented clips, as it is in use."""
+    with jax.named_scope("teacher"):
+        return teacher.apply(
+            variables, batch["frames"], batch["tabular"], batch["tabular_mask"], Mode(False),
+            reference_cm=batch["reference_cm"])
+
+
+def feature_distance(features: jax.Array, teacher: jax.Array) -> jax.Array:
     """Mean squared distance of projected features from a teacher's of unit spread, [b].
 
     Args:
-      projection: Dense layer, {"kernel": [f, g], "bias": [g]}.
-      features: Features of the student, [b, f].
+      features: Features of the student, [b, g], see `projected`.
       teacher: Those of the teacher, [b, g]; each clip's are brought to mean 0 and deviation 1.
     """
-    found = features @ projection["kernel"] + projection["bias"][None]
-    chex.assert_equal_shape([found, teacher])
+    chex.assert_equal_shape([features, teacher])
     centred = teacher - teacher.mean(1, keepdims=True)
     deviation = jnp.sqrt(jnp.square(centred).mean(1, keepdims=True) + 1e-6)
-    return jnp.square(found - centred / deviation).mean(1)
+    return jnp.square(features - centred / deviation).mean(1)
 
 
 def _measures(settings: Losses, scaling: Scaling, outputs: Outputs, teacher: Outputs, batch: Batch

@@ -224,8 +224,8 @@ def _train(experiment: Experiment, folder: Path, recipe: Recipe,
         trainer = Trainer(recipe, step_key)
         if run.start_step < recipe.total_steps:
             trainer.compile(shapes, sources["train"][0], training.batch_size, run.spending)
-        state = run.fit(trainer, total_steps=recipe.total_steps, tracer=tracer,
-                        batch_size=training.batch_size, cadence=experiment.cadence,
+        state = run.fit(trainer, place=trainer.place, total_steps=recipe.total_steps,
+                        tracer=tracer, batch_size=training.batch_size, cadence=experiment.cadence,
                         evaluate=best, unit="clips", shown=("loss", "mae_weight_g"))
         if not best.has_judged(recipe.total_steps):
             run.writer.write(recipe.total_steps, best(recipe.total_steps, state))

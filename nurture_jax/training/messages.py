@@ -13,7 +13,8 @@ from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.measures import LABELS, MEASURES
 from nurture_jax.network.scaling import FEWEST
 from nurture_jax.records.problems import LeftOut
-from nurture_jax.training.train import Recipe, TrainState, own
+from nurture_jax.training.distillation import own
+from nurture_jax.training.train import Recipe, TrainState
 
 RECORDS = "records.txt"
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,19 +14,32 @@ import optax
 from deps_jax.common.loop.goodput import Spending
 from deps_jax.common.loop.metrics import Mean, compute, merge
 from deps_jax.common.loop.optim import Optimizer, base_optimizer, base_schedule
-from deps_jax.common.loop.parallel import Tree, data_parallel, first_index, mean_over_devices
+from deps_jax.common.loop.parallel import (
+    Placed,
+    Tree,
+    data_parallel,
+    first_index,
+    mean_over_devices,
+)
 from deps_jax.common.loop.state import TrainState
 from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED, Mode
+from deps_jax.common.processes.together import all_devices
 from nurture_jax.clips.clip_augment import Batch, ClipAugment, augment
 from nurture_jax.evaluation.estimates import repeats
 from nurture_jax.measures import LABELS, TABULAR, WEIGHT
 from nurture_jax.network.model import NurtureNet, Outputs, forward, zero_inputs
-from nurture_jax.training.distillation import Teaching, lesson_terms
+from nurture_jax.training.distillation import (
+    Teaching,
+    lesson,
+    lesson_terms,
+    own,
+    projected,
+    projection,
+)
 from nurture_jax.training.losses import Losses, masked_mean, total_loss
 
 TRAINING_ARRAYS = ("frames", "tabular", "tabular_mask", "reference_cm", "labels", "labels_mask",
                    "masks", "keypoints", "annotated")
-PROJECTION = "to_teacher"  # among the parameters: from the student's features to the teacher's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +111,6 @@ def _groups(params: Tree) -> Tree:
                                part) for name, part in params.items()}
 
 
-def own(params: Tree) -> Tree:
-    """The parameters of the network itself, without what only training has."""
-    return {name: part for name, part in params.items() if name != PROJECTION}
-
-
 def init_state(key: jax.Array, recipe: Recipe, frames: tuple[int, ...],
                start: Tree | None = None) -> TrainState:
     """The state before the first step.
@@ -120,22 +127,9 @@ def init_state(key: jax.Array, recipe: Recipe, frames: tuple[int, ...],
     if start and "backbone" in params:
         params = {**params, "backbone": start["params"]}
         batch_stats = {**batch_stats, "backbone": start["batch_stats"]}
-    params = {**params, **_projection(key, recipe, frames)}
+    params = {**params, **projection(key, recipe.teaching, recipe.model, recipe.teacher, frames)}
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats,
                       recipe.transform().init(params))
-
-
-def _projection(key: jax.Array, recipe: Recipe, frames: tuple[int, ...]) -> Tree:
-    """The layer from the student's features to the teacher's; nothing where there is none."""
-    if recipe.teacher is None or not recipe.teaching.features:
-        return {}
-    seen = [jax.eval_shape(lambda model=model: model.init_with_output(
-        key, *zero_inputs(*frames))[0].features) for model in (recipe.model, recipe.teacher)]
-    if None in seen:
-        return {}
-    (_, student), (_, teacher) = (each.shape for each in seen)
-    kernel = nn.initializers.lecun_normal()(jax.random.fold_in(key, 1), (student, teacher))
-    return {PROJECTION: {"kernel": kernel, "bias": jnp.zeros(teacher)}}
 
 
 def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, *,
@@ -156,8 +150,8 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
     first = first_index(batch["frames"].shape[0], axis_name)
     # A profile names the parts of a step; Linen names those of the network by its modules.
     with jax.named_scope("augment"):
-        batch = augment(augment_key, batch, recipe.augment, first)
-    lesson = _lesson(recipe, state, batch)
+        batch = augment(augment_key, batch, recipe.augment, first, recipe.model.settings.dtype)
+    said = None if recipe.teacher is None else lesson(recipe.teacher, state.teacher, batch)
 
     mode = Mode(True, axis_name, recipe.batch_norm == SYNCHRONISED)
 
@@ -170,8 +164,8 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
         with jax.named_scope("losses"):
             loss, metrics = total_loss(recipe.losses, recipe.model.scaling, outputs, batch,
                                        axis_name)
-            if lesson is not None:
-                taught, found = _taught(recipe, params, outputs, lesson, batch, axis_name)
+            if said is not None:
+                taught, found = _taught(recipe, projected(params, outputs), said, batch, axis_name)
                 loss, metrics = loss + taught, metrics | found
                 metrics["loss"] = Mean.of(loss[None])
         return loss, (metrics, updated.get("batch_stats", {}))
@@ -190,22 +184,11 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch, key: jax.Array, 
     return new_state, mean_over_devices(metrics, axis_name)
 
 
-def _lesson(recipe: Recipe, state: TrainState, batch: Batch) -> Outputs | None:
-    """What the teacher says of the augmented clips, as it is in use; None without one."""
-    if recipe.teacher is None:
-        return None
-    with jax.named_scope("teacher"):
-        return recipe.teacher.apply(
-            state.teacher, batch["frames"], batch["tabular"], batch["tabular_mask"], Mode(False),
-            reference_cm=batch["reference_cm"])
-
-
-def _taught(recipe: Recipe, params: Tree, outputs: Outputs, lesson: Outputs, batch: Batch,
-            axis_name: str | None) -> tuple[jax.Array, dict[str, Mean]]:
+def _taught(recipe: Recipe, outputs: Outputs, said: Outputs, batch: Batch, axis_name: str | None
+            ) -> tuple[jax.Array, dict[str, Mean]]:
     """What the losses against a teacher add to the loss, [], and each of them as a metric."""
-    found = list(lesson_terms(
-        recipe.teaching, recipe.losses, recipe.model.scaling, recipe.teacher.scaling, outputs,
-        lesson, params.get(PROJECTION, {}), batch))
+    found = list(lesson_terms(recipe.teaching, recipe.losses, recipe.model.scaling,
+                              recipe.teacher.scaling, outputs, said, batch))
     loss = sum(weight * masked_mean(values, mask, axis_name) for _, values, mask, weight in found)
     return loss, {"taught": Mean.of(loss[None]), **{
         f"taught_{name}": Mean.of(values, mask) for name, values, mask, _ in found}}
@@ -218,7 +201,7 @@ class Trainer:
                  devices: Sequence[jax.Device] | None = None) -> None:
         self._key = key
         self._step = data_parallel(
-            partial(train_step, recipe), devices=devices or jax.devices(), donate=True,
+            partial(train_step, recipe), devices=devices or all_devices(), donate=True,
             name="training step", made_of=(train_step, recipe))
 
     def compile(self, state: Tree, example: Batch, batch_size: int, spending: Spending) -> None:
@@ -243,10 +226,19 @@ class Trainer:
         """The step for arguments as `compile` takes them, neither compiled nor run."""
         return self._step.trace(state, batch_shapes(example, batch_size), self._key)
 
-    def __call__(self, step: int, state: TrainState, batch: Batch
+    def place(self, batch: Batch) -> Placed:
+        """Brings what a step takes of a batch of `clip_batches` to the devices."""
+        return self._step.share({name: batch[name] for name in TRAINING_ARRAYS})
+
+    def __call__(self, step: int, state: TrainState, batch: Batch | Placed
                  ) -> tuple[TrainState, dict[str, Mean]]:
-        """What `train_step` returns for a whole batch of `clip_batches`; `state` is used up."""
-        return self._step(state, {name: batch[name] for name in TRAINING_ARRAYS}, self._key)
+        """What `train_step` returns for a whole batch; `state` is used up.
+
+        Args:
+          batch: What `place` has returned or would take.
+        """
+        placed = batch if isinstance(batch, Placed) else self.place(batch)
+        return self._step(state, placed, self._key)
 
 
 def batch_shapes(example: Batch, batch_size: int) -> Batch:

@@ -92,14 +92,30 @@ def test_an_estimate_on_the_screen_and_in_files(workdir, evaluated, videos, tmp_
     assert code == 0 and json.loads(out)["estimate"] == first["estimate"]
 
 
-def test_a_file_says_what_the_run_says(workdir, evaluated, videos, tmp_path, capsys):
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
-    from nurture_jax.predict_file.__main__ import main
+def test_a_record_tells_whose_visit_it_is_and_neither_date_nor_name(workdir, evaluated, videos,
+                                                                  tmp_path):
+    named = shutil.copy(videos / "good.mp4", tmp_path / "Anna.Meier.mp4")
+    code, out, err = predict(workdir, named, "--infant_id=n7", "--visit_id=2", "--json", *KNOWN[1:],
+                             "--birth_date=2026-03-01", "--visit_date=2026-03-08")
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["visit"] == {"infant_id": "n7", "visit_id": "2"}
+    assert record["inputs"]["age_days"] == 7 and "2026-03" not in out and "Meier" not in out
+    assert record["video"]["suffix"] == ".mp4" and len(record["video"]["sha256"]) == 64
 
+
+@pytest.fixture(scope="module")
+def exported(workdir, evaluated):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
     code, out, err = launch_here("export_nurture", f"--workdir={workdir}", "--max_megabytes=1")
     assert code == 0, err
     assert "gate decides as the run" in out and "NOT OK" not in out
-    exported = workdir / "exported"
+    return workdir / "exported"
+
+
+def test_a_file_says_what_the_run_says(workdir, exported, videos, tmp_path, capsys):
+    from nurture_jax.predict_file.__main__ import main
+
     assert sorted(path.name for path in exported.iterdir()) == [
         "nurturenet_fp32.json", "nurturenet_fp32.md", "nurturenet_fp32.onnx"]
     card = (exported / "nurturenet_fp32.md").read_text()
@@ -175,6 +191,13 @@ def test_what_the_gate_cannot_be_tried_on(workdir, evaluated, arguments, message
     ("good.mp4", ["--birth_weight_g=2.85"], "birth_weight_g 2.85 is not 500 to 8000 grams; kilo"),
     ("good.mp4", ["--age_days=-1"], "age_days -1 is not 0 to 60 days"),
     ("good.mp4", ["--age_days=400"], "age_days 400 is not 0 to 60 days"),
+    ("good.mp4", ["--age_days=9", "--birth_date=2026-03-01", "--visit_date=2026-03-08"],
+     "age_days 9 is 7 days by birth_date and visit_date; correct one of the three"),
+    ("good.mp4", ["--birth_date=3.9.2026"], "birth_date '3.9.2026' is not a date; write year, mo"),
+    ("good.mp4", ["--birth_date=2026-03-09", "--visit_date=2026-03-01"],
+     "visit_date '2026-03-01' is before the birth_date 2026-03-09; correct one of them"),
+    ("good.mp4", ["--visit_date=2026-03-01"], "visit_date is given without birth_date; give both"),
+    ("good.mp4", ["--birth_date=2025-03-09", "--visit_date=2026-03-09"], "age_days 365 is not 0 "),
     ("good.mp4", ["--earlier=7-2900"], "earlier weight '7-2900' is not DAY:GRAMS; write it like"),
     ("good.mp4", ["--earlier=9:2900", "--age_days=9"], "an earlier visit was on day 9, this one"),
     ("good.mp4", ["--picture=x.xyz"], "--picture x.xyz does not end with .png or .jpg or .jpeg"),
@@ -188,6 +211,39 @@ def test_what_can_be_refused_is_refused_before_anything_is_opened(video, argumen
                                                                   videos):
     code, out, err = predict("nowhere", videos / video, *arguments)
     assert (code, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("video", "arguments"), [
+    ("lost.mp4", []), ("photo.png", []), ("good.mp4", ["--age_days=99"]),
+    ("good.mp4", ["--age_days=nan"]), ("good.mp4", ["--birth_weight_g=2.85"]),
+    ("good.mp4", ["--sex=male"]), ("good.mp4", ["--gestational_age_days=39"]),
+    ("good.mp4", ["--reference_cm=300"]), ("good.mp4", ["--earlier=7-2900"]),
+    ("good.mp4", ["--earlier=9:2900", "--age_days=9"]), ("good.mp4", ["--audit=none/a.jsonl"]),
+    ("good.mp4", ["--audit=none/a.jsonl", "--age_days=99", "--earlier=7-2900"]),
+    ("", ["--table=no.csv", "--out=a.csv"]), ("", ["--table=WARD", "--out=a.txt"]),
+    ("", ["--table=WARD", "--out=none/a.csv"]), ("", ["--table=BAD", "--out=a.csv"]),
+    ("", ["--table=BAD", "--out=a.txt"]),
+    ("", ["--table=LONG", "--out=a.csv"]), ("", ["--table=WARD", "--out=a.csv", "--audit=/"]),
+])
+def test_run_and_file_refuse_with_the_same_sentence(workdir, exported, videos, other, tmp_path,
+                                                    video, arguments, monkeypatch, capsys):
+    from nurture_jax.predict_file.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    tables = {"WARD": other / "visits.csv", "BAD": tmp_path / "bad.csv", "LONG": tmp_path / "l.csv"}
+    tables["BAD"].write_text("infant_id,visit_id,video,age_days\na,1,a.mp4,week\na,1,b.mp4,7\n")
+    tables["LONG"].write_text("infant_id,visit_id\na,1\n")
+    for name, path in tables.items():
+        arguments = [each.replace(name, str(path)) for each in arguments]
+    if video:
+        code, _, by_run = predict(workdir, videos / video, *arguments)
+    else:
+        code, _, by_run = launch_here("predict_nurture_table", f"--workdir={workdir}", *arguments)
+    by_file = main([str(exported / "nurturenet_fp32.onnx"), *([str(videos / video)] if video
+                                                              else []), *arguments])
+    assert code == by_file == 2
+    told = capsys.readouterr().err
+    assert told == by_run and told.startswith("error: ") and "Traceback" not in told
 
 
 def test_limits_are_set_again_by_the_evaluation(data, workdir, evaluated, videos, tmp_path):

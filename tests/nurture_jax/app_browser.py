@@ -3,6 +3,8 @@ import contextlib
 import json
 import shutil
 import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -46,6 +48,28 @@ def own_chromium(folder, **settings):
         context.close()
 
 
+class Watched:
+    """What a context of a browser does, its workers and its service worker included.
+
+    Attributes:
+      asked: Addresses of all requests.
+      by_service_worker: Those of them that the service worker made by itself.
+      wrong: Errors that nothing caught.
+      said: What was written to the console, which is a browser's log.
+    """
+
+    def __init__(self, context):
+        self.asked, self.by_service_worker, self.wrong, self.said = [], [], [], []
+        context.on("request", self._note)
+        context.on("weberror", lambda told: self.wrong.append(str(told.error)))
+        context.on("console", lambda message: self.said.append(message.text))
+
+    def _note(self, request):
+        self.asked.append(request.url)
+        if request.service_worker:
+            self.by_service_worker.append(request.url)
+
+
 @contextlib.contextmanager
 def served(folder):
     """The address of a server of `folder` on this machine, and the server."""
@@ -60,3 +84,30 @@ def served(folder):
         running.shutdown()
         running.server_close()
         thread.join()
+
+
+class AnyServer(SimpleHTTPRequestHandler):
+    """Any static server: it sends no header of ours."""
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def listening(handler):
+    """The address of a server, and the server; `asked` of it is what was asked for."""
+    server = ThreadingHTTPServer(("localhost", 0), handler)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://localhost:{server.server_address[1]}", server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def served_by_any(folder):
+    """The address of any static server of `folder`, and the server."""
+    return listening(partial(AnyServer, directory=folder))

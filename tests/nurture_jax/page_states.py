@@ -31,13 +31,39 @@ def fill(page, **more):
     for name, value in {"infant_id": "A7", "age_days": "8", "gestational_age_days": "38",
                         "gestation_rest": "3", "birth_weight_g": "2890", **more}.items():
         page.fill(f"#{name}", value)
-    page.check("input[value=F]", force=True)
+    page.click("label:has(input[value=F])")
 
 
 def answer(page, video):
     page.set_input_files("#file", video)
     page.wait_for_selector(ANSWER, timeout=60000)
     return page.inner_text("main")
+
+
+def download(page, what):
+    """The text of an export of the result on show."""
+    with page.expect_download() as waiting:
+        page.click(f"#export-{what}")
+    return waiting.value.path().read_bytes().decode("utf-8")
+
+
+def kept(page):
+    """All that the browser keeps: the database, local storage, and names in caches."""
+    return page.evaluate("""async () => {
+        const names = (await indexedDB.databases()).map((each) => each.name);
+        const request = names.length ? indexedDB.open(names[0]) : null;
+        const rows = !request ? [] : await new Promise((resolve) => {
+            request.onsuccess = () => {
+                const all = request.result.transaction("children").objectStore("children").getAll();
+                all.onsuccess = () => { request.result.close(); resolve(all.result); };
+            };
+        });
+        const urls = [];
+        for (const name of await caches.keys()) {
+            for (const each of await (await caches.open(name)).keys()) urls.push(each.url);
+        }
+        return {rows, urls, local: JSON.stringify(localStorage), href: location.href};
+    }""")
 
 
 def assert_nothing_lost(page, **typed):
@@ -51,6 +77,20 @@ def told(page):
     found = [each.inner_text() for each in page.query_selector_all(".wrong:not(:empty)")]
     assert len(found) == 1, found
     return found[0]
+
+
+def observed(page, frames, visit):
+    """What the network of the page says of frames [t, size, size, 3]: means, keypoints, cells."""
+    return page.evaluate("""async ([frames, count, size, visit]) => {
+        const {observe, openModel} = await import("/model.mjs");
+        const [card, truth] = await Promise.all(["card.json", "handed_over.json"]
+            .map(async (name) => (await fetch(name)).json()));
+        const session = await openModel(location.href, card);
+        const seen = await observe(session, truth,
+            {frames: Uint8Array.from(frames), count, size}, visit);
+        return [Object.values(seen.estimates).map((each) => each.mean),
+                Array.from(seen.keypoints), seen.cells];
+    }""", [frames.ravel().tolist(), len(frames), frames.shape[2], visit])
 
 
 def in_view(page, selector):

@@ -1,4 +1,4 @@
-"""What the plain line must say of 89 infants, worked out by hand from rules and published tables.
+"""What the plain line must say of 91 infants, worked out by hand from rules and published tables.
 
 The z-scores are of the tables by day (WHO), of the skew Student t by day and the very preterm
 equations (INTERGROWTH-21st newborn size) and of the equations of Villar 2015 (postnatal growth of
@@ -47,6 +47,8 @@ LOSS, LOSS_PRE, BACK, BACK_PRE = ("loss_10_percent", "loss_10_percent_preterm", 
                                   "not_regained_preterm")
 Z2, Z3 = "z_below_minus_2", "z_below_minus_3"
 NOTHING = {"not_judged": (Z, BIRTH)}  # but the weight is known
+ALL_THREE = "weight, z-score and change since birth"
+UNASKED = {"not_judged": (ALL_THREE,)}
 GIRL_28 = {"age": 28, "sex": "F", "gest": 275, "standard": WHO, "not_judged": (BIRTH,)}
 BOY_60 = {"age": 60, "sex": "M", "gest": 280, "birth": 3300, "klass": "not low", "standard": WHO}
 GIRL_3 = {"age": 3, "sex": "F", "gest": 280, "birth": 4000, "klass": "not low", "standard": WHO}
@@ -76,12 +78,15 @@ WEIGHT_ALONE = (
     Case((1050, 950, 1150), REFER, "below_2500_g below_1500_g below_1000_g?", **NOTHING),
     Case((900, 850, 950), REFER, LOW3, **NOTHING, says="refer: below 1000 g; not judged"),
     Case((2000, 1400, 2600), UNSURE, "below_2500_g? below_1500_g?", **NOTHING),
-    Case((80, 0, 130), WEIGH, says="the estimate of 80 g is not 500 to 8000 g and cannot be right"),
-    Case((9000, 8800, 9200), WEIGH, says="cannot be right"),
+    Case((80, 0, 130), WEIGH, **UNASKED, says="weigh on a scale: the estimate of 80 g is not 500 "
+         f"to 8000 g and cannot be right; not judged: {ALL_THREE} (no plausible weight)"),
+    Case((9000, 8800, 9200), WEIGH, **UNASKED, says="cannot be right"),
     Case(at(500), REFER, LOW3, **NOTHING),
     Case(at(8000), NORMAL, **NOTHING),
-    Case((3000, NO_INTERVAL, NO_INTERVAL), UNSURE, says="the estimate has no interval"),
-    Case((3000, 0, float("inf")), UNSURE, says="the estimate has no interval"),
+    Case((3000, NO_INTERVAL, NO_INTERVAL), UNSURE, **UNASKED, says="unsure, weigh again on a "
+         f"scale: the estimate has no interval; not judged: {ALL_THREE} (no interval)"),
+    Case((3000, 0, float("inf")), UNSURE, **UNASKED, says="the estimate has no interval"),
+    Case((900, NO_INTERVAL, NO_INTERVAL), UNSURE, **UNASKED, says="the estimate has no interval"),
 )
 
 TERM_BY_Z = (
@@ -208,7 +213,11 @@ EARLIER = (
     Case((3600, 3520, 3700), NORMAL, **GIRL_14, z=0.06, earlier=((7, 3400, 3300, 3500),)),
     Case((3600, 3450, 3750), UNSURE, "lighter_than_before?", **GIRL_14, z=0.06,
          earlier=((7, 3400, 3300, 3500),), says="(3300 to 3500 g estimated)"),
-    Case((3500, 3400, 3600), NORMAL, **GIRL_14, z=-0.14, earlier=((2, 3700),)),
+    Case((3500, 3400, 3600), NORMAL, **GIRL_14, z=-0.14, earlier=((2, 3700), (0, 3300)),
+         not_judged=(LAST,), says="normal by weight, z-score and change since birth; not judged: "
+         "change since the last visit (that was before day 4, when newborns still lose weight)"),
+    Case((3500, NO_INTERVAL, NO_INTERVAL), UNSURE, **GIRL_14, z=-0.14, earlier=((7, 3700),),
+         not_judged=(f"weight, z-score, {BIRTH} and {LAST}",)),
     Case((3450, 3400, 3500), WEIGH, "lighter_than_before", **GIRL_14, z=-0.24,
          earlier=((10, 3600), (7, 3300))),
     Case((3500, 3400, 3600), NORMAL, sex="F", not_judged=(Z, BIRTH, LAST), earlier=((7, 3300),)),

@@ -13,6 +13,7 @@ from nurture_jax.clinic.checks import Limits
 from nurture_jax.clinic.scale import Scale, measure
 from nurture_jax.deploy.file_model import KIND
 from nurture_jax.evaluation.intervals import Intervals
+from nurture_jax.growth import who_by_age
 from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, MEASURES, TABULAR
 from nurture_jax.rules import TABLE
 
@@ -41,6 +42,7 @@ def write_model(path: Path, measures=LABELS, lengths=(DEFAULT_REFERENCE_CM,), lo
         "kind": KIND, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "clip": CLIP,
         "reference_cm": list(lengths), "tabular": list(TABULAR), "rules": TABLE,
         "measures": {name: MEASURES[name].unit for name in measures},
+        "who": {"tables": who_by_age.tables(60)},
         "versions": {"package": "0"}, "session_options": {}, "calibration": {
             "intervals": dataclasses.asdict(intervals(measures)), "limits": limits,
             "familiarity": None, "scale": dataclasses.asdict(scale(lengths))}})

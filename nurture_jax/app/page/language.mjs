@@ -21,9 +21,9 @@ function stored() {
 
 /**
  * The words of a language: {code, say(name, parts), number(value, digits),
- * significant(value, most), date(iso), truth}. Parts that are numbers, dates or lists of names of
- * measures are written in it; `digits` are those behind the point, `most` those that count, as "g"
- * of Python has them.
+ * significant(value, most), grouped(sentence), date(iso), truth}. Parts that are numbers, dates or
+ * lists of names of measures are written in it; `digits` are those behind the point, `most` those
+ * that count, as "g" of Python has them.
  *
  * truth: what Python hands over; in another language than English its sentences are replaced.
  */
@@ -39,6 +39,8 @@ export async function language(code, truth) {
     {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
   const significant = (value, most) => new Intl.NumberFormat(place,
     {maximumSignificantDigits: most}).format(Number(general(value, most)));
+  // Sentences of the advice come with their numbers in, as Python writes them.
+  const grouped = (text) => text.replace(/(?<![\d.])\d{4,}/g, (digits) => number(Number(digits)));
   const date = (iso) => new Intl.DateTimeFormat(place, {dateStyle: "medium"}).format(new Date(iso));
   const own = merged(truth, words.truth ?? {});
   const written = (value) => {
@@ -51,7 +53,7 @@ export async function language(code, truth) {
   };
   const say = (name, parts = {}) => said(words.texts[name] ?? name, Object.fromEntries(
     Object.entries(parts).map(([key, value]) => [key, written(value)])));
-  return {code, say, number, significant, date, truth: own};
+  return {code, say, number, significant, grouped, date, truth: own};
 }
 
 /** `base` with the leaves of `over`; rows of a list go together by their names. */

@@ -10,7 +10,9 @@ export async function keepOffline(tell) {
     serviceWorker.addEventListener("controllerchange", () => {
       if (!first) location.reload();
     });
-    const registration = await serviceWorker.register("sw.mjs", {type: "module"});
+    // Its list of files is asked for anew too, whatever the server says of how long it keeps.
+    const registration = await serviceWorker.register("sw.mjs",
+      {type: "module", updateViaCache: "none"});
     const offer = () => tell("new_version", "take_over",
       () => registration.waiting.postMessage("take over"));
     if (registration.waiting && !first) offer();

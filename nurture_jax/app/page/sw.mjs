@@ -1,14 +1,9 @@
 // Keeps the files of the page, and nothing else, so that it opens without a network.
 // A child's data never comes here: it is never part of a request.
 
-import {FILES, VERSION} from "./files.mjs";
+import {FILES, SAFETY, VERSION} from "./files.mjs";
 
 const CACHE = `nurture-${VERSION}`;
-// A static server need not send them: they isolate the page, which allows several threads.
-const SAFETY = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
-};
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) =>
@@ -40,6 +35,8 @@ async function answer(request) {
   const response = kept ?? await fetch(request);
   if (response.status !== 200) return response;
   const headers = new Headers(response.headers);
+  // A static server need not send them: the policy, for the worker too, and what isolates the page,
+  // which allows several threads.
   for (const [name, value] of Object.entries(SAFETY)) headers.set(name, value);
   return new Response(response.body, {status: response.status, headers});
 }

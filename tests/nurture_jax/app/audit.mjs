@@ -1,6 +1,7 @@
 // What Lighthouse and WCAG 2.2 ask of what is on show; gives sentences about what is not so.
 () => {
   const LEAST_TARGET_PX = 44;
+  const LEAST_RING = {contrast: 3, px: 2};
   const visible = (element) => element.checkVisibility({opacityProperty: true, visibilityProperty: true})
     && element.getClientRects().length > 0 && !element.closest("[aria-hidden=true]");
   const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
@@ -47,6 +48,23 @@
       wrong.push(`target ${width.toFixed(0)} x ${height.toFixed(0)}: ${about(element)}`);
     }
   }
+  const before = document.activeElement;
+  const rings = [...document.querySelectorAll("button, a, select, input")].filter(visible)
+    .filter(({disabled}) => !disabled);
+  for (const element of rings) {
+    element.focus({focusVisible: true, preventScroll: true});
+    // That of a choice or of a file is drawn around its label; all are drawn outside.
+    const ringed = [element, element.closest("label")].filter(Boolean).find((each) =>
+      each.checkVisibility() && getComputedStyle(each).opacity !== "0"
+      && getComputedStyle(each).outlineStyle === "solid");
+    const {outlineColor, outlineWidth} = ringed ? getComputedStyle(ringed) : {};
+    const found = ringed ? contrast(ringed.parentElement, outlineColor) : 0;
+    if (found < LEAST_RING.contrast || parseFloat(outlineWidth) < LEAST_RING.px) {
+      wrong.push(`focus ring ${found.toFixed(2)}: ${about(element)}`);
+    }
+  }
+  if (before instanceof HTMLElement) before.focus({preventScroll: true});
+  if (document.activeElement !== before) document.activeElement.blur();
   for (const element of document.querySelectorAll("body *")) {
     if (!visible(element) || element.closest("svg svg, .stage")) continue;
     const {left, right} = element.getBoundingClientRect();
@@ -59,5 +77,5 @@
   const levels = [...document.querySelectorAll("h1, h2, h3, h4")].filter(visible)
     .map(({localName}) => Number(localName[1]));
   if (levels.some((level, i) => level > (levels[i - 1] ?? 0) + 1)) wrong.push(`headings ${levels}`);
-  return {wrong, looked_at: [texts.size, targets.length]};
+  return {wrong, looked_at: [texts.size, targets.length, rings.length]};
 }

@@ -3,7 +3,7 @@ import json
 import shutil
 
 import pytest
-from app_browser import chromium, served
+from app_browser import Watched, chromium, served
 from page_states import FAKE_CAMERA, PHONE, opened
 from tiny_page_model import write_model
 
@@ -61,17 +61,20 @@ def scripts(browser, tmp_path_factory):
 
 @pytest.fixture
 def page(browser, folder):
-    """The page, just opened by a new user; requests to other places and errors fail the test."""
+    """The page, just opened by a new user.
+
+    Requests to other places, errors, and anything at all in the browser's log fail the test: there
+    a child's name or weight might stand. `page.watched` has what was seen.
+    """
     with served(folder) as (address, server):
         context = browser.new_context(viewport=PHONE, locale="en-GB")
+        watched = Watched(context)
         page = context.new_page()
-        asked, wrong = [], []
-        context.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.server = server
+        page.server, page.watched = server, watched
         opened(page, address)
         yield page
         context.close()
-    assert not wrong
-    assert all(url.startswith((address, "blob:", "data:")) for url in asked)
-    assert not [url for url in asked if "?" in url or "A7" in url]
+    assert not watched.wrong
+    assert not watched.said
+    assert all(url.startswith((address, "blob:", "data:")) for url in watched.asked)
+    assert not [url for url in watched.asked if "?" in url or "A7" in url]

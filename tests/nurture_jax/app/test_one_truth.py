@@ -248,21 +248,26 @@ def test_proportions_are_handed_over():
     assert handed_over()["gate"]["proportions"] == evidence.PROPORTIONS
 
 
-def some_intervals():
+def some_intervals(lacking_age=2):
     """Factors that grow with all that they may, and of a measure that has one for all."""
-    factors = {"weight_g": {"all": 1.7, "0-3 days": 0.8, "each kilogram below 3 kg": 1.3,
-                            "each week before 37 weeks": 1.1},
+    factors = {"weight_g": {"all": 1.7, "0-3 days": 0.8, "4-10 days": 1.0, "11-20 days": 1.1,
+                            "age not known": 1.15, "gestation not known": 0.9437,
+                            "each kilogram below 3 kg": 1.3, "each week before 37 weeks": 1.1},
                "length_cm": {"all": 2.1, "gestation not known": 1.1, "age not known": 1.5},
                "head_cm": {"all": 1.9}}
     withheld = {name: {**found, "all": 1.4 * found["all"]} for name, found in factors.items()}
-    return Intervals(0.9, {}, {"birth weight given": factors,
-                               "birth weight not given": withheld},
+    withheld["weight_g"]["gestation not known"] = 1.0  # nobody was like that
+    return Intervals(0.9, {"birth weight not given": {"weight_g": 80}},
+                     {"birth weight given": factors, "birth weight not given": withheld},
                      {"birth weight given": {"weight_g": 400.0},
-                      "birth weight not given": {"weight_g": 560.0}}, {"sex": 31, "age_days": 2})
+                      "birth weight not given": {"weight_g": 560.0}},
+                     {"sex": 31, "age_days": lacking_age, "gestational_age_days": 30})
 
 
-@pytest.mark.parametrize("arm", [True, False])
-def test_assessments(page, arm):
+@pytest.mark.parametrize("arm, lacking_age, of_age", [
+    (True, 2, "age, as did 2 of"), (False, 40, "of the weight by +23 %"),
+    (True, 51, "age, and what that costs was not measured")])
+def test_assessments(page, arm, lacking_age, of_age):
     """All that Python finds of an estimate, the page finds too."""
     visits = [visit for visit in some_infants(400, seed=2)
               if visit.age_days is None or visit.age_days <= 60]
@@ -271,7 +276,7 @@ def test_assessments(page, arm):
     if not arm:
         means[:, LABELS.index("arm_cm")] = np.nan
     scales = means * generator.uniform(0.01, 0.08, means.shape)
-    intervals = some_intervals()
+    intervals = some_intervals(lacking_age)
     told = assess(Estimates(tuple(visits), means, scales), intervals)
     cases = [(known(visit), by_name(*rows))
              for visit, *rows in zip(visits, means, scales, strict=True)]
@@ -289,6 +294,12 @@ def test_assessments(page, arm):
         assert ours["lacks"] == python["lacks"] and advised(ours["advice"]) == said_of(
             theirs.advice), visit
     assert len(visits) > 200
+    lacks = {each for found in told for each in found.lacks}
+    for sentence in (
+            of_age, "gestation, for which calibration changes the width of the interval of the "
+            "weight by -6 %", "gestation, and what that costs was not measured",
+            "sex, and what that costs was not measured", "birth weight, which changes the width"):
+        assert any(sentence in each for each in lacks), sentence
 
 
 def by_name(means, scales):

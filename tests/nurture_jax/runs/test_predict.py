@@ -175,6 +175,18 @@ def test_audit_is_plain_and_whole(predictor, video):
     assert again["estimate"] == audit["estimate"]
 
 
+def test_audit_does_not_tell_the_name_of_the_file(predictor, video, tmp_path):
+    """It may be that of a child; the hash tells the recording."""
+    told = {}
+    for name in ("Anna Meier.MP4", "Anna.Meier"):
+        path = tmp_path / name
+        path.write_bytes(video.read_bytes())
+        told[name] = predictor(path, **KNOWN).audit
+        assert "Anna" not in (text := json.dumps(told[name])) and "Meier" not in text
+    assert [each["video"]["suffix"] for each in told.values()] == [".mp4", ""]
+    assert len({each["video"]["sha256"] for each in told.values()}) == 1
+
+
 def test_audit_tells_code_limits_and_what_was_measured(predictor, video, monkeypatch):
     monkeypatch.setattr("nurture_jax.runs.predict.package_version", lambda: "1.2.3")
     audit = json.loads(json.dumps(predictor(video, **KNOWN).audit))

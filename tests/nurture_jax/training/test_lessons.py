@@ -17,16 +17,22 @@ from deps_jax.space.subnet import smallest
 from nurture_jax.clips.clip_augment import normalise
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.backbones import ResNet
-from nurture_jax.training.distillation import Teaching, feature_distance, lesson_terms
+from nurture_jax.network.model import Outputs
+from nurture_jax.training.distillation import (
+    PROJECTION,
+    Teaching,
+    feature_distance,
+    lesson_terms,
+    own,
+    projected,
+)
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.teacher import Teacher
 from nurture_jax.training.train import (
-    PROJECTION,
     TRAINING_ARRAYS,
     Recipe,
     Trainer,
     init_state,
-    own,
     train_step,
 )
 
@@ -105,7 +111,7 @@ def said(fresh, teacher):
 
 
 def terms(clips, outputs, lesson, teaching=RECIPE.teaching, losses=LOSSES, of=SCALING):
-    return list(lesson_terms(teaching, losses, SCALING, of, outputs, lesson, {}, clips))
+    return list(lesson_terms(teaching, losses, SCALING, of, projected({}, outputs), lesson, clips))
 
 
 def test_who_says_what_the_teacher_says_has_nothing_to_learn(said):
@@ -154,12 +160,13 @@ def test_a_teacher_of_another_scaling_is_understood():
 def test_features_are_compared_by_example_and_without_their_spread():
     random = np.random.default_rng(1)
     features, theirs = random.normal(size=(3, 4)), random.normal(2, 5, size=(3, 7))
-    layer = {"kernel": np.zeros((4, 7)), "bias": np.zeros(7)}
-    np.testing.assert_allclose(feature_distance(layer, features, theirs), 1, rtol=1e-4)
-    chex.assert_trees_all_close(feature_distance(layer, features, 10 * theirs + 1),
-                                feature_distance(layer, features, theirs), rtol=1e-4)
+    layer = {PROJECTION: {"kernel": np.zeros((4, 7)), "bias": np.zeros(7)}}
+    ours = projected(layer, Outputs(None, None, features=features)).features
+    np.testing.assert_allclose(feature_distance(ours, theirs), 1, rtol=1e-4)
+    chex.assert_trees_all_close(feature_distance(ours, 10 * theirs + 1),
+                                feature_distance(ours, theirs), rtol=1e-4)
     with pytest.raises(AssertionError):
-        feature_distance(layer, features, theirs[:, :6])
+        feature_distance(ours, theirs[:, :6])
 
 
 def test_a_resnet_teaches_a_mobilenet():

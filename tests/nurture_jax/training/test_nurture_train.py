@@ -67,14 +67,14 @@ def float64(tree):
 def test_two_devices_equal_one(fresh):
     """With labels, masks and points on some clips only, so that devices count differently.
 
-    In float64, where Adam does not make steps out of rounding: what is left, 6e-7, comes from
-    the clips, which are normalised in float32. A loss averaged over devices instead of clips, or
-    batch statistics of one device, are off by 1e-3 and more.
+    In float64, where Adam does not make steps out of rounding. A loss averaged over devices
+    instead of clips, or batch statistics of one device, are off by 1e-3 and more.
     """
     ends, histories = [], []
     with jax.enable_x64(True):
+        recipe = dataclasses.replace(RECIPE, model=net(dropout_rate=0.1, dtype="float64"))
         for devices in (1, 2):
-            trainer = Trainer(RECIPE, KEY, devices=jax.devices()[:devices])
+            trainer = Trainer(recipe, KEY, devices=jax.devices()[:devices])
             state, history = float64(jax.device_get(fresh())), []
             for step in range(3):
                 state, metrics = trainer(step, state, float64(batch(step, known=0.6)))
@@ -83,10 +83,15 @@ def test_two_devices_equal_one(fresh):
             histories.append(history)
     one, two = ends
     assert all(leaf.dtype == np.float64 for leaf in jax.tree.leaves(one.params))
-    chex.assert_trees_all_close(two.params, one.params, rtol=0, atol=3e-6)
-    chex.assert_trees_all_close(two.batch_stats, one.batch_stats, rtol=1e-6, atol=1e-6)
+    chex.assert_trees_all_close(two.params, one.params, rtol=0, atol=1e-9)
+    chex.assert_trees_all_close(two.batch_stats, one.batch_stats, rtol=1e-9, atol=1e-9)
     for first, second in zip(*histories, strict=True):
-        chex.assert_trees_all_close(second, first, rtol=2e-5, atol=1e-7)
+        chex.assert_trees_all_close(second, first, rtol=1e-9, atol=1e-9)
+
+
+def test_float64_needs_what_computes_in_it():
+    with pytest.raises(ValueError, match=r"'float64' would compute in float32; use 'float32'"):
+        net(dtype="float64")
 
 
 def test_same_seed_same_result_and_continuing_is_bit_identical(trainer, trained, fresh):

@@ -10,6 +10,7 @@ from make_batches import PLAIN, SCALING, net
 
 from deps_jax.common.loop.optim import Optimizer
 from nurture_jax.network.fusion import joined, members_of
+from nurture_jax.training import best
 from nurture_jax.training.losses import Losses
 from nurture_jax.training.refit import Refit, decayed, fit, on_unit_scale
 from nurture_jax.training.train import Recipe
@@ -162,3 +163,20 @@ def test_what_stands_for_missing_is_fitted_too(recipe, params, seen, chance):
     fitted = fit(Refit(epochs=2, batch_size=50), forgets, params, full, KEY)
     moved = np.abs(fitted["tabular"]["missing"] - params["tabular"]["missing"])
     assert (moved.max(1) > 0).all() == bool(chance)
+
+
+def test_the_first_process_alone_writes_what_it_has_come_to(recipe, tmp_path, monkeypatch):
+    """Of several processes; `first_does` lets it."""
+    monkeypatch.setattr(best, "first_does", lambda action: None)  # as in another process
+    monkeypatch.setattr(best, "refit", lambda *_: None)
+
+    class Judge:
+        folder, errors, batch_size = tmp_path, {}, 2
+
+        def __call__(self, step, state):
+            return {"validation/mae_weight_g": float(step)}
+
+    settings = Refit(held_out_scales=False)
+    assert best.refit_once(settings, recipe, None, None, Judge(), None) == {
+        "validation/mae_weight_g": 11.0}
+    assert not list(tmp_path.iterdir())

@@ -21,14 +21,17 @@ export function listed(truth, words) {
 export function advise(truth, visit, weight, low, high, earlier = []) {
   const {texts, lines} = truth.rules;
   const text = (name) => lines.find((row) => row.name === name).text;
-  const plain = (name, reasons) => ({line: text(name), lineName: name, reasons, judged: [],
-    notJudged: [], notes: [], rules: {}});
+  const nothingAsked = (name, reason, why) => ({line: text(name), lineName: name,
+    reasons: [reason], judged: [], notJudged: [unasked(truth, earlier, why)], notes: [],
+    rules: {}});
   const allowed = truth.measures.ranges.weight_g;
   if (weight < allowed.low || weight > allowed.high) {
-    return plain("weigh", [said(texts.implausible, {value: fixed(weight, 0),
-      low: general(allowed.low), high: general(allowed.high)})]);
+    return nothingAsked("weigh", said(texts.implausible, {value: fixed(weight, 0),
+      low: general(allowed.low), high: general(allowed.high)}), texts.for_implausible);
   }
-  if (!Number.isFinite(low) || !Number.isFinite(high)) return plain("unsure", [texts.no_interval]);
+  if (!Number.isFinite(low) || !Number.isFinite(high)) {
+    return nothingAsked("unsure", texts.no_interval, texts.for_no_interval);
+  }
   const asked = ask(truth, visit, [weight, low, high], earlier);
   const found = asked.flatMap((topic) => answers(truth, topic));
   const names = lines.map((row) => row.name);
@@ -40,6 +43,13 @@ export function advise(truth, visit, weight, low, high, earlier = []) {
       .map(([what, why]) => said(texts.not_judged_one, {what, why})),
     notes: asked.flatMap((topic) => topic.notes),
     rules: Object.fromEntries(found.map((answer) => [answer.name, answer.state]))};
+}
+
+/** Where no rule could be asked their topics are named at once, as none differs. */
+function unasked(truth, earlier, why) {
+  const topics = truth.rules.topics.filter(({name}) => name !== "earlier" || earlier.length);
+  return said(truth.rules.texts.not_judged_one,
+    {what: listed(truth, topics.map(({text}) => text)), why});
 }
 
 /** Of the thresholds of a topic that the whole interval lies below, the lowest is told alone. */
@@ -114,7 +124,10 @@ function byEarlier(truth, visit, [value, low, high], earlier) {
   if (visit.age_days === null) return lacking(truth, "earlier", visit);
   const rule = truth.rules.rules.find((row) => row.topic === "earlier");
   const late = earlier.filter((other) => other.age_days >= rule.earlier_from_day);
-  if (!late.length) return topicOf("earlier");
+  if (!late.length) {
+    return told(truth, "earlier", said(truth.rules.texts.first_days,
+      {from_day: general(rule.earlier_from_day)}));
+  }
   const last = late.reduce((best, other) => other.age_days > best.age_days ? other : best);
   const ofScale = last.low_g === null;
   const [lastLow, lastHigh] = ofScale ? [last.weight_g, last.weight_g] : [last.low_g, last.high_g];

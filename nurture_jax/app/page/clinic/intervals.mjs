@@ -1,7 +1,7 @@
 // Intervals of an estimate from the factors that were calibrated (evaluation/intervals.py).
-// `factors` is the card's "intervals": {factors, widths, lacking, ...}.
+// `factors` is the card's "intervals": {infants, factors, widths, lacking, ...}.
 
-import {said, signed} from "./numbers.mjs";
+import {mean, said, signed, whole} from "./numbers.mjs";
 
 /** What intervals may be wider for, {name: number} of a visit, see evaluation/covariates.py. */
 export function covariatesOf(truth, visit, estimatedWeight) {
@@ -39,19 +39,37 @@ export function bounds(truth, factors, visit, estimates) {
 export function lacked(truth, factors, visit) {
   const {texts, inputs} = truth.rules;
   const needed = truth.groups.infants_to_rely_on;
-  const cost = widthWithout(truth, factors);
   return truth.measures.tabular.filter((name) => visit[name] === null || visit[name] === "")
     .map((name) => {
       const input = inputs[name];
       const infants = factors.lacking[name] ?? 0;
-      if (name === "birth_weight_g" && cost) {
-        return said(texts.lacks_cost, {input, percent: signed(100 * (cost - 1), 0)});
-      }
-      if (name !== "birth_weight_g" && infants < needed) {
+      const ofBirthWeight = name === "birth_weight_g";
+      if (!ofBirthWeight && infants < needed) {
         return said(texts.lacks_untried, {input, infants, needed});
       }
-      return said(texts.lacks, {input});
+      const cost = ofBirthWeight ? widthWithout(truth, factors)
+        : calibratedCost(truth, factors, visit, name);
+      if (!cost) return said(texts.lacks_unmeasured, {input});
+      return said(ofBirthWeight ? texts.lacks_cost : texts.lacks_calibrated,
+        {input, percent: signed(whole(100 * (cost - 1)) + 0, 0)});
     });
+}
+
+/**
+ * How many times as wide calibration makes an interval of the weight without an input, beyond what
+ * the network's own scale tells; undefined where that is not known.
+ */
+function calibratedCost({groups}, factors, visit, name) {
+  const [lacking, having] = {age_days: [groups.unknown_age, Object.keys(groups.age_bands)],
+    gestational_age_days: [groups.gestation_unknown, []]}[name] ?? [];
+  const told = (factors.infants[groups.withheld]?.weight_g ?? 0) - (factors.lacking[name] ?? 0);
+  if (!lacking || told < groups.infants_to_rely_on) return undefined;
+  const given = visit.birth_weight_g === null ? groups.withheld : groups.given;
+  const found = factors.factors[given]?.weight_g ?? {};
+  const fitted = (number) => (found[number] ?? 1) !== 1; // what no infant was like has exactly 1
+  const others = having.filter(fitted).map((number) => Math.log(found[number]));
+  if (!fitted(lacking) || (having.length && !others.length)) return undefined;
+  return found[lacking] / Math.exp(others.length ? mean(others) : 0);
 }
 
 /** How many times as wide an interval of the weight is without the birth weight; or undefined. */

@@ -6,7 +6,7 @@ import {scaleOf} from "./scale.mjs";
 /**
  * The record of a visit.
  *
- * looked: {gate, found, estimates} of the worker; video: {name, sha256, duration, width, height}.
+ * looked: {gate, found, estimates} of the worker; video: {suffix, sha256, duration, width, height}.
  */
 export function recordOf(card, {infantId, visit, earlier, video, looked, time}) {
   return {id: time.replaceAll(/\D/g, "").slice(0, 14), infant_id: infantId, time, visit, earlier,

@@ -1,10 +1,13 @@
 // Visits as lines of a spreadsheet, with the columns of visits.csv and the ends of the intervals.
 
+// What begins a formula, wide forms too; the same as in deps_jax/common/files/sealed.py.
+const FORMULA = /^'*[\s\x1c-\x1f\x85\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]/;
+
 /** A cell. What a spreadsheet would run as a formula is given an apostrophe; numbers stay. */
 export function cell(value) {
   const text = value === null || value === undefined ? "" : String(value);
   const number = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text);
-  const safe = !number && /^[\s]*[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const safe = !number && FORMULA.test(text) ? `'${text}` : text;
   return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 

@@ -40,7 +40,7 @@ export async function sampleClip(truth, file, settings, told = () => {}, way = "
 
 async function clipBy(open, truth, file, settings, told) {
   const {frames: count, size, fit} = settings;
-  const video = await open(file);
+  const video = await open(file, truth);
   try {
     check(truth, video, settings.minimum_s);
     const {duration} = video;

@@ -5,13 +5,12 @@ import {ALL_FORMATS, BlobSource, EncodedPacketSink, Input, VideoSampleSink}
 import {Problem} from "../problem.mjs";
 
 const ROUNDING_S = 1e-6;
-const HD_PX = 720; // of the shorter side
 const RGBA = {format: "RGBA", colorSpace: "srgb"};
 const SDR_PRIMARIES = ["bt709", "smpte170m", "bt470bg"];
 const HDR_TRANSFERS = ["pq", "hlg"];
 
 /** Opens a file: {duration, width, height, at(times, screen), close()}; see video.mjs. */
-export async function decodedFrames(file) {
+export async function decodedFrames(file, truth) {
   const input = new Input({source: new BlobSource(file), formats: ALL_FORMATS});
   let track;
   let sound;
@@ -24,7 +23,7 @@ export async function decodedFrames(file) {
   // A recording that was cut off has neither: its list of tracks stands at the end.
   if (!track) throw new Problem(sound ? "no_picture" : "not_a_video");
   if (!await track.canDecode()) throw new Problem("not_a_video"); // seeking may know its codec
-  await tagColours(track);
+  await tagColours(track, truth.video.hd_px);
   const {starts, end} = await times(track);
   if (!starts.length) throw new Problem("no_frames");
   const first = starts[0];
@@ -34,12 +33,13 @@ export async function decodedFrames(file) {
 }
 
 /**
- * Untagged videos are of BT.601 below 720 pixels, as in a <video> and in records/colour.py, where a
- * decoder takes BT.709 for all. What the frames themselves say comes first.
+ * Untagged videos are of BT.601 where the shorter side is below `hd` pixels, as in a <video> and in
+ * records/colour.py, where a decoder takes BT.709 for all. What the frames themselves say comes
+ * first.
  */
-async function tagColours(track) {
+async function tagColours(track, hd) {
   const config = await track.getDecoderConfig();
-  if (config.colorSpace?.matrix || Math.min(track.displayWidth, track.displayHeight) >= HD_PX) return;
+  if (config.colorSpace?.matrix || Math.min(track.displayWidth, track.displayHeight) >= hd) return;
   const colorSpace = {...config.colorSpace, matrix: "smpte170m", primaries: "bt709", transfer: "bt709"};
   track.getDecoderConfig = async () => ({...config, colorSpace});
 }

@@ -56,7 +56,7 @@ export function curve({say, truth, number}, child, measure) {
   svg("text", {x: 4, y: HEIGHT - 3}, unit),
   lines.map(([z, line]) => [
     svg("path", {class: z === 0 ? "z0" : Math.abs(z) === 3 ? "outer" : "inner", d: path(line)}),
-    svg("text", {x: WIDTH - RIGHT + 4, y: y(line[line.length - 1][1]) + 4}, String(z))]).flat(),
+    svg("text", {x: WIDTH - RIGHT + 4, y: y(line[line.length - 1][1]) + 4}, number(z))]).flat(),
   svg("path", {class: "child", d: path(points.map(({age, value}) => [age, value]))}),
   points.map(({age, value, low: from, high: to, ofScale}) => [
     Number.isFinite(from) && svg("line", {class: "span", x1: x(age), x2: x(age), y1: y(from), y2: y(to)}),

@@ -150,9 +150,14 @@ async function estimate({ask, card, truth}, file, known, steps) {
   const sha256 = file.size > HASHED_BYTES ? null : await hashOf(file);
   const {duration, width, height, way} = clip;
   const record = recordOf(card, {infantId: known.infantId, visit, earlier, looked,
-    video: {name: file.name, sha256, duration, width, height, way},
+    video: {suffix: suffixOf(truth, file.name), sha256, duration, width, height, way},
     time: new Date().toISOString()});
   return {record, unread};
+}
+
+/** What kind of file it is; its name may be that of a child, and is kept nowhere. */
+function suffixOf(truth, name) {
+  return truth.video.suffixes.find((each) => name.toLowerCase().endsWith(each)) ?? "";
 }
 
 async function hashOf(file) {

@@ -37,15 +37,15 @@ function inWords({words, card}, {visit, estimates, earlier}) {
   return assessment(words.truth, card.calibration.intervals, visit, estimates, earlier);
 }
 
-function adviceCard({say, truth}, {found: {advice}}) {
+function adviceCard({say, truth, grouped}, {found: {advice}}) {
   return el("section", {class: `card line ${advice.lineName}`, "aria-label": say("result")},
     el("h2", {id: "line"}, advice.line),
-    advice.reasons.length > 0 && el("ul", {}, advice.reasons.map((each) => el("li", {}, each))),
+    advice.reasons.length > 0 && el("ul", {}, advice.reasons.map((each) => el("li", {}, grouped(each)))),
     !advice.reasons.length && advice.judged.length > 0
       && el("p", {}, say("judged_by", {topics: listed(truth, advice.judged)})),
     advice.notJudged.length > 0
-      && el("p", {}, say("not_judged", {list: advice.notJudged.join(", ")})),
-    advice.notes.map((note) => el("p", {}, note)));
+      && el("p", {}, say("not_judged", {list: grouped(advice.notJudged.join(", "))})),
+    advice.notes.map((note) => el("p", {}, grouped(note))));
 }
 
 function measuresCard(words, {found, gate, visit, model_sha256: hash, time}) {
