@@ -162,7 +162,7 @@ def _camera(page):
 
 
 def _results(page, video):
-    fill(page, birth_weight_g="4900", age_days="30")
+    fill(page, birth_weight_g="4900")
     answer(page, video)
     yield "unsure"
     page.click("#again")

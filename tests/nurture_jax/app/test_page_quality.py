@@ -32,6 +32,8 @@ def test_every_state(browser, folder, tmp_path, language, locale):
     with served(folder) as (address, _):
         for name in states(page, address, tmp_path):
             names.append(name)
+            if name in ("unsure", "refer", "refused"):  # each has a colour of its own
+                assert page.locator(f".line.{name}").count() == 1, name
             found = page.evaluate(AUDIT)
             assert found["wrong"] == [], name
             texts, targets, rings = found["looked_at"]

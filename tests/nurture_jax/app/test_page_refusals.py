@@ -233,7 +233,7 @@ def test_a_recording_with_the_camera(page):
     with page.expect_download() as waiting:
         page.click("#export-json")
     video = json.loads(waiting.value.path().read_bytes())["video"]
-    assert video["name"].startswith("recording.") and 1 < video["duration"] < 5
+    assert video["suffix"] in (".mp4", ".webm") and 1 < video["duration"] < 5
     assert tracks(page) == ["ended"]
     page.click("#again")
     assert_nothing_lost(page)
