@@ -70,34 +70,22 @@ class Watched:
             self.by_service_worker.append(request.url)
 
 
-@contextlib.contextmanager
 def served(folder):
     """The address of a server of `folder` on this machine, and the server."""
     from nurture_jax.app.serve import server
 
-    running = server(folder, port=0)
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://localhost:{running.server_address[1]}", running
-    finally:
-        running.shutdown()
-        running.server_close()
-        thread.join()
+    return _at_work(server(folder, port=0))
 
 
-class AnyServer(SimpleHTTPRequestHandler):
-    """Any static server: it sends no header of ours."""
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
 def listening(handler):
     """The address of a server, and the server; `asked` of it is what was asked for."""
     server = ThreadingHTTPServer(("localhost", 0), handler)
     server.asked = []
+    return _at_work(server)
+
+
+@contextlib.contextmanager
+def _at_work(server):
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -106,6 +94,13 @@ def listening(handler):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class AnyServer(SimpleHTTPRequestHandler):
+    """Any static server: it sends no header of ours."""
+
+    def log_message(self, *_):
+        pass
 
 
 def served_by_any(folder):
