@@ -1,7 +1,7 @@
 """What a step of DepS on ImageNet would take on 8 to 256 chips, by a model of it; none was run.
 
-    python -m launch.scaling_plan --images_per_core 327          # TPU v5e and H100, both steps
-    python -m launch.scaling_plan --images_per_core 327 --write  # puts that into docs/
+    python -m launch.scaling_plan --images_per_core 338          # TPU v5e and H100, both steps
+    python -m launch.scaling_plan --images_per_core 338 --write  # puts that into docs/
     python -m launch.scaling_plan --batch_norm per_device
     python -m launch.scaling_plan --check     # the model against processes of this machine
 
@@ -20,7 +20,7 @@ from deps_jax.reference import scaling, scaling_check, scaling_page
 KINDS = flags.DEFINE_list("chips", list(scaling.KINDS), "kinds of chips")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", scaling_page.BATCH_SIZE, "images of a step in all",
                                   lower_bound=1)
-RATE = flags.DEFINE_float("images_per_core", 327.0, "a second, made ready by a core: see "
+RATE = flags.DEFINE_float("images_per_core", 338.0, "a second, made ready by a core: see "
                           "launch.bench_data", lower_bound=0.001)
 NORM = flags.DEFINE_enum("batch_norm", SYNCHRONISED, NORMS, "as training.batch_norm")
 WRITE = flags.DEFINE_boolean("write", False, "put the tables into docs/ instead")

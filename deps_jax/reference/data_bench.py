@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ import jax
 import numpy as np
 
 from deps_jax.common.command.named import named
-from deps_jax.common.compiled.machine import cores
+from deps_jax.common.compiled.machine import busy_s, cores
 from deps_jax.data.images import random_resized_crop
 from deps_jax.data.pipeline import Change, StreamedBatches
 from deps_jax.data.policies import POLICIES, Policy
@@ -98,7 +97,8 @@ class Found:
       parts: Images a second of what one core does, one after the other, by name.
       whole: Of all together on all cores, batches and copies to the device included.
       kilobytes: Mean size of a file in kB.
-      load: The system's mean number of running processes before it began.
+      others: Cores that other programs used while one thing was done after the other; nan where
+        the system does not tell.
       cores: Number of cores that this process may use.
       workers: Processes of the whole path.
     """
@@ -106,7 +106,7 @@ class Found:
     parts: Mapping[str, Rate]
     whole: Rate
     kilobytes: float
-    load: float
+    others: float
     cores: int
     workers: int
 
@@ -124,7 +124,7 @@ class Found:
     @property
     def quiet(self) -> bool:
         """Whether nothing else seems to have run beside it."""
-        return self.share >= QUIET and self.load < 0.5
+        return self.share >= QUIET and not self.others > 1 - QUIET
 
     def cores_for(self, images_per_second: float) -> int:
         """Cores that make so many images a second ready."""
@@ -134,8 +134,9 @@ class Found:
         rows = [f"{'images a second':26} {'of a core':>9} {'by the clock':>13}", *(
             f"{name:26} {rate.by_core:9.0f} {rate.by_clock:13.0f}"
             for name, rate in {**self.parts, WHOLE: self.whole}.items())]
+        others = "" if math.isnan(self.others) else f"; others used {self.others:.0%} of a core"
         about = (f"made photographs of {self.kilobytes:.0f} kB; {self.cores} cores, "
-                 f"{self.workers} workers, load {self.load:.1f} before")
+                 f"{self.workers} workers{others}")
         verdict = ("the machine was quiet" if self.quiet else
                    f"the machine was NOT QUIET: a core worked for this process {self.share:.0%} of "
                    f"the time; by the clock nothing here is worth keeping, and a core does more "
@@ -158,7 +159,7 @@ def measure(resolution: int = 224, batch_size: int = 64, seconds: float = 5.0, w
       ValueError: If the policy is unknown.
     """
     changes = named("policy", policy, POLICIES, Policy) if policy else None
-    load, source, generator = os.getloadavg()[0], photographs(), np.random.default_rng(0)
+    source, generator = photographs(), np.random.default_rng(0)
     images = [decode(file) for file in source.files]
     crops = [random_resized_crop(image, resolution, generator) for image in images]
     cv2.setNumThreads(1)
@@ -170,15 +171,17 @@ def measure(resolution: int = 224, batch_size: int = 64, seconds: float = 5.0, w
         actions[policy] = lambda i: changes(crops[place(i)], generator)
     batches = StreamedBatches(source, batch_size, 0, workers=workers,
                               change=Change(resolution, policy=changes))
+    start, busy = time.perf_counter(), busy_s() - time.process_time()
     parts = rates(actions, seconds)
+    others = (busy_s() - time.process_time() - busy) / (time.perf_counter() - start)
     with contextlib.closing(batches):
         take = lambda _: jax.block_until_ready(jax.device_put(next(batches)))
         take(0)  # starts the readers
         whole = rates({WHOLE: take}, 2 * seconds)[WHOLE].times(batch_size)
     if workers:
         whole = dataclasses.replace(whole, by_core=math.nan)
-    return Found(parts, whole, sum(map(len, source.files)) / len(source.files) / 1000, load,
-                 cores(), workers)
+    return Found(parts, whole, sum(map(len, source.files)) / len(source.files) / 1000,
+                 others, cores(), workers)
 
 
 def rates(actions: Mapping[str, Callable[[int], object]], seconds: float) -> dict[str, Rate]:

@@ -51,6 +51,14 @@ def equations(jaxpr: ClosedJaxpr) -> Iterator[JaxprEqn]:
             todo += jaxprs_in_params(equation.params)
 
 
+def all_reduces(compiled: jax.stages.Compiled) -> int:
+    """All-reduces of a compiled program; XLA has joined those that need not wait for each other.
+
+    What loops and branches hold is counted once.
+    """
+    return len(re.findall(r" all-reduce(?:-start)?\(", compiled.as_text()))
+
+
 def counts(traced: jax.stages.Traced, platform: str) -> Counts:
     """How many operations of each of KINDS a program holds where it runs on a platform.
 

@@ -4,6 +4,9 @@ Each process has one core. Two that do not know of each other are timed at two b
 the model is fitted, and at a third, which it predicts; so that both cores are always at work. Then
 two train together, and the model predicts how much that costs, from exchanges timed alone.
 
+Exchanges are those of the compiled program: XLA joins those of stages that are computed again, for
+they wait for nothing.
+
 Batch sizes take turns, and so do pairs of processes, apart and together; medians count. How much of
 a core a process had tells whether the machine was quiet; where it was not, there is no verdict.
 """
@@ -28,7 +31,7 @@ import numpy as np
 
 from deps_jax.common.loop.parallel import data_parallel, mean_over_devices
 from deps_jax.common.processes.together import check_alike
-from deps_jax.reference import bench
+from deps_jax.reference import bench, program
 from deps_jax.reference.scaling import FULL, Links, Pace, predicted, work_of
 from deps_jax.space.families import MOBILENET_V3_CIFAR
 from deps_jax.training.train import init_state
@@ -38,7 +41,8 @@ from deps_jax.training.trainer import Trainer
 SPACE = dataclasses.replace(
     MOBILENET_V3_CIFAR, stages=MOBILENET_V3_CIFAR.stages[:3], width_mult=0.5).with_choices(
         kernels=(3,), depths=(2,), expands=(3,))
-FITTED, THIRD = (8, 32), 16  # images of a process
+# Images of a process. Fewer than 16 fit the caches, and each takes three quarters of the time.
+FITTED, THIRD = (16, 64), 32
 SMALL = 512  # numbers of a small exchange: about what a batch norm exchanges
 REPEATED = 50  # small exchanges of one program
 ALLOWED = 0.15  # largest relative error
@@ -193,7 +197,7 @@ def check(command: Sequence[str], rounds: int) -> Verdict:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise ValueError("two processes need a core each, and there is one; try elsewhere")
-    load, apart, together = os.getloadavg()[0], [], []
+    load, exchanges, apart, together = os.getloadavg()[0], joined_exchanges(), [], []
     for _ in range(REPEATS):
         apart.append(_both(command, cores[:2], rounds, ()))
         with socket.socket() as free:
@@ -201,24 +205,36 @@ def check(command: Sequence[str], rounds: int) -> Verdict:
             where = f"--coordinator=localhost:{free.getsockname()[1]}"
         together.append(_both(command, cores[:2], rounds, (where, "--processes=2")))
     alone = Timed.middle(apart)
-    return Verdict(tuple(compared(alone, Timed.middle(together))), alone.share, load)
+    return Verdict(tuple(compared(alone, Timed.middle(together), exchanges)), alone.share, load)
 
 
-def compared(apart: Timed, together: Timed) -> list[Checked]:
+def joined_exchanges() -> int:
+    """Small exchanges of a step, as XLA compiles it for two devices of this machine's processors.
+
+    JAX must not have computed anything before in this process.
+    """
+    program.two_virtual_devices()
+    traced = bench.traced_step(SPACE, bench.STEPS[0], "float32", 2, 2 * THIRD)
+    return program.all_reduces(traced.lower().compile()) - 1  # that of the gradients
+
+
+def compared(apart: Timed, together: Timed, exchanges: int) -> list[Checked]:
     """What the model predicts beside what was measured.
 
     Args:
       apart, together: What a process has timed alone, and as one of two.
+      exchanges: Small exchanges of a step.
     """
-    pace, work = Pace.fitted({size: apart.steps[size] for size in FITTED}), work_of(
-        SPACE, FULL, True)
+    pace = Pace.fitted({size: apart.steps[size] for size in FITTED})
+    work = dataclasses.replace(work_of(SPACE, FULL, True), exchanges=exchanges)
     # What two chips send is all of the gradients, once: see `predicted`.
     links = Links(together.small, work.gradient_bytes / together.large)
     step = predicted(pace, links, work, 2, THIRD)
     efficiency = pace(THIRD) / step.total
     return [Checked(f"ms of a step on {THIRD} images, fitted at {FITTED[0]} and {FITTED[1]}",
                     1e3 * pace(THIRD), 1e3 * apart.steps[THIRD]),
-            Checked(f"efficiency of two processes, {THIRD} images each", efficiency,
+            Checked(f"efficiency of two processes, {THIRD} images each, {exchanges} exchanges of "
+                    f"{1e3 * together.small:.2g} ms", efficiency,
                     apart.steps[THIRD] / together.steps[THIRD])]
 
 

@@ -1,6 +1,7 @@
 """What compiled code is for: a folder that keeps it may be shared by different machines."""
 from __future__ import annotations
 
+import math
 import os
 import platform
 from functools import cache
@@ -37,3 +38,16 @@ def cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         return os.cpu_count() or 1
+
+
+def busy_s() -> float:
+    """Seconds that all cores together have worked for anybody since the system started.
+
+    What a hypervisor took away counts too. nan where the system does not tell (not Linux).
+    """
+    try:
+        user, nice, system, _, _, irq, softirq, stolen, *_ = map(
+            int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    except (OSError, ValueError):
+        return math.nan
+    return (user + nice + system + irq + softirq + stolen) / os.sysconf("SC_CLK_TCK")

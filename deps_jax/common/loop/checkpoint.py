@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import mmap
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from deps_jax.common.loop.batches import Batches
 from deps_jax.common.loop.parallel import Tree
 from deps_jax.common.loop.saved_steps import Step, Steps
 from deps_jax.common.processes.together import first, first_does
+
+THREADS_BYTES = 2 ** 28  # of address space: stacks and heaps of the threads that orbax starts
 
 
 class Checkpoints:
@@ -84,11 +87,13 @@ class Checkpoints:
 
         Raises:
           FullDisk: If the disk is full; the checkpoints that were there stay.
+          MemoryError: If this process may not have the memory that saving takes.
         """
         meta = {"shapes": _shapes(state), "record": record or {},
                 "position": step if position is None else position}
 
         def write(folder: Path) -> None:
+            _ask_for_memory(state)
             _checkpointer(ocp.StandardCheckpointHandler).save(
                 folder / "state", args=ocp.args.StandardSave(_writable(state)))
 
@@ -215,6 +220,19 @@ class Checkpoints:
                     f"the checkpoint of step {found.step} in {self.folder} is of another network: "
                     f"{name} is {saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} "
                     f"here; use the space it was trained in or another --workdir")
+
+
+def _ask_for_memory(state: Tree) -> None:
+    """Raises MemoryError where orbax would get no memory, before it starts threads.
+
+    A thread that gets none before it can tell that it has started is waited for without an end
+    (`threading.Thread.start` of Python 3.11). Address space is asked for, and none of it used.
+    """
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + THREADS_BYTES
+    try:
+        mmap.mmap(-1, needed).close()
+    except OSError as error:
+        raise MemoryError(f"saving a checkpoint takes {needed / 1e6:.0f} MB more") from error
 
 
 @contextlib.contextmanager

@@ -87,10 +87,10 @@ def test_a_check_tells_what_is_off():
     timed = {size: alone(size) for size in (*FITTED, THIRD)}
     whole = alone(THIRD) + work.exchanges * small + large
     apart = Timed(timed, np.nan, np.nan)
-    exact = compared(apart, Timed({THIRD: whole}, small, large))
+    exact = compared(apart, Timed({THIRD: whole}, small, large), work.exchanges)
     assert [each.error for each in exact] == pytest.approx([0, 0], abs=1e-9)
     assert all(str(each).endswith(" OK") for each in exact)
-    slower = compared(apart, Timed({THIRD: 1.3 * whole}, small, large))[1]
+    slower = compared(apart, Timed({THIRD: 1.3 * whole}, small, large), work.exchanges)[1]
     assert slower.error == pytest.approx(0.3) and slower.error > ALLOWED
     assert str(slower).endswith("NOT OK")
 
@@ -99,6 +99,8 @@ def in_turn(monkeypatch, repeats):
     """`check` with pairs of processes whose timings are given: (apart, together) of each repeat."""
     given = [one for pair in repeats for one in pair]
     monkeypatch.setattr(scaling_check, "_both", lambda *_: given.pop(0))
+    exchanges = scaling.work_of(SPACE, FULL, True).exchanges
+    monkeypatch.setattr(scaling_check, "joined_exchanges", lambda: exchanges)
     monkeypatch.setattr(scaling_check.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     verdict = scaling_check.check(["nothing"], 1)
     assert not given
@@ -140,6 +142,13 @@ def test_every_process_has_its_own_core(capfd):
     with pytest.raises(ValueError, match=r"ended with exit codes \[1, 1\]"):
         scaling_check._both([sys.executable, "-c", code], cores, 1, ())
     assert sorted(capfd.readouterr().err.split()) == [f"{{{core}}}" for core in cores]
+
+
+def test_xla_joins_exchanges_that_wait_for_nothing(monkeypatch):
+    """Never more of them than the program has where nothing is joined yet, and not all in one."""
+    monkeypatch.setattr(scaling_check, "SPACE", TINY)
+    monkeypatch.setattr(scaling_check, "THIRD", 4)
+    assert 5 < scaling_check.joined_exchanges() <= scaling.work_of(TINY, FULL, True).exchanges
 
 
 @pytest.mark.long

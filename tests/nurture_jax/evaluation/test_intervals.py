@@ -151,8 +151,8 @@ def test_what_the_birth_weight_is_worth_is_told(calibrated):
     told, = calibrated.lacked(dataclasses.replace(visit, birth_weight_g=None))
     assert told.startswith("birth weight, which changes the width") and told.endswith(cost)
     told, = calibrated.lacked(dataclasses.replace(visit, sex=""))
-    assert told == ("sex, as did 0 of the infants that intervals were calibrated on (30 needed to "
-                    "rely on it or to tell its cost)")
+    assert told == ("sex (intervals were calibrated on 0 such infants, and 30 are needed to "
+                    "rely on them)")
     notes = calibrated.notes()
     assert any("times as wide" in note for note in notes)
     assert any(note.startswith("weight_g, birth weight given: wider by ")
