@@ -5,7 +5,7 @@
 
 The first writes LANGUAGE/NAME.png by the names of `page_states.states`, the second page_NAME.png as
 docs/images has them: DATASET is one of `python -m nurture_jax.synthetic`, of which the first child
-with three visits that the gate accepts is shown, and a video without a newborn.
+with three visits that the gate accepts is shown, and a video without a ruler.
 """
 from __future__ import annotations
 
@@ -56,11 +56,12 @@ def pictures_for_docs(folder: Path, model: Path, dataset: Path) -> list[Path]:
             curve, refusal = folder / "page_curve.png", folder / "page_refusal.png"
             page.click("#see-child")
             page.wait_for_selector("svg.curve")
+            page.locator(".card:has(svg.curve)").first.evaluate("(card) => card.scrollIntoView()")
             page.screenshot(path=curve)
             tab(page, 1)
             page.select_option("#language", "hi")
-            nobody = sorted(path for path in (dataset / "negatives").rglob("*.mp4"))[0]
-            _told(page, visits[0], nobody)
+            nobody = min((dataset / "negatives" / "no_ruler").glob("*.mp4"))
+            _told(page, {**visits[0], "infant_id": "B12"}, nobody)
             page.screenshot(path=refusal)
     return [result, curve, refusal]
 
