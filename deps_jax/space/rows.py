@@ -15,6 +15,7 @@ Dims = tuple[str | int, ...]  # its axes: the name of a width, or a number
 KERNEL = "kernel"  # the side of a kernel that every block chooses
 BLOCK = "block"  # the activation of the stage
 ACTIVATIONS = ("relu", "relu6", "h_swish")
+MOST_CHANNELS = 1_000_000  # of any width; more is a mistake
 
 _NORM = ("scale", "bias")
 
@@ -160,9 +161,15 @@ class Width:
         Args:
           sizes: Numbers of channels of the widths listed before, by name.
           expand: Expand ratio of the block.
+
+        Raises:
+          ValueError: If there are more than MOST_CHANNELS.
         """
-        times = expand if self.times == "expand" else self.times
-        return make_divisible(round(sizes[self.of] * times))
+        channels = sizes[self.of] * (expand if self.times == "expand" else self.times)
+        if not channels <= MOST_CHANNELS:
+            raise ValueError(f"width {self.name!r} of a block has {channels:g} channels, and at "
+                             f"most {MOST_CHANNELS} are allowed; give a smaller factor")
+        return make_divisible(round(channels))
 
 
 def steps(kernels: tuple[int, ...]) -> list[tuple[int, int]]:

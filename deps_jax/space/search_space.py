@@ -17,11 +17,11 @@ from functools import cached_property
 from typing import Any
 
 from deps_jax.space.block import INVERTED_RESIDUAL, Block, BlockForm
-from deps_jax.space.rows import ACTIVATIONS, make_divisible
+from deps_jax.space.rows import ACTIVATIONS, MOST_CHANNELS, make_divisible
 
 AXES = ("depths", "kernels", "expands", "widths")  # what a stage lists
 # Far above any network: a damaged number would fill the memory.
-MOST_BLOCKS, MOST_CHANNELS, MOST_TIMES = 1000, 1_000_000, 1000.0
+MOST_BLOCKS, MOST_TIMES = 1000, 1000.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Where a measurement stands among other infants: z-score and centile, the standard always named.
 
 Three standards, each where it holds:
-  INTERGROWTH-21st newborn size, by gestation at birth (24+0 to 42+6 weeks), on the day of birth;
+  INTERGROWTH-21st newborn size, by gestation at birth (24+0 to 42+6 weeks), on days 0 and 1;
   INTERGROWTH-21st postnatal growth, by postmenstrual age (27+0 to 64+0 weeks), for infants born
-    preterm, after the day of birth;
+    preterm, after day 1;
   WHO Child Growth Standards, by day of age, for infants born at term, and for those born preterm
     after 64 weeks, with the age since birth, not corrected (as the guidance of GIGS has it, doi
     10.1111/1471-0528.70159).

@@ -122,10 +122,12 @@ def read(folder: str | Path) -> dict[str, ListedFrame]:
         raise ValueError(f"{folder} holds no {FILE}; give the folder that annotation_frames wrote")
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return {row["file_name"]: ListedFrame(
-                row["file_name"], sealed.text_of(row["video"]), int(row["frame_index"]),
-                float(row["time_s"]), int(row["width"]), int(row["height"]))
-                for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
+        if any(None in row.values() for row in rows):
+            raise ValueError("a row ends early")
+        return {row["file_name"]: ListedFrame(
+            row["file_name"], sealed.text_of(row["video"]), int(row["frame_index"]),
+            float(row["time_s"]), int(row["width"]), int(row["height"])) for row in rows}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); write the frames again") from error
 

@@ -15,11 +15,14 @@ from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.data.load import Data
 from deps_jax.export.runtime import Preprocessing
+from deps_jax.search.latency import _latency
 from deps_jax.space.plain import from_plain, to_plain
+from deps_jax.space.rows import Width
 from deps_jax.space.subnet_text import decode
 from deps_jax.training.experiment import build_method
 from nurture_jax.network.backbones import from_description
 from nurture_jax.network.scaling import Scaling
+from nurture_jax.records import frame_list
 from nurture_jax.records.video import probe
 from nurture_jax.records.video_file import VideoError
 
@@ -66,6 +69,26 @@ def test_settings_of_another_type_are_told_by_name():
         build_method({"name": {}})
 
 
+def test_widths_of_a_block_without_bounds():
+    """Two large factors made an infinite number of channels."""
+    sizes = {"in": 8}
+    for factor in (1e308, float("nan"), 126_000):
+        with pytest.raises(ValueError, match=r"width 'wide' .* channels, and at most 1000000 are"):
+            Width("wide", "in", factor).resolve(sizes, 1.0)
+    assert Width("wide", "in", "expand").resolve(sizes, 6.0) == 48
+
+
+def test_a_latency_table_of_another_statistic():
+    with pytest.raises(ValueError, match=r"timings of 'call' have no 'gate'; make the table again"):
+        _latency({"call": {"p10_ms": 1.0}}, "call", "gate")
+
+
+def test_a_list_of_frames_that_ends_early(tmp_path):
+    (tmp_path / "frames.csv").write_text("file_name,video,frame_index,time_s,width,height\na.png\n")
+    with pytest.raises(ValueError, match=r"frames.csv is damaged \(a row ends early\); write the"):
+        frame_list.read(tmp_path)
+
+
 def test_what_a_card_says_of_pixels():
     for change in ({"std": (0.2, 0.0, 0.2)}, {"mean": (0.5,)}, {"short_side": 10**9},
                    {"mean": (1e300, 0.0, 0.0)}):
@@ -80,6 +103,10 @@ def test_archives_damaged_inside(tmp_path):
     (tmp_path / "a.npz").write_bytes(written.getvalue().replace(b"fortran", b"f\0rtran", 1))
     with pytest.raises(ValueError, match=r"a.npz is damaged \(.*\); copy it again"):
         load_state_dict(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:  # a part that NumPy does not know
+        archive.writestr("w.npy", b"no array")
+    with pytest.raises(ValueError, match=r"d.npz is damaged \(ValueError: w is no array\)"):
+        load_state_dict(tmp_path / "d.npz")
     with zipfile.ZipFile(tmp_path / "b.pth", "w") as archive:
         archive.writestr("a/data.pkl", pickle.dumps({"a": 1})[:-1])
     with pytest.raises(ValueError, match=r"b.pth is damaged"):

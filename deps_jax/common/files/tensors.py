@@ -52,7 +52,11 @@ class _Refused(ValueError):
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        tensors = {name: arrays[name] for name in arrays.files}
+    for name, value in tensors.items():  # NumPy gives what it does not know as bytes
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"{name} is no array")
+    return tensors
 
 
 def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:

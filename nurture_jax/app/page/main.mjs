@@ -13,7 +13,8 @@ const $ = (id) => document.getElementById(id);
 
 /**
  * What every view is given. `show(view, wish)` changes the view. A view sets `shown`: `again()`
- * gives the wish that draws it as it is, `leave()` ends what it has begun.
+ * gives the wish that draws it as it is, `leave()` ends what it has begun, `tab()` is called where its
+ * own tab is touched.
  */
 const app = {view: "measure", shown: {}, words: null, card: null, truth: null, ask: null, show,
   problemText};
@@ -67,10 +68,11 @@ function show(name, wish = {}) {
   VIEWS[name](app, $("main"), wish); // last, as it may scroll to what is to be read first
 }
 
-/** A view by its tab: the measurement as it was left, or the list of the children. */
+/** A view by its tab: the measurement as it was left, what follows it, or the list of children. */
 function open(view) {
   if (view !== "measure") show(view);
   else if (app.view !== "measure") show(view, measured);
+  else app.shown.tab?.();
 }
 
 /** Tells something above the view, with something that can be done about it. */

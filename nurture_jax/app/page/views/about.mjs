@@ -12,6 +12,7 @@ export function aboutView({words, card}, main) {
   main.append(el("section", {class: "card"}, el("h2", {}, say("about")),
     ...["about_1", "about_2", "about_3", kept].filter(Boolean)
       .map((name) => el("p", {}, say(name, {measures}))),
+    el("h3", {}, say("words")), ...["words_1", "words_2", "words_3"].map((name) => el("p", {}, say(name))),
     el("p", {class: "quiet"}, say("about_model", {hash: card.sha256.slice(0, 12), frames, size})),
     el("p", {}, el("a", {class: "link", href: "licences.txt", target: "_blank", rel: "noopener"}, say("licences")))));
 }

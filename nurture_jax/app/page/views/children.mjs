@@ -51,7 +51,8 @@ function childCard(app, main, kept) {
           app.show("measure", {typed: typedOf(kept)})}, say("next_visit")),
         el("button", {type: "button", onclick: () => app.show("children")}, say("back")))),
     el("section", {class: "card"}, curves.length ? [...curves.map(([measure, drawn]) => [
-      el("h3", {}, say("curve_of", {measure: words.truth.measures.all[measure].label})), drawn]).flat(),
+      el("h3", {}, say("curve_of", {measure: words.truth.measures.all[measure].label,
+        unit: words.truth.measures.all[measure].unit})), drawn]).flat(),
     el("p", {class: "quiet"}, say("curve_legend"))] : el("p", {}, say("curve_needs"))),
     el("div", {class: "actions"}, el("button", {type: "button", id: "export-child",
       onclick: () => offer(`nurture_child.json`, "application/json", JSON.stringify(kept, null, 1))},

@@ -53,7 +53,6 @@ export function curve({say, truth, number}, child, measure) {
     svg("text", {x: x(day), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle"}, number(day))),
   svg("line", {class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM}),
   svg("text", {x: WIDTH - RIGHT, y: HEIGHT - 3, "text-anchor": "end"}, say("age_axis")),
-  svg("text", {x: 4, y: HEIGHT - 3}, unit),
   lines.map(([z, line]) => [
     svg("path", {class: z === 0 ? "z0" : Math.abs(z) === 3 ? "outer" : "inner", d: path(line)}),
     svg("text", {x: WIDTH - RIGHT + 4, y: y(line[line.length - 1][1]) + 4}, number(z))]).flat(),

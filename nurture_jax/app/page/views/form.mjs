@@ -46,6 +46,7 @@ export function childForm(words, scale, typed = {}) {
   };
   const needed = mustBeTold(truth, scale);
   const lengths = scale.lengths_cm.join(", ");
+  const usualCm = truth.measures.default_reference_cm;
   const ruler = number("reference_cm", {"aria-required": String(needed)});
   const element = el("section", {class: "card"}, el("h2", {}, say("about_child")),
     el("p", {class: "hint"}, say(needed ? "all_but_reference" : "all_optional")),
@@ -56,13 +57,14 @@ export function childForm(words, scale, typed = {}) {
       field("birth_date", "", birthDate), field("age_days", say("days"), age),
       el("fieldset", {class: "wide"}, el("legend", {}, say("sex")),
         el("div", {class: "choices"}, sexes)),
-      el("fieldset", {}, el("legend", {}, say("gestational_age_days")),
-        el("div", {class: "pair"}, weeks, "+", days), el("small", {},
-          `${say("weeks")} + ${say("days")}`), wrongs.gestational_age_days),
+      el("fieldset", {}, el("legend", {},
+        `${say("gestational_age_days")} (${say("weeks")} + ${say("days")})`),
+      el("div", {class: "pair"}, weeks, "+", days), wrongs.gestational_age_days),
       field("birth_weight_g", say("grams"),
         number("birth_weight_g")),
       el("div", {class: "wide"}, field("reference_cm", say("centimetres"), ruler,
-        say("reference_hint", {lengths})))));
+        [say("reference_hint", {lengths}), !needed && say("reference_usual", {length: usualCm})]
+          .filter(Boolean).join(" ")))));
 
   const at = (name) => element.querySelector(`#${name}`);
   const usual = {reference_cm: scale.lengths_cm.length === 1 ? String(scale.lengths_cm[0]) : ""};
@@ -101,14 +103,18 @@ function readVisit({say, truth}, inputs, wrongs, {sex, needed}) {
     const {value, code} = typedGestation(weeks.value, days.value);
     days.setAttribute("aria-invalid", String(Boolean(code)));
     // Of completed weeks "weeks?" would be no hint.
-    const problem = value !== null && outside(truth, {...ranges.gestational_age_days, mistakes: []},
-      value);
-    tell("gestational_age_days", problem ? about(weeksText(truth, value), problem)
+    const allowed = ranges.gestational_age_days;
+    const problem = value !== null && outside(truth, {...allowed, mistakes: []}, value);
+    const [text, low, high] = [value, allowed.low, allowed.high].map((day) => weeksText(truth, day));
+    tell("gestational_age_days", problem ? say("gestation_outside", {value: text, low, high})
       : code && say(code, {weeks: weeks.value.trim(), days: days.value.trim()}));
     return value;
   };
   const byDate = ageOf(inputs.birth_date.value);
   tell("birth_date", byDate < 0 ? say("birth_date_future") : "");
+  if (!inputs.age_days.value.trim() && byDate !== null && byDate >= 0) {
+    inputs.age_days.value = String(byDate); // a date of birth is not left unused
+  }
   const visit = {
     age_days: number("age_days", (age) => age === null || byDate === null || byDate < 0
       || Math.abs(byDate - age) <= truth.measures.near_days ? ""

@@ -20,7 +20,8 @@ const LOADED_ANEW = ["altered_model", "no_model", "no_number"];
 
 /**
  * wish: {typed: what the form holds, film: whether to look at the video first, problem: what is
- * told, held: its video, file: a video to begin with}, or {record, known, unread} to show a result.
+ * told, held: a video to go on with, first: what has to be corrected before, file: a video to begin
+ * with}, or {record, known, unread, held} to show a result.
  */
 export function measureView(app, main, wish) {
   if (wish.record) {
@@ -30,15 +31,22 @@ export function measureView(app, main, wish) {
   const {say} = app.words;
   const form = childForm(app.words, scaleOf(app.card), wish.typed);
   const message = el("div", {role: "alert"});
+  const waiting = el("div", {role: "alert", class: "waiting"}); // stays in view while fields are mended
   const choose = el("input", {type: "file", accept: "video/*", id: "file",
     onchange: () => choose.files[0] && begin(choose.files[0])});
   const record = el("button", {type: "button", class: "main", id: "record",
     onclick: film}, say("record"));
   const capture = el("section", {class: "card"}, el("h2", {}, say("video")),
     el("p", {class: "hint"}, say("video_hint")),
+    app.card.clip.fit === "crop" && el("p", {class: "hint"}, say("video_hint_square")),
     el("div", {class: "actions"}, record,
       el("label", {class: "button", for: "file"}, say("choose"), choose)), message);
-  main.append(form.element, capture);
+  choose.addEventListener("keydown", (event) => { // as a button would
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    choose.click();
+  });
+  main.append(form.element, capture, waiting);
   const again = () => ({typed: form.typed()});
   app.shown = {again};
 
@@ -62,12 +70,18 @@ export function measureView(app, main, wish) {
     const known = form.read();
     choose.value = ""; // so that the same file can be chosen again
     if (known) {
+      waiting.replaceChildren();
       progress(app, capture, file, known);
       return;
     }
     // The video is not lost for a field that has to be corrected.
-    app.shown = {again};
-    message.replaceChildren(el("p", {}, say("fields_first")), goOn(file));
+    goOnFirst("fields_first", file);
+  }
+
+  function goOnFirst(first, held) {
+    app.shown = {again: () => ({typed: form.typed(), held, first})};
+    message.replaceChildren();
+    waiting.replaceChildren(el("p", {}, say(first)), goOn(held));
   }
 
   function goOn(file) {
@@ -77,6 +91,8 @@ export function measureView(app, main, wish) {
 
   if (wish.file) begin(wish.file);
   if (wish.film) capture.scrollIntoView({block: "end"});
+  if (wish.first) goOnFirst(wish.first, wish.held);
+  if (wish.first === "length_first") form.element.querySelector("#reference_cm").focus();
   if (!wish.problem) return;
   message.replaceChildren(...problemParts(app, wish.problem),
     ...OF_FIELDS.includes(wish.problem.code) ? [goOn(wish.held)] : []);
@@ -125,7 +141,7 @@ async function progress(app, host, file, known) {
   };
   try {
     const found = await estimate(app, file, known, steps);
-    if (!signal.aborted) app.show("measure", {...found, known});
+    if (!signal.aborted) app.show("measure", {...found, known, held: file});
   } catch (problem) {
     if (!signal.aborted) app.show("measure", {typed: known.typed, problem, held: file});
   } finally {
