@@ -73,11 +73,11 @@ function adviceCard(words, {found: {advice}, visit}) {
 /** Whose result it is, as it was typed: a wrong entry is seen before the visit is kept. */
 function childText({say, truth, number}, {infant_id: id, visit}) {
   const {age_days: age, sex, gestational_age_days: gestation, birth_weight_g: weight} = visit;
-  const known = [id, age !== null && `${say("age_days")} ${number(age)} ${say("days")}`,
-    sex && say(sex === "F" ? "girl" : "boy"),
-    gestation !== null && `${say("gestational_age_days")} ${weeksText(truth, gestation)}`,
-    weight !== null && `${say("birth_weight_g")} ${number(weight)} ${say("grams")}`,
-    `${say("reference_cm")} ${number(toldCm(truth, visit))} ${say("centimetres")}`];
+  const known = [id, sex && say(sex === "F" ? "girl" : "boy"),
+    age !== null && `${number(age)} ${say("days")}`,
+    gestation !== null && say("born_at", {gestation: weeksText(truth, gestation)}),
+    weight !== null && say("weight_at_birth", {weight: number(weight)}),
+    `${say("frame_ruler")} ${number(toldCm(truth, visit))} ${say("centimetres")}`];
   return known.filter(Boolean).join(", ");
 }
 
