@@ -32,7 +32,7 @@ export function measureView(app, main, wish) {
   const form = childForm(app.words, scaleOf(app.card), wish.typed);
   const message = el("div", {role: "alert"});
   const waiting = el("div", {role: "alert", class: "waiting"}); // stays in view while fields are mended
-  const choose = el("input", {type: "file", accept: "video/*", id: "file",
+  const choose = el("input", {type: "file", accept: "video/*", id: "file", hidden: true,
     onchange: () => choose.files[0] && begin(choose.files[0])});
   const record = el("button", {type: "button", class: "main", id: "record",
     onclick: film}, say("record"));
@@ -40,12 +40,8 @@ export function measureView(app, main, wish) {
     el("p", {class: "hint"}, say("video_hint")),
     app.card.clip.fit === "crop" && el("p", {class: "hint"}, say("video_hint_square")),
     el("div", {class: "actions"}, record,
-      el("label", {class: "button", for: "file"}, say("choose"), choose)), message);
-  choose.addEventListener("keydown", (event) => { // as a button would
-    if (event.key !== "Enter") return;
-    event.preventDefault();
-    choose.click();
-  });
+      el("button", {type: "button", id: "choose", onclick: () => choose.click()}, say("choose"))),
+    choose, message);
   main.append(form.element, capture, waiting);
   const again = () => ({typed: form.typed()});
   app.shown = {again};
