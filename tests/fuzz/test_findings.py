@@ -12,6 +12,7 @@ from make_videos import write_video
 from tiny_spaces import TINY
 
 from deps_jax.common.command.settings import build_settings
+from deps_jax.common.files import checksums
 from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.data.load import Data
 from deps_jax.export.runtime import Preprocessing
@@ -111,6 +112,22 @@ def test_archives_damaged_inside(tmp_path):
         archive.writestr("a/data.pkl", pickle.dumps({"a": 1})[:-1])
     with pytest.raises(ValueError, match=r"b.pth is damaged"):
         load_state_dict(tmp_path / "b.pth")
+
+
+def test_a_pickle_of_gigabytes_in_four_bytes(tmp_path):
+    """pickle made a list as long as a number that was changed: the system ended the process."""
+    source = zipfile.ZipFile(io.BytesIO(_torch_pickle()))
+    pickled = source.read("archive/data.pkl")
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as target:
+        target.writestr("archive/data.pkl", pickled[:-1] + b"r\xff\xff\xff\x7f.")
+        target.writestr("archive/data/0", source.read("archive/data/0"))
+    with pytest.raises(ValueError, match=r"a.pth is damaged \(ValueError: it puts value 214748"):
+        load_state_dict(tmp_path / "a.pth")
+
+
+def test_a_list_of_checksums_with_a_name_that_cannot_be(tmp_path):
+    (tmp_path / checksums.LIST).write_text(f"{'0' * 64}  a\0b\n")
+    assert checksums.damage(tmp_path) == "SHA256SUMS is damaged"
 
 
 def test_a_tensor_outside_of_its_data(tmp_path):

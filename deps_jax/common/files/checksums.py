@@ -8,7 +8,7 @@ from pathlib import Path
 from deps_jax.common.files import sealed
 
 LIST = "SHA256SUMS"
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^\0]+)")  # no name of a file holds a NUL
 
 
 def write(folder: Path, hashes: dict[str, str]) -> None:

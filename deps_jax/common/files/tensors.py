@@ -4,8 +4,10 @@ PyTorch is not needed, and no code out of a pickle is run.
 """
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +21,7 @@ _STORAGE_DTYPES = {
     "LongStorage": np.int64, "IntStorage": np.int32, "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")  # operations of pickle
 
 
 def load_state_dict(path: str | Path) -> dict[str, np.ndarray]:
@@ -68,8 +71,9 @@ def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         if len(names) != 1:
             raise _Refused(f"{path} holds no PyTorch state dict; it needs one data.pkl inside")
         folder = names[0][: -len("data.pkl")]
-        with archive.open(_stored(archive, names[0])) as pickled:
-            content = _TensorUnpickler(pickled, archive, folder).load()
+        pickled = archive.read(_stored(archive, names[0]))
+        _check_memo(pickled)
+        content = _TensorUnpickler(io.BytesIO(pickled), archive, folder).load()
     if not isinstance(content, dict):
         raise _Refused(f"{path} holds a {type(content).__name__}, not a state dict; save "
                          f"model.state_dict()")
@@ -84,6 +88,17 @@ def _stored(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
         raise _Refused(f"{archive.filename} holds {name} compressed, which torch.save does not "
                        f"write; save it again with torch.save")
     return part
+
+
+def _check_memo(pickled: bytes) -> None:
+    """Raises ValueError for a memo that is larger than what is pickled could ever fill.
+
+    pickle makes a list as long as the largest number that is put into it: of four changed bytes, 64
+    gigabytes.
+    """
+    for operation, number, _ in pickletools.genops(pickled):
+        if operation.name in _PUTS and number > len(pickled):
+            raise ValueError(f"it puts value {number} into a memo, and has {len(pickled)} bytes")
 
 
 class _TensorUnpickler(pickle.Unpickler):
