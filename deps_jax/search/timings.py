@@ -115,6 +115,11 @@ def check_table(table: Mapping[str, Any], path: Path) -> None:
     _check_latencies(table["latencies"], path)
     _check_plan(table["question"])
     _check_device(table["device"], path)
+    if table["statistic"] not in STATISTICS:
+        raise ValueError(f"its statistic is {table['statistic']!r}, not one of "
+                         f"{', '.join(STATISTICS)}")
+    if not table["held_out"]:
+        raise ValueError("it has no network that was held out")
     for record in table["held_out"]:
         build_settings(_HeldOut, record, "held_out")
     if not all(_is_number(factor) for factor in (table["scale"], *table["factors"].values())):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz_deps import _torch_pickle
+from fuzz_deps import _timings, _torch_pickle
 from make_videos import write_video
 from tiny_spaces import TINY
 
@@ -16,7 +16,7 @@ from deps_jax.common.files import checksums
 from deps_jax.common.files.tensors import load_state_dict
 from deps_jax.data.load import Data
 from deps_jax.export.runtime import Preprocessing
-from deps_jax.search.latency import _latency
+from deps_jax.search.latency import LatencyTable, TimingPlan
 from deps_jax.space.plain import from_plain, to_plain
 from deps_jax.space.rows import Width
 from deps_jax.space.subnet_text import decode
@@ -79,9 +79,17 @@ def test_widths_of_a_block_without_bounds():
     assert Width("wide", "in", "expand").resolve(sizes, 6.0) == 48
 
 
-def test_a_latency_table_of_another_statistic():
-    with pytest.raises(ValueError, match=r"timings of 'call' have no 'gate'; make the table again"):
-        _latency({"call": {"p10_ms": 1.0}}, "call", "gate")
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"statistic": "gate"}, r"its statistic is 'gate', not one of .*\); make it again"),
+    ({"held_out": []}, r"it has no network that was held out\); make it again")])
+def test_a_latency_table_without_what_it_is_made_of(tmp_path, change, sentence):
+    plan = TimingPlan(TINY, TINY.resolution)
+    LatencyTable.fit(plan, json.loads(json.dumps(_timings(plan)))).save(tmp_path / "t.json")
+    table = json.loads((tmp_path / "t.json").read_text())
+    del table["seal"]
+    (tmp_path / "t.json").write_text(json.dumps(table | change))
+    with pytest.raises(ValueError, match=sentence):
+        LatencyTable.load(tmp_path / "t.json")
 
 
 def test_a_list_of_frames_that_ends_early(tmp_path):
