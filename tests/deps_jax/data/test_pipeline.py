@@ -257,12 +257,10 @@ def imagenet(tmp_path_factory):
                 builder=self, features=features.FeaturesDict(fields))
 
         def _split_generators(self, _):
-            return {"train": self._examples(30), "validation": self._examples(12)}
+            return {"train": self._generate_examples(30),
+                    "validation": self._generate_examples(12)}
 
-        def _generate_examples(self):
-            raise NotImplementedError
-
-        def _examples(self, count):
+        def _generate_examples(self, count):
             for number in range(count):
                 yield str(number), made(number)
 

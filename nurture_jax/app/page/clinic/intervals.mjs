@@ -35,24 +35,28 @@ export function bounds(truth, factors, visit, estimates) {
   }));
 }
 
+/** The names of the inputs that a visit lacks. */
+export function lackedInputs({measures}, visit) {
+  return measures.tabular.filter((name) => visit[name] === null || visit[name] === "");
+}
+
 /** Which inputs a visit lacks, and what that costs, one sentence each. */
 export function lacked(truth, factors, visit) {
   const {texts, inputs} = truth.rules;
   const needed = truth.groups.infants_to_rely_on;
-  return truth.measures.tabular.filter((name) => visit[name] === null || visit[name] === "")
-    .map((name) => {
-      const input = inputs[name];
-      const infants = factors.lacking[name] ?? 0;
-      const ofBirthWeight = name === "birth_weight_g";
-      if (!ofBirthWeight && infants < needed) {
-        return said(texts.lacks_untried, {input, infants, needed});
-      }
-      const cost = ofBirthWeight ? widthWithout(truth, factors)
-        : calibratedCost(truth, factors, visit, name);
-      if (!cost) return said(texts.lacks_unmeasured, {input});
-      return said(ofBirthWeight ? texts.lacks_cost : texts.lacks_calibrated,
-        {input, percent: signed(whole(100 * (cost - 1)) + 0, 0)});
-    });
+  return lackedInputs(truth, visit).map((name) => {
+    const input = inputs[name];
+    const infants = factors.lacking[name] ?? 0;
+    const ofBirthWeight = name === "birth_weight_g";
+    if (!ofBirthWeight && infants < needed) {
+      return said(texts.lacks_untried, {input, infants, needed});
+    }
+    const cost = ofBirthWeight ? widthWithout(truth, factors)
+      : calibratedCost(truth, factors, visit, name);
+    if (!cost) return said(texts.lacks_unmeasured, {input});
+    return said(ofBirthWeight ? texts.lacks_cost : texts.lacks_calibrated,
+      {input, percent: signed(whole(100 * (cost - 1)) + 0, 0)});
+  });
 }
 
 /**

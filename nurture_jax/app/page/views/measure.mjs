@@ -50,6 +50,7 @@ export function measureView(app, main, wish) {
     message.replaceChildren();
     if (!form.read()) return;
     record.disabled = true;
+    waiting.hidden = true; // what it holds is there again where filming is given up
     const stop = new AbortController();
     app.shown = {again, leave: () => stop.abort()};
     try {
@@ -59,6 +60,7 @@ export function measureView(app, main, wish) {
       message.replaceChildren(...problemParts(app, error));
     } finally {
       record.disabled = false;
+      waiting.hidden = false;
     }
   }
 

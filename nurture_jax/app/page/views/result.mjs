@@ -3,8 +3,9 @@
 import {assessment, measureText} from "../clinic/assessment.mjs";
 import {listed} from "../clinic/advice.mjs";
 import {failures} from "../clinic/checks.mjs";
-import {said, signed} from "../clinic/numbers.mjs";
 import {weeksText} from "../clinic/growth.mjs";
+import {lackedInputs} from "../clinic/intervals.mjs";
+import {said, signed} from "../clinic/numbers.mjs";
 import {scaleOf, toldCm} from "../clinic/scale.mjs";
 import {el, offer, svg} from "../dom.mjs";
 import {bundle} from "../exports/fhir.mjs";
@@ -56,7 +57,7 @@ function inWords({words, card}, {visit, estimates, earlier}) {
 
 function adviceCard(words, {found: {advice}, visit}) {
   const {say, truth, grouped} = words;
-  const lacking = truth.measures.tabular.filter((name) => visit[name] === null || visit[name] === "");
+  const lacking = lackedInputs(truth, visit);
   return el("section", {class: `card line ${advice.lineName}`, "aria-label": say("result")},
     el("h2", {id: "line"}, advice.line),
     advice.reasons.length > 0 && el("ul", {}, advice.reasons.map((each) => el("li", {}, grouped(each)))),
