@@ -66,7 +66,7 @@ WINGS = {
         "report": "reference_card facts flow content model_card plots page report side_by_side",
         "runs": "calibration inference ablation size_ablation once_comparison observed other_data "
                 "evaluate_run drawn predict predict_table gate_test ruler_test bench",
-        "deploy": "file_model card graph clip_latency compared export compressed",
+        "deploy": "file_model card graph clip_latency compared export compressed file_bench",
         "predict_file": "__main__",
         "app": "handed_over packages serve build",
     },

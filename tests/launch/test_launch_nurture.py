@@ -380,11 +380,12 @@ def test_ablation_in_two_parts_collected_by_a_third(data, tmp_path):
         assert code == 2 and message in err
 
 
-def test_benchmark_prints_four_figures(monkeypatch):
+def test_benchmark_prints_its_figures(monkeypatch):
     for name, value in {"FPS": 5, "SECONDS": 2, "WIDTH": 64, "HEIGHT": 32}.items():
         monkeypatch.setattr(bench, name, value)
     code, out, err = launch_here("bench_nurture", *CONFIG[:2])
     assert code == 0, err
     assert [line.split("  ")[1] for line in out.splitlines()[1:]] == [
-        "decoding", "file to estimate", "reading the cache", "training step"]
+        "decoding", "file to estimate", "reading the cache", "training step",
+        "fp32 file, one clip", "int8 file, one clip"]
     assert "2 clips a step, 2 cpu device(s)" in out
