@@ -113,7 +113,8 @@ class Failure:
     advice: str
 
     def __str__(self) -> str:
-        return (f"{self.reason} ({self.measured:.3g} {self.unit}, limit {self.limit:g}): "
+        bound = "at least" if self.measured < self.limit else "at most"
+        return (f"{self.reason} ({self.measured:.3g} {self.unit}, {bound} {self.limit:g}): "
                 f"{self.advice}")
 
 

@@ -208,7 +208,7 @@ def test_a_refusal_tells_what_was_measured_as_python_does(page, model, tmp_path)
     fill(page)
     answer(page, video)
     [failure] = by_python(model, video)[0].failures
-    assert f"({failure.measured:.3g} {failure.unit}, limit {failure.limit:g})" in str(failure)
+    assert f"({failure.measured:.3g} {failure.unit}, at least {failure.limit:g})" in str(failure)
     said = f"(measured {failure.measured:.3g} {failure.unit}, at least {failure.limit:g} needed)"
     assert said in page.inner_text("[data-check=too_short]")
     assert "(measured 1.2 s, at least 1.5 needed)" in page.inner_text("main")

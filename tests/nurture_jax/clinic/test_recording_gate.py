@@ -54,6 +54,7 @@ def test_light():
     assert checks(look((frames * 0.2).astype(np.uint8))) == ["too_dark"]
     bright = (255 - (255 - frames.astype(float)) * 0.15).astype(np.uint8)
     assert checks(look(bright)) == ["too_bright"]
+    assert "grey of 255, at most 225)" in str(look(bright).failures[0])
 
 
 def test_blur_at_any_contrast_and_in_spite_of_noise():
@@ -80,7 +81,7 @@ def test_too_short():
     failure, = look(duration_s=0.8).failures
     assert (failure.check, failure.measured, failure.limit, failure.unit) \
         == ("too_short", 0.8, Limits().least_duration_s, "s")
-    assert "the video is too short (0.8 s, limit 1.5)" in str(failure)
+    assert "the video is too short (0.8 s, at least 1.5)" in str(failure)
     assert look(duration_s=1.499).accepted  # 1.5 s in a container of whole milliseconds
 
 

@@ -61,7 +61,7 @@ def test_the_sentence_names_both_lengths(scale):
     measured = {"duration_s": 3, "brightness": 100, "sharpness": 1, "reference_cm": 60.0,
                 "reference_looks_cm": 31.2}
     (failure,) = failures(measured, Limits(), "crop", None, scale)
-    assert "does not look as long as was told (31.2 cm by the baby beside it, limit 5" in str(
+    assert "does not look as long as was told (31.2 cm by the baby beside it, at least 5" in str(
         failure)
 
 

@@ -88,7 +88,7 @@ def test_one_row_a_visit(written, parts):
         assert row["gate"] == "accepted"
     assert rows[-1]["gate"] == "rejected" and rows[-1]["weight_g_estimated"] == ""
     assert rows[-1]["age_days"] == str(TEST[4].age_days)
-    assert "it is too dark (20 grey, limit 40): light; too short" in rows[-1]["gate_reasons"]
+    assert "it is too dark (20 grey, at least 40): light; too short" in rows[-1]["gate_reasons"]
 
 
 def test_a_standard_is_named_on_every_z_score(written):

@@ -315,8 +315,8 @@ def test_without_reference_object(run, video):
     cells[2:6, 1:7] = 1
     found = seeing(run, cells)(video, **KNOWN)
     assert found.assessment is None and found.audit["estimate"] is None
-    assert text(found) == ("no estimate:\n  no reference object was seen (0 % of the frames, limit "
-                           "50): lay the ruler beside the baby, where nothing covers it")
+    assert text(found) == ("no estimate:\n  no reference object was seen (0 % of the frames, at "
+                           "least 50): lay the ruler beside the baby, where nothing covers it")
     assert found.audit["gate"]["measured"]["reference_frames"] == 0
     assert found.audit["gate"]["failures"][0]["check"] == "reference_not_seen"
     cells[2:6, 6] = 2
@@ -328,7 +328,7 @@ def test_a_rejected_recording_has_reasons_and_no_estimate(run, video):
         calibration.load(run), limits=dataclasses.replace(LENIENT, least_duration_s=60)))
     found = strict(video, **KNOWN)
     assert found.assessment is None and found.audit["estimate"] is None
-    assert text(found).startswith("no estimate:\n  the video is too short (2 s, limit 60): ")
+    assert text(found).startswith("no estimate:\n  the video is too short (2 s, at least 60): ")
 
 
 @pytest.mark.parametrize(("known", "sentence"), [
