@@ -46,7 +46,7 @@ def main(_):
                   f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)")
         if "files" in TIMED.value:
             for file in time_files(config, Path(folder), THREADS.value):
-                print(f"  {file.precision} file, one clip  {1e-3 * file.clip_ms:6.2f} s without "
+                print(f"  {file.precision} file, one clip  {file.clip_ms:6.1f} ms without "
                       f"decoding, {file.size_bytes / 1e6:.2f} MB, {THREADS.value} thread(s)")
 
 
