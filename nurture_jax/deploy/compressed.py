@@ -49,7 +49,7 @@ class Row:
         calibrate for one.
       megabytes: Size of the file in 10^6 bytes; nan for the network.
       clip_ms: Milliseconds for a clip on this machine, one thread, without decoding; nan as above.
-      visits: A row for each: infant_id, visit_id and the absolute error of the weight in g.
+      visits: A row for each: family, infant_id, visit_id and the absolute error of the weight in g.
     """
 
     form: str
@@ -105,11 +105,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def difference(rows: Sequence[Row], form: str) -> Number:
-    """Error of the weight of a form minus the network's, of the same visits, means over seeds."""
-    own, network = (uncertainty.mean_over_runs(
-        [uncertainty.errors_by_visit(row.visits, "weight_g") for row in rows if row.form == each])
-        for each in (form, NETWORK))
-    return uncertainty.paired_difference(own, network)
+    """Error of the weight of a form minus the network's, of the same visits and the same runs."""
+    own, network = ([uncertainty.errors_by_visit(row.visits, "weight_g") for row in rows
+                     if row.form == each] for each in (form, NETWORK))
+    return uncertainty.difference_of_runs(own, network, same_runs=True)
 
 
 def _measured(run: Path, seed: int) -> list[Row]:
@@ -141,8 +140,10 @@ def _row(form: str, seed: int, observe: Observe, sources: dict[str, ClipSource],
     factors = intervals.calibrate(*_estimates(observe, sources[calibrating(sources)], batch_size))
     seen, _ = _estimates(observe, sources["test"], batch_size)
     weight = seen.of(WEIGHT.name)
-    visits = [{"infant_id": visit.infant_id, "visit_id": visit.visit_id, "weight_g": float(error)}
-              for visit, error in zip(seen.visits, np.abs(weight.error), strict=True)
+    visits = [{"family": family, "infant_id": visit.infant_id, "visit_id": visit.visit_id,
+               "weight_g": float(error)}
+              for family, visit, error in zip(seen.families.tolist(), seen.visits,
+                                              np.abs(weight.error), strict=True)
               if np.isfinite(error)]
     coverage = next((row.by_infant.value for row in covered(factors, seen)
                      if row.measure == WEIGHT.name and row.by == EVERYBODY), math.nan)

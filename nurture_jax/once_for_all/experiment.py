@@ -263,10 +263,15 @@ def read_scaling(folder: Path) -> Scaling:
 
 
 def load_params(recipe: Recipe, settings: OnceForAll, folder: Path) -> dict:
-    """Parameters of the newest state of a run, without what only training has.
+    """Parameters of the last state of a run, without what only training has.
 
     Raises:
-      ValueError: If there is no checkpoint, or it is of another network.
+      ValueError: If there is no checkpoint, it is of another network, or the training has not
+        ended: for half of it no subnet is trained.
     """
+    step = saved(folder).latest_step()
+    if step is not None and step < recipe.total:
+        raise ValueError(f"the training in {folder} has done {step} of {recipe.total} steps; run "
+                         f"launch.train_nurture_once with that --workdir again until it ends")
     shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), recipe, settings))
     return own(saved(folder).restore_part({"params": shapes.params})["params"])

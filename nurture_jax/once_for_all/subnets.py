@@ -188,11 +188,14 @@ class TrainedOnce:
                         settings.training.eval_batch_size)
             state = TrainState(jnp.asarray(recipe.total_steps), variables["params"],
                                variables["batch_stats"], ())
-            best(recipe.total_steps, state)
+            # Last layers that all networks share fit none of them, so there is no choice by the few
+            # visits of validation between those and the ones that are fitted to this network.
             if settings.refit.epochs:
                 train = dataclasses.replace(self.sources["train"], exact=False)
                 refit_once(settings.refit, recipe, state, train, best,
                            jax.random.key(settings.seed))
+            else:
+                best(recipe.total_steps, state)
         return best.errors
 
 

@@ -22,7 +22,7 @@ from deps_jax.common.statistics.intervals import Number
 from nurture_jax.evaluation.baselines import TABULAR_ONLY
 from nurture_jax.evaluation.estimates import measured
 from nurture_jax.evaluation.quantiles import shares
-from nurture_jax.evaluation.uncertainty import mean_of
+from nurture_jax.evaluation.uncertainty import difference_of_means
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.records.visit import Visit
 
@@ -65,8 +65,8 @@ class Row:
       accepted: Share of the visits that each run accepts, by run.
       mae: Mean absolute errors of the common visits by measure, one for each run.
       coverage: Share of the common visits, by infant, that intervals hold; the same.
-      farther: Mean absolute error of the weight in g minus that of the first method, the mean over
-        runs of each visit first; None for the first.
+      farther: Mean absolute error of the weight in g minus that of the first method, with an
+        interval for other infants and other seeds; None for the first.
       minus_table: Of each run, see `Seen`; empty for parts of the visits.
     """
 
@@ -208,12 +208,13 @@ def _row(name: str, part: str, runs: Sequence[Seen], first: Sequence[Seen] | Non
          rows: np.ndarray, common: np.ndarray, infants: np.ndarray) -> Row:
     inside = rows & common
     weight = LABELS.index(WEIGHT.name)
-    absolute = lambda group: np.mean([np.abs(each.error[:, weight]) for each in group], axis=0)
     farther = None
     if first is not None:
-        apart = absolute(runs) - absolute(first)
-        known = inside & np.isfinite(apart)
-        farther = mean_of(infants[known], apart[known]) if known.any() else None
+        ours, theirs = (np.abs([each.error[:, weight] for each in group])
+                        for group in (runs, first))
+        known = inside & np.isfinite(ours).all(0) & np.isfinite(theirs).all(0)
+        if known.any():
+            farther = difference_of_means(ours[:, known], theirs[:, known], infants[known])
     return Row(
         name, part, len(runs), int(rows.sum()), int(inside.sum()),
         [float(each.accepted[rows].mean()) for each in runs],

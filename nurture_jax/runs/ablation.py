@@ -63,8 +63,8 @@ class Outcome:
       seed: Seed of the run; None for a baseline.
       mae: Mean absolute errors by measure, each in its unit; nan for one that was never taken.
       relative_error_percent: Mean relative error of the weight.
-      visits: A row for each: infant_id, visit_id, and the absolute error of every measure in its
-        unit, None where it is not known.
+      visits: A row for each: family (`Estimates.families`), infant_id, visit_id, and the absolute
+        error of every measure in its unit, None where it is not known.
     """
 
     variant: str
@@ -142,8 +142,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
     """How much nearer than REFERENCE each variant is in weight; negative is nearer.
 
-    Absolute errors in g, the same visits: the mean over seeds of every visit first, then the
-    difference, then its mean, with an interval from drawing infants. Empty without REFERENCE.
+    Absolute errors in g of the same visits, with an interval for other infants and other seeds,
+    see `uncertainty.difference_of_means`. Empty without REFERENCE.
 
     Raises:
       ValueError: If runs were tested on different visits.
@@ -155,9 +155,10 @@ def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
 
 def minus(group: Sequence[Outcome], reference: Sequence[Outcome]) -> Number:
     """Absolute error of the weight in g of one variant minus that of another, see `differences`."""
-    errors, others = _by_visit(group), _by_visit(reference)
-    _check_same(group, errors, others)
-    return uncertainty.paired_difference(errors, others)
+    ours, theirs = ([uncertainty.errors_by_visit(each.visits, WEIGHT.name) for each in runs]
+                    for runs in (group, reference))
+    check_same([*ours, *theirs], f"{group[0].variant!r} and {reference[0].variant!r}")
+    return uncertainty.difference_of_runs(ours, theirs)
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -193,21 +194,13 @@ def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return groups
 
 
-def _by_visit(group: Sequence[Outcome]) -> uncertainty.ByVisit:
-    """Absolute errors of the weight in g by infant and visit, the mean over the runs."""
-    runs = [uncertainty.errors_by_visit(each.visits, WEIGHT.name) for each in group]
+def check_same(runs: Sequence[uncertainty.ByVisit], what: str) -> None:
+    """Raises ValueError unless all runs were tested on the same visits."""
     for run in runs:
-        _check_same(group, run, runs[0])
-    return uncertainty.mean_over_runs(runs)
-
-
-def _check_same(group: Sequence[Outcome], some: Mapping, others: Mapping) -> None:
-    """Raises ValueError unless both have the same visits."""
-    if different := some.keys() ^ others.keys():
-        infant, visit = min(different)
-        raise ValueError(f"visit {infant}/{visit} was tested in some runs of {group[0].variant!r} "
-                         f"and {REFERENCE!r}, not in all; the data set has changed, so use another "
-                         f"--workdir")
+        if different := run.keys() ^ runs[0].keys():
+            _, infant, visit = min(different)
+            raise ValueError(f"visit {infant}/{visit} was tested in some runs of {what}, not in "
+                             f"all; the data set has changed, so use another --workdir")
 
 
 def _changed(config: Mapping, name: str, seed: int) -> dict:
@@ -270,9 +263,10 @@ def errors_of(name: str, seed: int | None, estimates: Estimates) -> Outcome:
     errors, weight = np.abs(estimates.mean - estimates.truth), estimates.of(WEIGHT.name)
     mae = {measure: float(np.nanmean(column)) if np.isfinite(column).any() else math.nan
            for measure, column in zip(LABELS, errors.T, strict=True)}
-    visits = [{"infant_id": visit.infant_id, "visit_id": visit.visit_id,
+    visits = [{"family": family, "infant_id": visit.infant_id, "visit_id": visit.visit_id,
                **{measure: float(error) if np.isfinite(error) else None
                   for measure, error in zip(LABELS, row, strict=True)}}
-              for visit, row in zip(estimates.visits, errors, strict=True)]
+              for family, visit, row in zip(estimates.families.tolist(), estimates.visits, errors,
+                                            strict=True)]
     relative = np.abs(weight.error) / weight.truth
     return Outcome(name, seed, mae, float(100 * np.mean(relative[weight.known])), visits)

@@ -8,8 +8,10 @@
 
 The cost is that of `deps_jax.comparison`: multiply-adds of all forward and backward passes over all
 frames. All networks that are trained alone together cost what the one training does, each as much
-as the others; what is fitted once more at the end is not counted on either side. A stopped
-comparison goes on where it was, and several processes may share the folder, as in `ablation`.
+as the others; what is fitted once more at the end is not counted on either side. Both are as they
+would be used: of a network that is trained alone the best of its validations is kept, of the one
+training the last state. A stopped comparison goes on where it was, and several processes may share
+the folder, as in `ablation`.
 """
 from __future__ import annotations
 
@@ -28,8 +30,12 @@ from deps_jax.common.compiled.freed import free_programs
 from deps_jax.common.files import locks, sealed, workdir
 from deps_jax.common.statistics.intervals import Number
 from deps_jax.comparison.equal_cost import run_macs
+from deps_jax.space import cost
+from deps_jax.space.layers import layers
+from deps_jax.space.search_space import SearchSpace
+from deps_jax.space.subnet import largest
 from deps_jax.space.subnet_text import decode, encode
-from deps_jax.training.phases import BACKWARD, passes
+from deps_jax.training.phases import BACKWARD, Phase, passes
 from nurture_jax.clips import negatives
 from nurture_jax.evaluation import uncertainty
 from nurture_jax.measures import LABELS
@@ -40,7 +46,14 @@ from nurture_jax.network.scaling import Scaling
 from nurture_jax.once_for_all import experiment as once
 from nurture_jax.once_for_all.choose import backbone_macs
 from nurture_jax.once_for_all.subnets import TrainedOnce, config_alone
-from nurture_jax.runs.ablation import ERRORS, Outcome, errors_of, estimates_on_test, tested_before
+from nurture_jax.runs.ablation import (
+    ERRORS,
+    Outcome,
+    check_same,
+    errors_of,
+    estimates_on_test,
+    tested_before,
+)
 from nurture_jax.training import experiment as alone
 from nurture_jax.training import run_data
 
@@ -80,10 +93,13 @@ class Plan:
           folder: A folder that is no run, for lists of problems that are long.
 
         Raises:
-          ValueError: If a network is not of the space, or cannot be trained alone, or a training is
-            too short.
+          ValueError: If a network is not of the space, or cannot be trained alone, a training is
+            too short, or the one has a teacher.
         """
         settings = once.OnceForAll.from_dict(dict(config))
+        if settings.teacher.run:
+            raise ValueError(f"teacher.run {settings.teacher.run!r} would teach the one training "
+                             f"alone, for nothing; leave it empty")
         space = settings.build_space()
         names = tuple(dict.fromkeys(encode(space, decode(space, name)) for name in names))
         if not names:
@@ -98,9 +114,7 @@ class Plan:
         found = cls(
             settings, config, names, {name: backbone_macs(space, decode(space, name))
                                       for name in names}, behind,
-            run_macs(recipe.phases, space) + behind * sum(
-                (phase.stop - phase.start) * float(passes(phase).sum())
-                for phase in recipe.phases), recipe.steps_per_epoch)
+            macs_of(recipe.phases, space, behind), recipe.steps_per_epoch)
         for name in names:
             found.check_alone(name, scaling, clips)
         return found
@@ -139,6 +153,15 @@ class Plan:
                 ({ONCE: self.once_macs} | each).items()}
 
 
+def macs_of(phases: Sequence[Phase], space: SearchSpace, behind: int) -> float:
+    """Multiply-adds of the one training for each frame, neck and heads in place of a classifier."""
+    network = largest(space)  # all of a space have the same classifier
+    instead = behind - (cost.macs(layers(space, network)) - backbone_macs(space, network))
+    return run_macs(phases, space) + instead * sum(
+        (phase.stop - phase.start) * (float(passes(phase).sum()) + phase.needs_teacher)
+        for phase in phases)
+
+
 def compare(config: Mapping, folder: Path, names: Sequence[str], seeds: Sequence[int]
             ) -> tuple[Plan, list[Outcome]]:
     """Trains and tests both kinds with every seed, and writes the table.
@@ -172,8 +195,10 @@ def compare(config: Mapping, folder: Path, names: Sequence[str], seeds: Sequence
                 name, to)
             own = plan.config_alone(name, seed)
             train = lambda to, own=own: alone.train(alone.Experiment.from_dict(own), to, own)
-            outcomes += [_outcome(f"{name}, {ONCE}", seed, folder / "cut" / place, cut),
-                         _outcome(f"{name}, {ALONE}", seed, folder / "alone" / place, train)]
+            outcomes += [
+                _outcome(f"{name}, {ONCE}", seed, folder / "cut" / place, cut,
+                         config_alone({**config, "seed": seed}, plan.settings.space, name)),
+                _outcome(f"{name}, {ALONE}", seed, folder / "alone" / place, train, own)]
     write(folder, plan, outcomes)
     return plan, outcomes
 
@@ -185,10 +210,17 @@ def _train_once(run: Path, config: dict) -> None:
         free_programs()
 
 
-def _outcome(variant: str, seed: int, run: Path, make: Callable[[Path], object]) -> Outcome:
-    """Makes and tests a run, or reads what was found before."""
+def _outcome(variant: str, seed: int, run: Path, make: Callable[[Path], object], config: dict
+             ) -> Outcome:
+    """Makes and tests the run of a config, or reads what was found before.
+
+    Raises:
+      ValueError: If the run that is there is of another config. How long a network is trained alone
+        depends on how many are compared.
+    """
     run.mkdir(parents=True, exist_ok=True)
     with locks.alone(run, f"waiting for another process in {run}"):
+        workdir.check(run, config, may_differ=alone.MAY_DIFFER, meaning=alone.meaning)
         if (before := tested_before(run)) is not None:
             return before
         make(run)
@@ -202,16 +234,19 @@ def _outcome(variant: str, seed: int, run: Path, make: Callable[[Path], object])
 def differences(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, dict[str, Number]]:
     """Error of each network out of the one training minus that of the same one alone.
 
-    Of the same visits: the mean over seeds of each visit first, then the difference, then its mean,
-    with a 95 % interval from drawing infants; by network and measure, negative is nearer.
+    Of the same visits, with an interval for other infants and other seeds, see
+    `uncertainty.difference_of_means`; by network and measure, negative is nearer.
+
+    Raises:
+      ValueError: If runs were tested on different visits.
     """
     found: dict[str, dict[str, Number]] = {}
     for name in plan.names:
         for measure in LABELS:
-            ours, theirs = (uncertainty.mean_over_runs(
-                [uncertainty.errors_by_visit(each.visits, measure) for each in outcomes
-                 if each.variant == f"{name}, {kind}"]) for kind in (ONCE, ALONE))
-            number = uncertainty.paired_difference(ours, theirs)
+            ours, theirs = ([uncertainty.errors_by_visit(each.visits, measure) for each in outcomes
+                             if each.variant == f"{name}, {kind}"] for kind in (ONCE, ALONE))
+            check_same([*ours, *theirs], f"{name!r}")
+            number = uncertainty.difference_of_runs(ours, theirs)
             if math.isfinite(number.value):
                 found.setdefault(name, {})[measure] = number
     return found

@@ -13,11 +13,11 @@ from nurture_jax.evaluation import uncertainty
 from nurture_jax.evaluation.uncertainty import (
     MINIMUM_INFANTS,
     bootstrap,
+    difference_of_means,
+    difference_of_runs,
     draws,
     errors_by_visit,
     mean_of,
-    mean_over_runs,
-    paired_difference,
     share,
 )
 
@@ -194,19 +194,61 @@ def errors(values):
             for i, error in enumerate(values)]
 
 
-def test_means_over_runs_are_of_the_visits_that_all_have():
-    runs = [errors_by_visit(errors(each), "weight_g") for each in ((1.0, 2, None), (3.0, 6, 9))]
-    assert mean_over_runs(runs) == {("n0", "0"): 2, ("n0", "1"): 4}
-    assert errors_by_visit(errors((1.0,)), "arm_cm") == {} == mean_over_runs([])
+def test_errors_are_of_known_visits_and_siblings_are_of_one_family():
+    rows = errors((1.0, None, 3.0))
+    assert errors_by_visit(rows, "weight_g") == {("n0", "n0", "0"): 1, ("n1", "n1", "0"): 3}
+    assert errors_by_visit(rows, "arm_cm") == {}
+    assert list(errors_by_visit([{**rows[2], "family": "m"}], "weight_g")) == [("m", "n1", "0")]
 
 
-def test_the_difference_is_of_the_visits_that_both_have():
+def test_the_difference_is_of_the_visits_that_all_have():
     random = np.random.default_rng(0)
     theirs = random.exponential(100, 60)
     ours = errors_by_visit(errors([*(theirs[:50] - 10 + random.normal(0, 1, 50)), 10.0 ** 6]),
                            "weight_g")
-    del ours["n25", "0"]
-    found = paired_difference(ours, errors_by_visit(errors(theirs), "weight_g"))
+    del ours["n25", "n25", "0"]
+    found = difference_of_runs([ours], [errors_by_visit(errors(theirs), "weight_g")])
     assert found.value == pytest.approx(-10, abs=0.5)
     assert found.low < found.value < found.high < -9
-    assert math.isnan(paired_difference({}, ours).value)
+    assert math.isnan(difference_of_runs([{}], [ours]).value)
+    assert math.isnan(difference_of_runs([], [ours]).value)
+
+
+def test_siblings_are_drawn_together():
+    """Twins that are alike are half as many, so the interval is wider by the root of two."""
+    apart = np.repeat(np.random.default_rng(0).normal(size=60), 2)
+    rows = [{"infant_id": f"n{i}", "visit_id": "1", "weight_g": each, "family": f"m{i // 2}"}
+            for i, each in enumerate(apart)]
+    widths = []
+    for each in (rows, [{**row, "family": row["infant_id"]} for row in rows]):
+        ours = errors_by_visit(each, "weight_g")
+        found = difference_of_runs([ours], [dict.fromkeys(ours, 0.0)])
+        widths.append(found.high - found.low)
+    assert widths[0] / widths[1] == pytest.approx(math.sqrt(2), rel=0.1)
+
+
+def test_other_seeds_widen_the_interval_as_students_t_does():
+    """Levels of runs of -1, 0, 1 and -2, 0, 2 g, on infants that are all alike."""
+    ours, theirs = (np.outer(levels, np.ones(20)) for levels in ([4, 5, 6], [-2, 0, 2]))
+    found = difference_of_means(ours, theirs, np.arange(20).astype(str))
+    welch = stats.ttest_ind([4, 5, 6], [-2, 0, 2], equal_var=False).confidence_interval()
+    np.testing.assert_allclose([found.value, found.low, found.high], [5, *welch])
+    pairs = difference_of_means(ours, theirs, np.arange(20).astype(str), same_runs=True)
+    expected = stats.ttest_rel([4, 5, 6], [-2, 0, 2]).confidence_interval()
+    np.testing.assert_allclose([pairs.low, pairs.high], [*expected])
+    one = difference_of_means(ours, theirs[:1], np.arange(20).astype(str))
+    half = stats.t.ppf(0.975, 2) / math.sqrt(3)
+    np.testing.assert_allclose([one.value, one.low, one.high], [7, 7 - half, 7 + half])
+
+
+@pytest.mark.parametrize("level_sd", [0.0, 10.0])
+def test_of_two_alike_methods_the_interval_says_so(level_sd):
+    """Three runs each, 120 infants; by drawing infants alone, 61 of 100 would differ at 10 g."""
+    random, wrong, repeats = np.random.default_rng(0), 0, 200
+    for _ in range(repeats):
+        hard = random.gamma(2, 70, 120)
+        runs = [np.array([hard + random.normal(0, level_sd) + random.normal(0, 30, 120)
+                          for _ in range(3)]) for _ in range(2)]
+        found = difference_of_means(*runs, np.arange(120).astype(str))
+        wrong += not found.low <= 0 <= found.high
+    assert wrong / repeats < 0.09

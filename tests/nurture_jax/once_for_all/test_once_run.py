@@ -1,5 +1,6 @@
 """A whole run from the real config, shrunk; a network cut out of it is a run like any other."""
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from nurture_jax.runs import calibration
 from nurture_jax.runs.evaluate_run import evaluate_run
 from nurture_jax.runs.inference import TrainedNurture
 from nurture_jax.runs.predict import Predictor
+from nurture_jax.training.refit import Refit
 
 pytestmark = pytest.mark.long
 # A network of seconds finds no joints, so the gate only looks at light.
@@ -87,6 +89,22 @@ def test_a_network_that_is_cut_out_is_a_run(opened, tmp_path):
     assert again == errors
     with pytest.raises(ValueError, match=r"backbone\.subnet"):
         opened.cut("largest", tmp_path / "phone")
+
+
+def test_a_training_that_has_not_ended_gives_no_networks(finished, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(finished[0], folder)
+    shutil.rmtree(folder / "checkpoints" / "15")
+    with pytest.raises(ValueError, match=r"has done 12 of 15 steps; run launch\."):
+        TrainedOnce.open(folder)
+
+
+def test_last_layers_are_fitted_to_the_network_whatever_few_visits_say_of_it(opened, tmp_path):
+    """Those that all networks share fit none of them, so they are never kept."""
+    harmful = dataclasses.replace(opened, settings=dataclasses.replace(
+        opened.settings, refit=Refit(epochs=1, learning_rate=10.0)))
+    errors = harmful.cut("smallest", tmp_path / "phone")
+    assert errors["mae_weight_g"] > 2 * opened.measure("smallest").errors["mae_weight_g"]
 
 
 def test_networks_are_measured_and_chosen_by_their_cost(opened):

@@ -93,16 +93,17 @@ def test_table_has_means_spread_and_the_paired_difference():
     infants = [f"n{i:02}" for i in range(12)]
     base = np.linspace(50, 300, 12)  # infants differ far more than variants
     rows = [outcome("tabular only", seed, [*(base + shift), None], [*infants, "x"])
-            for seed, shift in ((0, -10), (1, 10))]
+            for seed, shift in enumerate((-1, 0, 1))]
     gain = np.arange(12) % 3  # g
     rows += [outcome("fused", seed, [*(base - 20 + gain + shift), None], [*infants, "x"])
-             for seed, shift in ((0, 5), (1, -5))]
+             for seed, shift in enumerate((2, 0, -2))]
     number = differences(rows)["fused"]
-    assert number.value == pytest.approx(-19) and -19.6 < number.low < -19 < number.high < -18.4
+    # By seeds alone +- 4.1 (Welch), by infants +- 0.5.
+    assert (number.value, number.low, number.high) == pytest.approx((-19, -23.2, -14.8), abs=0.1)
     lines = table(rows).splitlines()
-    assert lines[-2] == "| tabular only | 175 ± 14 | 4.0 |  | 1.00 | 0.50 |  |  |"
-    assert lines[-1] == "| fused | 156 ± 7 | 4.0 | -19 (-19 to -18) | 1.00 | 0.50 |  |  |"
-    assert table(rows[2:]).splitlines()[-1] == "| fused | 156 ± 7 | 4.0 |  | 1.00 | 0.50 |  |  |"
+    assert lines[-2] == "| tabular only | 175 ± 1 | 4.0 |  | 1.00 | 0.50 |  |  |"
+    assert lines[-1] == "| fused | 156 ± 2 | 4.0 | -19 (-23 to -15) | 1.00 | 0.50 |  |  |"
+    assert table(rows[3:]).splitlines()[-1] == "| fused | 156 ± 2 | 4.0 |  | 1.00 | 0.50 |  |  |"
     few = [outcome(name, 0, [100.0 * i], ["n"]) for i, name in ((1, "tabular only"), (3, "fused"))]
     assert "| 4.0 | +200 | 1.00 |" in table(few)
 

@@ -8,29 +8,32 @@ pytest.importorskip("av", reason="PyAV is not installed (extra 'nurture')")
 pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra 'nurture')")
 from elastic_nurture import SPACE, elastic
 from make_batches import SIZE, TwoMaps, net
+from make_estimates import make_estimates, make_visits
 from make_records import write_records
-from tiny_nurture_run import NUMBERS
-from tiny_nurture_run import run as numbers_alone
 
 from configs import nurture_once
+from deps_jax.common.files import workdir
 from deps_jax.space.subnet import largest, smallest
 from deps_jax.space.subnet_text import decode
 from deps_jax.training.phases import BACKWARD
 from nurture_jax.network.backbone_weights import of_subnet
 from nurture_jax.network.frame_cost import macs_behind
 from nurture_jax.network.model import NurtureNet
+from nurture_jax.network.scaling import Scaling
 from nurture_jax.once_for_all.choose import backbone_macs
-from nurture_jax.once_for_all.experiment import OnceForAll
+from nurture_jax.once_for_all.experiment import OnceForAll, build_recipe
+from nurture_jax.once_for_all.subnets import config_alone
 from nurture_jax.runs import once_comparison
 from nurture_jax.runs.ablation import Outcome
 from nurture_jax.runs.once_comparison import ALONE, ONCE, Plan, compare, differences, table, write
 from nurture_jax.training import experiment as alone
+from nurture_jax.training.run_data import read_data
 
 NAMES = ("small", "large")
 
 
-def config_of(data, **space):
-    config = nurture_once.get_config("runlocal")
+def config_of(data, method="deps", **space):
+    config = nurture_once.get_config(f"runlocal,{method}")
     config.update_from_flattened_dict({
         "data.dir": str(data), "training.epochs": 3.0, "data.validation_fraction": 0.25,
         "data.calibration_fraction": 0.0, "data.test_fraction": 0.125, "negatives.share": 0.0,
@@ -51,7 +54,7 @@ def plan():
                 once_macs=3.6e9, steps_per_epoch=10)
 
 
-def outcomes(plan, seeds=(0, 1), visits=24):
+def outcomes(plan, seeds=(0, 1, 2), visits=24):
     """The one training is 10 g nearer for the small network, and 20 g farther for the large."""
     found, random = [], np.random.default_rng(0)
     hard = random.uniform(100, 300, visits)
@@ -79,8 +82,8 @@ def test_pairs_tell_what_the_hardness_of_infants_hides(plan):
     minus = differences(plan, outcomes(plan))
     assert minus["small"].keys() == {"weight_g"}  # no length was measured
     small, large = (minus[name]["weight_g"] for name in NAMES)
-    assert -11 < small.low < small.value < small.high < -9
-    assert 19 < large.low < large.value < large.high < 21
+    assert small.low < small.value < small.high < -8 and small.value == pytest.approx(-10, abs=1)
+    assert 18 < large.low < large.value < large.high and large.value == pytest.approx(20, abs=1)
 
 
 def test_the_files_of_a_table(plan, tmp_path):
@@ -90,7 +93,7 @@ def test_the_files_of_a_table(plan, tmp_path):
     assert "| +20 (+" in lines[3] or "| +20 (" in lines[3]
     assert lines[-1].startswith("Cost: ") and "for the 2 alone together" in lines[-1]
     rows = (tmp_path / "once_comparison.csv").read_text().splitlines()
-    assert len(rows) == 1 + 8 and rows[0].startswith("network,seed,mae_weight_g")
+    assert len(rows) == 1 + 12 and rows[0].startswith("network,seed,mae_weight_g")
     assert "once_minus_alone" in (tmp_path / "once_comparison.json").read_text()
     assert table(plan, outcomes(plan, seeds=(0,))).count("±") == 0
 
@@ -115,6 +118,26 @@ def test_what_comes_behind_is_counted_layer_by_layer():
     neck = 8 * 8 * (8 * 8) + 4 * 4 * (12 * 8) + 8 * 8 * (9 * 8 + 8 * 8)
     heads = 2 * 8 * 8 * (9 * 8 + 8 * 8) + 8 * 8 * 8 * (3 + 19)
     assert macs_behind(separable, SIZE) == neck + heads
+
+
+@pytest.mark.parametrize("method", ["deps", "ofa"])
+def test_a_space_of_one_network_costs_that_network_for_every_pass(data, tmp_path, method):
+    """Its backbone without a classifier, with neck and heads; also in a frozen teacher's passes."""
+    plan = Plan.of(config_of(data, method), ["largest"], tmp_path)
+    train = read_data(plan.settings.data, tmp_path)[1]["train"]
+    phases = build_recipe(plan.settings, Scaling.of(train), len(train)).phases
+    space = plan.settings.build_space().with_choices(depths=(1,), kernels=(3,), expands=(1,))
+    forward = sum((phase.stop - phase.start) * ((1 + BACKWARD) * len(phase.slots)
+                                                + phase.needs_teacher) for phase in phases)
+    assert any(phase.needs_teacher for phase in phases) == (method == "ofa")
+    one = backbone_macs(space, largest(space)) + plan.behind
+    np.testing.assert_allclose(once_comparison.macs_of(phases, space, plan.behind), forward * one)
+
+
+def test_a_teacher_of_the_one_training_is_refused(data, tmp_path):
+    config, run = config_of(data), "runs/resnet"
+    with pytest.raises(ValueError, match=r"teacher\.run 'runs/resnet' would teach the one"):
+        Plan.of({**config, "teacher": {**config["teacher"], "run": run}}, ["smallest"], tmp_path)
 
 
 def test_a_network_alone_is_the_one_of_the_space(data, tmp_path):
@@ -147,30 +170,59 @@ def test_a_network_that_would_be_trained_for_too_few_steps_is_refused(data, tmp_
         Plan.of(config, names, tmp_path)
 
 
-def test_what_is_done_is_not_done_again(data, tmp_path, monkeypatch):
-    """With small networks of numbers in the place of all that is trained."""
-    done, folder, config = [], tmp_path / "all", config_of(data)
+@pytest.fixture
+def untrained(monkeypatch):
+    """In the place of all that is trained and tested: folders are claimed, and told of."""
+    done, estimates = [], make_estimates(make_visits(4, 1))
 
-    def trained(what, to):
+    def made(what, to, config):
         done.append(what)
-        numbers_alone(to, data, **NUMBERS, seed=len(done))
+        workdir.claim(to, config)
 
-    monkeypatch.setattr(once_comparison.once, "train", lambda *rest: done.append("once"))
-    monkeypatch.setattr(once_comparison.TrainedOnce, "open", lambda *rest: SimpleNamespace(
-        cut=lambda name, to: trained("cut", to)))
-    monkeypatch.setattr(once_comparison.alone, "train", lambda settings, to, own: trained(
-        settings.backbone.subnet, to))
+    def once_train(settings, to, config):
+        made("once", to, config)
+
+    def opened(run, data_dir):
+        own = workdir.load(run)
+        return SimpleNamespace(cut=lambda name, to: made("cut", to, config_alone(
+            own, OnceForAll.from_dict(own).space, name)))
+
+    monkeypatch.setattr(once_comparison.once, "train", once_train)
+    monkeypatch.setattr(once_comparison.TrainedOnce, "open", opened)
+    monkeypatch.setattr(once_comparison.alone, "train", lambda settings, to, config: made(
+        settings.backbone.subnet, to, config))
+    monkeypatch.setattr(once_comparison, "estimates_on_test", lambda run: estimates)
+    return done
+
+
+def test_what_is_done_is_not_done_again(data, tmp_path, untrained):
+    folder, config = tmp_path / "all", config_of(data)
     plan, found = compare(config, folder, ["smallest"], [0])
     name, = plan.names
-    assert done == ["once", "cut", name]
+    assert untrained == ["once", "cut", name]
     assert [each.variant for each in found] == [f"{name}, {ONCE}", f"{name}, {ALONE}"]
     _, again = compare(config, folder, ["smallest"], [0])
-    assert len(done) == 3 and [each.mae["weight_g"] for each in again] == [
+    assert len(untrained) == 3 and [each.mae["weight_g"] for each in again] == [
         each.mae["weight_g"] for each in found]
     assert f"| {name} | " in (folder / "once_comparison.md").read_text()
     with pytest.raises(ValueError, match=r"training\.epochs is"):
         compare({**config, "training": {**config["training"], "epochs": 4.0}}, folder,
                 ["smallest"], [0])
+
+
+def test_a_network_that_was_trained_for_another_budget_is_not_taken(data, tmp_path, untrained):
+    """Of two networks each has half of what the one training costs, of one it has all."""
+    compare(config_of(data), tmp_path / "all", ["smallest", "largest"], [0])
+    with pytest.raises(ValueError, match=r"training\.epochs is .* there and"):
+        compare(config_of(data), tmp_path / "all", ["smallest"], [0])
+    assert len(untrained) == 5
+
+
+def test_runs_that_were_tested_on_other_visits_are_not_compared(plan):
+    found = outcomes(plan)
+    del found[0].visits[3]
+    with pytest.raises(ValueError, match="visit n1/1 was tested in some runs of 'small', not in"):
+        differences(plan, found)
 
 
 @pytest.mark.long
