@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from nurture_jax.clips.clip_batches import ClipSource
 from nurture_jax.evaluation import intervals
 from nurture_jax.evaluation.coverage import EVERYBODY, covered
+from nurture_jax.evaluation.estimates import Estimates
 from nurture_jax.measures import LABELS, MEASURES, WEIGHT
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.observed import Observe, Observed, learn, observe_split
@@ -68,40 +69,65 @@ def measure(observe: Observe, sources: Mapping[str, ClipSource], *, calibrating:
     return Measured(Calibration(factors, sha256, of.limits, familiar, lengths), mean, shares, seen)
 
 
-def differences(one: Measured, other: Measured) -> dict[str, float]:
-    """Largest difference of each measure, in its unit, over the visits that both let through."""
-    rows = [{visit.key: mean for visit, mean in zip(
-        found.seen.estimates.visits, found.seen.estimates.mean, strict=True)}
-        for found in (one, other)]
-    both = rows[0].keys() & rows[1].keys()
-    if not both:
-        return {}
-    apart = np.max([np.abs(rows[0][key] - rows[1][key]) for key in both], axis=0)
-    return {name: float(apart[i]) for i, name in enumerate(LABELS) if np.isfinite(apart[i])}
+def differences(run: Measured, file: Measured) -> dict[str, float]:
+    """Largest difference of each measure, in its unit, over the visits that both let through.
+
+    Infinite where the run has an estimate and the file has none.
+    """
+    means = _of_both(run, file, lambda estimates: estimates.mean)
+    known = np.isfinite(means[0])
+    apart = np.where(np.isfinite(means[1]), np.abs(means[1] - means[0]), np.inf)
+    return {name: float(apart[known[:, i], i].max()) for i, name in enumerate(LABELS)
+            if known[:, i].any()}
 
 
-def agreement(one: Measured, other: Measured) -> float:
+def further(run: Measured, file: Measured) -> float:
+    """Mean absolute error of the weight in g of a file minus its run's, of visits that both let in.
+
+    Infinite where the file has no estimate; nan where there is no such visit with a weight.
+    """
+    errors = _of_both(run, file, lambda estimates: np.abs(estimates.mean - estimates.truth))
+    weight = errors[:, :, LABELS.index(WEIGHT.name)]
+    known = np.isfinite(weight[0])
+    if not known.any():
+        return np.nan
+    apart = weight[1, known] - weight[0, known]
+    return float(np.where(np.isfinite(apart), apart, np.inf).mean())
+
+
+def _of_both(run: Measured, file: Measured, values: Callable[[Estimates], np.ndarray]
+             ) -> np.ndarray:
+    """Values of the visits that both let through, [2, visits, measures]."""
+    rows = [{visit.key: row for visit, row in zip(
+        found.seen.estimates.visits, values(found.seen.estimates), strict=True)}
+        for found in (run, file)]
+    both = sorted(rows[0].keys() & rows[1].keys())
+    return np.array([[row[key] for key in both] for row in rows]).reshape(2, -1, len(LABELS))
+
+
+def agreement(run: Measured, file: Measured) -> float:
     """Share of the visits about which both gates decide alike."""
-    decided, others = one.accepted, other.accepted
+    decided, others = run.accepted, file.accepted
     return float(np.mean([decided[key] == others[key] for key in decided]))
 
 
 def failures(run: Measured, file: Measured, precision: str) -> list[str]:
     """Sentences that say what a file does not keep of its run; none when all is well."""
     told = []
-    for name, apart in differences(run, file).items() if precision == "fp32" else ():
+    for name, apart in differences(run, file).items():
         measure_, most = MEASURES[name], MOST_DIFFERENCE[MEASURES[name].unit]
-        if apart > most:
+        if np.isinf(apart):
+            told.append(f"it has no {measure_.label} of a recording of which the network has one")
+        elif precision == "fp32" and apart > most:
             told.append(f"{measure_.label} differs by up to {apart:.3g} {measure_.unit} from the "
                         f"network's, allowed is {most:g}")
-    if WEIGHT.name in file.errors:
-        cost = file.errors[WEIGHT.name] - run.errors[WEIGHT.name]
-        if cost > MOST_COST_G:
-            told.append(f"the mean error of the weight is {cost:.1f} g larger than the network's, "
-                        f"allowed is {MOST_COST_G:g}")
-    for name, share in file.coverage.items():
-        lost = run.coverage.get(name, share) - share
-        if lost > MOST_COST_COVERAGE:
+    if MOST_COST_G < (cost := further(run, file)) < np.inf:
+        told.append(f"the mean error of the weight is {cost:.1f} g larger than the network's, "
+                    f"allowed is {MOST_COST_G:g}")
+    for name, share in run.coverage.items():
+        if name not in file.coverage:
+            told.append(f"it has no intervals of {MEASURES[name].label}, the network has some")
+        elif (lost := share - file.coverage[name]) > MOST_COST_COVERAGE:
             told.append(f"intervals of {MEASURES[name].label} cover {100 * lost:.1f} points less "
                         f"than the network's, allowed is {100 * MOST_COST_COVERAGE:g}")
     if (alike := agreement(run, file)) < LEAST_AGREEMENT:

@@ -112,13 +112,14 @@ def difference(rows: Sequence[Row], form: str) -> Number:
 
 
 def _measured(run: Path, seed: int) -> list[Row]:
-    """The rows of a run, as they were written, or measured now."""
+    """The rows of a run, as they were written of the weights that it has, or measured now."""
+    trained = TrainedNurture.open(run)
     if (run / FILE).is_file():
         found = sealed.read(run / FILE, "delete it, and the run is measured again")
         number = lambda value: math.nan if value is None else value  # JSON has no nan
-        return [Row(**{name: number(value) for name, value in row.items()})
-                for row in found["rows"]]
-    trained = TrainedNurture.open(run)
+        if found.get("network_sha256") == trained.sha256:
+            return [Row(**{name: number(value) for name, value in row.items()})
+                    for row in found["rows"]]
     sources = run_data.open_data(trained.experiment.data, run)[1]
     contents = {precision: graph.write(
         trained.model, trained.variables, trained.experiment.augment.in_use, trained.clip.size,
@@ -130,8 +131,9 @@ def _measured(run: Path, seed: int) -> list[Row]:
     rows = [_row(form, seed, observe, sources, size, len(contents.get(form, "")) / 1e6 or math.nan,
                  times.get(form, math.nan))
             for form, observe in ({NETWORK: trained.observe} | calls).items()]
-    sealed.write(run / FILE, sealed.finite({"rows": [dataclasses.asdict(row) for row in rows]}),
-                 indent=None)
+    sealed.write(run / FILE, sealed.finite({
+        "network_sha256": trained.sha256, "rows": [dataclasses.asdict(row) for row in rows]}),
+        indent=None)
     return rows
 
 

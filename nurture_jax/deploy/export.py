@@ -217,25 +217,22 @@ def _described(trained: TrainedNurture, precision: str, content: bytes) -> dict:
 def _check(run: Measured, file: Measured, precision: str, split: str) -> dict:
     """What stands on the card of how the file does beside its run."""
     visits = [visit for visit, _ in file.seen.gates]
-    rows = dict(zip(_names(run), zip(_cells(run), _cells(file), strict=True), strict=True))
+    own, theirs = _cells(run), _cells(file)
+    rows = {name: [own.get(name, ""), theirs.get(name, "")] for name in own | theirs}
     return {"split": split, "visits": len(visits),
             "infants": len({visit.infant_id for visit in visits}),
-            "rows": {name: list(cells) for name, cells in rows.items()},
-            "differences": differences(run, file), "gate_agreement": agreement(run, file),
-            "errors": file.errors, "coverage": file.coverage,
-            "failures": failures(run, file, precision)}
+            "rows": rows, "differences": sealed.finite(differences(run, file)),
+            "gate_agreement": agreement(run, file), "errors": file.errors,
+            "coverage": file.coverage, "failures": failures(run, file, precision)}
 
 
-def _names(found: Measured) -> list[str]:
-    return [*(f"mean absolute error, {MEASURES[name].label}" for name in found.errors),
-            *(f"coverage, {MEASURES[name].label}" for name in found.coverage),
-            "let through by the gate"]
-
-
-def _cells(found: Measured) -> list[str]:
-    return [*(MEASURES[name].error(value) for name, value in found.errors.items()),
-            *(f"{value:.1%}" for value in found.coverage.values()),
-            f"{sum(found.accepted.values())} of {len(found.accepted)}"]
+def _cells(found: Measured) -> dict[str, str]:
+    """By the name of the row; the gates of a run and its file may leave other measures over."""
+    return {**{f"mean absolute error, {MEASURES[name].label}": MEASURES[name].error(value)
+               for name, value in found.errors.items()},
+            **{f"coverage, {MEASURES[name].label}": f"{value:.1%}"
+               for name, value in found.coverage.items()},
+            "let through by the gate": f"{sum(found.accepted.values())} of {len(found.accepted)}"}
 
 
 def _table(run: Measured, measured: Mapping[str, Measured], sizes: Mapping[str, int],
@@ -247,8 +244,8 @@ def _table(run: Measured, measured: Mapping[str, Measured], sizes: Mapping[str, 
         rows.append([f"ms a clip, {elsewhere['device']['processor']}, predicted", "",
                      *[f"{elsewhere['clip_ms']:.0f}"] * len(measured)])
     columns = [_cells(run), *map(_cells, measured.values())]
-    rows += [[name, *cells] for name, cells in zip(
-        _names(run), zip(*columns, strict=True), strict=True)]
+    rows += [[name, *(cells.get(name, "") for cells in columns)]
+             for name in dict.fromkeys(name for cells in columns for name in cells)]
     rows.append(["gate decides as the run", "", *(
         f"{agreement(run, found):.1%}" for found in measured.values())])
     apart = {name: differences(run, found) for name, found in measured.items()}

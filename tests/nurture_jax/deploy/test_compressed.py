@@ -11,6 +11,7 @@ pytest.importorskip("pycocotools", reason="pycocotools is not installed (extra '
 from make_records import write_records
 from tiny_nurture_run import NUMBERS, run
 
+from deps_jax.common.files import sealed
 from nurture_jax.deploy.compressed import FILE, NETWORK, Row, compress, difference, table
 
 VARIANT = "tabular only"
@@ -39,6 +40,10 @@ def test_files_are_measured_once_and_say_what_the_network_says(folder):
     assert [row.mae_weight_g for row in compress(folder, [0], VARIANT)] == [
         row.mae_weight_g for row in rows]
     assert (folder / "tabular_only" / "seed_0" / FILE).stat().st_mtime_ns == made
+    told = sealed.read(folder / "tabular_only" / "seed_0" / FILE, "")
+    sealed.write(folder / "tabular_only" / "seed_0" / FILE, {**told, "network_sha256": "other"})
+    compress(folder, [0], VARIANT)
+    assert (folder / "tabular_only" / "seed_0" / FILE).stat().st_mtime_ns != made
     lines = (folder / "compressed.md").read_text().splitlines()
     assert len(lines) == 5 and lines[2].startswith("| network | ") and "| fp32 file |" in lines[3]
     assert len((folder / "compressed.csv").read_text().splitlines()) == 4

@@ -123,7 +123,9 @@ def test_what_comes_behind_is_counted_layer_by_layer():
 @pytest.mark.parametrize("method", ["deps", "ofa"])
 def test_a_space_of_one_network_costs_that_network_for_every_pass(data, tmp_path, method):
     """Its backbone without a classifier, with neck and heads; also in a frozen teacher's passes."""
-    plan = Plan.of(config_of(data, method), ["largest"], tmp_path)
+    config = config_of(data, method)
+    config["training"] = {**config["training"], "epochs": 40.0}  # every phase of OFA has a step
+    plan = Plan.of(config, ["largest"], tmp_path)
     train = read_data(plan.settings.data, tmp_path)[1]["train"]
     phases = build_recipe(plan.settings, Scaling.of(train), len(train)).phases
     space = plan.settings.build_space().with_choices(depths=(1,), kernels=(3,), expands=(1,))
