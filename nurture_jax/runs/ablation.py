@@ -153,12 +153,17 @@ def differences(outcomes: Sequence[Outcome]) -> dict[str, Number]:
     return {name: minus(group, reference) for name, group in groups.items()} if reference else {}
 
 
-def minus(group: Sequence[Outcome], reference: Sequence[Outcome]) -> Number:
-    """Absolute error of the weight in g of one variant minus that of another, see `differences`."""
+def minus(group: Sequence[Outcome], reference: Sequence[Outcome], *, same_runs: bool = False
+          ) -> Number:
+    """Absolute error of the weight in g of one variant minus that of another, see `differences`.
+
+    Args:
+      same_runs: Whether both are of the same trainings, see `uncertainty.difference_of_means`.
+    """
     ours, theirs = ([uncertainty.errors_by_visit(each.visits, WEIGHT.name) for each in runs]
                     for runs in (group, reference))
     check_same([*ours, *theirs], f"{group[0].variant!r} and {reference[0].variant!r}")
-    return uncertainty.difference_of_runs(ours, theirs)
+    return uncertainty.difference_of_runs(ours, theirs, same_runs=same_runs)
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> None:

@@ -132,7 +132,7 @@ def table(rows: Mapping[str, Sequence[Outcome]]) -> str:
             weights = of(WEIGHT.name)
             spread = f" ± {weights.std(ddof=1):.0f}" if len(weights) > 1 else ""
             apart = "" if row == ALL else minus(
-                group, rows[f"{ALL}, {kind}"]).text("{:+.0f}".format)
+                group, rows[f"{ALL}, {kind}"], same_runs=True).text("{:+.0f}".format)
             cells += [f"{weights.mean():.0f}{spread}", apart, f"{np.mean(of(LENGTH.name)):.2f}"]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
