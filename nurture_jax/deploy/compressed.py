@@ -1,7 +1,7 @@
 """The compressed rows of an ablation: the files of its networks beside the networks themselves.
 
     FOLDER/VARIANT/seed_N/compressed.json      what was measured of one run
-    FOLDER/compressed.csv, .md
+    FOLDER/compressed.csv, .md                 all of them, also at the end of FOLDER/ablation.md
 
 As in the rest of an ablation all test visits count, also those that a gate would refuse; intervals
 are calibrated on what each file says itself.
@@ -33,7 +33,7 @@ from nurture_jax.runs.observed import Observe, calibrating, withhold
 from nurture_jax.training import run_data
 
 NETWORK = "network"
-FILE, NAME = "compressed.json", "compressed"
+FILE, NAME, HEAD = "compressed.json", "compressed", "Files of"
 FULL = list(VARIANTS)[-1]  # the network that would be used
 
 
@@ -81,6 +81,9 @@ def compress(folder: Path, seeds: Sequence[int], variant: str = FULL) -> list[Ro
         with locks.alone(run, f"waiting for another process in {run}"):
             rows += _measured(run, seed)
     sealed.replace(folder / f"{NAME}.md", table(rows) + "\n")
+    if (whole := folder / "ablation.md").is_file():
+        before = whole.read_text("utf-8").split(HEAD)[0].rstrip()
+        sealed.replace(whole, f"{before}\n\n{HEAD} {variant!r}:\n\n{table(rows)}\n")
     sealed.replace(folder / f"{NAME}.csv", sealed.rows([
         {name: value for name, value in dataclasses.asdict(row).items() if name != "visits"}
         for row in rows]))

@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
 
 
 def test_files_are_measured_once_and_say_what_the_network_says(folder):
+    (folder / "ablation.md").write_text("| the table |\n")
     rows = compress(folder, [0], VARIANT)
     assert [row.form for row in rows] == [NETWORK, "fp32", "int8"]
     network, exact, small = rows
@@ -45,6 +46,8 @@ def test_files_are_measured_once_and_say_what_the_network_says(folder):
     compress(folder, [0], VARIANT)
     assert (folder / "tabular_only" / "seed_0" / FILE).stat().st_mtime_ns != made
     lines = (folder / "compressed.md").read_text().splitlines()
+    assert (folder / "ablation.md").read_text().splitlines() == [
+        "| the table |", "", "Files of 'tabular only':", "", *lines]
     assert len(lines) == 5 and lines[2].startswith("| network | ") and "| fp32 file |" in lines[3]
     assert len((folder / "compressed.csv").read_text().splitlines()) == 4
     with pytest.raises(ValueError, match="has no run of 'tabular only' with seed 7; train it"):
