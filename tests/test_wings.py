@@ -35,7 +35,7 @@ WINGS = {
         "export": "device_timer onnx_writer traced_values traced_rules traced_loop traced runtime "
                   "model_card stablehlo static_int8 export export_front",
         "search": "front_report timings piece_names latency ofa_files gaussian_process "
-                  "accuracy_predictor local_search search learning search_run specialize",
+                  "accuracy_predictor genome local_search search learning search_run specialize",
         "reference": "bench_report golden program torch_net torch_step bench depthwise_forms "
                      "accelerator data_bench search_bench scaling scaling_page "
                      "scaling_check",

@@ -32,9 +32,10 @@ from sklearn.svm import SVR
 
 from deps_jax.reference.bench_report import machine
 from deps_jax.search.accuracy_predictor import AccuracyPredictor, features
+from deps_jax.search.genome import Genome
 from deps_jax.search.learning import learn
 from deps_jax.search.ofa_files import LEAST_RESOLUTION, RESOLUTION_STEP, OfaAccuracy, latency_costs
-from deps_jax.search.search import Accuracy, Genome, Goal, SearchProblem, random_search, search
+from deps_jax.search.search import Accuracy, Goal, SearchProblem, random_search, search
 from deps_jax.space.candidate import Candidates, Costs, by_resolution
 from deps_jax.space.cost import CostModel
 from deps_jax.space.families import MOBILENET_V3

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy.attach(__name__, {
     "accuracy_predictor": ["AccuracyPredictor"],
     "ofa_files": ["OfaAccuracy", "latency_costs"],
     "learning": ["learn"],
-    "search": ["Genome", "Goal", "Front", "random_search"],
+    "genome": ["Genome"],
+    "search": ["Goal", "Front", "random_search"],
     "search_run": ["SearchSettings"],
 })

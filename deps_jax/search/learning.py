@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from deps_jax.search.accuracy_predictor import LEAST, AccuracyPredictor
+from deps_jax.search.genome import Genome
 from deps_jax.search.local_search import undominated
-from deps_jax.search.search import Genome, Goal, search
+from deps_jax.search.search import Goal, search
 from deps_jax.space.candidate import Candidates, Costs
 
 FIRST = 50  # networks of all sizes that are measured first, or half where fewer than twice that are

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
+from deps_jax.search.genome import neighbours
+
 MOST = 100  # points of the front whose neighbours one sweep tries
 
 
@@ -46,17 +48,6 @@ def local_search(genes: np.ndarray, values: np.ndarray, counts: np.ndarray, *,
             genes = np.concatenate([genes, near])
             values = np.concatenate([values, evaluate(near)])
     return genes[undominated(values)]
-
-
-def neighbours(genes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """All genes that differ in one place from one of [n, genes], [n * sum(counts - 1), genes]."""
-    rows = []
-    for place, count in enumerate(counts):
-        for step in range(1, count):
-            moved = genes.copy()
-            moved[:, place] = (moved[:, place] + step) % count
-            rows.append(moved)
-    return np.concatenate(rows) if rows else genes[:0]
 
 
 def undominated(values: np.ndarray) -> np.ndarray:

@@ -16,12 +16,12 @@ from deps_jax.runs.measured import MeasuredAccuracy
 from deps_jax.runs.trained import TrainedRun
 from deps_jax.search.accuracy_predictor import LEAST
 from deps_jax.search.front_report import write_front, write_page
+from deps_jax.search.genome import Genome
 from deps_jax.search.latency import LatencyTable
 from deps_jax.search.learning import learn
 from deps_jax.search.search import (
     Accuracy,
     Front,
-    Genome,
     Goal,
     check_feasible,
     hypervolume,

@@ -12,8 +12,8 @@ from other_blocks import OWN
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 from deps_jax.export import device_timer
 from deps_jax.export.device_timer import measure
+from deps_jax.search.genome import Genome
 from deps_jax.search.latency import CALL, LatencyTable, TimingPlan, write_kit
-from deps_jax.search.search import Genome
 from deps_jax.search.search_run import check_precision, cost_functions
 from deps_jax.search.timings import read_timings
 from deps_jax.space import cost

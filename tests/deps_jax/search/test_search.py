@@ -6,9 +6,10 @@ import pytest
 pytest.importorskip("pymoo", reason="needs the extra export")
 from deps_jax.runs.measured import Measurements
 from deps_jax.search.accuracy_predictor import AccuracyPredictor, features
+from deps_jax.search.genome import Genome, neighbours
 from deps_jax.search.learning import learn, most_gain, spread_names
-from deps_jax.search.local_search import neighbours, undominated
-from deps_jax.search.search import Genome, Goal, hypervolume, random_search, search
+from deps_jax.search.local_search import undominated
+from deps_jax.search.search import Goal, hypervolume, random_search, search
 from deps_jax.space.candidate import (
     Candidates,
     by_resolution,
