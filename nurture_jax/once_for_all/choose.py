@@ -5,18 +5,20 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import jax
+import numpy as np
 
+from deps_jax.search.genome import Genome, neighbours
 from deps_jax.space import cost
 from deps_jax.space.layers import layers
 from deps_jax.space.search_space import SearchSpace
-from deps_jax.space.subnet import Subnet, sample
+from deps_jax.space.subnet import Subnet, largest
 from deps_jax.space.subnet_text import decode, encode
 from nurture_jax.network.backbones import without_classifier
 from nurture_jax.once_for_all.subnets import Measured, TrainedOnce
 
 JUDGED_BY = "mae_weight_g"
-MOST_DRAWS = 2000  # until so many were over the limit in vain
-NEAR = 0.6  # part of the limit from which a drawn network is worth measuring; ours
+DRAWS, MOST = 500, 2000  # networks drawn at first, and whose cost is asked for in all; ours
+NEAR = 0.8  # part of the limit from which a network is worth measuring; ours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,33 +53,41 @@ class Limit:
 def best_within(trained: TrainedOnce, limit: Limit, candidates: int, seed: int = 0) -> Measured:
     """The network of the smallest error of the weight among some that a limit allows.
 
-    Uniform networks within the limit are measured, and then drawn ones that come near it.
+    Those are measured that come near the limit from below, or near the largest network where that
+    is within: first the ones that a report shows, then drawn ones. Where too few are near, those
+    further below follow. Each is printed, and that there are fewer than `candidates`.
 
     Args:
       limit: What it may cost.
-      candidates: Number of networks that are measured.
+      candidates: Number of networks that are measured, at least 1.
+      seed: Of the draws.
 
     Raises:
       ValueError: If no network is within; the message names the nearest.
     """
     space = trained.network.space
-    costs = {name: limit.cost_of(decode(space, name)) for name in trained.names}
-    within = [name for name, found in costs.items() if found <= limit.most]
+    named = {name: limit.cost_of(decode(space, name)) for name in trained.names}
+    within = {name: found for name, found in named.items() if found <= limit.most}
     if not within:
-        nearest = min(costs, key=costs.get)
+        nearest = min(named, key=named.get)
         raise ValueError(f"no network costs {limit.most:g} {limit.unit} or less; the nearest, "
-                         f"{nearest}, costs {costs[nearest]:.2f}: raise the limit above "
+                         f"{nearest}, costs {named[nearest]:.2f}: raise the limit above "
                          f"that")
-    for name in _drawn(trained, limit, seed):
-        if len(within) >= candidates:
-            break
-        if name not in within:
-            within.append(name)
+    least_near = NEAR * min(limit.most, limit.cost_of(largest(space)))
+    drawn = _drawn(space, limit, seed)
+    while sum(found >= least_near for found in within.values()) < candidates and (
+            more := next(drawn, None)) is not None:
+        within = more | within
+    order = sorted(within, key=lambda name: (
+        name not in named or within[name] < least_near, -within[name]))
     measured = []
-    for name in within[:candidates]:
+    for name in order[:candidates]:
         measured.append(trained.measure(name))
-        print(f"{name}: {limit.cost_of(decode(space, name)):.2f} {limit.unit}, "
+        print(f"{name}: {within[name]:.2f} {limit.unit}, "
               f"{measured[-1].errors[JUDGED_BY]:.0f} g", flush=True)
+    if len(measured) < candidates:
+        print(f"{len(measured)} of {candidates} networks were measured; no more were found within "
+              f"{limit.most:g} {limit.unit}", flush=True)
     return min(measured, key=lambda one: one.errors[JUDGED_BY])
 
 
@@ -86,10 +96,29 @@ def backbone_macs(space: SearchSpace, subnet: Subnet) -> int:
     return cost.macs(without_classifier(layers(space, subnet)))
 
 
-def _drawn(trained: TrainedOnce, limit: Limit, seed: int) -> Iterator[str]:
-    """Names of drawn subnets that come near the limit from below."""
-    space = trained.network.space
-    for key in jax.random.split(jax.random.key(seed), MOST_DRAWS):
-        subnet = jax.device_get(sample(key, space))
-        if NEAR * limit.most <= limit.cost_of(subnet) <= limit.most:
-            yield encode(space, subnet)
+def _drawn(space: SearchSpace, limit: Limit, seed: int) -> Iterator[dict[str, float]]:
+    """Costs of ever more networks within the limit, by name.
+
+    Uniform draws are all of about one size, so the first are drawn at every size. Near the
+    smallest few of them are within; there all change one choice of the costliest that is, and of
+    the next one, until MOST costs were asked for.
+    """
+    genome = Genome(space, (space.resolution,))
+    genes = genome.spread(DRAWS, seed)
+    within, costs, seen, tried = genes[:0], np.zeros(0), set(), set()
+    while len(seen) < MOST:
+        genes = np.unique(genome.canonical(genes), axis=0)
+        genes = np.array([row for row in genes if row.tobytes() not in seen]).reshape(
+            -1, len(genome.counts))[:MOST - len(seen)]
+        seen |= {row.tobytes() for row in genes}
+        subnets = [jax.tree.map(lambda leaf, i=i: leaf[i], genome.decode(genes).subnets)
+                   for i in range(len(genes))]
+        found = np.array([limit.cost_of(subnet) for subnet in subnets])
+        kept = found <= limit.most
+        yield {encode(space, subnets[i]): float(found[i]) for i in np.flatnonzero(kept)}
+        within, costs = np.concatenate([within, genes[kept]]), np.append(costs, found[kept])
+        left = [i for i in np.argsort(-costs, kind="stable") if within[i].tobytes() not in tried]
+        if not left:
+            return
+        tried.add(within[left[0]].tobytes())
+        genes = neighbours(within[left[:1]], genome.counts)
