@@ -11,7 +11,7 @@ from deps_jax.common.command.source import git_commit, package_version
 from deps_jax.common.files import sealed
 from deps_jax.export import onnx_writer
 from deps_jax.export.device_timer import EXPAND_INT8
-from nurture_jax.deploy.file_model import KIND
+from nurture_jax.deploy.file_model import KIND, VERSION
 from nurture_jax.growth import WHO, who_by_age
 from nurture_jax.measures import (
     DEFAULT_REFERENCE_CM,
@@ -26,7 +26,6 @@ from nurture_jax.rules import TABLE
 from nurture_jax.runs.calibration import Calibration
 from nurture_jax.runs.inference import TrainedNurture
 
-VERSION = 1
 OUTPUTS = {
     "mean": f"estimates [b, {len(LABELS)}] float32 of {', '.join(LABELS)} in their units; "
             f"not a number where it has learnt none",

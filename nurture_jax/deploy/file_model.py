@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deps_jax.common.command.settings import build_settings
 from deps_jax.common.files import sealed
 from deps_jax.export.device_timer import session
 from nurture_jax.growth import who_by_age
@@ -24,7 +25,7 @@ from nurture_jax.runs.predict import Predictor
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-KIND = "NurtureNet"
+KIND, VERSION = "NurtureNet", 1  # of the cards that are written and read
 INPUTS = ("frames", "tabular", "tabular_mask", "reference_cm")
 # What of a card is read; those of before reference objects had lengths have no "reference_cm", and
 # those of before the tables of the WHO travelled no "who".
@@ -57,7 +58,7 @@ class FileModel:
         self.folder = path = Path(path)
         self.card = read_card(path)
         self.sha256 = self.card["sha256"]
-        self.clip = ClipSettings(**self.card["clip"])
+        self.clip = _clip(self.card, path)
         self.reference_cm = tuple(self.card["reference_cm"])
         self.calibrated = _calibration(self.card, path)
         self._session = session(path.read_bytes(), threads, self.card["session_options"])
@@ -111,6 +112,9 @@ def read_card(path: Path) -> dict:
     card = sealed.read(beside, _MEND)
     if card.get("kind") != KIND:
         raise ValueError(f"{beside} is not the card of a {KIND}; {_MEND}")
+    if (version := card.get("card_version", "unknown")) != VERSION:
+        raise ValueError(f"{beside} is a card of version {version}, this program reads version "
+                         f"{VERSION}; use the version of the program that wrote it, or {_MEND}")
     if missing := [name for name in NEEDED if name not in card]:
         raise ValueError(f"{beside} is of an older version, without {', '.join(missing)}; {_MEND}")
     unknown = [name for name in card["measures"] if name not in LABELS]
@@ -125,12 +129,17 @@ def read_card(path: Path) -> dict:
     if card["rules"] != TABLE:
         sealed.tell(f"the rules of the advice in {beside} are not those of this program, which are "
                     f"used")
+    _clip(card, path)
     _calibration(card, path)
     try:
         who_by_age.bring(card["who"]["tables"])  # the z-scores of this process need no package
     except ValueError as error:
         raise ValueError(f"{beside} cannot be used: {error}; {_MEND}") from None
     return card
+
+
+def _clip(card: Mapping, path: Path) -> ClipSettings:
+    return build_settings(ClipSettings, card["clip"], f"{path.with_suffix('.json')}: clip")
 
 
 def _calibration(card: Mapping, path: Path) -> Calibration:

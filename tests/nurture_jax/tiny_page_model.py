@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from deps_jax.common.files import sealed
 from nurture_jax.clinic.checks import Limits
 from nurture_jax.clinic.scale import Scale, measure
-from nurture_jax.deploy.file_model import KIND
+from nurture_jax.deploy.file_model import KIND, VERSION
 from nurture_jax.evaluation.intervals import Intervals
 from nurture_jax.growth import who_by_age
 from nurture_jax.measures import DEFAULT_REFERENCE_CM, LABELS, MEASURES, TABULAR
@@ -39,7 +39,8 @@ def write_model(path: Path, measures=LABELS, lengths=(DEFAULT_REFERENCE_CM,), lo
     path.write_bytes(graph([name for name in measures if name not in lost]).SerializeToString())
     limits = dataclasses.asdict(dataclasses.replace(Limits(), least_sharpness=0.0))
     sealed.write(path.with_suffix(".json"), {
-        "kind": KIND, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "clip": CLIP,
+        "kind": KIND, "card_version": VERSION,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "clip": CLIP,
         "reference_cm": list(lengths), "tabular": list(TABULAR), "rules": TABLE,
         "measures": {name: MEASURES[name].unit for name in measures},
         "who": {"tables": who_by_age.tables(60)},
