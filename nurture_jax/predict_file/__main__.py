@@ -20,6 +20,8 @@ from deps_jax.common.command.outputs import output_file
 
 BAD_INPUT, REJECTED = 2, 3
 NEEDED = ("numpy", "onnxruntime", "av")  # besides this program
+KNOWN = ("age_days", "birth_date", "visit_date", "birth_weight_g", "sex", "gestational_age_days",
+         "reference_cm", "infant_id", "visit_id")  # of one infant; those of a table stand in it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         flags = _flags().parse_args(arguments)
+        _check(flags)
         _check_installed()
         return _table(flags) if flags.table else _video(flags)
     except Exception as error:
@@ -37,6 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {sentence(error)}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _check(flags: argparse.Namespace) -> None:
+    """Raises ValueError for flags that do not go together, so that none is silently ignored."""
+    if not (flags.video or flags.table):
+        raise ValueError("neither a video nor --table is given; give one of them")
+    if flags.table and (flags.video or not flags.out):
+        raise ValueError("--table needs --out, a .csv, and no video beside it")
+    if flags.out and not flags.table:
+        raise ValueError("--out is the answer to --table, and a video was given; give --audit for "
+                         "a file of its record, or leave --out out")
+    given = [f"--{name}" for name in (*KNOWN, "earlier", "json")
+             if getattr(flags, name) not in (None, "") and getattr(flags, name) is not False]
+    if flags.table and given:
+        raise ValueError(f"{', '.join(given)} would be of one video, and --table is of many; leave "
+                         f"that out, and write what is known of each visit into its row")
+    if flags.threads < 1:
+        raise ValueError(f"--threads {flags.threads} is below 1; give a whole number of at least 1")
 
 
 def _check_installed() -> None:
@@ -56,11 +77,7 @@ def _video(flags: argparse.Namespace) -> int:
     from nurture_jax.deploy.file_model import open_predictor
     from nurture_jax.runs.predict import keep, recording, text, told
 
-    if not flags.video:
-        raise ValueError("neither a video nor --table is given; give one of them")
-    known = told({name: getattr(flags, name) for name in (
-        "age_days", "birth_date", "visit_date", "birth_weight_g", "sex", "gestational_age_days",
-        "reference_cm", "infant_id", "visit_id")})
+    known = told({name: getattr(flags, name) for name in KNOWN})
     earlier = [Earlier.of_scale(each) for each in flags.earlier.split(",") if each]
     recording(flags.video, earlier, **known)  # refused before anything is opened
     audit = output_file("audit", flags.audit) if flags.audit else None
@@ -74,8 +91,6 @@ def _table(flags: argparse.Namespace) -> int:
     from nurture_jax.deploy.file_model import open_predictor
     from nurture_jax.runs import predict_table
 
-    if flags.video or not flags.out:
-        raise ValueError("--table needs --out, a .csv, and no video beside it")
     table = Path(flags.table)
     visits = predict_table.read(table)
     out = output_file("out", flags.out, (".csv",))

@@ -225,6 +225,43 @@ def test_damage_is_told_in_one_sentence(made, table, tmp_path, capsys):
                                                     "--out=/nowhere/a.csv")
 
 
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"card_version": 2}, "is a card of version 2, this program reads version 1; use the version"),
+    ({"card_version": None}, "is a card of version None, this program reads version 1"),
+    ({"clip": {"frames": 2, "fps": 30}}, "model.json: clip has no field 'fps'; it has ['fit',"),
+    ({"clip": {"frames": "two"}}, "model.json: clip.frames is 'two'; give it a whole number")])
+def test_a_card_of_another_version_is_refused(made, table, tmp_path, capsys, changes, message):
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(made[0].read_bytes())
+    card = sealed.read(made[0].with_suffix(".json"), "")
+    assert card["card_version"] == 1
+    sealed.write(copy.with_suffix(".json"), card | changes)
+    assert message in refused(capsys, copy, table.parent / "a.mp4")
+
+
+OF_ONE = (*FLAGS, "--birth_date=2026-03-01", "--visit_date=2026-03-08", "--infant_id=n7",
+          "--visit_id=2", "--earlier=1:2900", "--json")
+
+
+@pytest.mark.parametrize("flag", OF_ONE)
+def test_what_is_known_of_one_infant_is_not_ignored_beside_a_table(tmp_path, capsys, flag):
+    said = refused(capsys, tmp_path / "no.onnx", "--table=no.csv", f"--out={tmp_path}/a.csv", flag)
+    name = flag.split("=")[0]
+    assert f"{name} would be of one video, and --table is of many; leave that out" in said
+
+
+def test_flags_that_would_do_nothing_are_refused_before_any_work(tmp_path, capsys):
+    model, out = tmp_path / "no.onnx", f"--out={tmp_path}/a.csv"
+    said = refused(capsys, model, "--table=no.csv", out, "--age_days=0", "--sex=F")
+    assert "--age_days, --sex would be of one video" in said
+    assert "--out is the answer to --table, and a video was given" in refused(
+        capsys, model, "no.mp4", out)
+    for threads in (0, -1):
+        for asked in (["no.mp4"], ["--table=no.csv", out]):
+            assert f"--threads {threads} is below 1; give a whole number of at least 1" in refused(
+                capsys, model, *asked, f"--threads={threads}")
+
+
 @pytest.mark.parametrize(("t", "size"), [(FRAMES + 1, SIZE), (FRAMES, 2 * SIZE)])
 def test_other_clips_are_refused(made, t, size):
     model = FileModel(made[0])
