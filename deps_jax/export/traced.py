@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from jax import export
 from jax.core import ShapedArray
-from jax.extend.core import Jaxpr, Literal, Primitive
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Primitive, primitives
 from onnx import helper
 
 from deps_jax.export import onnx_writer
@@ -29,6 +29,10 @@ _CHANNELS_FIRST = (0, 3, 1, 2)
 _LAYER = Primitive("network_layer")
 _LAYER.def_abstract_eval(lambda x, layer: ShapedArray(
     (x.shape[0], layer.size_out, layer.size_out, layer.out_channels), x.dtype))
+# Those that do nothing but call a function, which is written in their place; others that hold one,
+# such as a reduction by any function, do something with it.
+_CALLS = (primitives.jit_p, primitives.call_p, primitives.closed_call_p, primitives.remat_p,
+          primitives.custom_jvp_call_p, primitives.custom_vjp_call_p)
 _LAID = Primitive("laid")
 _LAID.def_abstract_eval(lambda x, order: ShapedArray(x.shape, x.dtype))
 
@@ -104,12 +108,13 @@ def _run(nodes: Nodes, jaxpr: Jaxpr, consts: Sequence, values: Sequence[Value],
     read = lambda var: Value.known(np.asarray(var.val, var.aval.dtype)) \
         if isinstance(var, Literal) else known[var]
     for eqn in jaxpr.eqns:
-        inputs, primitive, inner = [read(var) for var in eqn.invars], eqn.primitive, _inner(
-            eqn.params)
+        inputs, primitive = [read(var) for var in eqn.invars], eqn.primitive
         if primitive.name == "scan":
+            inner = _inner(eqn.params)
             results = loop(nodes, eqn, inputs, lambda nodes, values, inner=inner: _run(
                 nodes, inner.jaxpr, inner.consts, values, weights))
-        elif inner:
+        elif primitive in _CALLS:
+            inner = _inner(eqn.params)
             results = _run(nodes, inner.jaxpr, inner.consts, inputs, weights)
         elif primitive is _LAYER:
             results = [_layer(nodes, eqn, inputs[0], weights)]
@@ -131,9 +136,10 @@ def _run(nodes: Nodes, jaxpr: Jaxpr, consts: Sequence, values: Sequence[Value],
     return [read(var) for var in jaxpr.outvars]
 
 
-def _inner(params: Mapping) -> object | None:
-    """The function that an equation calls, such as that of a jit."""
-    return params.get("jaxpr") or params.get("call_jaxpr")
+def _inner(params: Mapping) -> ClosedJaxpr:
+    """The function that an equation calls, such as that of a jit; an open one has no consts."""
+    found = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
+    return found if isinstance(found, ClosedJaxpr) else ClosedJaxpr(found, [])
 
 
 def _laid(nodes: Nodes, x: Value, order: tuple[int, ...]) -> Value:

@@ -12,6 +12,8 @@ from deps_jax.export import traced
 from deps_jax.export.device_timer import session
 from deps_jax.space.layers import Layer
 
+doubled = jax.custom_vjp(lambda x: x * 2)
+doubled.defvjp(lambda x: (x * 2, None), lambda _, slope: (slope,))
 FUNCTIONS = {
     "arithmetic": lambda x: jnp.log1p(jnp.abs(x)) ** 3 / (1 + x**2) - jnp.sqrt(x * x + 1),
     "comparisons": lambda x: jnp.where((x > 0) & ~(x > 1), x, jnp.clip(x, -0.5, 0.5)),
@@ -36,6 +38,9 @@ FUNCTIONS = {
                            carry[1] * 0.5 + carry[0].mean() * x[:1]), None),
         (x[0], x[:1]), None, length=3)[0][1] + x[:1].mean(1, keepdims=True),
     "padded": lambda x: jnp.pad(x, ((0, 0), (0, 0), (1, 2), (0, 0)), constant_values=2.0),
+    "called": lambda x: jax.jit(jax.nn.silu)(doubled(x)) + jax.nn.relu(x),
+    "computed again for its slope": lambda x: jax.checkpoint(
+        lambda y: jnp.tanh(y * 2 + x[:, :, :1]))(x),
     "known beforehand": lambda x: x * jnp.eye(4, 3)[None, None] + jnp.arange(3.0).sum(),
 }
 
@@ -122,6 +127,15 @@ def test_what_is_laid_otherwise_stays_so_and_is_the_same():
 def test_what_has_no_rule_is_named():
     with pytest.raises(ValueError, match="sort cannot be written to ONNX yet; add it to RULES of"):
         traced.write(lambda arrays: {"y": jnp.sort(arrays["x"])}, {"x": ("float32", (3,))})
+    shaped = {"x": ("float32", (3,))}
+    for name, function in (
+            ("reduce", lambda x: lax.reduce(x, 1.0, lambda a, b: a * b + a, (0,))),
+            ("reduce_window", lambda x: lax.reduce_window(x, 0.0, lambda a, b: a * b + a, (2,),
+                                                          (1,), "VALID")),
+            ("while", lambda x: lax.while_loop(lambda x: x.sum() < 9, lambda x: x * 2, x)),
+            ("cond", lambda x: lax.cond(x[0] > 0, jnp.tanh, jnp.abs, x))):
+        with pytest.raises(ValueError, match=f"{name} cannot be written to ONNX yet; add it to"):
+            traced.write(lambda arrays, function=function: {"y": function(arrays["x"])}, shaped)
     with pytest.raises(ValueError, match="arrays of float16 are not written; use one of"):
         traced.write(lambda arrays: {"y": arrays["x"].astype(jnp.float16)},
                      {"x": ("float32", (3,))})
