@@ -12,7 +12,7 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class ExportSettings:
       max_latency_ms: Longest time for one clip, without decoding it, on the device of `table`.
       table: Latency table of a device, see `clip_latency`; "" times the files on this machine.
       threads: Threads of onnxruntime.
-      split: Split that accuracy, coverage and gate are measured on.
+      split: Split that accuracy, coverage and gate are measured on, not the one that calibrates.
       data_dir: Folder of the data set, where it has moved; "" takes that of the config.
 
     Raises:
@@ -92,8 +92,9 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
       out: Folder of the file; "" is `exported` in that of the run.
 
     Raises:
-      ValueError: If the run was not evaluated with the weights it has, or no precision meets the
-        limits; the nearest is named. Or if the latency table is of other networks.
+      ValueError: If the run was not evaluated with the weights it has, the split calibrates its
+        intervals or has no visits, or no precision meets the limits; the nearest is named. Or if
+        the latency table is of other networks.
     """
     folder, trained = Path(folder), TrainedNurture.open(folder)
     of = calibration.load(folder)
@@ -101,13 +102,15 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
     elsewhere = predicted(trained, settings.table) if settings.table else {}
     data = dataclasses.replace(trained.experiment.data,
                                dir=settings.data_dir or trained.experiment.data.dir)
+    found, parts = run_data.read_data(data, folder)
+    check_split(settings.split, parts)  # before anything is written and timed
     with tempfile.TemporaryDirectory() as space:
         files = {precision: _write(trained, precision, Path(space)) for precision in PRECISIONS}
         sizes = {precision: file.stat().st_size for precision, file in files.items()}
         latencies = time_files(files, settings.threads)
         asked = dict.fromkeys(files, elsewhere["clip_ms"]) if elsewhere else latencies
         chosen = choose(sizes, asked, settings)
-        parts, sources = run_data.open_data(data, folder)
+        sources = run_data.open_sources(data, found, parts)
         calibrates = calibrating(sources)
         look = lambda observe, sha256: measure(
             observe, sources, calibrating=calibrates, split=settings.split,
@@ -130,6 +133,21 @@ def export(folder: str | Path, out: str | Path = "", settings: ExportSettings = 
     card |= {"synthetic_data": synthetic, "not_for": cards.not_for(synthetic)}
     cards.write(path, card)
     return Exported(path, card, tuple(_table(run, measured, sizes, latencies, elsewhere)))
+
+
+def check_split(split: str, parts: Mapping[str, Sized]) -> None:
+    """Raises ValueError for a split that a file cannot be measured on.
+
+    Args:
+      split: Its name.
+      parts: Visits by split.
+    """
+    if split == calibrating(parts):
+        raise ValueError(f"--split {split} calibrates the intervals, so that their coverage on it "
+                         f"would say nothing; give --split test")
+    if not len(parts.get(split, ())):
+        raise ValueError(f"there are no visits of {split}; give another --split, or train with "
+                         f"data.{split}_fraction above 0")
 
 
 def predicted(trained: TrainedNurture, table: str) -> dict:

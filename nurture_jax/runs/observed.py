@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 
 import numpy as np
 from tqdm import tqdm
@@ -39,8 +39,8 @@ class Observed:
     gates: tuple[tuple[Visit, Gate], ...]
 
 
-def calibrating(sources: Mapping[str, ClipSource]) -> str:
-    """Name of the split whose visits calibrate: CALIBRATION, or validation where that is empty."""
+def calibrating(sources: Mapping[str, Sized]) -> str:
+    """Name of the split that calibrates, of visits or clips: CALIBRATION, else validation."""
     return CALIBRATION if len(sources.get(CALIBRATION, ())) else "validation"
 
 

@@ -130,6 +130,15 @@ def test_a_file_says_what_the_run_says(workdir, exported, videos, tmp_path, caps
     assert code == 2 and "no file of this run is within 0.001 MB; the nearest is" in err
 
 
+def test_a_file_is_not_measured_on_what_calibrates_it(workdir, exported, monkeypatch):
+    from nurture_jax.deploy import export
+
+    monkeypatch.delattr(export.graph, "write")  # refused before a file is written
+    monkeypatch.setattr(export, "calibrating", lambda parts: "validation")
+    code, _, err = launch_here("export_nurture", f"--workdir={workdir}", "--split=validation")
+    assert code == 2 and "--split validation calibrates the intervals" in err
+
+
 def test_a_rejected_recording_is_exit_code_3(workdir, evaluated, videos, tmp_path):
     audit = tmp_path / "audit.jsonl"
     code, out, _ = predict(workdir, videos / "dark.mp4", f"--audit={audit}")

@@ -19,7 +19,7 @@ from make_file import FRAMES, SIZE, clips, write_file
 from make_videos import write_video
 
 from deps_jax.common.files import sealed
-from nurture_jax.deploy.export import ExportSettings, choose
+from nurture_jax.deploy.export import ExportSettings, check_split, choose
 from nurture_jax.deploy.file_model import FileModel, open_predictor
 from nurture_jax.measures import MEASURES
 from nurture_jax.predict_file.__main__ import main
@@ -297,3 +297,15 @@ def test_limits_that_nothing_meets():
         choose(SIZES, LATENCIES, ExportSettings(15, 10))
     with pytest.raises(ValueError, match="--max_megabytes 0 is not positive; give a limit"):
         ExportSettings(max_megabytes=0)
+
+
+@pytest.mark.parametrize(("parts", "split", "message"), [
+    ({"validation": [1], "calibration": [1], "test": [1]}, "calibration", "give --split test"),
+    ({"validation": [1], "test": [1]}, "validation", "--split validation calibrates the intervals"),
+    ({"validation": [1], "calibration": [], "test": [1]}, "validation", "so that their coverage"),
+    ({"validation": [1], "calibration": [1]}, "test", "there are no visits of test; give another")])
+def test_a_file_is_measured_on_visits_that_did_not_calibrate_it(parts, split, message):
+    with pytest.raises(ValueError, match=message):
+        check_split(split, parts)
+    check_split("test", {"validation": [1], "test": [1]})
+    check_split("validation", {"validation": [1], "calibration": [1]})
