@@ -129,6 +129,8 @@ def read_card(path: Path) -> dict:
     if card["rules"] != TABLE:
         sealed.tell(f"the rules of the advice in {beside} are not those of this program, which are "
                     f"used")
+    for lost in card.get("check", {}).get("failures", ()):
+        sealed.tell(f"{path} does not keep what its network has: {lost}")
     _clip(card, path)
     _calibration(card, path)
     try:

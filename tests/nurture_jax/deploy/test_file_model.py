@@ -271,13 +271,17 @@ def test_other_clips_are_refused(made, t, size):
         model.observe(clips(1, t, size))
 
 
-def test_other_rules_are_told(made, tmp_path, capsys):
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"rules": {}}, "the rules of the advice in"),
+    ({"check": {"failures": ["the gate decides alike on 95.0% of the recordings, needed are 99%"]}},
+     "model.onnx does not keep what its network has: the gate decides alike on 95.0%")])
+def test_what_one_should_know_of_a_file_is_told(made, tmp_path, capsys, changes, message):
     copy = tmp_path / "model.onnx"
     copy.write_bytes(made[0].read_bytes())
     card = sealed.read(made[0].with_suffix(".json"), "")
-    sealed.write(copy.with_suffix(".json"), card | {"rules": {}})
+    sealed.write(copy.with_suffix(".json"), card | changes)
     FileModel(copy)
-    assert "the rules of the advice in" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 SIZES, LATENCIES = {"fp32": 22_000_000, "int8": 6_000_000}, {"fp32": 800.0, "int8": 700.0}
