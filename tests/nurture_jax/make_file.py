@@ -47,7 +47,12 @@ def network(name="resnet10", **changes):
     config.data.dir = "nowhere"
     settings = Experiment.from_dict(config.to_dict())
     model = NurtureNet(dataclasses.replace(settings.model, **changes), SCALING, backbone(name))
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *zero_inputs(1, SIZE, SIZE)))
+    return model, random_variables(model, SIZE), settings
+
+
+def random_variables(model, size):
+    """Variables of a network that keep its values finite, drawn without compiling anything."""
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *zero_inputs(1, size, size)))
     random = np.random.default_rng(0)
 
     def draw(path, leaf):
@@ -57,7 +62,7 @@ def network(name="resnet10", **changes):
         spread = 1 / np.sqrt(max(1, np.prod(leaf.shape[:-1]))) if leaf.ndim > 1 else 0.1
         return random.normal(0, spread, leaf.shape).astype(np.float32)
 
-    return model, jax.tree_util.tree_map_with_path(draw, {"batch_stats": {}, **shapes}), settings
+    return jax.tree_util.tree_map_with_path(draw, {"batch_stats": {}, **shapes})
 
 
 def clips(b, t, size=SIZE):
