@@ -22,7 +22,8 @@ def get_config(arg: str = "") -> ConfigDict:
     length = next(iter(words), "synthetic")
     config = nurture.get_config(length)
     del config.backbone
-    # Muon and as many epochs were not tried with shared weights.
+    # Muon, which the networks of configs/nurture.py have, brings nothing with shared weights
+    # (docs/results.md, "One training for all phones"); as many epochs were not tried.
     config.optimizer.update(name="adamw", learning_rate=6e-3, weight_decay=0.1)
     config.training.epochs = {"synthetic": 16.0, "demo": 42.0, "runlocal": 2.0}[length]
     # At 96 px the largest costs 7.5 times as much as the smallest, neck and heads with it. Expand
