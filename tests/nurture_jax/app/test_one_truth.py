@@ -159,12 +159,16 @@ def test_every_sentence_of_the_gate(page):
              for fit in ("crop", "letterbox") for highest in (None, 2.0) for scale in scales]
     found = page.evaluate("""([cases, limits]) => cases.map(([measured, fit, highest, scale]) =>
         js.failures(truth, measured, limits, fit, highest, scale)
-            .map((each) => [each.check, js.failureText(each)]))""",
+            .map(({check, reason, unit, advice, measured, limit}) =>
+                [check, reason, unit, advice, measured, limit]))""",
                           [[(*case[:3], dataclasses.asdict(case[3])) for case in cases],
                            dataclasses.asdict(limits)])
     for case, told in zip(cases, found, strict=True):
         failures = checks.failures(case[0], limits, *case[1:])
-        assert told == [[each.check, str(each)] for each in failures], case
+        assert [each[:4] for each in told] == [
+            [each.check, each.reason, each.unit, each.advice] for each in failures], case
+        np.testing.assert_allclose([each[4:] for each in told], [
+            [each.measured, each.limit] for each in failures], rtol=1e-9, err_msg=str(case))
         texts |= {each.reason + each.advice for each in failures}
     every = {row["reason"] + row["advice"] for row in rules.TABLE["gate"].values()}
     assert texts == every

@@ -1,6 +1,6 @@
 // The checks of the gate: from what was measured to what is wrong, in words (clinic/checks.py).
 
-import {general, rounded} from "./numbers.mjs";
+import {rounded} from "./numbers.mjs";
 import {rangeOf} from "./scale.mjs";
 
 /**
@@ -61,9 +61,4 @@ function toldLength(truth, {reference_cm: told, reference_looks_cm: looks}, scal
   if (found.length || looks === undefined) return found;
   return beyond("reference_wrongly_told", looks,
     [told * Math.exp(-scale.limit), told * Math.exp(scale.limit)]);
-}
-
-/** A failure in one sentence. */
-export function failureText({reason, measured, limit, unit, advice}) {
-  return `${reason} (${general(measured, 3)} ${unit}, limit ${general(limit)}): ${advice}`;
 }
