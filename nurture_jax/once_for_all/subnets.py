@@ -194,7 +194,7 @@ class TrainedOnce:
                 train = dataclasses.replace(self.sources["train"], exact=False)
                 refit_once(settings.refit, recipe, state, train, best,
                            jax.random.key(settings.seed))
-            else:
+            if not best.errors:  # no fit is wanted, or it has diverged
                 best(recipe.total_steps, state)
         return best.errors
 
