@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -20,7 +21,16 @@ RESAMPLES = 2000
 LIMITS_SD = 1.96  # 95 % limits of agreement
 MINIMUM_INFANTS = 10  # below, so few distinct samples say little (our choice)
 _BATCH = 200  # resamples at a time: quickest, and 20,000 infants fit into memory
-ByVisit = dict[tuple[str, str, str], float]  # absolute errors by family, infant and visit
+
+
+class OfFamily(NamedTuple):
+    """The absolute error of a visit, and whose it is: siblings are of one family."""
+
+    error: float
+    family: str
+
+
+ByVisit = dict[tuple[str, str], OfFamily]  # by infant and visit
 
 
 def bootstrap(infants: np.ndarray, terms: np.ndarray, statistic: Callable[..., tuple],
@@ -67,15 +77,16 @@ def mean_of(infants: np.ndarray, values: np.ndarray, seed: int = 0) -> Number:
 
 
 def errors_by_visit(rows: Sequence[Mapping], measure: str) -> ByVisit:
-    """Absolute errors of one run by family, infant and visit, of visits where they are known.
+    """Absolute errors of one run by infant and visit, of visits where they are known.
 
     Args:
       rows: infant_id, visit_id and the error of each measure, absent, or None where not known;
         "family" says whose visits are alike, without it (runs of before) the infant does.
       measure: One of LABELS.
     """
-    return {(row.get("family", row["infant_id"]), row["infant_id"], row["visit_id"]): row[measure]
-            for row in rows if row.get(measure) is not None}
+    return {(row["infant_id"], row["visit_id"]): OfFamily(
+        row[measure], row.get("family", row["infant_id"])) for row in rows
+        if row.get(measure) is not None}
 
 
 def difference_of_runs(ours: Sequence[ByVisit], theirs: Sequence[ByVisit], *,
@@ -84,9 +95,9 @@ def difference_of_runs(ours: Sequence[ByVisit], theirs: Sequence[ByVisit], *,
     shared = sorted(set.intersection(*map(set, [*ours, *theirs]))) if ours and theirs else ()
     if not shared:
         return Number(math.nan)
-    columns = [np.array([[run[visit] for visit in shared] for run in runs])
+    columns = [np.array([[run[visit].error for visit in shared] for run in runs])
                for runs in (ours, theirs)]
-    return difference_of_means(*columns, np.array([family for family, *_ in shared]),
+    return difference_of_means(*columns, np.array([ours[0][visit].family for visit in shared]),
                                same_runs=same_runs)
 
 
@@ -109,20 +120,14 @@ def difference_of_means(ours: np.ndarray, theirs: np.ndarray, families: np.ndarr
     """
     value = mean_of(families, ours.mean(0) - theirs.mean(0))
     means = [(ours - theirs).mean(1)] if same_runs else [ours.mean(1), theirs.mean(1)]
-    apart = math.sqrt(sum(_squared_errors(means)))
+    errors = [(runs.var(ddof=1) / len(runs), len(runs) - 1) for runs in means if len(runs) > 1]
+    apart = sum(squared for squared, _ in errors)
     if not apart:
         return value
-    freedom = sum(_squared_errors(means)) ** 2 / sum(
-        error ** 2 / (len(runs) - 1) for error, runs in zip(_squared_errors(means), means,
-                                                            strict=True) if error)
-    half = apart * stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+    freedom = apart ** 2 / sum(squared ** 2 / freedom for squared, freedom in errors)
+    half = math.sqrt(apart) * stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
     return Number(value.value, value.value - math.hypot(value.value - value.low, half),
                   value.value + math.hypot(value.high - value.value, half))
-
-
-def _squared_errors(means: Sequence[np.ndarray]) -> list[float]:
-    """Squared standard errors of the mean over some runs; 0 of one run."""
-    return [float(runs.var(ddof=1) / len(runs)) if len(runs) > 1 else 0.0 for runs in means]
 
 
 def _intervals(sums: np.ndarray, statistic: Callable[..., tuple], seed: int, resamples: int

@@ -203,7 +203,7 @@ def check_same(runs: Sequence[uncertainty.ByVisit], what: str) -> None:
     """Raises ValueError unless all runs were tested on the same visits."""
     for run in runs:
         if different := run.keys() ^ runs[0].keys():
-            _, infant, visit = min(different)
+            infant, visit = min(different)
             raise ValueError(f"visit {infant}/{visit} was tested in some runs of {what}, not in "
                              f"all; the data set has changed, so use another --workdir")
 

@@ -12,6 +12,7 @@ from deps_jax.common.statistics.intervals import wilson
 from nurture_jax.evaluation import uncertainty
 from nurture_jax.evaluation.uncertainty import (
     MINIMUM_INFANTS,
+    OfFamily,
     bootstrap,
     difference_of_means,
     difference_of_runs,
@@ -196,9 +197,12 @@ def errors(values):
 
 def test_errors_are_of_known_visits_and_siblings_are_of_one_family():
     rows = errors((1.0, None, 3.0))
-    assert errors_by_visit(rows, "weight_g") == {("n0", "n0", "0"): 1, ("n1", "n1", "0"): 3}
+    assert errors_by_visit(rows, "weight_g") == {("n0", "0"): (1, "n0"), ("n1", "0"): (3, "n1")}
     assert errors_by_visit(rows, "arm_cm") == {}
-    assert list(errors_by_visit([{**rows[2], "family": "m"}], "weight_g")) == [("m", "n1", "0")]
+    told = errors_by_visit([{**rows[2], "family": "m"}], "weight_g")
+    assert told == {("n1", "0"): (3, "m")}
+    # Runs of a version that did not tell families are of the same visits.
+    assert difference_of_runs([told], [errors_by_visit(rows, "weight_g")]).value == 0
 
 
 def test_the_difference_is_of_the_visits_that_all_have():
@@ -206,7 +210,7 @@ def test_the_difference_is_of_the_visits_that_all_have():
     theirs = random.exponential(100, 60)
     ours = errors_by_visit(errors([*(theirs[:50] - 10 + random.normal(0, 1, 50)), 10.0 ** 6]),
                            "weight_g")
-    del ours["n25", "n25", "0"]
+    del ours["n25", "0"]
     found = difference_of_runs([ours], [errors_by_visit(errors(theirs), "weight_g")])
     assert found.value == pytest.approx(-10, abs=0.5)
     assert found.low < found.value < found.high < -9
@@ -222,7 +226,7 @@ def test_siblings_are_drawn_together():
     widths = []
     for each in (rows, [{**row, "family": row["infant_id"]} for row in rows]):
         ours = errors_by_visit(each, "weight_g")
-        found = difference_of_runs([ours], [dict.fromkeys(ours, 0.0)])
+        found = difference_of_runs([ours], [{key: OfFamily(0.0, "") for key in ours}])
         widths.append(found.high - found.low)
     assert widths[0] / widths[1] == pytest.approx(math.sqrt(2), rel=0.1)
 
